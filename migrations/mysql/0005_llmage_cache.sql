@@ -1,0 +1,30 @@
+-- Mirror of models and where they are offered.
+-- compatible_from: 1
+CREATE TABLE IF NOT EXISTS llmage_cache (
+  id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  llmid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  name VARCHAR(255) NULL,
+  model VARCHAR(255) NULL,
+  providerid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  ownerid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  upappid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  llmcatelogid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  catelogname VARCHAR(255) NULL,
+  apiname VARCHAR(255) NULL,
+  ppid VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  isdefaultcatelog VARCHAR(8) NULL,
+  min_balance BIGINT NULL,
+  status VARCHAR(32) NULL,
+  enabled_date VARCHAR(10) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  expired_date VARCHAR(10) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  created_at BIGINT NOT NULL,
+  cached_at BIGINT NOT NULL,
+  sync_version BIGINT NOT NULL,
+  generation BIGINT NOT NULL,
+  deleted SMALLINT NOT NULL,
+  PRIMARY KEY (id),
+  KEY llmage_cache_llmid (llmid, created_at, id),
+  KEY llmage_cache_ppid (ppid, status),
+  KEY llmage_cache_created (created_at, id),
+  KEY llmage_cache_sweep (generation, id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

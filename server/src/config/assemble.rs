@@ -1,0 +1,319 @@
+//! Sections from values, and what concerns several keys. Every section is read even when an earlier one is
+//! wrong, so that all errors come at once; `None` means that an error was recorded.
+
+use sageapi_contract::DEFAULT_DATABASE_URL;
+
+use crate::model::Secret;
+
+use super::database::{self, DatabaseTarget};
+use super::schedule::Schedule;
+use super::types::{
+    Accounting, Admin, Auth, BootstrapAdmin, Cache, Cluster, Config, Database, EntitySync, Log, Quota,
+    Server, Sync, SyncSource, Telemetry, TlsFiles, Upstream, UpstreamAuth,
+};
+use super::value::{Reader, WebhookSecrets};
+
+pub(super) fn config(r: &mut Reader) -> Option<Config> {
+    let (server, admin) = (server(r), admin(r));
+    if let (Some(server), Some(admin)) = (&server, &admin)
+        && server.listen == admin.listen
+        && admin.listen.port() != 0
+    {
+        let found = format!("{:?}", admin.listen.to_string());
+        let path = if r.is_set("admin.listen") { "admin.listen" } else { "server.listen" };
+        r.refuse(path, found, "server.listen and admin.listen are the same");
+    }
+    let database = database(r);
+    let (upstream, upstream_events) = (upstream(r), events(r));
+    let sync = sync(r);
+    let cache = Cache {
+        max_bytes: r.value("cache.max_bytes"),
+        ttl: r.value("cache.ttl"),
+        negative_ttl: r.value("cache.negative_ttl"),
+    };
+    let mysql =
+        database.as_ref().is_some_and(|database| matches!(database.target, DatabaseTarget::Mysql { .. }));
+    let auth = auth(r, mysql);
+    let accounting = accounting(r);
+    let quota = Quota { unknown_user: r.value("quota.unknown_user"), timezone: r.value("quota.timezone") };
+    let cluster = Cluster {
+        role: r.value("cluster.role"),
+        node_id: r.optional("cluster.node_id"),
+        advertise_url: r.optional("cluster.advertise_url"),
+        primary_url: r.optional("cluster.primary_url"),
+        node_key: r.optional("cluster.node_key"),
+        node_secret: r.optional("cluster.node_secret"),
+    };
+    let telemetry = Telemetry {
+        otlp_endpoint: r.optional("telemetry.otlp_endpoint"),
+        sampling_ratio: r.value("telemetry.sampling_ratio"),
+    };
+    let log = Log { level: r.value("log.level"), format: r.value("log.format") };
+    Some(Config {
+        server: server?,
+        admin: admin?,
+        database: database?,
+        upstream,
+        upstream_events,
+        sync,
+        cache,
+        auth,
+        accounting: accounting?,
+        quota,
+        cluster,
+        telemetry,
+        log,
+    })
+}
+
+fn server(r: &mut Reader) -> Option<Server> {
+    let listen = r.optional("server.listen");
+    let (cert_file, key_file) = (r.optional("server.tls.cert_file"), r.optional("server.tls.key_file"));
+    pair(r, "server.tls.cert_file", "server.tls.key_file");
+    let rest = |listen| Server {
+        listen,
+        public_url: r.optional("server.public_url"),
+        request_timeout: r.value("server.request_timeout"),
+        max_body_bytes: r.value("server.max_body_bytes"),
+        max_batch_bytes: r.value("server.max_batch_bytes"),
+        trusted_proxies: r.list("server.trusted_proxies"),
+        read_only: r.value("server.read_only"),
+        shutdown_grace: r.value("server.shutdown_grace"),
+        tls: cert_file.zip(key_file).map(|(cert_file, key_file)| TlsFiles { cert_file, key_file }),
+    };
+    listen.map(rest)
+}
+
+fn admin(r: &mut Reader) -> Option<Admin> {
+    Some(Admin { listen: r.optional("admin.listen")? })
+}
+
+/// Two keys that make sense together only.
+fn pair(r: &mut Reader, first: &'static str, second: &'static str) {
+    if r.is_set(first) || r.is_set(second) {
+        r.require(&[first, second], "because the other half of the pair is set");
+    }
+}
+
+fn database(r: &mut Reader) -> Option<Database> {
+    const PARTS: [&str; 6] = [
+        "database.kind",
+        "database.host",
+        "database.port",
+        "database.user",
+        "database.password",
+        "database.name",
+    ];
+    let max_connections = r.value("database.max_connections");
+    let ca_file = r.optional("database.tls_ca_file");
+    let url = r.optional::<DatabaseTarget>("database.url");
+    let from_parts = PARTS.iter().any(|part| r.is_set(part));
+    let parts = if from_parts { database_parts(r) } else { None };
+    if r.is_set("database.url") {
+        for part in PARTS {
+            r.exclude("database.url", part);
+        }
+    }
+    let target = match (url, from_parts) {
+        (Some(url), _) => Some(url),
+        (None, true) => parts,
+        (None, false) if r.is_set("database.url") => None,
+        (None, false) => database::parse(DEFAULT_DATABASE_URL).ok(),
+    };
+    let target = match target? {
+        DatabaseTarget::Mysql { host, port, user, password, name, tls_ca_file: _ } => {
+            DatabaseTarget::Mysql { host, port, user, password, name, tls_ca_file: ca_file }
+        }
+        sqlite @ DatabaseTarget::Sqlite { .. } => {
+            if ca_file.is_some() {
+                r.warn("database.tls_ca_file has no effect with SQLite".to_owned());
+            }
+            sqlite
+        }
+    };
+    Some(Database { target, max_connections })
+}
+
+fn database_parts(r: &mut Reader) -> Option<DatabaseTarget> {
+    let kind: Option<String> = r.optional("database.kind");
+    let host: Option<String> = r.optional("database.host");
+    let port = r.optional("database.port");
+    let user = r.optional("database.user");
+    let password: Option<Secret> = r.optional("database.password");
+    let name: Option<String> = r.optional("database.name");
+    let sqlite =
+        kind.as_deref() == Some("sqlite") || (!r.is_set("database.kind") && !r.is_set("database.host"));
+    if !sqlite {
+        r.require(&["database.host", "database.user", "database.name"], "to reach a MySQL server");
+        return Some(DatabaseTarget::Mysql {
+            host: host?,
+            port: port.unwrap_or(database::MYSQL_PORT),
+            user: user?,
+            password: password.unwrap_or_default(),
+            name: name?,
+            tls_ca_file: None,
+        });
+    }
+    // Without kind and host, a lone name or user may mean either.
+    r.require(&["database.kind"], "to tell what the other parts of database are parts of");
+    for part in ["database.host", "database.port", "database.user", "database.password"] {
+        if kind.is_some() {
+            r.forbid(part, "beside database.kind: sqlite");
+        }
+    }
+    r.require(&["database.name"], "as the path of the SQLite file");
+    name.map(|path| DatabaseTarget::Sqlite { path: path.into() })
+}
+
+fn upstream(r: &mut Reader) -> Option<Upstream> {
+    let url = r.optional("upstream.url");
+    let scheme: Option<String> = r.optional("upstream.auth");
+    let key = r.optional::<Secret>("upstream.dapi_key").map(|key| key.expose().to_owned());
+    let secret = r.optional("upstream.dapi_secret");
+    let api_key = r.optional("upstream.dapi_apikey");
+    let timeout = r.value("upstream.timeout");
+    let ca_file = r.optional("upstream.ca_file");
+    let proxy = r.optional("upstream.proxy");
+    if !r.is_set("upstream.url") {
+        for path in ["upstream.dapi_key", "upstream.dapi_secret"] {
+            if r.is_set(path) {
+                r.warn(format!("{path} has no effect without upstream.url"));
+            }
+        }
+        return None;
+    }
+    let auth = match scheme?.as_str() {
+        "bearer" => {
+            r.require(&["upstream.dapi_secret"], "as the token of upstream.auth: bearer");
+            UpstreamAuth::Bearer { token: secret? }
+        }
+        "deerer" => {
+            r.warn("upstream.auth: deerer is accepted, but not built yet: nothing is pulled".to_owned());
+            r.require(
+                &["upstream.dapi_key", "upstream.dapi_apikey", "upstream.dapi_secret"],
+                "by upstream.auth: deerer",
+            );
+            UpstreamAuth::Deerer { app_id: key?, api_key: api_key?, secret: secret? }
+        }
+        _ => {
+            r.require(&["upstream.dapi_key", "upstream.dapi_secret"], "by upstream.auth: signed");
+            UpstreamAuth::Signed { key_id: key?, secret: secret? }
+        }
+    };
+    Some(Upstream { url: url?, auth, timeout, ca_file, proxy })
+}
+
+fn events(r: &mut Reader) -> Vec<Secret> {
+    r.optional("upstream.uapi_secret").map(|WebhookSecrets(secrets)| secrets).unwrap_or_default()
+}
+
+fn sync(r: &mut Reader) -> Sync {
+    let source = r.value("sync.source");
+    let source_database = r.optional("sync.database_url");
+    let needed = match source {
+        SyncSource::Api => "upstream.url",
+        SyncSource::Database => {
+            r.warn("sync.source: database is accepted, but not built yet: nothing is pulled".to_owned());
+            r.require(&["sync.database_url"], "by sync.source: database");
+            "sync.database_url"
+        }
+    };
+    let timezone: Option<String> = r.optional("sync.timezone");
+    let mut entity = |keys: &EntityKeys| entity(r, keys, needed, timezone.as_deref());
+    let [users, pricing, llmage, uapi, balances] = ENTITIES.each_ref().map(&mut entity);
+    let max_delete_ratio = r.value("sync.max_delete_ratio");
+    Sync { source, source_database, timezone, max_delete_ratio, users, pricing, llmage, uapi, balances }
+}
+
+/// Paths of one entity's keys.
+struct EntityKeys {
+    enabled: &'static str,
+    every: &'static str,
+    schedule: &'static str,
+    time_zone: &'static str,
+    mode: &'static str,
+    batch_size: &'static str,
+    full_every: &'static str,
+}
+
+macro_rules! entity_keys {
+    ($name:literal) => {
+        EntityKeys {
+            enabled: concat!("sync.", $name, ".enabled"),
+            every: concat!("sync.", $name, ".every"),
+            schedule: concat!("sync.", $name, ".schedule"),
+            time_zone: concat!("sync.", $name, ".time_zone"),
+            mode: concat!("sync.", $name, ".mode"),
+            batch_size: concat!("sync.", $name, ".batch_size"),
+            full_every: concat!("sync.", $name, ".full_every"),
+        }
+    };
+}
+
+static ENTITIES: [EntityKeys; 5] = [
+    entity_keys!("users"),
+    entity_keys!("pricing"),
+    entity_keys!("llmage"),
+    entity_keys!("uapi"),
+    entity_keys!("balances"),
+];
+
+fn entity(r: &mut Reader, keys: &EntityKeys, needed: &'static str, timezone: Option<&str>) -> EntitySync {
+    let enabled: Option<bool> = r.optional(keys.enabled);
+    if enabled == Some(true) {
+        r.require(&[needed], "to mirror an entity that is enabled");
+    }
+    r.exclude(keys.every, keys.schedule);
+    let every = r.value(keys.every);
+    let expression: Option<String> = r.optional(keys.schedule);
+    let own_zone: Option<String> = r.optional(keys.time_zone);
+    if own_zone.is_some() && !r.is_set(keys.schedule) {
+        r.warn(format!("{} has no effect without {}", keys.time_zone, keys.schedule));
+    }
+    let time_zone = own_zone.or(timezone.map(str::to_owned)).unwrap_or_else(|| "UTC".to_owned());
+    EntitySync {
+        enabled: enabled.unwrap_or_else(|| r.is_set(needed)),
+        schedule: match expression {
+            Some(expression) => Schedule::Cron { expression, time_zone },
+            None => Schedule::Every(every),
+        },
+        mode: r.value(keys.mode),
+        batch_size: r.value(keys.batch_size),
+        full_every: r.optional(keys.full_every),
+    }
+}
+
+fn auth(r: &mut Reader, mysql: bool) -> Auth {
+    if mysql {
+        r.require(&["auth.encryption_key"], "with MySQL, whose instances share stored secrets");
+    }
+    pair(r, "auth.bootstrap_admin.key_id", "auth.bootstrap_admin.secret");
+    let (key_id, secret) =
+        (r.optional("auth.bootstrap_admin.key_id"), r.optional("auth.bootstrap_admin.secret"));
+    Auth {
+        encryption_key: r.optional("auth.encryption_key"),
+        previous_encryption_keys: r.list("auth.previous_encryption_keys"),
+        token_pepper: r.optional("auth.token_pepper"),
+        jwt_secret: r.optional("auth.jwt_secret"),
+        clock_skew: r.value("auth.clock_skew"),
+        required_components: r.list("auth.required_components"),
+        bootstrap_admin: key_id.zip(secret).map(|(key_id, secret)| BootstrapAdmin { key_id, secret }),
+    }
+}
+
+fn accounting(r: &mut Reader) -> Option<Accounting> {
+    let (mode, currency) = (r.optional("accounting.mode"), r.optional("accounting.currency"));
+    let (scale, timezone) = (r.value("accounting.scale"), r.optional("accounting.timezone"));
+    let (batch_max, batch_delay) = (r.value("accounting.batch_max"), r.value("accounting.batch_delay"));
+    let (queue, writers) = (r.value("accounting.queue"), r.value("accounting.writers"));
+    Some(Accounting {
+        mode: mode?,
+        currency: currency?,
+        scale,
+        timezone,
+        batch_max,
+        batch_delay,
+        queue,
+        writers,
+    })
+}

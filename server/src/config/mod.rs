@@ -1,0 +1,138 @@
+//! One YAML file and the environment become a validated [`Config`].
+//!
+//! The table of keys is in `sageapi_contract`; every step here goes by it. [`source`] finds what is set
+//! and where, [`value`] reads one value, [`assemble`] puts the sections together and checks what
+//! concerns several keys. All errors are found at once. Nothing here touches the process: the
+//! environment and the reader of files are parameters.
+
+mod assemble;
+mod database;
+mod docs;
+mod error;
+mod lines;
+mod report;
+mod schedule;
+mod schema;
+mod source;
+mod types;
+mod value;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sageapi_contract::{CONFIG_VARIABLE, DEFAULT_CONFIG_FILE, Key, VARIABLE_PREFIX};
+
+pub use database::DatabaseTarget;
+pub use docs::docs;
+pub use error::{ConfigError, ConfigErrors};
+pub use report::{check_report, print, values};
+pub use schedule::{Schedule, parse_cron};
+pub use schema::schema;
+pub use source::Origin;
+pub use types::{
+    Accounting, Admin, Auth, BootstrapAdmin, Cache, Cluster, ClusterRole, Config, Database, EntitySync, Log,
+    LogFormat, PublicUrl, Quota, Server, Sync, SyncMode, SyncSource, Telemetry, TlsFiles, UnknownUser,
+    Upstream, UpstreamAuth,
+};
+pub use value::decode_encryption_key;
+
+/// Largest configuration file, and largest secret file, in bytes.
+pub const FILE_MAX_BYTES: usize = 1 << 20;
+
+/// Reads a file for [`load`]; tests pass their own.
+pub type ReadFile<'a> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'a;
+
+/// A configuration and how it came about.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What the server goes by.
+    pub config: Config,
+    /// What is accepted but has no effect, in the order of the table.
+    pub warnings: Vec<String>,
+    /// The file that was read; `None`: there was none.
+    pub file: Option<PathBuf>,
+    /// Every key with its effective value, in the order of the table. Secrets are already `***`.
+    pub settings: Vec<Setting>,
+}
+
+/// The effective value of one key.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The key.
+    pub key: &'static Key,
+    /// Its value as written, `***` for a secret; `None`: unset, without a default.
+    pub value: Option<serde_json::Value>,
+    /// Where the value comes from; `None`: the default.
+    pub origin: Option<Origin>,
+}
+
+/// Loads the configuration: the file at `path`, else at `SAGEAPI_CONFIG`, else `conf/config.yaml` if there
+/// is one; then the environment, which wins. A file that is named and absent is an error.
+///
+/// Of `env` only names that begin with `SAGEAPI_` count. `read` should bound what it reads, as
+/// [`read_file`] does.
+pub fn load(
+    path: Option<&Path>,
+    env: &BTreeMap<String, String>,
+    read: &ReadFile<'_>,
+) -> Result<Loaded, ConfigErrors> {
+    let mut errors = Vec::new();
+    let named = path.map(Path::to_owned).or_else(|| env.get(CONFIG_VARIABLE).map(PathBuf::from));
+    let file = match source::open(named.as_deref(), Path::new(DEFAULT_CONFIG_FILE), read) {
+        Ok(file) => file,
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    };
+    let mut given = BTreeMap::new();
+    if let Some((path, text)) = &file {
+        source::from_file(path, text, &mut given, &mut errors);
+    }
+    source::from_env(env, read, &mut given, &mut errors);
+
+    let settings = report::settings(&given);
+    let mut reader = value::Reader::new(&given, errors);
+    let config = assemble::config(&mut reader);
+    let (mut errors, warnings) = reader.finish();
+    match config {
+        Some(config) if errors.is_empty() => {
+            Ok(Loaded { config, warnings, file: file.map(|(path, _)| path), settings })
+        }
+        _ => {
+            errors.dedup();
+            Err(ConfigErrors(errors))
+        }
+    }
+}
+
+/// Reads a file, but not more than one byte beyond [`FILE_MAX_BYTES`].
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The variables of a process that [`load`] wants. One that is not UTF-8 is an error naming it.
+pub fn environment(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<BTreeMap<String, String>, ConfigErrors> {
+    let mut env = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (name, value) in variables {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
+        match value.into_string() {
+            Ok(value) => {
+                env.insert(name.to_owned(), value);
+            }
+            Err(_) => errors.push(ConfigError::VariableNotUtf8 { variable: name.to_owned() }),
+        }
+    }
+    if errors.is_empty() { Ok(env) } else { Err(ConfigErrors(errors)) }
+}

@@ -1,0 +1,332 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::model::{Currency, Mode, Secret};
+
+use super::database::DatabaseTarget;
+use super::schedule::Schedule;
+
+/// A validated configuration. `Debug` shows secrets as `***`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The REST listener.
+    pub server: Server,
+    /// The listener for probes and metrics.
+    pub admin: Admin,
+    /// The database.
+    pub database: Database,
+    /// The platform that is pulled from; `None`: nothing is.
+    pub upstream: Option<Upstream>,
+    /// `whsec_` secrets of the events that the platform sends; empty: none is accepted. They work without
+    /// `upstream`.
+    pub upstream_events: Vec<Secret>,
+    /// The mirror.
+    pub sync: Sync,
+    /// Answers kept in memory.
+    pub cache: Cache,
+    /// Keys, secrets and signatures.
+    pub auth: Auth,
+    /// Booking.
+    pub accounting: Accounting,
+    /// Limits on what users consume; not built yet.
+    pub quota: Quota,
+    /// Primary and edges; not built yet.
+    pub cluster: Cluster,
+    /// Traces.
+    pub telemetry: Telemetry,
+    /// Logs.
+    pub log: Log,
+}
+
+/// Section `server`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where REST requests are taken.
+    pub listen: SocketAddr,
+    /// What clients call this server.
+    pub public_url: Option<PublicUrl>,
+    /// How long one request may take.
+    pub request_timeout: Duration,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// Largest body of a batch.
+    pub max_batch_bytes: usize,
+    /// Proxies whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Answer writes with 503 `read_only`.
+    pub read_only: bool,
+    /// How long accepted requests may finish after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// Certificate and key; not built yet.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Scheme and authority that clients sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Host and perhaps port, in lower case.
+    pub authority: String,
+}
+
+/// PEM files of a TLS listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub cert_file: PathBuf,
+    /// The private key.
+    pub key_file: PathBuf,
+}
+
+/// Section `admin`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where probes, metrics and health are served.
+    pub listen: SocketAddr,
+}
+
+/// Section `database`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// Which database.
+    pub target: DatabaseTarget,
+    /// Most connections at a time.
+    pub max_connections: u32,
+}
+
+/// Section `upstream`, given a `url`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Base URL without a trailing slash.
+    pub url: String,
+    /// How pulls are authenticated.
+    pub auth: UpstreamAuth,
+    /// How long one pull may take.
+    pub timeout: Duration,
+    /// CA of the platform as PEM; `None`: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Proxy URL; it may hold credentials.
+    pub proxy: Option<Secret>,
+}
+
+/// How pulls are authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamAuth {
+    /// Signatures of RFC 9421.
+    Signed {
+        /// Key id.
+        key_id: String,
+        /// Secret of the key.
+        secret: Secret,
+    },
+    /// `Authorization: Bearer`.
+    Bearer {
+        /// The token.
+        token: Secret,
+    },
+    /// The platform's older scheme; not built yet.
+    Deerer {
+        /// Application id.
+        app_id: String,
+        /// API key.
+        api_key: Secret,
+        /// Secret of the application.
+        secret: Secret,
+    },
+}
+
+/// Section `sync`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sync {
+    /// What is read.
+    pub source: SyncSource,
+    /// The platform's database, with [`SyncSource::Database`]; not built yet.
+    pub source_database: Option<DatabaseTarget>,
+    /// Zone of the platform's dates; `None`: UTC.
+    pub timezone: Option<String>,
+    /// A sweep that would delete more than this share of an entity is refused.
+    pub max_delete_ratio: f64,
+    /// Users.
+    pub users: EntitySync,
+    /// Pricing programs.
+    pub pricing: EntitySync,
+    /// Models.
+    pub llmage: EntitySync,
+    /// Upstream APIs.
+    pub uapi: EntitySync,
+    /// Balances; not built yet.
+    pub balances: EntitySync,
+}
+
+/// What the mirror reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SyncSource {
+    /// The platform's feed.
+    #[default]
+    Api,
+    /// The platform's tables; not built yet.
+    Database,
+}
+
+/// How one entity is mirrored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntitySync {
+    /// Whether it is.
+    pub enabled: bool,
+    /// When it runs.
+    pub schedule: Schedule,
+    /// What a run pulls.
+    pub mode: SyncMode,
+    /// Rows in a page, 1 to 1000.
+    pub batch_size: u32,
+    /// Time between two snapshots in incremental mode; `None`: only when the platform asks.
+    pub full_every: Option<Duration>,
+}
+
+/// What a run pulls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SyncMode {
+    /// What changed since the run before.
+    #[default]
+    Incremental,
+    /// A snapshot.
+    Full,
+}
+
+/// Section `cache`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Memory for cached answers.
+    pub max_bytes: u64,
+    /// How long an answer may be reused.
+    pub ttl: Duration,
+    /// How long the absence of something may be reused.
+    pub negative_ttl: Duration,
+}
+
+/// Section `auth`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// Base64 of 32 bytes, checked; `None` only with SQLite, which then keeps a key beside its file.
+    pub encryption_key: Option<Secret>,
+    /// Former keys in the same form.
+    pub previous_encryption_keys: Vec<Secret>,
+    /// Under which bearer tokens are stored; `None`: none can be made.
+    pub token_pepper: Option<Secret>,
+    /// Signs access tokens; not built yet.
+    pub jwt_secret: Option<Secret>,
+    /// How far a signature's time may be from ours.
+    pub clock_skew: Duration,
+    /// What signatures must cover besides the profile's own.
+    pub required_components: Vec<String>,
+    /// The first admin key; not built yet.
+    pub bootstrap_admin: Option<BootstrapAdmin>,
+}
+
+/// An admin key that exists from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootstrapAdmin {
+    /// `ak_` and 16 base62 characters.
+    pub key_id: String,
+    /// Its secret.
+    pub secret: Secret,
+}
+
+/// Section `accounting`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounting {
+    /// Whether a charge may go below zero, for customers without a mode of their own.
+    pub mode: Mode,
+    /// Currency of customers created without one.
+    pub currency: Currency,
+    /// Decimals that computed amounts are rounded to, 0 to 9.
+    pub scale: u8,
+    /// Zone that an event's date is taken in; `None`: `sync.timezone`, then UTC.
+    pub timezone: Option<String>,
+    /// Most bookings in one commit, 1 to 1000.
+    pub batch_max: usize,
+    /// How long a busy writer gathers.
+    pub batch_delay: Duration,
+    /// Most bookings that wait, over all writers.
+    pub queue: usize,
+    /// Writers; SQLite always has one.
+    pub writers: usize,
+}
+
+/// Section `quota`; not built yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    /// What a user without a group may do.
+    pub unknown_user: UnknownUser,
+    /// Zone of days and months.
+    pub timezone: String,
+}
+
+/// What a user without a group may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnknownUser {
+    /// Nothing.
+    #[default]
+    Deny,
+    /// Anything.
+    Allow,
+}
+
+/// Section `cluster`; not built yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// What this server is.
+    pub role: ClusterRole,
+    /// Name of this server among its peers.
+    pub node_id: Option<String>,
+    /// Where peers reach this server.
+    pub advertise_url: Option<String>,
+    /// Where an edge reaches the primary.
+    pub primary_url: Option<String>,
+    /// Key id of an edge at the primary.
+    pub node_key: Option<String>,
+    /// Secret of that key.
+    pub node_secret: Option<Secret>,
+}
+
+/// What a server is among its peers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ClusterRole {
+    /// It owns the ledger, alone or with others on one database.
+    #[default]
+    Primary,
+    /// It reports to a primary.
+    Edge,
+}
+
+/// Section `telemetry`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Telemetry {
+    /// Base URL of a collector, OTLP over HTTP, without a trailing slash; `None`: no traces.
+    pub otlp_endpoint: Option<String>,
+    /// Share of traces that are kept, 0 to 1.
+    pub sampling_ratio: f64,
+}
+
+/// Section `log`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// `trace`, `debug`, `info`, `warn` or `error`.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// Text for people.
+    Text,
+}

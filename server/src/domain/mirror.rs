@@ -1,0 +1,247 @@
+//! Reading what is mirrored from Sage.
+
+use super::Error;
+use super::cursor::Listing;
+use super::page::{ListPage, PageRequest, TOTAL_CAP};
+use crate::model::{CustomerId, Entity, MirrorRow, TextId, Timestamp};
+use crate::store::{MirrorFilter, Store, Validity};
+
+#[cfg(test)]
+mod tests;
+
+/// Where the `q` of users is looked for.
+const SEARCHED: &[&str] = &["username", "nick_name", "email", "mobile"];
+
+/// Which users to list. An absent filter lets everything pass.
+#[derive(Debug, Clone, Default)]
+pub struct UsersQuery {
+    /// Whose (column `orgid`); `None`: of all customers.
+    pub customer_id: Option<CustomerId>,
+    /// The login name, in full.
+    pub username: Option<String>,
+    /// Sage's `user_status`: `0` usable, `1` disabled.
+    pub status: Option<String>,
+    /// A text that occurs in a name, an address or a number.
+    pub q: Option<String>,
+    /// Created at or after.
+    pub from: Option<Timestamp>,
+    /// Created before.
+    pub to: Option<Timestamp>,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// Which pricing rows to list. An absent filter lets everything pass.
+#[derive(Debug, Clone, Default)]
+pub struct PricingQuery {
+    /// The program.
+    pub ppid: Option<String>,
+    /// A model that is offered under the program.
+    pub llmid: Option<String>,
+    /// The program's type.
+    pub pricing_type: Option<String>,
+    /// Where `at` lies in the row's validity; given `at` alone, [`Validity::Current`].
+    pub status: Option<Validity>,
+    /// When; `None`: now.
+    pub at: Option<Timestamp>,
+    /// First seen here at or after.
+    pub from: Option<Timestamp>,
+    /// First seen here before.
+    pub to: Option<Timestamp>,
+    /// What a customer may see: programs that a published model names, none of a provider's costs.
+    pub published_only: bool,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// Which models to list. An absent filter lets everything pass.
+#[derive(Debug, Clone, Default)]
+pub struct ModelsQuery {
+    /// The model's id; it may be offered in several rows.
+    pub llmid: Option<String>,
+    /// The name by which it is called.
+    pub model: Option<String>,
+    /// Sage's status, such as `published`.
+    pub status: Option<String>,
+    /// The pricing program.
+    pub ppid: Option<String>,
+    /// First seen here at or after.
+    pub from: Option<Timestamp>,
+    /// First seen here before.
+    pub to: Option<Timestamp>,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// Which upstream APIs to list. An absent filter lets everything pass.
+#[derive(Debug, Clone, Default)]
+pub struct UapisQuery {
+    /// The API's name.
+    pub name: Option<String>,
+    /// First seen here at or after.
+    pub from: Option<Timestamp>,
+    /// First seen here before.
+    pub to: Option<Timestamp>,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// The calendar day of an instant in a zone, `YYYY-MM-DD`: what a pricing row's validity is compared
+/// with.
+pub fn day_at(at: Timestamp, zone: &jiff::tz::TimeZone) -> String {
+    // jiff ends a day earlier than our times do; both mean "never".
+    let at = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::MAX);
+    zone.to_datetime(at).date().to_string()
+}
+
+/// A page of users. A cursor of another list is [`Error::InvalidCursor`], here and below.
+pub async fn query_users(store: &Store, q: UsersQuery) -> Result<ListPage<MirrorRow>, Error> {
+    let orgid = q.customer_id.map(|id| id.as_str().to_owned());
+    let filter = MirrorFilter {
+        equals: given([("orgid", orgid), ("username", q.username), ("user_status", q.status)]),
+        contains: q.q.map(|text| (SEARCHED, text)),
+        from: q.from,
+        to: q.to,
+        ..MirrorFilter::default()
+    };
+    list(store, Entity::Users, filter, None, &q.page).await
+}
+
+/// A page of pricing rows. `now` and `zone` decide which day is today.
+pub async fn query_pricing(
+    store: &Store,
+    q: PricingQuery,
+    now: Timestamp,
+    zone: &jiff::tz::TimeZone,
+) -> Result<ListPage<MirrorRow>, Error> {
+    let status = q.status.or(q.at.map(|_| Validity::Current));
+    let filter = MirrorFilter {
+        equals: given([("ppid", q.ppid), ("pricing_type", q.pricing_type)]),
+        llmid: q.llmid,
+        published_only: q.published_only,
+        validity: status.map(|status| (status, day_at(q.at.unwrap_or(now), zone))),
+        from: q.from,
+        to: q.to,
+        ..MirrorFilter::default()
+    };
+    list(store, Entity::Pricing, filter, q.at, &q.page).await
+}
+
+/// A page of models.
+pub async fn query_models(store: &Store, q: ModelsQuery) -> Result<ListPage<MirrorRow>, Error> {
+    let filter = MirrorFilter {
+        equals: given([("llmid", q.llmid), ("model", q.model), ("status", q.status), ("ppid", q.ppid)]),
+        from: q.from,
+        to: q.to,
+        ..MirrorFilter::default()
+    };
+    list(store, Entity::Llmage, filter, None, &q.page).await
+}
+
+/// A page of upstream APIs.
+pub async fn query_uapis(store: &Store, q: UapisQuery) -> Result<ListPage<MirrorRow>, Error> {
+    let filter =
+        MirrorFilter { equals: given([("name", q.name)]), from: q.from, to: q.to, ..MirrorFilter::default() };
+    list(store, Entity::Uapi, filter, None, &q.page).await
+}
+
+/// A user by id. One of another customer than `scope`, or of none, is [`Error::NotFound`], as if it
+/// did not exist; without a scope all are seen.
+pub async fn get_user(store: &Store, scope: Option<&CustomerId>, id: &str) -> Result<MirrorRow, Error> {
+    let missing = Error::NotFound("user");
+    if TextId::parse(id).is_err() {
+        return Err(missing);
+    }
+    let row = store.mirror_row(Entity::Users, id).await?;
+    row.filter(|row| scope.is_none_or(|customer| row.text(Entity::Users, "orgid") == Some(customer.as_str())))
+        .ok_or(missing)
+}
+
+/// The row of a pricing program that is valid at an instant, the one enabled last if there are
+/// several; [`Error::NotFound`] if there is none that the caller may see.
+pub async fn get_pricing(
+    store: &Store,
+    ppid: &str,
+    at: Timestamp,
+    zone: &jiff::tz::TimeZone,
+    published_only: bool,
+) -> Result<MirrorRow, Error> {
+    let missing = Error::NotFound("pricing program");
+    if TextId::parse(ppid).is_err() {
+        return Err(missing);
+    }
+    store.pricing_on(ppid, &day_at(at, zone), published_only).await?.ok_or(missing)
+}
+
+/// A model by the id of its row, else the oldest row of the model of that id.
+pub async fn get_model(store: &Store, id: &str) -> Result<MirrorRow, Error> {
+    let missing = Error::NotFound("model");
+    if TextId::parse(id).is_err() {
+        return Err(missing);
+    }
+    if let Some(row) = store.mirror_row(Entity::Llmage, id).await? {
+        return Ok(row);
+    }
+    let filter = MirrorFilter {
+        equals: vec![("llmid", id.to_owned())],
+        ascending: true,
+        limit: 1,
+        ..MirrorFilter::default()
+    };
+    store.mirror_rows(Entity::Llmage, &filter).await?.pop().ok_or(missing)
+}
+
+fn given<const N: usize>(filters: [(&'static str, Option<String>); N]) -> Vec<(&'static str, String)> {
+    filters.into_iter().filter_map(|(column, value)| Some((column, value?))).collect()
+}
+
+async fn list(
+    store: &Store,
+    entity: Entity,
+    mut filter: MirrorFilter,
+    at: Option<Timestamp>,
+    page: &PageRequest,
+) -> Result<ListPage<MirrorRow>, Error> {
+    filter.ascending = page.ascending;
+    filter.limit = page.read_limit();
+    let listing = listing(store, entity, &filter, at);
+    if let Some(cursor) = &page.cursor {
+        let (time, id): (Timestamp, TextId) = listing.decode(cursor)?;
+        filter.after = Some((time, id.as_str().to_owned()));
+    }
+    let total = if page.count { Some(store.mirror_count(entity, &filter, TOTAL_CAP).await?) } else { None };
+    let rows = store.mirror_rows(entity, &filter).await?;
+    Ok(ListPage::cut(rows, total, page, |last| listing.encode(&(last.created_at, last.id.clone()))))
+}
+
+/// Names every field, so that a new filter cannot be left out of the cursor.
+fn listing(store: &Store, entity: Entity, filter: &MirrorFilter, at: Option<Timestamp>) -> Listing {
+    let MirrorFilter {
+        equals,
+        contains,
+        llmid,
+        published_only,
+        validity,
+        from,
+        to,
+        ascending,
+        after: _,
+        limit: _,
+    } = filter;
+    let mut listing = Listing::new(store.keyring().cursor_key(), entity.as_str(), *ascending);
+    for (column, value) in equals {
+        listing.filter(column, Some(value));
+    }
+    listing.filter("q", contains.as_ref().map(|(_, text)| text.as_str()));
+    listing.filter("through llmid", llmid.as_deref());
+    listing.filter("published only", published_only.then_some(""));
+    // The day itself is left out: today's ends, and a walk through the list must not end with it.
+    let status = validity.as_ref().map(|(status, _)| match status {
+        Validity::Current => "current",
+        Validity::Future => "future",
+        Validity::Expired => "expired",
+    });
+    listing.filter("validity", status).filter_time("at", at);
+    listing.filter_time("from", *from).filter_time("to", *to);
+    listing
+}

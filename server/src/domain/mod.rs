@@ -1,0 +1,5 @@
+//! The rules. No SQL, no HTTP.
+
+mod error;
+
+pub use error::{Error, FieldError};

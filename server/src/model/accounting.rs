@@ -1,0 +1,241 @@
+use sha2::{Digest as _, Sha256};
+
+use super::customer::text_enum;
+use super::{Currency, CustomerId, Money, RecordId, Timestamp, Transno};
+
+text_enum!(
+    /// What a record is.
+    Kind {
+        /// The first balance taken over from upstream.
+        Opening = "opening",
+        /// Takes money.
+        Charge = "charge",
+        /// Brings money.
+        Credit = "credit",
+        /// Corrects, either way.
+        Adjustment = "adjustment",
+        /// Takes back an earlier record, whole or in part.
+        Reversal = "reversal",
+        /// Settles a hold.
+        Capture = "capture",
+        /// The difference between two balances pulled from upstream.
+        Sync = "sync",
+    }
+);
+
+/// One booking: a row of `accounting_records`. Never rewritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Names the record everywhere.
+    pub id: RecordId,
+    /// Whose money moved.
+    pub customer_id: CustomerId,
+    /// 1, 2, 3 ... without a gap within the customer.
+    pub seq: i64,
+    /// The caller's name for the booking, unique within the customer.
+    pub transno: Transno,
+    /// What it is.
+    pub kind: Kind,
+    /// The amount as asked; negative only for an adjustment.
+    pub amount: Money,
+    /// What was added to the balance.
+    pub delta: Money,
+    /// The customer's currency.
+    pub currency: Currency,
+    /// The person who caused it.
+    pub user_id: Option<String>,
+    /// The model it was for.
+    pub llmid: Option<String>,
+    /// The model's name as the caller gave it.
+    pub model_name: Option<String>,
+    /// The pricing program that made the amount.
+    pub pricing_id: Option<String>,
+    /// That program's version.
+    pub pricing_version: Option<i64>,
+    /// Tokens in.
+    pub input_tokens: Option<i64>,
+    /// Tokens out.
+    pub output_tokens: Option<i64>,
+    /// Factors and quantities as JSON text, for recomputing.
+    pub usage: Option<String>,
+    /// The computed amount before rounding, as decimal text.
+    pub unrounded: Option<String>,
+    /// The caller's request.
+    pub request_id: Option<String>,
+    /// The record that this one takes back.
+    pub reverses: Option<RecordId>,
+    /// The hold that this one settles.
+    pub hold_id: Option<RecordId>,
+    /// A remark.
+    pub note: Option<String>,
+    /// The balance after this record.
+    pub balance_after: Money,
+    /// The open holds after this record.
+    pub held_after: Money,
+    /// balance + credit limit - held after this record.
+    pub available_after: Money,
+    /// SHA-256 of the request as parsed; tells a repetition from another request.
+    pub body_hash: [u8; 32],
+    /// Hash of the customer's record before this one; zeros for the first.
+    pub prev_hash: [u8; 32],
+    /// [`Record::chain_hash`].
+    pub hash: [u8; 32],
+    /// When the thing that is booked happened.
+    pub event_time: Timestamp,
+    /// When it was booked, by the database's clock.
+    pub created_at: Timestamp,
+}
+
+impl Record {
+    /// Tokens in and out together, if either is known.
+    pub fn total_tokens(&self) -> Option<i64> {
+        match (self.input_tokens, self.output_tokens) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
+        }
+    }
+
+    /// SHA-256 over a version byte, the predecessor's hash and every field of the record, each
+    /// with its length in front, so that an edited or removed row is told by recomputing.
+    pub fn chain_hash(&self) -> [u8; 32] {
+        let mut h = ChainHasher(Sha256::new());
+        h.0.update([1u8]);
+        h.0.update(self.prev_hash);
+        h.bytes(self.id.as_bytes());
+        h.bytes(self.customer_id.as_str().as_bytes());
+        h.int(self.seq);
+        h.bytes(self.transno.as_str().as_bytes());
+        h.bytes(self.kind.as_str().as_bytes());
+        for money in [self.amount, self.delta, self.balance_after, self.held_after, self.available_after] {
+            h.int(money.nanos());
+        }
+        h.bytes(self.currency.as_str().as_bytes());
+        for text in [&self.user_id, &self.llmid, &self.model_name, &self.pricing_id, &self.usage] {
+            h.text(text.as_deref());
+        }
+        for text in [&self.unrounded, &self.request_id, &self.note] {
+            h.text(text.as_deref());
+        }
+        for number in [self.pricing_version, self.input_tokens, self.output_tokens] {
+            h.option(number.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+        }
+        h.option(self.reverses.as_ref().map(|id| id.as_bytes().as_slice()));
+        h.option(self.hold_id.as_ref().map(|id| id.as_bytes().as_slice()));
+        h.bytes(&self.body_hash);
+        h.int(self.event_time.micros());
+        h.int(self.created_at.micros());
+        h.0.finalize().into()
+    }
+}
+
+struct ChainHasher(Sha256);
+
+impl ChainHasher {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    fn int(&mut self, n: i64) {
+        self.0.update(n.to_be_bytes());
+    }
+
+    /// An absent value differs from an empty one.
+    fn option(&mut self, bytes: Option<&[u8]>) {
+        self.0.update([u8::from(bytes.is_some())]);
+        self.bytes(bytes.unwrap_or_default());
+    }
+
+    fn text(&mut self, text: Option<&str>) {
+        self.option(text.map(str::as_bytes));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    pub(crate) fn record() -> Record {
+        Record {
+            id: RecordId(Uuid::from_u128(7)),
+            customer_id: CustomerId::parse("c-1").unwrap(),
+            seq: 3,
+            transno: Transno::parse("t-1").unwrap(),
+            kind: Kind::Charge,
+            amount: Money::parse("1.5").unwrap(),
+            delta: Money::parse_signed("-1.5").unwrap(),
+            currency: Currency::parse("CNY").unwrap(),
+            user_id: None,
+            llmid: Some("m".into()),
+            model_name: None,
+            pricing_id: None,
+            pricing_version: None,
+            input_tokens: Some(1),
+            output_tokens: None,
+            usage: None,
+            unrounded: None,
+            request_id: None,
+            reverses: None,
+            hold_id: None,
+            note: Some("余额".into()),
+            balance_after: Money::parse("8.5").unwrap(),
+            held_after: Money::ZERO,
+            available_after: Money::parse("8.5").unwrap(),
+            body_hash: [1; 32],
+            prev_hash: [2; 32],
+            hash: [0; 32],
+            event_time: Timestamp::from_seconds(1),
+            created_at: Timestamp::from_seconds(2),
+        }
+    }
+
+    #[test]
+    fn every_field_changes_the_chain_hash() {
+        let base = record();
+        let changes: Vec<fn(&mut Record)> = vec![
+            |r| r.id = RecordId(Uuid::from_u128(8)),
+            |r| r.customer_id = CustomerId::parse("c-2").unwrap(),
+            |r| r.seq = 4,
+            |r| r.transno = Transno::parse("t-2").unwrap(),
+            |r| r.kind = Kind::Credit,
+            |r| r.amount = Money::ZERO,
+            |r| r.delta = Money::ZERO,
+            |r| r.currency = Currency::parse("USD").unwrap(),
+            |r| r.user_id = Some(String::new()),
+            |r| r.llmid = None,
+            |r| r.model_name = Some("x".into()),
+            |r| r.pricing_id = Some("x".into()),
+            |r| r.pricing_version = Some(1),
+            |r| r.input_tokens = None,
+            |r| r.output_tokens = Some(1),
+            |r| r.usage = Some("{}".into()),
+            |r| r.unrounded = Some("1".into()),
+            |r| r.request_id = Some("x".into()),
+            |r| r.reverses = Some(RecordId(Uuid::nil())),
+            |r| r.hold_id = Some(RecordId(Uuid::nil())),
+            |r| r.note = None,
+            |r| r.balance_after = Money::ZERO,
+            |r| r.held_after = Money::MAX,
+            |r| r.available_after = Money::ZERO,
+            |r| r.body_hash = [0; 32],
+            |r| r.prev_hash = [0; 32],
+            |r| r.event_time = Timestamp::from_seconds(9),
+            |r| r.created_at = Timestamp::from_seconds(9),
+        ];
+        for (i, change) in changes.iter().enumerate() {
+            let mut changed = base.clone();
+            change(&mut changed);
+            assert_ne!(changed.chain_hash(), base.chain_hash(), "change {i}");
+        }
+    }
+
+    #[test]
+    fn a_text_cannot_slide_into_the_next_field() {
+        let (mut a, mut b) = (record(), record());
+        (a.user_id, a.llmid) = (Some("ab".into()), Some("c".into()));
+        (b.user_id, b.llmid) = (Some("a".into()), Some("bc".into()));
+        assert_ne!(a.chain_hash(), b.chain_hash());
+    }
+}

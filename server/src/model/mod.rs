@@ -1,0 +1,25 @@
+//! Ids, money, time and entities. A leaf: no I/O, nothing of the modules above.
+
+mod accounting;
+mod clock;
+mod currency;
+mod customer;
+mod entropy;
+mod id;
+mod key;
+mod mirror;
+mod money;
+mod secret;
+mod time;
+
+pub use accounting::{Kind, Record};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use currency::Currency;
+pub use customer::{Customer, CustomerStatus, Mode, UsageBilling};
+pub use entropy::{Entropy, SeededEntropy, SystemEntropy, new_uuid};
+pub use id::{CustomerId, IdError, KeyId, LlmId, RecordId, TextId, Transno, UserId};
+pub use key::{AuthMode, Key, Scope, Scopes};
+pub use mirror::{Cell, Column, ColumnKind, Entity, MirrorRow};
+pub use money::{MAX_UNITS, Money, MoneyError};
+pub use secret::Secret;
+pub use time::{Timestamp, TimestampError};

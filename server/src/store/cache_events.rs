@@ -1,0 +1,120 @@
+//! What other instances must drop from their caches: one row a commit.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Store;
+use super::conn::Conn;
+use super::error::Error;
+use super::sql::Sql;
+use crate::model::{CustomerId, Entity, KeyId, Timestamp};
+
+/// Beyond so many ids of one entity an event names none and means all of them.
+const MAX_IDS: usize = 500;
+
+/// What a commit changed, of what is cached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Balances, by customer.
+    #[serde(rename = "b", default, skip_serializing_if = "Vec::is_empty")]
+    pub balances: Vec<String>,
+    /// Keys, by key id.
+    #[serde(rename = "k", default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// Mirrored rows: entity and ids; no ids means all.
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<(String, Vec<String>)>,
+}
+
+impl Changed {
+    /// One balance.
+    pub fn balance(id: &CustomerId) -> Self {
+        Self { balances: vec![id.to_string()], ..Self::default() }
+    }
+
+    /// One key.
+    pub fn key(id: &KeyId) -> Self {
+        Self { keys: vec![id.to_string()], ..Self::default() }
+    }
+
+    /// Rows of a mirrored entity.
+    pub fn mirrored(entity: Entity, ids: Vec<String>) -> Self {
+        let ids = if ids.len() > MAX_IDS { Vec::new() } else { ids };
+        Self { mirror: Some((entity.as_str().to_owned(), ids)), ..Self::default() }
+    }
+
+    /// Every row of a mirrored entity.
+    pub fn whole(entity: Entity) -> Self {
+        Self { mirror: Some((entity.as_str().to_owned(), Vec::new())), ..Self::default() }
+    }
+
+    /// Whether nothing cached changed.
+    pub fn is_empty(&self) -> bool {
+        self.balances.is_empty() && self.keys.is_empty() && self.mirror.is_none()
+    }
+}
+
+/// A commit of another instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheEvent {
+    /// Tells it from those seen before.
+    pub id: Uuid,
+    /// By the database's clock.
+    pub created_at: Timestamp,
+    /// What it changed.
+    pub changed: Changed,
+}
+
+pub(super) async fn insert(conn: &mut Conn, id: Uuid, origin: Uuid, changed: &Changed) -> Result<(), Error> {
+    let text = serde_json::to_string(changed).map_err(|e| Error::encode(e.into()))?;
+    let now = conn.dialect().now();
+    let sql = Sql::new(format!(
+        "INSERT INTO cache_events (id, origin, keys_changed, created_at) VALUES (?, ?, ?, {now})"
+    ));
+    conn.execute(sql.bind(id.as_bytes()).bind(origin.as_bytes()).bind(text)).await.map(drop)
+}
+
+impl Store {
+    /// Commits of other instances since `since` by the database's clock, oldest first.
+    pub async fn cache_events(&self, since: Timestamp) -> Result<Vec<CacheEvent>, Error> {
+        self.read(async |conn| {
+            let sql = Sql::new(
+                "SELECT id, keys_changed, created_at FROM cache_events \
+                 WHERE created_at >= ? AND origin <> ? ORDER BY created_at",
+            );
+            let rows = conn.fetch_all(sql.bind(since).bind(self.inner.instance.as_bytes())).await?;
+            let events = rows.iter().map(|row| {
+                let id = Uuid::from_slice(row.bytes(0)?)
+                    .map_err(|e| Error::inconsistent("cache_events", "?", e))?;
+                let changed = serde_json::from_str(row.str(1)?)
+                    .map_err(|e| Error::inconsistent("cache_events", id, e))?;
+                Ok(CacheEvent { id, created_at: row.time(2)?, changed })
+            });
+            events.collect()
+        })
+        .await
+    }
+
+    /// The database's clock.
+    pub async fn now(&self) -> Result<Timestamp, Error> {
+        self.read(async |conn| conn.now().await).await
+    }
+
+    /// Forgets up to `slice` commits older than `before`; how many.
+    pub async fn purge_cache_events(&self, before: Timestamp, slice: i64) -> Result<u64, Error> {
+        self.write("cache_events.purge", move |tx| {
+            Box::pin(async move {
+                let sql = Sql::new("SELECT id FROM cache_events WHERE created_at < ? LIMIT ?");
+                let rows = tx.conn.fetch_all(sql.bind(before).bind(slice)).await?;
+                if rows.is_empty() {
+                    return Ok(0);
+                }
+                let ids = rows.iter().map(|r| r.bytes(0).map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
+                let mut sql = Sql::new("DELETE FROM cache_events WHERE id IN ");
+                sql.push_in(ids);
+                tx.conn.execute(sql).await
+            })
+        })
+        .await
+    }
+}

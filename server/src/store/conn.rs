@@ -1,0 +1,188 @@
+//! Connections and transactions over either kind of database.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use sqlx::mysql::MySqlConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Executor as _, MySql, Sqlite};
+use tokio::sync::OwnedMutexGuard;
+
+use super::dialect::Dialect;
+use super::error::Error;
+use super::sql::{Row, Sql};
+use crate::model::Timestamp;
+
+/// A connection in use.
+pub(super) enum Conn {
+    MySql(PoolConnection<MySql>),
+    Sqlite(PoolConnection<Sqlite>),
+    /// SQLite's one writing connection. `None` until it is opened.
+    SqliteWriter(OwnedMutexGuard<Option<SqliteConnection>>),
+}
+
+enum Target<'c> {
+    MySql(&'c mut MySqlConnection),
+    Sqlite(&'c mut SqliteConnection),
+}
+
+impl Conn {
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::MySql(_) => Dialect::MySql,
+            Self::Sqlite(_) | Self::SqliteWriter(_) => Dialect::Sqlite,
+        }
+    }
+
+    fn target(&mut self) -> Result<Target<'_>, Error> {
+        Ok(match self {
+            Self::MySql(c) => Target::MySql(c),
+            Self::Sqlite(c) => Target::Sqlite(c),
+            Self::SqliteWriter(c) => Target::Sqlite(c.as_mut().ok_or(sqlx::Error::PoolClosed)?),
+        })
+    }
+
+    /// Runs a statement; the number of rows that it touched (on MySQL: matched).
+    pub async fn execute(&mut self, sql: Sql<'_>) -> Result<u64, Error> {
+        Ok(match self.target()? {
+            Target::MySql(conn) => {
+                let (text, args) = sql.into_mysql()?;
+                sqlx::query_with(AssertSqlSafe(text.into_owned()), args).execute(conn).await?.rows_affected()
+            }
+            Target::Sqlite(conn) => {
+                let (text, args) = sql.into_sqlite()?;
+                sqlx::query_with(AssertSqlSafe(text.into_owned()), args).execute(conn).await?.rows_affected()
+            }
+        })
+    }
+
+    pub async fn fetch_all(&mut self, sql: Sql<'_>) -> Result<Vec<Row>, Error> {
+        Ok(match self.target()? {
+            Target::MySql(conn) => {
+                let (text, args) = sql.into_mysql()?;
+                let rows = sqlx::query_with(AssertSqlSafe(text.into_owned()), args).fetch_all(conn).await?;
+                rows.into_iter().map(Row::MySql).collect()
+            }
+            Target::Sqlite(conn) => {
+                let (text, args) = sql.into_sqlite()?;
+                let rows = sqlx::query_with(AssertSqlSafe(text.into_owned()), args).fetch_all(conn).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+        })
+    }
+
+    pub async fn fetch_optional(&mut self, sql: Sql<'_>) -> Result<Option<Row>, Error> {
+        Ok(self.fetch_all(sql).await?.into_iter().next())
+    }
+
+    pub async fn fetch_one(&mut self, sql: Sql<'_>) -> Result<Row, Error> {
+        self.fetch_optional(sql).await?.ok_or(Error::Refused(sqlx::Error::RowNotFound))
+    }
+
+    /// Rows one after another, for reads of any length in constant memory.
+    pub fn stream<'c>(&'c mut self, sql: Sql<'_>) -> Result<BoxStream<'c, Result<Row, Error>>, Error> {
+        Ok(match self.target()? {
+            Target::MySql(conn) => {
+                let (text, args) = sql.into_mysql()?;
+                let rows = conn.fetch(sqlx::query_with(AssertSqlSafe(text.into_owned()), args));
+                rows.map_ok(Row::MySql).map_err(Error::from).boxed()
+            }
+            Target::Sqlite(conn) => {
+                let (text, args) = sql.into_sqlite()?;
+                let rows = conn.fetch(sqlx::query_with(AssertSqlSafe(text.into_owned()), args));
+                rows.map_ok(Row::Sqlite).map_err(Error::from).boxed()
+            }
+        })
+    }
+
+    /// Runs text without arguments, possibly several statements, outside the prepared protocol.
+    pub async fn run(&mut self, text: &str) -> Result<(), Error> {
+        match self.target()? {
+            Target::MySql(conn) => sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?,
+            Target::Sqlite(conn) => sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// The database's clock.
+    pub async fn now(&mut self) -> Result<Timestamp, Error> {
+        let text = self.dialect().now();
+        self.fetch_one(Sql::new(format!("SELECT {text}"))).await?.time(0)
+    }
+}
+
+/// A transaction: statements run through it, and it ends with the closure that got it.
+pub struct Tx {
+    pub(super) conn: Conn,
+}
+
+/// What a transaction's closure gives.
+pub type TxFuture<'t, T> = BoxFuture<'t, Result<T, Error>>;
+
+impl Tx {
+    pub(super) async fn begin(mut conn: Conn) -> Result<Self, Error> {
+        let begin = conn.dialect().begin();
+        conn.run(begin).await?;
+        Ok(Self { conn })
+    }
+
+    pub(super) async fn begin_snapshot(mut conn: Conn) -> Result<Self, Error> {
+        for statement in conn.dialect().begin_snapshot() {
+            conn.run(statement).await?;
+        }
+        Ok(Self { conn })
+    }
+
+    pub(super) async fn commit(mut self) -> Result<Conn, (Error, Option<Conn>)> {
+        match self.conn.run("COMMIT").await {
+            Ok(()) => Ok(self.conn),
+            Err(error) => Err((error, self.rollback().await)),
+        }
+    }
+
+    /// Gives the connection back only if it is known to be clean.
+    pub(super) async fn rollback(mut self) -> Option<Conn> {
+        match self.conn.run("ROLLBACK").await {
+            Ok(()) => Some(self.conn),
+            Err(_) if self.conn.dialect() == Dialect::Sqlite => {
+                // SQLite may have rolled back by itself (disk full, I/O error); then there is nothing to undo.
+                Some(self.conn)
+            }
+            Err(_) => {
+                self.discard();
+                None
+            }
+        }
+    }
+
+    /// Closes the connection instead of returning it to the pool: its state is unknown.
+    pub(super) fn discard(self) {
+        match self.conn {
+            Conn::MySql(conn) => drop(conn.detach()),
+            Conn::Sqlite(conn) => drop(conn.detach()),
+            Conn::SqliteWriter(mut guard) => drop(guard.take()),
+        }
+    }
+
+    /// The database's clock.
+    pub async fn now(&mut self) -> Result<Timestamp, Error> {
+        self.conn.now().await
+    }
+
+    /// Which kind of database this is.
+    pub fn dialect(&self) -> Dialect {
+        self.conn.dialect()
+    }
+}
+
+/// SQLite's one writing connection, shared by all who write.
+pub(super) type SqliteWriterSlot = Arc<tokio::sync::Mutex<Option<SqliteConnection>>>;
+
+impl Conn {
+    /// Closes the connection instead of returning it to the pool: its state is unknown.
+    pub(super) fn discard(self) {
+        Tx { conn: self }.discard();
+    }
+}

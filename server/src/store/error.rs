@@ -1,0 +1,112 @@
+use std::fmt;
+
+/// What can go wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database is not reachable, the pool is exhausted, or the connection broke.
+    #[error("the database is not available: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// A deadlock or lock time-out; the transaction may run again.
+    #[error("the transaction lost against another one: {0}")]
+    Contended(#[source] sqlx::Error),
+    /// A unique key holds such a row already.
+    #[error("such a row is there already")]
+    Duplicate(#[source] sqlx::Error),
+    /// What is stored contradicts what this program writes.
+    #[error("table {table}, row {row}: {what}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The row's key, as text.
+        row: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The lease was lost to another instance.
+    #[error("another instance has taken over")]
+    LeaseLost,
+    /// A stored secret cannot be opened.
+    #[error("a stored secret of {0} cannot be opened with the configured encryption keys")]
+    Sealed(&'static str),
+    /// A sweep would delete more than is allowed.
+    #[error("the snapshot would delete {gone} of {total} rows, more than sync.max_delete_ratio allows")]
+    SweepRefused {
+        /// How many rows it would delete.
+        gone: i64,
+        /// How many there are.
+        total: i64,
+    },
+    /// Anything else that the database refused.
+    #[error("the database refused a statement: {0}")]
+    Refused(#[source] sqlx::Error),
+}
+
+impl Error {
+    pub(super) fn encode(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self::Refused(sqlx::Error::Encode(error))
+    }
+
+    pub(super) fn inconsistent(table: &'static str, row: impl fmt::Display, what: impl fmt::Display) -> Self {
+        Self::Inconsistent { table, row: row.to_string(), what: what.to_string() }
+    }
+
+    /// Whether running the whole transaction again may succeed at once.
+    pub fn is_contended(&self) -> bool {
+        matches!(self, Self::Contended(_))
+    }
+
+    /// Whether the database could not be reached.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+
+    /// The vendor's error number of a MySQL-compatible server, if it is such an error.
+    pub(super) fn mysql_number(&self) -> Option<u16> {
+        let (Self::Refused(e) | Self::Contended(e) | Self::Duplicate(e) | Self::Unavailable(e)) = self else {
+            return None;
+        };
+        mysql_number(e)
+    }
+}
+
+fn mysql_number(error: &sqlx::Error) -> Option<u16> {
+    let sqlx::Error::Database(e) = error else { return None };
+    e.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number)
+}
+
+/// The extended result code of SQLite, if it is such an error.
+fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    let sqlx::Error::Database(e) = error else { return None };
+    e.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    e.code()?.parse().ok()
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => return Self::Unavailable(error),
+            _ => {}
+        }
+        match mysql_number(&error) {
+            // Deadlock, lock wait time-out; Galera answers 1213 at COMMIT too.
+            Some(1205 | 1213) => return Self::Contended(error),
+            Some(1062) => return Self::Duplicate(error),
+            // Too many connections, shutdown in progress, access denied, unknown database, killed, read only.
+            Some(1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290 | 1317 | 1836 | 1927) => return Self::Unavailable(error),
+            _ => {}
+        }
+        match sqlite_code(&error) {
+            // Busy and locked, with their extended codes in the upper bytes.
+            Some(code) if matches!(code & 0xff, 5 | 6) => Self::Contended(error),
+            Some(1555 | 2067) => Self::Duplicate(error),
+            // Read-only, I/O, full, cannot open: the file or its disk is at fault, not the statement.
+            Some(code) if matches!(code & 0xff, 8 | 10 | 13 | 14) => Self::Unavailable(error),
+            _ => Self::Refused(error),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Keys of REST clients.
+
+use super::cache_events::Changed;
+use super::error::Error;
+use super::sealed::SealedAt;
+use super::sql::{Row, Sql};
+use super::{Store, Tx};
+use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Secret, Timestamp};
+
+const TABLE: &str = "dapi_keys";
+const COLUMNS: &str = "key_id, name, customer_id, scopes, auth_mode, secret, previous_secret, previous_until, \
+     enabled, expires_at, allowed_cidrs, version, created_at, updated_at";
+
+/// A key to be stored.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// Its public name.
+    pub key_id: KeyId,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Whose it is; `None` is the platform's.
+    pub customer_id: Option<CustomerId>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// How it proves itself.
+    pub auth_mode: AuthMode,
+    /// What is kept of its secret.
+    pub secret: StoredKey,
+    /// From when on it works no more.
+    pub expires_at: Option<Timestamp>,
+    /// From where it may be used, comma-separated; empty is anywhere.
+    pub allowed_cidrs: String,
+}
+
+/// What is kept of a secret.
+#[derive(Debug, Clone)]
+pub enum StoredKey {
+    /// The secret itself, sealed: signatures need it.
+    Secret(Secret),
+    /// An HMAC of it: enough to recognise a bearer token.
+    TokenHash([u8; 32]),
+}
+
+fn at<'a>(row: &'a str, column: &'static str) -> SealedAt<'a> {
+    SealedAt { table: TABLE, row, column }
+}
+
+impl Store {
+    fn read_key(&self, row: &Row) -> Result<Key, Error> {
+        let key_id = row.str(0)?;
+        let bad = |what: &str| Error::inconsistent(TABLE, key_id, what);
+        let secret = |index, column| match row.opt_bytes(index)? {
+            Some(sealed) => self.inner.keyring.open_text(at(key_id, column), sealed).map(Some),
+            None => Ok(None),
+        };
+        let cidrs = row.str(10)?;
+        Ok(Key {
+            key_id: KeyId::parse(key_id).map_err(|e| bad(&e.to_string()))?,
+            name: row.opt_text(1)?,
+            customer_id: match row.opt_text(2)? {
+                Some(id) => Some(CustomerId::parse(&id).map_err(|e| bad(&e.to_string()))?),
+                None => None,
+            },
+            scopes: Scopes::parse(row.str(3)?).map_err(|s| bad(&format!("unknown scope {s}")))?,
+            auth_mode: AuthMode::parse(row.str(4)?).ok_or_else(|| bad("unknown auth_mode"))?,
+            secret: secret(5, "secret")?,
+            previous_secret: secret(6, "previous_secret")?,
+            previous_until: row.opt_time(7)?,
+            enabled: row.int(8)? != 0,
+            expires_at: row.opt_time(9)?,
+            allowed_cidrs: cidrs
+                .split(',')
+                .filter(|c| !c.is_empty())
+                .map(|c| c.parse().map_err(|_| bad("allowed_cidrs holds no network")))
+                .collect::<Result<_, _>>()?,
+            version: row.int(11)?,
+            created_at: row.time(12)?,
+            updated_at: row.time(13)?,
+        })
+    }
+
+    async fn key_where(&self, condition: &'static str, value: super::sql::Arg<'_>) -> Result<Option<Key>, Error> {
+        self.read(async |conn| {
+            let sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE {condition}")).bind(value.clone());
+            conn.fetch_optional(sql).await?.map(|row| self.read_key(&row)).transpose()
+        })
+        .await
+    }
+
+    /// A key by its public name.
+    pub async fn key(&self, id: &KeyId) -> Result<Option<Key>, Error> {
+        self.key_where("key_id = ?", id.as_str().into()).await
+    }
+
+    /// A key by what people call it.
+    pub async fn key_by_name(&self, name: &str) -> Result<Option<Key>, Error> {
+        self.key_where("name = ?", name.into()).await
+    }
+
+    /// A bearer key by the HMAC of its token; the one before a rotation counts until its overlap ends.
+    pub async fn key_by_token(&self, hash: &[u8; 32]) -> Result<Option<Key>, Error> {
+        if let Some(key) = self.key_where("token_hash = ?", hash.into()).await? {
+            return Ok(Some(key));
+        }
+        let key = self.key_where("previous_token_hash = ?", hash.into()).await?;
+        let now = self.inner.clock.now();
+        Ok(key.filter(|key| key.previous_until.is_some_and(|until| now < until)))
+    }
+
+    /// Every key, oldest first, `limit` after `after`.
+    pub async fn keys(&self, after: &str, limit: i64) -> Result<Vec<Key>, Error> {
+        self.read(async |conn| {
+            let sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE key_id > ? ORDER BY key_id LIMIT ?"));
+            let rows = conn.fetch_all(sql.bind(after).bind(limit)).await?;
+            rows.iter().map(|row| self.read_key(row)).collect()
+        })
+        .await
+    }
+
+    /// Stores a new key; [`Error::Duplicate`] where its id or name is taken.
+    pub async fn create_key(&self, new: NewKey) -> Result<(), Error> {
+        let (sealed, token_hash) = match &new.secret {
+            StoredKey::Secret(secret) => (Some(self.seal(&new.key_id, "secret", secret)?), None),
+            StoredKey::TokenHash(hash) => (None, Some(hash.to_vec())),
+        };
+        let store = self.clone();
+        self.write("key.create", move |tx| {
+            let (store, new, sealed, token_hash) = (store.clone(), new.clone(), sealed.clone(), token_hash.clone());
+            Box::pin(async move {
+                let now = tx.now().await?;
+                let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({COLUMNS}, token_hash) VALUES "));
+                sql.push_placeholders(15);
+                sql.add(new.key_id.as_str()).add(new.name.as_deref());
+                sql.add(new.customer_id.as_ref().map(CustomerId::as_str));
+                sql.add(new.scopes.to_string()).add(new.auth_mode.as_str()).add(sealed);
+                sql.add(None::<i64>).add(None::<i64>).add(true).add(new.expires_at).add(new.allowed_cidrs.as_str());
+                sql.add(1).add(now).add(now).add(token_hash);
+                tx.conn.execute(sql).await?;
+                store.announce(tx, &Changed::key(&new.key_id)).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    /// Puts a new secret beside the present one, which works on until `previous_until`. `false` if
+    /// there is no such key.
+    pub async fn rotate_key(
+        &self,
+        id: &KeyId,
+        secret: StoredKey,
+        previous_until: Timestamp,
+    ) -> Result<bool, Error> {
+        let Some(key) = self.key(id).await? else { return Ok(false) };
+        let previous = match &key.secret {
+            Some(secret) => Some(self.seal(id, "previous_secret", secret)?),
+            None => None,
+        };
+        let (sealed, token_hash) = match &secret {
+            StoredKey::Secret(secret) => (Some(self.seal(id, "secret", secret)?), None),
+            StoredKey::TokenHash(hash) => (None, Some(hash.to_vec())),
+        };
+        let (expected, id) = (key.version, id.clone());
+        self.change_key("key.rotate", id.clone(), move |id| {
+            let text = format!(
+                "UPDATE {TABLE} SET previous_token_hash = token_hash, secret = ?, previous_secret = ?, \
+                 previous_until = ?, token_hash = ?, version = version + 1, updated_at = {{now}} \
+                 WHERE key_id = ? AND version = ?"
+            );
+            let args: Vec<super::sql::Arg<'static>> = vec![
+                sealed.clone().into(),
+                previous.clone().into(),
+                previous_until.into(),
+                token_hash.clone().into(),
+                id.to_string().into(),
+                expected.into(),
+            ];
+            (text, args)
+        })
+        .await
+    }
+
+    /// Switches a key off, or on again. `false` if there is no such key.
+    pub async fn set_key_enabled(&self, id: &KeyId, enabled: bool) -> Result<bool, Error> {
+        self.change_key("key.enable", id.clone(), move |id| {
+            let text = format!(
+                "UPDATE {TABLE} SET enabled = ?, version = version + 1, updated_at = {{now}} WHERE key_id = ?"
+            );
+            (text, vec![enabled.into(), id.to_string().into()])
+        })
+        .await
+    }
+
+    /// Seals every secret of a key under the current encryption key. `false` if it changed meanwhile.
+    pub async fn reseal_key(&self, key: &Key) -> Result<bool, Error> {
+        let seal = |secret: &Option<Secret>, column| match secret {
+            Some(secret) => self.seal(&key.key_id, column, secret).map(Some),
+            None => Ok(None),
+        };
+        let (secret, previous) = (seal(&key.secret, "secret")?, seal(&key.previous_secret, "previous_secret")?);
+        let version = key.version;
+        self.change_key("key.reseal", key.key_id.clone(), move |id| {
+            let text = format!(
+                "UPDATE {TABLE} SET secret = ?, previous_secret = ?, version = version + 1, updated_at = {{now}} \
+                 WHERE key_id = ? AND version = ?"
+            );
+            (text, vec![secret.clone().into(), previous.clone().into(), id.to_string().into(), version.into()])
+        })
+        .await
+    }
+
+    fn seal(&self, id: &KeyId, column: &'static str, secret: &Secret) -> Result<Vec<u8>, Error> {
+        let at = at(id.as_str(), column);
+        self.inner.keyring.seal(at, secret.expose().as_bytes(), &*self.inner.entropy)
+    }
+
+    async fn change_key<F>(&self, name: &'static str, id: KeyId, statement: F) -> Result<bool, Error>
+    where
+        F: Fn(&KeyId) -> (String, Vec<super::sql::Arg<'static>>) + Send + Sync + 'static,
+    {
+        let store = self.clone();
+        self.write(name, move |tx: &mut Tx| {
+            let (store, id, (text, args)) = (store.clone(), id.clone(), statement(&id));
+            Box::pin(async move {
+                let mut sql = Sql::new(text.replace("{now}", tx.dialect().now()));
+                for arg in args {
+                    sql.add(arg);
+                }
+                let found = tx.conn.execute(sql).await? > 0;
+                if found {
+                    store.announce(tx, &Changed::key(&id)).await?;
+                }
+                Ok(found)
+            })
+        })
+        .await
+    }
+}

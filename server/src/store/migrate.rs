@@ -1,0 +1,336 @@
+//! Applies the embedded migrations, and says whether this binary can serve what is there.
+//!
+//! Not `sqlx::migrate::Migrator::run`: on MariaDB its lock is never taken, on SQLite there is none,
+//! and an interrupted MySQL migration stays dirty for ever.
+
+use std::collections::BTreeMap;
+
+use sageapi_contract::Verdict;
+use sqlx::migrate::{Migration, Migrator};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::conn::Conn;
+use super::dialect::Dialect;
+use super::error::Error;
+use super::sql::Sql;
+use super::{Backend, Store};
+
+static MYSQL: Migrator = sqlx::migrate!("../migrations/mysql");
+static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// Seconds to wait for another migration to end.
+const LOCK_SECONDS: i64 = 30;
+/// MySQL: table, column or index is there already; column or index to drop is not.
+const ALREADY_DONE: [u16; 4] = [1050, 1060, 1061, 1091];
+
+const BOOKKEEPING: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS schema_migrations (
+       version BIGINT NOT NULL, name VARCHAR(128) NOT NULL, checksum VARBINARY(64) NOT NULL,
+       compatible_from BIGINT NOT NULL, done SMALLINT NOT NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (version))",
+    "CREATE TABLE IF NOT EXISTS schema_info (
+       id BIGINT NOT NULL, version BIGINT NOT NULL, compatible_from BIGINT NOT NULL, owner VARCHAR(255) NULL,
+       key_fingerprint VARCHAR(64) NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (id))",
+];
+
+/// How to migrate.
+#[derive(Debug, Clone, Default)]
+pub struct Migrate {
+    /// Who claims the database; `None` makes no claim.
+    pub owner: Option<String>,
+    /// Replaces another owner's claim.
+    pub take_over: bool,
+}
+
+/// What the schema is, seen from this binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaState {
+    /// What follows from it.
+    pub verdict: Verdict,
+    /// The version that is there, 0 for none.
+    pub from: i64,
+    /// The version that this binary brings.
+    pub to: i64,
+    /// Names of the migrations between the two.
+    pub pending: Vec<String>,
+    /// Whether instances of version `from` can serve version `to`.
+    pub compatible_with_running: bool,
+    /// Whether this binary can serve what is there now.
+    pub can_serve: bool,
+    /// Who has claimed the database.
+    pub owner: Option<String>,
+    /// One sentence for a human.
+    pub message: String,
+}
+
+/// Why a migration did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// Another migration is running.
+    #[error("another migration holds the lock; try again when it has ended")]
+    Locked,
+    /// The database says no.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// binlog_format STATEMENT cannot replicate what READ COMMITTED writes.
+    #[error("binlog_format is STATEMENT; set it to ROW or MIXED, because bookings run under READ COMMITTED")]
+    StatementBinlog,
+}
+
+struct Found {
+    version: i64,
+    compatible_from: i64,
+    owner: Option<String>,
+    fingerprint: Option<String>,
+    applied: BTreeMap<i64, (Vec<u8>, bool)>,
+}
+
+/// `-- compatible_from: N` in a migration's file: the oldest version that can still serve after it.
+fn compatible_from(migration: &Migration) -> i64 {
+    let line = migration.sql.as_str().lines().find_map(|l| l.strip_prefix("-- compatible_from:"));
+    line.and_then(|n| n.trim().parse().ok()).unwrap_or(migration.version)
+}
+
+fn name(migration: &Migration) -> String {
+    format!("{:04}_{}", migration.version, migration.description.replace(' ', "_"))
+}
+
+impl Store {
+    fn migrations(&self) -> impl DoubleEndedIterator<Item = &'static Migration> {
+        match self.dialect() {
+            Dialect::MySql => MYSQL.iter(),
+            Dialect::Sqlite => SQLITE.iter(),
+        }
+    }
+
+    /// The schema version that this binary brings and needs.
+    pub fn schema_version(&self) -> i64 {
+        self.migrations().map(|m| m.version).max().unwrap_or(0)
+    }
+
+    /// Looks at the schema and changes nothing.
+    pub async fn schema_state(&self, owner: Option<&str>) -> Result<SchemaState, Error> {
+        let found = self.read(async |conn| look(conn).await).await?;
+        Ok(self.judge(&found, owner))
+    }
+
+    fn judge(&self, found: &Found, owner: Option<&str>) -> SchemaState {
+        let to = self.schema_version();
+        let done = |m: &Migration| found.applied.get(&m.version).is_some_and(|(_, done)| *done);
+        let pending: Vec<_> = self.migrations().filter(|m| !done(m)).collect();
+        let dirty = self.migrations().find(|m| {
+            found.applied.get(&m.version).is_some_and(|(checksum, done)| *done && checksum[..] != *m.checksum)
+        });
+        let foreign = found.owner.as_deref().filter(|theirs| Some(*theirs) != owner);
+        let mismatch = found.fingerprint.as_deref().is_some_and(|print| !self.inner.keyring.knows(print));
+        let (verdict, message) = if let Some(theirs) = foreign {
+            let message = format!(
+                "the database is claimed by {theirs}; give that as --owner, or take it over with --take-over"
+            );
+            (Verdict::OwnedByAnother, message)
+        } else if mismatch {
+            let message = "the database was filled under another encryption key; \
+                           configure that key as auth.encryption_key or among auth.previous_encryption_keys";
+            (Verdict::KeyMismatch, message.to_owned())
+        } else if let Some(m) = dirty {
+            let message = format!("migration {} was changed after it had been applied", name(m));
+            (Verdict::Dirty, message)
+        } else if found.version > to {
+            (Verdict::Newer, format!("the schema is at version {}, this binary knows {to}", found.version))
+        } else if pending.is_empty() {
+            (Verdict::None, format!("the schema is up to date at version {to}"))
+        } else {
+            (Verdict::Forward, format!("{} migration(s) lead from version {} to {to}", pending.len(), found.version))
+        };
+        let compatible = pending.iter().all(|m| found.version == 0 || compatible_from(m) <= found.version);
+        let fits = found.version >= to && found.compatible_from <= to;
+        SchemaState {
+            can_serve: fits && !mismatch && dirty.is_none(),
+            verdict,
+            from: found.version,
+            to,
+            pending: pending.into_iter().map(name).collect(),
+            compatible_with_running: compatible,
+            owner: found.owner.clone(),
+            message,
+        }
+    }
+
+    /// Applies what is pending, under a lock; gives what was found before. Refused verdicts change
+    /// nothing. Interrupted at any point, it is simply run again.
+    pub async fn migrate(&self, how: &Migrate) -> Result<SchemaState, MigrateError> {
+        match &self.inner.backend {
+            Backend::MySql { options, database, .. } => {
+                // A connection of its own: the lock belongs to it and ends with it.
+                let mut own = options.connect().await.map_err(Error::from)?;
+                let lock = format!("sageapi migrate {database}");
+                let lock: String = lock.chars().take(64).collect();
+                let got: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, ?)")
+                    .bind(&lock)
+                    .bind(LOCK_SECONDS)
+                    .fetch_one(&mut own)
+                    .await
+                    .map_err(Error::from)?;
+                if got != Some(1) {
+                    return Err(MigrateError::Locked);
+                }
+                let result = self.migrate_mysql(how).await;
+                // Ends the lock; if even that fails the connection is gone and the lock with it.
+                let _ = own.close().await;
+                result
+            }
+            Backend::Sqlite { .. } => {
+                let mut conn = self.writing().await?;
+                conn.run("BEGIN EXCLUSIVE").await.map_err(|e| match e {
+                    Error::Contended(_) => MigrateError::Locked,
+                    e => e.into(),
+                })?;
+                let result = self.migrate_sqlite(&mut conn, how).await;
+                conn.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+                Ok(result?)
+            }
+        }
+    }
+
+    async fn migrate_mysql(&self, how: &Migrate) -> Result<SchemaState, MigrateError> {
+        let mut conn = self.reader().await?;
+        let log = conn.fetch_all(Sql::new("SHOW VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')")).await?;
+        let is = |wanted: &str, value: &str| {
+            log.iter().any(|row| {
+                let text = |i| row.text(i).unwrap_or_default();
+                text(0).eq_ignore_ascii_case(wanted) && text(1).eq_ignore_ascii_case(value)
+            })
+        };
+        if is("log_bin", "ON") && is("binlog_format", "STATEMENT") {
+            return Err(MigrateError::StatementBinlog);
+        }
+        let (found, state) = match self.prepare(&mut conn, how).await? {
+            Prepared::Refused(state) => return Ok(state),
+            Prepared::Go(found, state) => (found, state),
+        };
+        let now = conn.dialect().now();
+        for m in self.migrations() {
+            let begun = match found.applied.get(&m.version) {
+                Some((_, true)) => continue,
+                Some((_, false)) => true,
+                None => false,
+            };
+            if !begun {
+                self.note(&mut conn, m, false).await?;
+            }
+            match conn.run(m.sql.as_str()).await {
+                Err(error) if begun && error.mysql_number().is_some_and(|n| ALREADY_DONE.contains(&n)) => {}
+                result => result?,
+            }
+            conn.run("START TRANSACTION").await?;
+            let done = Sql::new(format!("UPDATE schema_migrations SET done = 1, updated_at = {now} WHERE version = ?"));
+            conn.execute(done.bind(m.version)).await?;
+            advance(&mut conn, m).await?;
+            conn.run("COMMIT").await?;
+        }
+        Ok(state)
+    }
+
+    async fn migrate_sqlite(&self, conn: &mut Conn, how: &Migrate) -> Result<SchemaState, Error> {
+        let (found, state) = match self.prepare(conn, how).await? {
+            Prepared::Refused(state) => return Ok(state),
+            Prepared::Go(found, state) => (found, state),
+        };
+        for m in self.migrations().filter(|m| !found.applied.contains_key(&m.version)) {
+            conn.run(m.sql.as_str()).await?;
+            self.note(conn, m, true).await?;
+            advance(conn, m).await?;
+        }
+        Ok(state)
+    }
+
+    /// Makes the bookkeeping tables, judges, and writes claim and key fingerprint.
+    async fn prepare(&self, conn: &mut Conn, how: &Migrate) -> Result<Prepared, Error> {
+        for table in BOOKKEEPING {
+            conn.run(table).await?;
+        }
+        let (insert, now) = (conn.dialect().insert_ignore(), conn.dialect().now());
+        let row = format!(
+            "{insert} schema_info (id, version, compatible_from, updated_at) VALUES (1, 0, 0, {now})"
+        );
+        conn.execute(Sql::new(row)).await?;
+        let found = look(conn).await?;
+        let owner = if how.take_over { found.owner.as_deref() } else { how.owner.as_deref() };
+        let mut state = self.judge(&found, owner);
+        if !matches!(state.verdict, Verdict::None | Verdict::Forward) {
+            return Ok(Prepared::Refused(state));
+        }
+        let fingerprint = found.fingerprint.as_deref().unwrap_or(self.inner.keyring.fingerprint());
+        let owner = how.owner.clone().or_else(|| found.owner.clone());
+        let sql = Sql::new(format!(
+            "UPDATE schema_info SET owner = ?, key_fingerprint = ?, updated_at = {now} WHERE id = 1"
+        ));
+        conn.execute(sql.bind(owner.clone()).bind(fingerprint)).await?;
+        state.owner = owner;
+        Ok(Prepared::Go(found, state))
+    }
+
+    async fn note(&self, conn: &mut Conn, m: &Migration, done: bool) -> Result<(), Error> {
+        let now = conn.dialect().now();
+        let sql = Sql::new(format!(
+            "INSERT INTO schema_migrations (version, name, checksum, compatible_from, done, updated_at) \
+             VALUES (?, ?, ?, ?, ?, {now})"
+        ));
+        let sql = sql.bind(m.version).bind(name(m)).bind(&*m.checksum).bind(compatible_from(m)).bind(done);
+        conn.execute(sql).await.map(drop)
+    }
+
+    /// Names the current encryption key as the one that the database is filled under, after every
+    /// secret was sealed anew.
+    pub async fn adopt_encryption_key(&self) -> Result<(), Error> {
+        let print = self.inner.keyring.fingerprint().to_owned();
+        self.write("schema.adopt_key", move |tx| {
+            let print = print.clone();
+            Box::pin(async move {
+                let sql = Sql::new("UPDATE schema_info SET key_fingerprint = ? WHERE id = 1");
+                tx.conn.execute(sql.bind(print)).await.map(drop)
+            })
+        })
+        .await
+    }
+}
+
+enum Prepared {
+    Refused(SchemaState),
+    Go(Found, SchemaState),
+}
+
+async fn advance(conn: &mut Conn, m: &Migration) -> Result<(), Error> {
+    let (version, oldest, now) = (m.version, compatible_from(m), conn.dialect().now());
+    let sql = Sql::new(format!(
+        "UPDATE schema_info SET version = ?, updated_at = {now}, \
+         compatible_from = CASE WHEN compatible_from > ? THEN compatible_from ELSE ? END WHERE id = 1"
+    ));
+    conn.execute(sql.bind(version).bind(oldest).bind(oldest)).await.map(drop)
+}
+
+async fn look(conn: &mut Conn) -> Result<Found, Error> {
+    let nothing =
+        Found { version: 0, compatible_from: 0, owner: None, fingerprint: None, applied: BTreeMap::new() };
+    let there = match conn.dialect() {
+        Dialect::MySql => "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() \
+                           AND table_name IN ('schema_info', 'schema_migrations')",
+        Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' \
+                            AND name IN ('schema_info', 'schema_migrations')",
+    };
+    if conn.fetch_one(Sql::new(there)).await?.int(0)? < 2 {
+        return Ok(nothing);
+    }
+    let info = Sql::new("SELECT version, compatible_from, owner, key_fingerprint FROM schema_info WHERE id = 1");
+    let Some(info) = conn.fetch_optional(info).await? else { return Ok(nothing) };
+    let mut found = Found {
+        version: info.int(0)?,
+        compatible_from: info.int(1)?,
+        owner: info.opt_text(2)?,
+        fingerprint: info.opt_text(3)?,
+        applied: BTreeMap::new(),
+    };
+    for row in conn.fetch_all(Sql::new("SELECT version, checksum, done FROM schema_migrations")).await? {
+        found.applied.insert(row.int(0)?, (row.bytes(1)?.to_vec(), row.int(2)? != 0));
+    }
+    Ok(found)
+}

@@ -1,0 +1,474 @@
+//! The mirror tables. Their columns are listed in `model::mirror`; every statement here is made
+//! from that list.
+
+use super::cache_events::Changed;
+use super::error::Error;
+use super::leases::Lease;
+use super::sql::{Arg, Row, Sql};
+use super::sync_state::fenced;
+use super::{Store, Tx};
+use crate::model::{Cell, Entity, MirrorRow, Money, TextId, Timestamp};
+
+/// Pages of more rows than this tell other instances to drop the whole entity.
+const ANNOUNCED_ROWS: usize = 100;
+/// Rows deleted by one transaction of a sweep.
+const SWEEP_SLICE: i64 = 1000;
+/// Columns after an entity's own: created_at, cached_at, sync_version, generation, deleted.
+const SYNC_COLUMNS: &str = "created_at, cached_at, sync_version, generation, deleted";
+
+/// What the feed says about one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The upstream's id.
+    pub id: TextId,
+    /// The upstream's version; only a newer one is applied.
+    pub version: i64,
+    /// What to do.
+    pub op: Op,
+}
+
+/// What to do with a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Write it.
+    Upsert {
+        /// When upstream created it, where the feed says so.
+        created_at: Option<Timestamp>,
+        /// One per [`Entity::columns`].
+        cells: Vec<Cell>,
+    },
+    /// Leave a tombstone.
+    Delete,
+}
+
+/// A row of the feed that could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Its id, or what stands for one.
+    pub id: String,
+    /// Its version, 0 if unknown.
+    pub version: i64,
+    /// What is wrong with it.
+    pub error: String,
+    /// The row as received, cut to a bound.
+    pub text: String,
+}
+
+/// A page of the feed, parsed.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// What to apply, in the feed's order.
+    pub changes: Vec<Change>,
+    /// What could not be understood.
+    pub quarantined: Vec<Quarantined>,
+    /// Where the next page starts. `None` for pulls by id, which never move the cursor.
+    pub cursor: Option<String>,
+}
+
+/// How many rows of a page were applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PageCounts {
+    /// Rows written.
+    pub upserts: u64,
+    /// Tombstones written.
+    pub deletes: u64,
+    /// Rows set aside.
+    pub quarantined: u64,
+}
+
+/// Which rows of a mirror table to list. Deleted rows are never listed.
+#[derive(Debug, Clone, Default)]
+pub struct MirrorFilter {
+    /// Columns that must equal a text; the names come from [`Entity::columns`].
+    pub equals: Vec<(&'static str, String)>,
+    /// A text that must occur in one of these columns.
+    pub contains: Option<(&'static [&'static str], String)>,
+    /// Pricing rows of programs that a llmage row of this llmid names.
+    pub llmid: Option<String>,
+    /// Pricing rows of programs that a published llmage row names, without provider-cost programs.
+    pub published_only: bool,
+    /// Pricing rows by their validity on a day.
+    pub validity: Option<(Validity, String)>,
+    /// Created at or after.
+    pub from: Option<Timestamp>,
+    /// Created before.
+    pub to: Option<Timestamp>,
+    /// Continue after this position.
+    pub after: Option<(Timestamp, String)>,
+    /// Oldest first instead of newest first.
+    pub ascending: bool,
+    /// How many rows at most.
+    pub limit: i64,
+}
+
+/// Where a day lies in a pricing row's validity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// enabled_date <= day < expired_date.
+    Current,
+    /// Not yet.
+    Future,
+    /// No longer.
+    Expired,
+}
+
+fn column_list(entity: Entity) -> String {
+    entity.columns().iter().fold(String::from("id"), |list, c| list + ", " + c.name)
+}
+
+fn select(entity: Entity) -> Sql<'static> {
+    Sql::new(format!(
+        "SELECT {}, created_at, sync_version, cached_at FROM {} WHERE deleted = 0",
+        column_list(entity),
+        entity.table()
+    ))
+}
+
+fn read(entity: Entity, row: &Row) -> Result<MirrorRow, Error> {
+    let id = row.str(0)?;
+    let columns = entity.columns();
+    let cells = columns.iter().enumerate().map(|(i, column)| {
+        Ok(match column.kind {
+            crate::model::ColumnKind::Money => match row.opt_int(i + 1)? {
+                Some(nanos) => Cell::Int(Money::from_nanos(nanos).unwrap_or_default().nanos()),
+                None => Cell::Null,
+            },
+            _ => row.opt_text(i + 1)?.map_or(Cell::Null, |text| Cell::Text(text.into())),
+        })
+    });
+    Ok(MirrorRow {
+        id: TextId::parse(id).map_err(|e| Error::inconsistent(entity.table(), id, e))?,
+        cells: cells.collect::<Result<_, Error>>()?,
+        created_at: row.time(columns.len() + 1)?,
+        version: row.int(columns.len() + 2)?,
+        cached_at: row.time(columns.len() + 3)?,
+    })
+}
+
+impl Store {
+    /// Applies a page: rows whose version is newer, tombstones, and, under a lease, the cursor. One
+    /// transaction, which also tells other instances.
+    pub async fn apply_page(&self, entity: Entity, lease: Option<&Lease>, page: Page) -> Result<PageCounts, Error> {
+        let (store, lease, page) = (self.clone(), lease.cloned(), std::sync::Arc::new(page));
+        self.write("mirror.apply_page", move |tx| {
+            let (store, lease, page) = (store.clone(), lease.clone(), page.clone());
+            Box::pin(async move { apply(&store, tx, entity, lease, &page).await })
+        })
+        .await
+    }
+
+    /// Ends a snapshot: rows that it did not touch become tombstones, unless they are more than
+    /// `max_ratio` of all. Gives the number of rows deleted.
+    pub async fn finish_snapshot(&self, entity: Entity, lease: &Lease, max_ratio: f64) -> Result<u64, Error> {
+        let generation = match self.sync_state(entity).await? {
+            Some(state) => state.generation,
+            None => return Err(Error::LeaseLost),
+        };
+        let (total, gone) = self.sweep_counts(entity, generation).await?;
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of row counts, compared with a configured ratio")]
+        if gone > 0 && gone as f64 > max_ratio * total as f64 {
+            return Err(Error::SweepRefused { gone, total });
+        }
+        let mut swept = 0;
+        loop {
+            let slice = self.sweep_slice(entity, lease.clone(), generation).await?;
+            if slice == 0 {
+                return Ok(swept);
+            }
+            swept += slice;
+        }
+    }
+
+    async fn sweep_counts(&self, entity: Entity, generation: i64) -> Result<(i64, i64), Error> {
+        self.read(async |conn| {
+            let table = entity.table();
+            let all = conn.fetch_one(Sql::new(format!("SELECT COUNT(*) FROM {table} WHERE deleted = 0"))).await?;
+            let sql = Sql::new(format!("SELECT COUNT(*) FROM {table} WHERE generation < ? AND deleted = 0"));
+            let gone = conn.fetch_one(sql.bind(generation)).await?;
+            Ok((all.int(0)?, gone.int(0)?))
+        })
+        .await
+    }
+
+    /// Deletes one slice of a sweep; the last one, which finds nothing left, ends the snapshot.
+    async fn sweep_slice(&self, entity: Entity, lease: Lease, generation: i64) -> Result<u64, Error> {
+        let store = self.clone();
+        self.write("mirror.sweep", move |tx| {
+            let (store, lease) = (store.clone(), lease.clone());
+            Box::pin(async move {
+                let table = entity.table();
+                let now = tx.now().await?;
+                let sql = Sql::new(format!(
+                    "SELECT id FROM {table} WHERE generation < ? AND deleted = 0 ORDER BY generation, id LIMIT ?"
+                ));
+                let rows = tx.conn.fetch_all(sql.bind(generation).bind(SWEEP_SLICE)).await?;
+                if rows.is_empty() {
+                    let end = Sql::new(
+                        "UPDATE sync_state SET snapshot = 0, last_snapshot_time = ? \
+                         WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+                    );
+                    fenced(tx, end.bind(now).bind(entity.as_str()).bind(lease.token)).await?;
+                    return Ok(0);
+                }
+                let fence = Sql::new(
+                    "UPDATE sync_state SET updated_at = ? \
+                     WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+                );
+                fenced(tx, fence.bind(now).bind(entity.as_str()).bind(lease.token)).await?;
+                let ids = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+                let mut sql = Sql::new(format!(
+                    "UPDATE {table} SET deleted = 1, cached_at = ?, generation = ? WHERE generation < ? AND id IN "
+                ))
+                .bind(now)
+                .bind(generation)
+                .bind(generation);
+                sql.push_in(ids.iter().map(String::as_str));
+                let count = tx.conn.execute(sql).await?;
+                store.announce(tx, &Changed::mirrored(entity, ids)).await?;
+                Ok(count)
+            })
+        })
+        .await
+    }
+
+    /// Forgets up to `slice` tombstones older than `before`; how many.
+    pub async fn purge_tombstones(&self, entity: Entity, before: Timestamp, slice: i64) -> Result<u64, Error> {
+        self.write("mirror.purge", move |tx| {
+            Box::pin(async move {
+                let table = entity.table();
+                let sql = Sql::new(format!("SELECT id FROM {table} WHERE deleted = 1 AND cached_at < ? LIMIT ?"));
+                let rows = tx.conn.fetch_all(sql.bind(before).bind(slice)).await?;
+                if rows.is_empty() {
+                    return Ok(0);
+                }
+                let ids = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+                let mut sql = Sql::new(format!("DELETE FROM {table} WHERE deleted = 1 AND id IN "));
+                sql.push_in(ids);
+                tx.conn.execute(sql).await
+            })
+        })
+        .await
+    }
+
+    /// A row that is not deleted, by the upstream's id.
+    pub async fn mirror_row(&self, entity: Entity, id: &str) -> Result<Option<MirrorRow>, Error> {
+        self.read(async |conn| {
+            let mut sql = select(entity);
+            sql.push(" AND id = ?").add(id);
+            conn.fetch_optional(sql).await?.map(|row| read(entity, &row)).transpose()
+        })
+        .await
+    }
+
+    /// Rows by creation, newest first unless the filter says otherwise.
+    pub async fn mirror_rows(&self, entity: Entity, filter: &MirrorFilter) -> Result<Vec<MirrorRow>, Error> {
+        self.read(async |conn| {
+            conn.fetch_all(list(entity, filter)).await?.iter().map(|row| read(entity, row)).collect()
+        })
+        .await
+    }
+
+    /// How many rows a filter finds, counting no further than `cap`.
+    pub async fn mirror_count(&self, entity: Entity, filter: &MirrorFilter, cap: i64) -> Result<i64, Error> {
+        self.read(async |conn| {
+            let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE deleted = 0", entity.table()));
+            push_conditions(&mut sql, filter);
+            sql.push(" LIMIT ?) counted").add(cap);
+            conn.fetch_one(sql).await?.int(0)
+        })
+        .await
+    }
+
+    /// The pricing row of a program that is valid on a day (`YYYY-MM-DD`): the one enabled last.
+    pub async fn pricing_on(
+        &self,
+        ppid: &str,
+        day: &str,
+        published_only: bool,
+    ) -> Result<Option<MirrorRow>, Error> {
+        let filter = MirrorFilter {
+            equals: vec![("ppid", ppid.to_owned())],
+            validity: Some((Validity::Current, day.to_owned())),
+            published_only,
+            ..MirrorFilter::default()
+        };
+        self.read(async |conn| {
+            let mut sql = select(Entity::Pricing);
+            push_conditions(&mut sql, &filter);
+            sql.push(" ORDER BY enabled_date DESC, id DESC LIMIT 1");
+            conn.fetch_optional(sql).await?.map(|row| read(Entity::Pricing, &row)).transpose()
+        })
+        .await
+    }
+}
+
+pub(super) fn list(entity: Entity, filter: &MirrorFilter) -> Sql<'_> {
+    let mut sql = select(entity);
+    push_conditions(&mut sql, filter);
+    let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
+    if let Some((time, id)) = &filter.after {
+        sql.push(&format!(" AND created_at {compare}= ? AND (created_at {compare} ? OR id {compare} ?)"));
+        sql.add(*time).add(*time).add(id.as_str());
+    }
+    sql.push(&format!(" ORDER BY created_at {order}, id {order} LIMIT ?")).add(filter.limit);
+    sql
+}
+
+fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter) {
+    for (column, value) in &filter.equals {
+        sql.push(&format!(" AND {column} = ?")).add(value.as_str());
+    }
+    if let Some((columns, text)) = &filter.contains {
+        let pattern = format!("%{}%", text.replace('!', "!!").replace('%', "!%").replace('_', "!_"));
+        for (i, column) in columns.iter().enumerate() {
+            sql.push(if i == 0 { " AND (" } else { " OR " }).push(column).push(super::Dialect::MySql.like());
+            sql.add(Arg::from(pattern.clone()));
+        }
+        sql.push(")");
+    }
+    if let Some(llmid) = &filter.llmid {
+        sql.push(" AND ppid IN (SELECT ppid FROM llmage_cache WHERE llmid = ? AND deleted = 0)").add(llmid.as_str());
+    }
+    if filter.published_only {
+        sql.push(
+            " AND ppid IN (SELECT ppid FROM llmage_cache WHERE status = 'published' AND deleted = 0) \
+             AND (pricing_belong IS NULL OR pricing_belong <> 'provider')",
+        );
+    }
+    if let Some((validity, day)) = &filter.validity {
+        let day = day.as_str();
+        match validity {
+            Validity::Current => {
+                sql.push(" AND (enabled_date IS NULL OR enabled_date <= ?)").add(day);
+                sql.push(" AND (expired_date IS NULL OR expired_date > ?)").add(day);
+            }
+            Validity::Future => {
+                sql.push(" AND enabled_date > ?").add(day);
+            }
+            Validity::Expired => {
+                sql.push(" AND expired_date <= ?").add(day);
+            }
+        }
+    }
+    if let Some(from) = filter.from {
+        sql.push(" AND created_at >= ?").add(from);
+    }
+    if let Some(to) = filter.to {
+        sql.push(" AND created_at < ?").add(to);
+    }
+}
+
+async fn apply(
+    store: &Store,
+    tx: &mut Tx,
+    entity: Entity,
+    lease: Option<Lease>,
+    page: &Page,
+) -> Result<PageCounts, Error> {
+    let now = tx.now().await?;
+    let applied = i64::try_from(page.changes.len()).unwrap_or(i64::MAX);
+    if let (Some(lease), Some(cursor)) = (&lease, &page.cursor) {
+        let sql = Sql::new(
+            "UPDATE sync_state SET `cursor` = ?, rows_applied = rows_applied + ?, updated_at = ? \
+             WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+        );
+        let sql = sql.bind(cursor.as_str()).bind(applied).bind(now).bind(entity.as_str()).bind(lease.token);
+        fenced(tx, sql).await?;
+    }
+    let sql = Sql::new("SELECT generation FROM sync_state WHERE entity_type = ? AND entity_id = ''");
+    let generation = match tx.conn.fetch_optional(sql.bind(entity.as_str())).await? {
+        Some(row) => row.int(0)?,
+        None => 1,
+    };
+    let mut counts =
+        PageCounts { quarantined: page.quarantined.len() as u64, ..PageCounts::default() };
+    for change in &page.changes {
+        match change.op {
+            Op::Upsert { .. } => counts.upserts += 1,
+            Op::Delete => counts.deletes += 1,
+        }
+    }
+    if !page.changes.is_empty() {
+        tx.conn.execute(upsert(tx.dialect(), entity, &page.changes, generation, now)).await?;
+        let changed = if page.changes.len() > ANNOUNCED_ROWS {
+            Changed::whole(entity)
+        } else {
+            Changed::mirrored(entity, page.changes.iter().map(|c| c.id.to_string()).collect())
+        };
+        store.announce(tx, &changed).await?;
+    }
+    for row in &page.quarantined {
+        quarantine(tx, entity, row, now).await?;
+    }
+    Ok(counts)
+}
+
+fn upsert<'a>(
+    dialect: super::Dialect,
+    entity: Entity,
+    changes: &'a [Change],
+    generation: i64,
+    now: Timestamp,
+) -> Sql<'a> {
+    let (table, columns) = (entity.table(), entity.columns());
+    let mut sql = Sql::new(format!("INSERT INTO {table} ({}, {SYNC_COLUMNS}) VALUES ", column_list(entity)));
+    sql.push_rows(changes.len(), columns.len() + 6);
+    // Only users have a creation time upstream; other rows keep the time they were first seen.
+    let fallback = if entity == Entity::Users { Timestamp::default() } else { now };
+    for change in changes {
+        sql.add(change.id.as_str());
+        let created_at = match &change.op {
+            Op::Upsert { created_at, cells } => {
+                for cell in cells {
+                    match cell {
+                        Cell::Null => sql.add(Arg::Null),
+                        Cell::Text(text) => sql.add(&**text),
+                        Cell::Int(n) => sql.add(*n),
+                    };
+                }
+                *created_at
+            }
+            Op::Delete => {
+                for _ in columns {
+                    sql.add(Arg::Null);
+                }
+                None
+            }
+        };
+        sql.add(created_at.unwrap_or(fallback)).add(now).add(change.version).add(generation);
+        sql.add(change.op == Op::Delete);
+    }
+    // MySQL assigns from left to right and later assignments see earlier ones: sync_version, which
+    // all others compare with, comes last.
+    let newer = format!("{} > {table}.sync_version", dialect.incoming("sync_version"));
+    sql.push(&dialect.on_conflict("id"));
+    let own = columns.iter().map(|c| c.name);
+    let created = (entity == Entity::Users).then_some("created_at");
+    for column in own.chain(created).chain(["cached_at", "deleted"]) {
+        let incoming = dialect.incoming(column);
+        sql.push(&format!("{column} = CASE WHEN {newer} THEN {incoming} ELSE {table}.{column} END, "));
+    }
+    let mark = dialect.incoming("generation");
+    sql.push(&format!(
+        "generation = CASE WHEN {mark} > {table}.generation THEN {mark} ELSE {table}.generation END, "
+    ));
+    let version = dialect.incoming("sync_version");
+    sql.push(&format!("sync_version = CASE WHEN {newer} THEN {version} ELSE {table}.sync_version END"));
+    sql
+}
+
+async fn quarantine(tx: &mut Tx, entity: Entity, row: &Quarantined, now: Timestamp) -> Result<(), Error> {
+    let dialect = tx.dialect();
+    let mut sql = Sql::new(
+        "INSERT INTO sync_quarantine (entity_type, entity_id, version, error_msg, row_text, created_at) VALUES ",
+    );
+    sql.push_placeholders(6);
+    sql.add(entity.as_str()).add(row.id.as_str()).add(row.version).add(row.error.as_str());
+    sql.add(row.text.as_str()).add(now);
+    sql.push(&dialect.on_conflict("entity_type, entity_id"));
+    for (i, column) in ["version", "error_msg", "row_text", "created_at"].iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
+    }
+    tx.conn.execute(sql).await.map(drop)
+}

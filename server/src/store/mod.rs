@@ -1,0 +1,340 @@
+//! SQL over SQLite and MySQL-compatible databases. One file per aggregate; rows are private and
+//! become entities here; nothing above sees `sqlx`.
+
+mod cache_events;
+mod conn;
+mod customers;
+mod dialect;
+mod error;
+mod keys;
+mod leases;
+mod ledger;
+mod migrate;
+mod mirror;
+mod records;
+mod replay;
+mod sealed;
+mod sql;
+mod sync_state;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{MySqlPool, SqlitePool};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+pub use cache_events::{CacheEvent, Changed};
+pub use conn::{Tx, TxFuture};
+pub use customers::NewCustomer;
+pub use dialect::Dialect;
+pub use error::Error;
+pub use keys::{NewKey, StoredKey};
+pub use leases::Lease;
+pub use ledger::{LedgerRow, Writer};
+pub use migrate::{Migrate, MigrateError, SchemaState};
+pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Quarantined, Validity};
+pub use records::{RecordFilter, RecordOrder, VerifyRow};
+pub use replay::{NonceUse, ReplayTable};
+pub use sealed::{Keyring, KeyringError, SealedAt};
+pub use sync_state::{SyncOutcome, SyncState};
+
+use crate::config::DatabaseTarget;
+use crate::model::{Clock, Entropy};
+use conn::{Conn, SqliteWriterSlot};
+
+/// How long a caller waits for a connection before the database counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a transaction is run again after a deadlock or lock time-out.
+const MAX_ATTEMPTS: u32 = 8;
+/// A multi-row insert has a statement of its own for each count of rows; they are all kept prepared.
+const STATEMENTS_KEPT: usize = 256;
+
+/// The database, of either kind. Clones share the pool.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Backend,
+    instance: Uuid,
+    keyring: Keyring,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    tasks: TaskTracker,
+    retries: AtomicU64,
+    /// Whether other instances may hold caches that must hear of changes made here.
+    announces: bool,
+}
+
+enum Backend {
+    MySql { pool: MySqlPool, options: Box<MySqlConnectOptions>, database: String },
+    Sqlite { pool: SqlitePool, options: SqliteConnectOptions, writer: SqliteWriterSlot },
+}
+
+/// What a store needs besides its database.
+#[derive(Clone)]
+pub struct Context {
+    /// Names this instance in leases and cache events.
+    pub instance: Uuid,
+    /// Opens and seals stored secrets.
+    pub keyring: Keyring,
+    /// Time for caches and retries.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for ids and seals.
+    pub entropy: Arc<dyn Entropy>,
+    /// Whether this process is the one that serves an embedded database: then nobody else caches
+    /// what it changes, and it need not write cache events.
+    pub sole_cache: bool,
+}
+
+/// Connections of the pool, for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolCounts {
+    /// Waiting to be used.
+    pub idle: usize,
+    /// In use.
+    pub used: usize,
+}
+
+impl Store {
+    /// Prepares to connect; connections are made as they are needed, so that a server can start
+    /// before its database.
+    pub fn open(target: &DatabaseTarget, max_connections: u32, context: Context) -> Result<Self, Error> {
+        let (backend, announces) = match target {
+            DatabaseTarget::Sqlite { path } => (open_sqlite(path, max_connections), !context.sole_cache),
+            DatabaseTarget::Mysql { host, port, user, password, name, tls_ca_file } => {
+                let mut options = MySqlConnectOptions::new()
+                    .host(host)
+                    .port(*port)
+                    .username(user)
+                    .database(name)
+                    .statement_cache_capacity(STATEMENTS_KEPT)
+                    .ssl_mode(MySqlSslMode::Preferred)
+                    .disable_statement_logging();
+                if !password.is_empty() {
+                    options = options.password(password.expose());
+                }
+                if let Some(file) = tls_ca_file {
+                    options = options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(file);
+                }
+                let pool = MySqlPoolOptions::new()
+                    .max_connections(max_connections.max(2))
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    // One round trip for every use of a connection is too dear; a stale one shows
+                    // itself at its first statement, and reads are then run again.
+                    .test_before_acquire(false)
+                    .after_connect(|conn, _| Box::pin(set_session(conn)))
+                    .connect_lazy_with(options.clone());
+                (Backend::MySql { pool, options: Box::new(options), database: name.clone() }, true)
+            }
+        };
+        let inner = Inner {
+            backend,
+            instance: context.instance,
+            keyring: context.keyring,
+            clock: context.clock,
+            entropy: context.entropy,
+            tasks: TaskTracker::new(),
+            retries: AtomicU64::new(0),
+            announces,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Which kind of database this is.
+    pub fn dialect(&self) -> Dialect {
+        match self.inner.backend {
+            Backend::MySql { .. } => Dialect::MySql,
+            Backend::Sqlite { .. } => Dialect::Sqlite,
+        }
+    }
+
+    /// This instance's name in leases and cache events.
+    pub fn instance(&self) -> Uuid {
+        self.inner.instance
+    }
+
+    /// The keys that open stored secrets.
+    pub fn keyring(&self) -> &Keyring {
+        &self.inner.keyring
+    }
+
+    /// How often transactions were run again.
+    pub fn retries(&self) -> u64 {
+        self.inner.retries.load(Ordering::Relaxed)
+    }
+
+    /// The pool's connections.
+    pub fn pool_counts(&self) -> PoolCounts {
+        let (size, idle) = match &self.inner.backend {
+            Backend::MySql { pool, .. } => (pool.size(), pool.num_idle()),
+            Backend::Sqlite { pool, .. } => (pool.size(), pool.num_idle()),
+        };
+        let size = usize::try_from(size).unwrap_or(0);
+        PoolCounts { idle, used: size.saturating_sub(idle) }
+    }
+
+    /// Asks the database for its clock, the shortest sign of life.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.read(async |conn| conn.now().await).await.map(drop)
+    }
+
+    /// Waits for transactions under way, then closes the pool.
+    pub async fn close(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        match &self.inner.backend {
+            Backend::MySql { pool, .. } => pool.close().await,
+            Backend::Sqlite { pool, writer, .. } => {
+                if let Some(conn) = writer.lock().await.take() {
+                    // A clean close checkpoints the write-ahead log; a failed one costs nothing.
+                    let _ = sqlx::Connection::close(conn).await;
+                }
+                pool.close().await;
+            }
+        }
+    }
+
+    async fn reader(&self) -> Result<Conn, Error> {
+        Ok(match &self.inner.backend {
+            Backend::MySql { pool, .. } => Conn::MySql(pool.acquire().await?),
+            Backend::Sqlite { pool, .. } => Conn::Sqlite(pool.acquire().await?),
+        })
+    }
+
+    /// A connection that may write.
+    async fn writing(&self) -> Result<Conn, Error> {
+        match &self.inner.backend {
+            Backend::MySql { .. } => self.reader().await,
+            Backend::Sqlite { options, writer, .. } => {
+                let mut slot = writer.clone().lock_owned().await;
+                if slot.is_none() {
+                    *slot = Some(options.connect().await?);
+                }
+                Ok(Conn::SqliteWriter(slot))
+            }
+        }
+    }
+
+    /// Runs a read. A read that finds its connection broken is run again on a new one: after a
+    /// restart of the database every pooled connection is stale once.
+    async fn read<T>(&self, query: impl AsyncFn(&mut Conn) -> Result<T, Error>) -> Result<T, Error> {
+        let mut stale = 0;
+        loop {
+            let mut conn = self.reader().await?;
+            match query(&mut conn).await {
+                Err(error) if error.is_unavailable() && stale < 2 => {
+                    stale += 1;
+                    conn.discard();
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Runs a transaction in a task of its own, so that a caller who goes away cancels nothing, and
+    /// again after a deadlock. The closure may run several times; it touches nothing but the
+    /// transaction. `name` says in traces what is being done.
+    pub async fn write<T, F>(&self, name: &'static str, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> TxFuture<'t, T> + Send + Sync + 'static,
+    {
+        let store = self.clone();
+        let task = self.inner.tasks.spawn(async move { store.write_here(name, work).await });
+        task.await.unwrap_or_else(|_| Err(Error::Refused(sqlx::Error::WorkerCrashed)))
+    }
+
+    async fn write_here<T, F>(&self, name: &'static str, work: F) -> Result<T, Error>
+    where
+        F: for<'t> Fn(&'t mut Tx) -> TxFuture<'t, T>,
+    {
+        let mut attempt = 0;
+        loop {
+            let result = self.write_once(&work).await;
+            match result {
+                Err(error) if error.is_contended() && attempt < MAX_ATTEMPTS => {
+                    attempt += 1;
+                    tracing::debug!(transaction = name, attempt, %error, "running a transaction again");
+                    self.back_off(attempt).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn write_once<T, F>(&self, work: &F) -> Result<T, Error>
+    where
+        F: for<'t> Fn(&'t mut Tx) -> TxFuture<'t, T>,
+    {
+        let mut tx = Tx::begin(self.writing().await?).await?;
+        match work(&mut tx).await {
+            Ok(value) => match tx.commit().await {
+                Ok(_) => Ok(value),
+                Err((error, _)) => Err(error),
+            },
+            Err(error) => {
+                tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits a little before a transaction runs again: up to 5 ms doubled per attempt, at random, so
+    /// that two losers do not meet again.
+    async fn back_off(&self, attempt: u32) {
+        self.inner.retries.fetch_add(1, Ordering::Relaxed);
+        let mut random = [0; 4];
+        self.inner.entropy.fill(&mut random);
+        let limit = 5_000u32 << attempt.min(6);
+        let wait = Duration::from_micros(u64::from(u32::from_le_bytes(random) % limit));
+        tokio::time::sleep(wait).await;
+    }
+
+    fn uuid(&self) -> Uuid {
+        crate::model::new_uuid(self.inner.clock.now(), &*self.inner.entropy)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("dialect", &self.dialect()).finish_non_exhaustive()
+    }
+}
+
+fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(STATEMENTS_KEPT)
+        .pragma("wal_autocheckpoint", "1000")
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new()
+        // Each reader is a thread; more than a handful only adds memory.
+        .max_connections(max_connections.clamp(2, 8))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_lazy_with(options.clone().statement_cache_capacity(64).pragma("query_only", "1"));
+    Backend::Sqlite { pool, options, writer: SqliteWriterSlot::default() }
+}
+
+/// What every MySQL session of ours runs under.
+async fn set_session(conn: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(
+        "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), innodb_lock_wait_timeout = 5; \
+         SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    )
+    .execute(conn)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,208 @@
+//! The ledger's records: reading them.
+
+use super::error::Error;
+use super::sql::{Row, Sql};
+use super::{Store, Tx};
+use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
+
+const TABLE: &str = "accounting_records";
+pub(super) const RECORD_COLUMNS: &str = "customer_id, seq, id, transno, kind, amount, delta, currency, user_id, \
+     llmid, model_name, pricing_id, pricing_version, input_tokens, output_tokens, quantity, unrounded, request_id, \
+     reverses, hold_id, note, balance_after, held_after, available_after, body_hash, prev_hash, hash, event_time, \
+     created_at";
+pub(super) const RECORD_WIDTH: usize = 29;
+
+pub(super) fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
+    sql.add(r.customer_id.as_str()).add(r.seq).add(r.id.as_bytes()).add(r.transno.as_str()).add(r.kind.as_str());
+    sql.add(r.amount).add(r.delta).add(r.currency.as_str()).add(r.user_id.as_deref()).add(r.llmid.as_deref());
+    sql.add(r.model_name.as_deref()).add(r.pricing_id.as_deref()).add(r.pricing_version);
+    sql.add(r.input_tokens).add(r.output_tokens).add(r.usage.as_deref()).add(r.unrounded.as_deref());
+    sql.add(r.request_id.as_deref()).add(r.reverses.as_ref().map(RecordId::as_bytes));
+    sql.add(r.hold_id.as_ref().map(RecordId::as_bytes)).add(r.note.as_deref());
+    sql.add(r.balance_after).add(r.held_after).add(r.available_after);
+    sql.add(&r.body_hash).add(&r.prev_hash).add(&r.hash).add(r.event_time).add(r.created_at);
+}
+
+pub(super) fn read_record(row: &Row) -> Result<Record, Error> {
+    let (customer, seq) = (row.str(0)?, row.int(1)?);
+    let bad = |what: &str| Error::inconsistent(TABLE, format_args!("{customer}/{seq}"), what);
+    let money = |i: usize, what: &str| Money::from_nanos(row.int(i)?).ok_or_else(|| bad(what));
+    let id = |bytes: &[u8]| uuid::Uuid::from_slice(bytes).map(RecordId).map_err(|_| bad("an id is not 16 bytes"));
+    let opt_id = |i: usize| row.opt_bytes(i)?.map(id).transpose();
+    let hash = |i: usize| row.bytes(i)?.try_into().map_err(|_| bad("a hash is not 32 bytes"));
+    Ok(Record {
+        customer_id: CustomerId::parse(customer).map_err(|e| bad(&e.to_string()))?,
+        seq,
+        id: id(row.bytes(2)?)?,
+        transno: Transno::parse(row.str(3)?).map_err(|e| bad(&e.to_string()))?,
+        kind: Kind::parse(row.str(4)?).ok_or_else(|| bad("unknown kind"))?,
+        amount: money(5, "amount out of range")?,
+        delta: money(6, "delta out of range")?,
+        currency: Currency::parse(row.str(7)?).ok_or_else(|| bad("unknown currency"))?,
+        user_id: row.opt_text(8)?,
+        llmid: row.opt_text(9)?,
+        model_name: row.opt_text(10)?,
+        pricing_id: row.opt_text(11)?,
+        pricing_version: row.opt_int(12)?,
+        input_tokens: row.opt_int(13)?,
+        output_tokens: row.opt_int(14)?,
+        usage: row.opt_text(15)?,
+        unrounded: row.opt_text(16)?,
+        request_id: row.opt_text(17)?,
+        reverses: opt_id(18)?,
+        hold_id: opt_id(19)?,
+        note: row.opt_text(20)?,
+        balance_after: money(21, "balance_after out of range")?,
+        held_after: money(22, "held_after out of range")?,
+        available_after: money(23, "available_after out of range")?,
+        body_hash: hash(24)?,
+        prev_hash: hash(25)?,
+        hash: hash(26)?,
+        event_time: row.time(27)?,
+        created_at: row.time(28)?,
+    })
+}
+
+/// Where a list of records stands, and in which order it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordOrder {
+    /// Within a customer, by `seq`; after this one.
+    Seq(Option<i64>),
+    /// Over all customers, by creation; after this time and id.
+    Created(Option<(Timestamp, RecordId)>),
+}
+
+/// Which records to list.
+#[derive(Debug, Clone, Default)]
+pub struct RecordFilter {
+    /// Whose.
+    pub customer_id: Option<CustomerId>,
+    /// Columns that must equal a text.
+    pub equals: Vec<(&'static str, String)>,
+    /// Booked at or after.
+    pub from: Option<Timestamp>,
+    /// Booked before.
+    pub to: Option<Timestamp>,
+    /// Happened at or after.
+    pub event_from: Option<Timestamp>,
+    /// Happened before.
+    pub event_to: Option<Timestamp>,
+}
+
+impl Store {
+    /// A record by its id.
+    pub async fn record(&self, id: RecordId) -> Result<Option<Record>, Error> {
+        self.read(async |conn| {
+            let sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE id = ?"));
+            conn.fetch_optional(sql.bind(id.as_bytes())).await?.as_ref().map(read_record).transpose()
+        })
+        .await
+    }
+
+    /// Records, newest first unless `ascending`.
+    pub async fn records(
+        &self,
+        filter: &RecordFilter,
+        order: &RecordOrder,
+        ascending: bool,
+        limit: i64,
+    ) -> Result<Vec<Record>, Error> {
+        self.read(async |conn| {
+            conn.fetch_all(list(filter, order, ascending, limit)).await?.iter().map(read_record).collect()
+        })
+        .await
+    }
+
+    /// How many records a filter finds, counting no further than `cap`.
+    pub async fn count_records(&self, filter: &RecordFilter, cap: i64) -> Result<i64, Error> {
+        self.read(async |conn| {
+            let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {TABLE} WHERE 1 = 1"));
+            push_conditions(&mut sql, filter);
+            sql.push(" LIMIT ?) counted").add(cap);
+            conn.fetch_one(sql).await?.int(0)
+        })
+        .await
+    }
+}
+
+pub(super) fn list<'a>(filter: &'a RecordFilter, order: &'a RecordOrder, ascending: bool, limit: i64) -> Sql<'a> {
+    let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
+    let mut sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE 1 = 1"));
+    push_conditions(&mut sql, filter);
+    match order {
+        RecordOrder::Seq(after) => {
+            if let Some(seq) = after {
+                sql.push(&format!(" AND seq {compare} ?")).add(*seq);
+            }
+            sql.push(&format!(" ORDER BY seq {direction}"));
+        }
+        RecordOrder::Created(after) => {
+            if let Some((time, id)) = after {
+                sql.push(&format!(" AND created_at {compare}= ? AND (created_at {compare} ? OR id {compare} ?)"));
+                sql.add(*time).add(*time).add(id.as_bytes());
+            }
+            sql.push(&format!(" ORDER BY created_at {direction}, id {direction}"));
+        }
+    }
+    sql.push(" LIMIT ?").add(limit);
+    sql
+}
+
+fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a RecordFilter) {
+    if let Some(customer) = &filter.customer_id {
+        sql.push(" AND customer_id = ?").add(customer.as_str());
+    }
+    for (column, value) in &filter.equals {
+        sql.push(&format!(" AND {column} = ?")).add(value.as_str());
+    }
+    let bounds = [
+        (" AND created_at >= ?", filter.from),
+        (" AND created_at < ?", filter.to),
+        (" AND event_time >= ?", filter.event_from),
+        (" AND event_time < ?", filter.event_to),
+    ];
+    for (condition, bound) in bounds {
+        if let Some(bound) = bound {
+            sql.push(condition).add(bound);
+        }
+    }
+}
+
+/// A row as `verify` reads it: the record, or why it cannot be read as one.
+pub type VerifyRow = Result<Record, String>;
+
+impl Tx {
+    /// A customer's records after `seq`, oldest first, as far as they can be read.
+    pub async fn records_after(
+        &mut self,
+        customer: &CustomerId,
+        seq: i64,
+        limit: i64,
+    ) -> Result<Vec<VerifyRow>, Error> {
+        let sql = Sql::new(format!(
+            "SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE customer_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+        ));
+        let rows = self.conn.fetch_all(sql.bind(customer.as_str()).bind(seq).bind(limit)).await?;
+        Ok(rows.iter().map(|row| read_record(row).map_err(|e| e.to_string())).collect())
+    }
+
+    /// The first customer after `after` that has records.
+    pub async fn next_customer_with_records(&mut self, after: &str) -> Result<Option<String>, Error> {
+        let sql = Sql::new(format!(
+            "SELECT customer_id FROM {TABLE} WHERE customer_id > ? ORDER BY customer_id LIMIT 1"
+        ));
+        self.conn.fetch_optional(sql.bind(after)).await?.map(|row| row.text(0)).transpose()
+    }
+}
+
+impl Store {
+    /// Starts a transaction whose reads all see one state, beside a live server too.
+    pub async fn snapshot(&self) -> Result<Tx, Error> {
+        Tx::begin_snapshot(self.reader().await?).await
+    }
+
+    /// Ends a transaction that only read.
+    pub async fn end_snapshot(&self, tx: Tx) {
+        tx.rollback().await;
+    }
+}

@@ -1,0 +1,134 @@
+//! How far each entity is mirrored, and how its last run went.
+
+use super::error::Error;
+use super::leases::Lease;
+use super::sql::{Row, Sql};
+use super::{Store, Tx};
+use crate::model::{Entity, Timestamp};
+
+const COLUMNS: &str = "`cursor`, generation, snapshot, last_sync_time, last_snapshot_time, sync_status, error_class, \
+     error_msg, retry_count, rows_applied, lease_owner, fencing_token";
+/// Longest error text kept.
+const MAX_MESSAGE: usize = 1000;
+
+/// A row of `sync_state`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncState {
+    /// Where the next page starts; `None` from the beginning.
+    pub cursor: Option<String>,
+    /// Rows written now carry it; a sweep deletes rows of an earlier one.
+    pub generation: i64,
+    /// Whether a snapshot is under way.
+    pub snapshot: bool,
+    /// When a run last ended well.
+    pub last_sync_time: Option<Timestamp>,
+    /// When a snapshot last ended well.
+    pub last_snapshot_time: Option<Timestamp>,
+    /// `pending`, `success` or `failed`.
+    pub status: String,
+    /// A stable word for what failed.
+    pub error_class: Option<String>,
+    /// What failed, for an operator's eyes.
+    pub error_msg: Option<String>,
+    /// Failures since the last success.
+    pub retry_count: i64,
+    /// Rows applied since the beginning.
+    pub rows_applied: i64,
+    /// The instance that runs it now or did last.
+    pub lease_owner: Option<String>,
+    /// Rises with every change of hands.
+    pub fencing_token: i64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SyncOutcome {
+    /// Everything there was is mirrored.
+    Success,
+    /// It stopped early.
+    Failed {
+        /// A stable word for what failed.
+        class: &'static str,
+        /// What failed, for an operator's eyes.
+        message: String,
+    },
+}
+
+fn read(row: &Row) -> Result<SyncState, Error> {
+    Ok(SyncState {
+        cursor: row.opt_text(0)?,
+        generation: row.int(1)?,
+        snapshot: row.int(2)? != 0,
+        last_sync_time: row.opt_time(3)?,
+        last_snapshot_time: row.opt_time(4)?,
+        status: row.text(5)?,
+        error_class: row.opt_text(6)?,
+        error_msg: row.opt_text(7)?,
+        retry_count: row.int(8)?,
+        rows_applied: row.int(9)?,
+        lease_owner: row.opt_text(10)?,
+        fencing_token: row.int(11)?,
+    })
+}
+
+impl Store {
+    /// The state of an entity; `None` before its first run.
+    pub async fn sync_state(&self, entity: Entity) -> Result<Option<SyncState>, Error> {
+        self.read(async |conn| {
+            let sql = Sql::new(format!("SELECT {COLUMNS} FROM sync_state WHERE entity_type = ? AND entity_id = ''"));
+            conn.fetch_optional(sql.bind(entity.as_str())).await?.as_ref().map(read).transpose()
+        })
+        .await
+    }
+
+    /// Starts a snapshot from the beginning: a new generation, no cursor.
+    pub async fn start_snapshot(&self, lease: &Lease) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.write("sync.start_snapshot", move |tx| {
+            let lease = lease.clone();
+            Box::pin(async move {
+                let sql = Sql::new(
+                    "UPDATE sync_state SET generation = generation + 1, snapshot = 1, `cursor` = NULL \
+                     WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+                );
+                fenced(tx, sql.bind(lease.name.as_str()).bind(lease.token)).await
+            })
+        })
+        .await
+    }
+
+    /// Writes down how a run ended.
+    pub async fn finish_run(&self, lease: &Lease, outcome: SyncOutcome) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.write("sync.finish_run", move |tx| {
+            let (lease, outcome) = (lease.clone(), outcome.clone());
+            Box::pin(async move {
+                let now = tx.now().await?;
+                let sql = match &outcome {
+                    SyncOutcome::Success => Sql::new(
+                        "UPDATE sync_state SET sync_status = 'success', error_class = NULL, error_msg = NULL, \
+                         retry_count = 0, last_sync_time = ?, updated_at = ? \
+                         WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+                    )
+                    .bind(now)
+                    .bind(now),
+                    SyncOutcome::Failed { class, message } => Sql::new(
+                        "UPDATE sync_state SET sync_status = 'failed', error_class = ?, error_msg = ?, \
+                         retry_count = retry_count + 1, updated_at = ? \
+                         WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+                    )
+                    .bind(*class)
+                    .bind(message.chars().take(MAX_MESSAGE).collect::<String>())
+                    .bind(now),
+                };
+                fenced(tx, sql.bind(lease.name.as_str()).bind(lease.token)).await
+            })
+        })
+        .await
+    }
+}
+
+/// Runs an UPDATE that names the fencing token; no row means that another instance has taken over.
+pub(super) async fn fenced(tx: &mut Tx, update: Sql<'_>) -> Result<(), Error> {
+    if tx.conn.execute(update).await? == 0 { Err(Error::LeaseLost) } else { Ok(()) }
+}

@@ -1,0 +1,1 @@
+//! Real databases, real processes and a signing client for tests.
