@@ -7,3 +7,4 @@ pub mod domain;
 pub mod model;
 pub mod signing;
 pub mod store;
+pub mod telemetry;

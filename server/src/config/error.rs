@@ -1,5 +1,7 @@
 use std::fmt;
 
+use sageapi_contract::Key;
+
 use super::source::Origin;
 
 /// One thing wrong with the configuration. No variant ever carries the value of a secret.
@@ -7,7 +9,7 @@ use super::source::Origin;
 #[non_exhaustive]
 pub enum ConfigError {
     /// A file that was named, or that exists, cannot be read.
-    #[error("{origin}: {file} cannot be read: {reason}; name a readable file")]
+    #[error("{origin}: {file:?} cannot be read: {reason}; name a readable file")]
     Unreadable {
         /// Who named the file.
         origin: String,
@@ -77,18 +79,16 @@ pub enum ConfigError {
         nearest: Option<String>,
     },
     /// A value that the key does not accept.
-    #[error("{origin}: {key}: {found} is not accepted{}; give {accepted}", because(*.reason))]
+    #[error("{origin}: {}: {found} is not accepted{}; give {}", .key.path, because(*.reason), .key.kind.accepts())]
     BadValue {
         /// Where the value stands.
         origin: Origin,
-        /// Path of the key.
-        key: &'static str,
+        /// The key.
+        key: &'static Key,
         /// The value, or "the value" for a secret.
         found: String,
         /// What is wrong with it, where more can be said.
         reason: Option<&'static str>,
-        /// What the key accepts.
-        accepted: String,
     },
     /// A key that another key's value leaves no place for.
     #[error("{origin}: {key}: not accepted {why}; remove it")]
@@ -109,16 +109,12 @@ pub enum ConfigError {
         second: String,
     },
     /// A key is needed because of another.
-    #[error("{key}: required {why}; set it in the file or as {variable}; give {accepted}")]
+    #[error("{}: required {why}; set it in the file or as {}; give {}", .key.path, variables(.key), .key.kind.accepts())]
     Missing {
-        /// Path of the key.
-        key: &'static str,
+        /// The key.
+        key: &'static Key,
         /// Why it is needed.
         why: &'static str,
-        /// The variables that set it.
-        variable: String,
-        /// What the key accepts.
-        accepted: String,
     },
 }
 
@@ -128,6 +124,14 @@ fn suggest(nearest: Option<&str>) -> String {
 
 fn because(reason: Option<&str>) -> String {
     reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+}
+
+/// The variables that set a key.
+fn variables(key: &Key) -> String {
+    match key.file_variable() {
+        Some(file) => format!("{} or {file}", key.variable()),
+        None => key.variable(),
+    }
 }
 
 /// Everything wrong with the configuration, one line each. Never empty.

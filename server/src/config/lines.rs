@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
+use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Spanned, from_str_with_options};
 
 /// The line of every key by its path, the first line being 1. Empty where the text cannot be read: lines
@@ -15,6 +15,7 @@ pub(super) fn of(text: &str) -> BTreeMap<String, u64> {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 20_000 },
         duplicate_keys: DuplicateKeyPolicy::FirstWins,
         merge_keys: MergeKeyPolicy::AsOrdinary,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
     };
     let mut lines = BTreeMap::new();
     if let Ok(tree) = from_str_with_options::<Tree>(text, options) {

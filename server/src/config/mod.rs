@@ -26,7 +26,7 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use sageapi_contract::{CONFIG_VARIABLE, DEFAULT_CONFIG_FILE, Key, VARIABLE_PREFIX};
+use sageapi_contract::{CONFIG_VARIABLE, Key, VARIABLE_PREFIX};
 
 pub use database::DatabaseTarget;
 pub use docs::docs;
@@ -83,32 +83,32 @@ pub fn load(
     read: &ReadFile<'_>,
 ) -> Result<Loaded, ConfigErrors> {
     let mut errors = Vec::new();
-    let named = path.map(Path::to_owned).or_else(|| env.get(CONFIG_VARIABLE).map(PathBuf::from));
-    let file = match source::open(named.as_deref(), Path::new(DEFAULT_CONFIG_FILE), read) {
+    let mut given = BTreeMap::new();
+    let by_variable = || env.get(CONFIG_VARIABLE).map(|path| (Path::new(path), CONFIG_VARIABLE));
+    let named = path.map(|path| (path, "--config")).or_else(by_variable);
+    let file = match source::open(named, read) {
+        Ok(Some((path, text))) => {
+            source::from_file(&path, &text, &mut given, &mut errors).map(|()| Some(path))
+        }
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
+    source::from_env(env, read, &mut given, &mut errors);
+    let file = match file {
         Ok(file) => file,
         Err(error) => {
-            errors.push(error);
-            None
+            // What the file may have set is unknown, so that nothing can be said of what is missing.
+            errors.insert(0, error);
+            return Err(ConfigErrors(errors));
         }
     };
-    let mut given = BTreeMap::new();
-    if let Some((path, text)) = &file {
-        source::from_file(path, text, &mut given, &mut errors);
-    }
-    source::from_env(env, read, &mut given, &mut errors);
-
     let settings = report::settings(&given);
     let mut reader = value::Reader::new(&given, errors);
     let config = assemble::config(&mut reader);
-    let (mut errors, warnings) = reader.finish();
+    let (errors, warnings) = reader.finish();
     match config {
-        Some(config) if errors.is_empty() => {
-            Ok(Loaded { config, warnings, file: file.map(|(path, _)| path), settings })
-        }
-        _ => {
-            errors.dedup();
-            Err(ConfigErrors(errors))
-        }
+        Some(config) if errors.is_empty() => Ok(Loaded { config, warnings, file, settings }),
+        _ => Err(ConfigErrors(errors)),
     }
 }
 

@@ -16,15 +16,15 @@ pub fn schema() -> Value {
             let path = key.path.split('.').skip(1).collect::<Vec<_>>();
             insert(&mut properties, &path, property(key));
         }
-        sections.insert(section.name.to_owned(), object(section.doc, properties));
+        sections.insert(section.name.to_owned(), object(section.doc, &properties));
     }
-    let mut schema = object("Configuration of sageapi-server.", sections);
+    let mut schema = object("Configuration of sageapi-server.", &sections);
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["title"] = "sageapi-server".into();
     schema
 }
 
-fn object(doc: &str, properties: Map<String, Value>) -> Value {
+fn object(doc: &str, properties: &Map<String, Value>) -> Value {
     json!({"type": ["object", "null"], "description": doc, "additionalProperties": false, "properties": properties})
 }
 
@@ -35,7 +35,7 @@ fn insert(properties: &mut Map<String, Value>, path: &[&str], value: Value) {
             properties.insert((*name).to_owned(), value);
         }
         [name, rest @ ..] => {
-            let inner = properties.entry(*name).or_insert_with(|| object("A group of keys.", Map::new()));
+            let inner = properties.entry(*name).or_insert_with(|| object("A group of keys.", &Map::new()));
             if let Some(inner) = inner["properties"].as_object_mut() {
                 insert(inner, rest, value);
             }

@@ -5,11 +5,13 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sageapi_contract::{CONFIG_VARIABLE, Key, Kind, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX, find, keys};
+use sageapi_contract::{
+    CONFIG_VARIABLE, DEFAULT_CONFIG_FILE, Key, Kind, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX, find, keys,
+};
 
 use super::error::ConfigError;
 use super::yaml::{self, Node};
-use super::{FILE_MAX_BYTES, ReadFile, lines, value};
+use super::{FILE_MAX_BYTES, ReadFile, lines};
 
 /// Where a value stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,23 +60,26 @@ pub(super) enum GivenValue {
 /// What is set, by the key's path.
 pub(super) type AllGiven = BTreeMap<&'static str, Given>;
 
-/// Reads the file that is named, else the default one if it exists.
+/// Reads the file that is named, and by whom, else the default one if it exists.
 pub(super) fn open(
-    named: Option<&Path>,
-    default: &Path,
+    named: Option<(&Path, &str)>,
     read: &ReadFile<'_>,
 ) -> Result<Option<(PathBuf, String)>, ConfigError> {
-    let path = named.unwrap_or(default);
+    let (path, origin) = named.unwrap_or((Path::new(DEFAULT_CONFIG_FILE), "the default file"));
     let bytes = match read(path) {
         Ok(bytes) => bytes,
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable("configuration".to_owned(), path, &error)),
+        Err(error) => return Err(unreadable(origin, path, &error)),
     };
     Ok(Some((path.to_owned(), text(path, bytes)?)))
 }
 
-fn unreadable(origin: String, path: &Path, error: &io::Error) -> ConfigError {
-    ConfigError::Unreadable { origin, file: path.display().to_string(), reason: error.to_string() }
+fn unreadable(origin: &str, path: &Path, error: &io::Error) -> ConfigError {
+    ConfigError::Unreadable {
+        origin: origin.to_owned(),
+        file: path.display().to_string(),
+        reason: error.to_string(),
+    }
 }
 
 fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
@@ -86,18 +91,20 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
         .map_err(|error| ConfigError::NotUtf8 { file, offset: error.utf8_error().valid_up_to() })
 }
 
-/// Collects what the file sets.
-pub(super) fn from_file(path: &Path, text: &str, given: &mut AllGiven, errors: &mut Vec<ConfigError>) {
-    match yaml::parse(text) {
-        Ok(root) => {
-            let sections = keys().flat_map(|key| ancestors(key.path)).collect();
-            let mut walk = Walk { path, lines: lines::of(text), sections, given, errors };
-            walk.section("", root);
-        }
-        Err(yaml::Refused { line, reason }) => {
-            errors.push(ConfigError::Syntax { origin: Origin::File { path: path.to_owned(), line }, reason });
-        }
-    }
+/// Collects what the file sets; an error if it is not YAML at all.
+pub(super) fn from_file(
+    path: &Path,
+    text: &str,
+    given: &mut AllGiven,
+    errors: &mut Vec<ConfigError>,
+) -> Result<(), ConfigError> {
+    let root = yaml::parse(text).map_err(|yaml::Refused { line, reason }| ConfigError::Syntax {
+        origin: Origin::File { path: path.to_owned(), line },
+        reason,
+    })?;
+    let sections = keys().flat_map(|key| ancestors(key.path)).collect();
+    Walk { path, lines: lines::of(text), sections, given, errors }.section("", root);
+    Ok(())
 }
 
 /// `a.b.c` has the ancestors `a` and `a.b`.
@@ -127,7 +134,7 @@ impl Walk<'_> {
                     origin: self.origin(section),
                     section: if section.is_empty() { "the file" } else { section }.to_owned(),
                     found: other.name(),
-                    accepted: self.accepted(section).join(", "),
+                    accepted: accepted(section).join(", "),
                 };
                 self.errors.push(error);
                 return;
@@ -140,7 +147,7 @@ impl Walk<'_> {
             } else if self.sections.contains(path.as_str()) {
                 self.section(&path, node);
             } else {
-                let accepted = self.accepted(section);
+                let accepted = accepted(section);
                 self.errors.push(ConfigError::UnknownKey {
                     origin: self.origin(&path),
                     path: path.escape_debug().to_string(),
@@ -149,19 +156,6 @@ impl Walk<'_> {
                 });
             }
         }
-    }
-
-    /// Names that may stand in a section, in the order of the table.
-    fn accepted(&self, section: &str) -> Vec<&'static str> {
-        let mut names: Vec<&'static str> = keys()
-            .filter_map(|key| match section {
-                "" => Some(key.path),
-                _ => key.path.strip_prefix(section)?.strip_prefix('.'),
-            })
-            .filter_map(|rest| rest.split('.').next())
-            .collect();
-        names.dedup();
-        names
     }
 
     /// Nothing after the colon is the same as no line at all.
@@ -187,12 +181,25 @@ impl Walk<'_> {
         let value = match value {
             Ok(value) => Some(value),
             Err((found, reason)) => {
-                self.errors.push(value::bad_value(key, origin.clone(), found, reason));
+                self.errors.push(ConfigError::BadValue { origin: origin.clone(), key, found, reason });
                 None
             }
         };
         self.given.insert(key.path, Given { origin, value });
     }
+}
+
+/// Names that may stand in a section, in the order of the table.
+fn accepted(section: &str) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = keys()
+        .filter_map(|key| match section {
+            "" => Some(key.path),
+            _ => key.path.strip_prefix(section)?.strip_prefix('.'),
+        })
+        .filter_map(|rest| rest.split('.').next())
+        .collect();
+    names.dedup();
+    names
 }
 
 /// Whether YAML may have changed an unquoted value on the way: `007` or `1e3` as a password.
@@ -219,7 +226,9 @@ pub(super) fn from_env(
             continue;
         }
         let Some(key) = known.get(name).copied() else {
-            let nearest = nearest(name, known.keys().map(String::as_str)).map(str::to_owned);
+            let plain = name.strip_suffix("_FILE").filter(|plain| known.contains_key(*plain));
+            let nearest =
+                plain.or_else(|| nearest(name, known.keys().map(String::as_str))).map(str::to_owned);
             errors.push(ConfigError::UnknownVariable { variable: name.escape_debug().to_string(), nearest });
             continue;
         };
@@ -248,7 +257,7 @@ pub(super) fn from_env(
 }
 
 fn secret_file(variable: &str, path: &Path, read: &ReadFile<'_>) -> Result<String, ConfigError> {
-    let bytes = read(path).map_err(|error| unreadable(variable.to_owned(), path, &error))?;
+    let bytes = read(path).map_err(|error| unreadable(variable, path, &error))?;
     let mut text = text(path, bytes)?;
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
     Ok(text)

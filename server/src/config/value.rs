@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
                 let origin = self.given.get(key.path).map(|given| given.origin.clone());
                 let origin = origin.unwrap_or(Origin::Variable(key.variable()));
                 let found = if key.secret { "the value".to_owned() } else { shorten(text) };
-                self.errors.push(bad_value(key, origin, found, reason));
+                self.errors.push(ConfigError::BadValue { origin, key, found, reason });
                 None
             }
         }
@@ -99,15 +99,9 @@ impl<'a> Reader<'a> {
 
     /// An error for each key that is not set and must be.
     pub(super) fn require(&mut self, paths: &[&'static str], why: &'static str) {
-        for key in paths.iter().filter_map(|path| find(path)).filter(|key| !self.given.contains_key(key.path))
-        {
-            let variable = match key.file_variable() {
-                Some(file) => format!("{} or {file}", key.variable()),
-                None => key.variable(),
-            };
-            let accepted = key.kind.accepts().into_owned();
-            self.errors.push(ConfigError::Missing { key: key.path, why, variable, accepted });
-        }
+        let missing =
+            paths.iter().filter_map(|path| find(path)).filter(|key| !self.given.contains_key(key.path));
+        self.errors.extend(missing.map(|key| ConfigError::Missing { key, why }));
     }
 
     /// An error if both keys are set.
@@ -122,7 +116,12 @@ impl<'a> Reader<'a> {
     /// Refuses the value of a key for a reason that lies in another key.
     pub(super) fn refuse(&mut self, path: &'static str, found: String, reason: &'static str) {
         if let (Some(key), Some(given)) = (find(path), self.given.get(path)) {
-            self.errors.push(bad_value(key, given.origin.clone(), found, Some(reason)));
+            self.errors.push(ConfigError::BadValue {
+                origin: given.origin.clone(),
+                key,
+                found,
+                reason: Some(reason),
+            });
         }
     }
 
@@ -139,10 +138,6 @@ fn not_built(key: &Key, given: &Given) -> Option<String> {
     let warning =
         || format!("{}: {} is accepted, but not built yet: it has no effect", given.origin, key.path);
     (!same).then(warning)
-}
-
-pub(super) fn bad_value(key: &'static Key, origin: Origin, found: String, reason: Refusal) -> ConfigError {
-    ConfigError::BadValue { origin, key: key.path, found, reason, accepted: key.kind.accepts().into_owned() }
 }
 
 /// A value in quotes, escaped, and cut where it is long.

@@ -11,6 +11,10 @@ use serde::de::{
 /// through them ends here and not in memory.
 const MAX_NODES: usize = 10_000;
 
+/// More flow collections than any configuration has. The parser's time grows with the square of how deep they
+/// nest, and it comes before any limit of ours.
+const MAX_BRACKETS: usize = 1_000;
+
 /// A YAML value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
@@ -45,6 +49,9 @@ pub(super) struct Refused {
 /// Parses one document. Duplicate keys, tags, keys that are not scalars, more than one document, deep nesting
 /// and endless repetition are errors.
 pub(super) fn parse(text: &str) -> Result<Node, Refused> {
+    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > MAX_BRACKETS {
+        return Err(Refused { line: None, reason: "more than 1,000 opening brackets".to_owned() });
+    }
     let left = Cell::new(MAX_NODES);
     Seed(&left).deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| Refused {
         line: error.location().map(|location| location.line() as u64),
@@ -74,6 +81,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    /// An empty document.
+    fn visit_none<E: Error>(self) -> Result<Node, E> {
         Ok(Node::Null)
     }
 
@@ -123,7 +135,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 }
             };
             if map.iter().any(|(seen, _)| *seen == key) {
-                return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one mapping")));
+                return Err(A::Error::custom(format_args!(
+                    "the key {key:?} stands twice in the mapping that begins here"
+                )));
             }
             map.push((key, entries.next_value_seed(self)?));
         }

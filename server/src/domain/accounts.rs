@@ -94,7 +94,11 @@ pub async fn query_accounting(store: &Store, q: AccountingQuery) -> Result<ListP
 
 /// A record by its id. One of another customer than `scope` is [`Error::NotFound`], as if it did not
 /// exist; `None` sees all.
-pub async fn get_accounting(store: &Store, scope: Option<&CustomerId>, id: RecordId) -> Result<Record, Error> {
+pub async fn get_accounting(
+    store: &Store,
+    scope: Option<&CustomerId>,
+    id: RecordId,
+) -> Result<Record, Error> {
     let record = store.record(id).await?;
     record
         .filter(|record| scope.is_none_or(|customer| *customer == record.customer_id))

@@ -113,8 +113,11 @@ impl Listing {
             return Err(Error::InvalidCursor);
         }
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Error::InvalidCursor)?;
-        let (position, mac) =
-            bytes.len().checked_sub(MAC).and_then(|at| bytes.split_at_checked(at)).ok_or(Error::InvalidCursor)?;
+        let (position, mac) = bytes
+            .len()
+            .checked_sub(MAC)
+            .and_then(|at| bytes.split_at_checked(at))
+            .ok_or(Error::InvalidCursor)?;
         if !bool::from(self.mac(position).ct_eq(mac)) {
             return Err(Error::InvalidCursor);
         }
@@ -168,7 +171,10 @@ mod tests {
     #[test]
     fn a_cursor_belongs_to_one_list_order_key_and_set_of_filters() {
         let cursor = listing(&[("customer_id", "c-1"), ("kind", "charge")]).encode(&42i64);
-        assert_eq!(listing(&[("customer_id", "c-1"), ("kind", "charge")]).decode::<i64>(&cursor).unwrap(), 42);
+        assert_eq!(
+            listing(&[("customer_id", "c-1"), ("kind", "charge")]).decode::<i64>(&cursor).unwrap(),
+            42
+        );
         for filters in [
             &[][..],
             &[("customer_id", "c-1")],

@@ -103,23 +103,23 @@ pub enum Error {
     /// Too much is waiting already.
     #[error("too many bookings are waiting")]
     Overloaded,
-    /// The database cannot be reached.
+    /// The database cannot be reached; the cause is for the log alone.
     #[error("the database is not available")]
-    StoreUnavailable(#[source] store::Error),
+    StoreUnavailable(String),
     /// This instance takes no writes.
     #[error("the service is read-only at the moment")]
     ReadOnly,
-    /// A fault of our own.
+    /// A fault of our own; the cause is for the log alone.
     #[error("internal error")]
-    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Internal(String),
 }
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         if error.is_unavailable() || error.is_contended() {
-            Self::StoreUnavailable(error)
+            Self::StoreUnavailable(error.to_string())
         } else {
-            Self::Internal(Box::new(error))
+            Self::Internal(error.to_string())
         }
     }
 }

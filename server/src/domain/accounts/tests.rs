@@ -63,9 +63,11 @@ fn customer(id: &str) -> CustomerId {
 /// The record `seq` of a customer, booked at second `seq / 2`, so that times occur twice.
 fn record(customer_id: &str, seq: i64) -> Record {
     let unit = Money::parse("1").unwrap();
-    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{customer_id}/{seq}").as_bytes());
+    // Ids that differ, in an order that is not that of `seq`.
+    let mixed = u64::try_from(seq).unwrap().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let last = *customer_id.as_bytes().last().unwrap();
     Record {
-        id: RecordId(id),
+        id: RecordId(Uuid::from_u64_pair(mixed, u64::from(last))),
         customer_id: customer(customer_id),
         seq,
         transno: Transno::parse(&format!("t-{seq}")).unwrap(),
@@ -106,7 +108,11 @@ fn page(limit: u16, ascending: bool) -> PageRequest {
 }
 
 fn of(customer_id: &str, limit: u16) -> AccountingQuery {
-    AccountingQuery { customer_id: Some(customer(customer_id)), page: page(limit, false), ..Default::default() }
+    AccountingQuery {
+        customer_id: Some(customer(customer_id)),
+        page: page(limit, false),
+        ..Default::default()
+    }
 }
 
 fn seqs(rows: &[Record]) -> Vec<i64> {
@@ -140,8 +146,11 @@ async fn a_walk_through_all_customers_goes_by_time_and_id() {
             .walk(&q, async |page| {
                 // Both ends of the list grow while it is read.
                 let seq = 100 + i64::try_from(page).unwrap() + 50 * i64::from(ascending);
-                db.insert(vec![record("c-3", seq), Record { created_at: Timestamp::default(), ..record("c-4", seq) }])
-                    .await;
+                db.insert(vec![
+                    record("c-3", seq),
+                    Record { created_at: Timestamp::default(), ..record("c-4", seq) },
+                ])
+                .await;
             })
             .await;
         let ids: HashSet<_> = rows.iter().map(|record| record.id).collect();
@@ -217,7 +226,10 @@ async fn each_filter_leaves_the_records_that_it_names() {
         (|q| q.status = Some("accounted".to_owned()), &[6, 5, 4, 3, 2, 1]),
         (|q| q.status = Some("reversed".to_owned()), &[]),
         // Half-open: 1 s is in, 3 s is not; booked at second seq / 2.
-        (|q| (q.from, q.to) = (Some(Timestamp::from_seconds(1)), Some(Timestamp::from_seconds(3))), &[5, 4, 3, 2]),
+        (
+            |q| (q.from, q.to) = (Some(Timestamp::from_seconds(1)), Some(Timestamp::from_seconds(3))),
+            &[5, 4, 3, 2],
+        ),
         (|q| q.event_from = Some(Timestamp::from_seconds(998)), &[2, 1]),
         (|q| q.event_to = Some(Timestamp::from_seconds(996)), &[6, 5]),
     ];

@@ -1,0 +1,248 @@
+//! Who is asking, and what they may do. The order of the checks is part of the contract.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::Sha256;
+
+use super::Error;
+use super::caches::{Caches, Entry};
+use crate::model::{AuthMode, Clock, CustomerId, Key, KeyId, Scope, Secret, Timestamp};
+use crate::signing::{self, AuthError, HmacKey, ParsedSignature, SignedRequest};
+use crate::store::{NonceUse, ReplayTable, Store};
+
+/// The header that carries a bearer key without a scheme.
+const API_KEY: &str = "x-api-key";
+
+/// A key with what checking its signatures needs, made once.
+pub struct KnownKey {
+    key: Arc<Key>,
+    current: Option<HmacKey>,
+    previous: Option<(HmacKey, Timestamp)>,
+}
+
+impl KnownKey {
+    fn versioned(key: Key) -> (Self, i64) {
+        let version = key.version;
+        (Self::new(key), version)
+    }
+
+    fn new(key: Key) -> Self {
+        let hmac = |secret: &Secret| HmacKey::new(secret.expose());
+        let previous = match (&key.previous_secret, key.previous_until) {
+            (Some(secret), Some(until)) => Some((hmac(secret), until)),
+            _ => None,
+        };
+        Self { current: key.secret.as_ref().map(hmac), previous, key: Arc::new(key) }
+    }
+}
+
+/// Authentication by dapi keys.
+pub struct Auth {
+    store: Store,
+    caches: Caches,
+    clock: Arc<dyn Clock>,
+    skew: Duration,
+    required_components: Vec<String>,
+    pepper: Option<Secret>,
+}
+
+/// A request whose credential is genuine; its body, and what the key may do, are still unchecked.
+pub struct Identified {
+    key: Arc<Key>,
+    signed: bool,
+    nonce: Option<NonceUse>,
+}
+
+/// Who is asking: a key that may do what it asks for.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The key.
+    pub key: Arc<Key>,
+    /// The nonce of a signed write, not yet spent.
+    pub nonce: Option<NonceUse>,
+}
+
+impl Caller {
+    /// The customer that the key belongs to; `None` for a key of the platform.
+    pub fn customer(&self) -> Option<&CustomerId> {
+        self.key.customer_id.as_ref()
+    }
+
+    /// Whether the key is the platform's.
+    pub fn is_platform(&self) -> bool {
+        self.key.customer_id.is_none()
+    }
+
+    /// The customer that a request is about: the one named, or the key's own. Naming another
+    /// customer than one's own is refused and tells nothing about whether it exists.
+    pub fn customer_for(&self, named: Option<&CustomerId>) -> Result<Option<CustomerId>, Error> {
+        match (self.customer(), named) {
+            (Some(own), Some(named)) if own != named => Err(Error::CustomerForbidden),
+            (own, named) => Ok(own.or(named).cloned()),
+        }
+    }
+}
+
+impl Auth {
+    /// Takes the settings of the `auth` section.
+    pub fn new(store: Store, caches: Caches, clock: Arc<dyn Clock>, config: &crate::config::Auth) -> Self {
+        Self {
+            store,
+            caches,
+            clock,
+            skew: config.clock_skew,
+            required_components: config.required_components.clone(),
+            pepper: config.token_pepper.clone(),
+        }
+    }
+
+    /// How long a nonce stays spent: twice the clock skew and a minute.
+    pub fn nonce_life(skew: Duration) -> Duration {
+        skew * 2 + Duration::from_secs(60)
+    }
+
+    /// Establishes whose request it is, before its body is read: form, time, key, coverage,
+    /// signature, in this order.
+    pub async fn identify(&self, request: &SignedRequest<'_>, has_body: bool) -> Result<Identified, Error> {
+        let parsed = ParsedSignature::parse(request.headers);
+        let token = bearer_token(request.headers)?;
+        match (parsed, token) {
+            (Ok(None), None) => Err(AuthError::Missing.into()),
+            (Ok(None), Some(token)) => self.identify_bearer(token).await,
+            (Err(error), None) => Err(error.into()),
+            (Ok(Some(parsed)), None) => self.identify_signed(request, has_body, &parsed).await,
+            (Ok(Some(_)) | Err(_), Some(_)) => Err(AuthError::Malformed("two credentials in one request".into()).into()),
+        }
+    }
+
+    async fn identify_signed(
+        &self,
+        request: &SignedRequest<'_>,
+        has_body: bool,
+        parsed: &ParsedSignature<'_>,
+    ) -> Result<Identified, Error> {
+        let write = !request.method.is_safe();
+        parsed.check_nonce_form(write)?;
+        let now = self.clock.now();
+        let skew = i64::try_from(self.skew.as_secs()).unwrap_or(i64::MAX);
+        parsed.check_time(now.seconds(), skew)?;
+        let entry = self.known_key(parsed.key_id()).await?;
+        parsed.check_coverage(request, has_body, &self.required_components)?;
+        let mut base = Vec::with_capacity(512);
+        parsed.signature_base(request, &mut base)?;
+        let known = entry.value.as_deref().filter(|k| k.key.auth_mode == AuthMode::Signed);
+        let current = known.and_then(|k| k.current.as_ref());
+        let previous = known.and_then(|k| k.previous.as_ref()).filter(|(_, until)| now < *until).map(|(k, _)| k);
+        let genuine = parsed.verify(&base, current, previous);
+        let Some(known) = known.filter(|_| genuine) else { return Err(AuthError::Failed.into()) };
+        let expires = now.plus(Self::nonce_life(self.skew));
+        let nonce = parsed.nonce().filter(|_| write).map(|n| NonceUse::new(known.key.key_id.as_str(), n, expires));
+        Ok(Identified { key: known.key.clone(), signed: true, nonce })
+    }
+
+    async fn identify_bearer(&self, token: &str) -> Result<Identified, Error> {
+        let Some(hash) = self.token_hash(token) else { return Err(AuthError::Failed.into()) };
+        let name = hash.iter().fold(String::from("token:"), |name, b| name + &format!("{b:02x}"));
+        let load = || async { Ok(self.store.key_by_token(&hash).await?.map(KnownKey::versioned)) };
+        let entry = self.caches.keys().get(&name, load).await?;
+        match entry.value {
+            Some(known) if known.key.auth_mode == AuthMode::Bearer => {
+                Ok(Identified { key: known.key.clone(), signed: false, nonce: None })
+            }
+            _ => Err(AuthError::Failed.into()),
+        }
+    }
+
+    async fn known_key(&self, key_id: &str) -> Result<Entry<KnownKey>, Error> {
+        let load = || async {
+            // A keyid of any other shape is simply unknown.
+            let Ok(id) = KeyId::parse(key_id) else { return Ok(None) };
+            Ok(self.store.key(&id).await?.map(KnownKey::versioned))
+        };
+        // Bounded before it becomes a cache key.
+        if key_id.len() > 64 {
+            return Ok(Entry::none(self.clock.now()));
+        }
+        self.caches.keys().get(&format!("id:{key_id}"), load).await
+    }
+
+    /// HMAC of a bearer token under the pepper; `None` without a pepper.
+    pub fn token_hash(&self, token: &str) -> Option<[u8; 32]> {
+        token_hash(self.pepper.as_ref()?, token)
+    }
+
+    /// Checks the body against its digest, then whether the key works, from this address, for this
+    /// scope, and that its nonce was not spent here.
+    pub fn authorize(
+        &self,
+        identified: Identified,
+        headers: &HeaderMap,
+        body: &[u8],
+        peer: IpAddr,
+        scope: Option<Scope>,
+    ) -> Result<Caller, Error> {
+        if identified.signed {
+            signing::check_content_digest(headers, body)?;
+        }
+        let key = identified.key;
+        if !key.enabled || key.expires_at.is_some_and(|at| at <= self.clock.now()) {
+            return Err(Error::KeyDisabled);
+        }
+        let peer = peer.to_canonical();
+        if !key.allowed_cidrs.is_empty() && !key.allowed_cidrs.iter().any(|net| net.contains(&peer)) {
+            return Err(Error::AddressDenied(peer));
+        }
+        if let Some(scope) = scope
+            && !key.scopes.contains(scope)
+        {
+            return Err(Error::ScopeMissing(scope));
+        }
+        if identified.nonce.is_some_and(|nonce| self.caches.knows_nonce(&nonce)) {
+            return Err(AuthError::Replay.into());
+        }
+        Ok(Caller { key, nonce: identified.nonce })
+    }
+
+    /// Spends the caller's nonce on its own, for writes that do not carry it into their transaction.
+    pub async fn spend_nonce(&self, caller: &Caller) -> Result<(), Error> {
+        let Some(nonce) = caller.nonce else { return Ok(()) };
+        let first = self.store.first_use(ReplayTable::Nonces, nonce).await?;
+        self.caches.remember_nonce(nonce);
+        if first { Ok(()) } else { Err(AuthError::Replay.into()) }
+    }
+}
+
+/// HMAC of a bearer token under the pepper.
+pub fn token_hash(pepper: &Secret, token: &str) -> Option<[u8; 32]> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(pepper.expose().as_bytes()).ok()?;
+    mac.update(token.as_bytes());
+    Some(mac.finalize().into_bytes().into())
+}
+
+/// The bearer token of a request, in either header.
+fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let mut found = None;
+    for (name, scheme) in [(AUTHORIZATION.as_str(), Some("bearer")), (API_KEY, None)] {
+        for value in headers.get_all(name) {
+            if found.is_some() {
+                return Err(AuthError::Malformed("two credentials in one request".into()).into());
+            }
+            let text = value.to_str().map_err(|_| AuthError::Failed)?;
+            let token = match scheme {
+                None => text,
+                Some(scheme) => match text.split_once(' ') {
+                    Some((given, token)) if given.eq_ignore_ascii_case(scheme) => token.trim(),
+                    // Another scheme is a credential that no key has.
+                    _ => return Err(AuthError::Failed.into()),
+                },
+            };
+            found = Some(token);
+        }
+    }
+    Ok(found)
+}

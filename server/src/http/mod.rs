@@ -1,0 +1,24 @@
+//! REST over HTTP: the listener, the table of routes, what is read from a request and written to an answer.
+//! The rules are not here: a handler makes one call of [`crate::env::ServerEnv`].
+
+pub mod admin;
+mod body;
+mod call;
+mod handlers;
+pub mod limits;
+pub mod listener;
+pub mod openapi;
+mod origin;
+mod params;
+pub mod problem;
+mod request_id;
+mod respond;
+mod router;
+mod routes;
+mod service;
+mod wire;
+
+pub use service::{Api, ApiService};
+
+/// The body of every answer.
+pub type AnswerBody = http_body_util::Full<bytes::Bytes>;

@@ -1,0 +1,305 @@
+//! `openapi.json`: OpenAPI 3.1, made from the table of routes.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::problem::Code;
+use super::routes::{Access, Parameter, ParameterKind, Payload, ROUTES, Route, Verb};
+
+/// What can go wrong wherever a key is asked for.
+const KEY_PROBLEMS: &[Code] = &[
+    Code::AuthMissing,
+    Code::AuthMalformed,
+    Code::AuthUncovered,
+    Code::AuthExpired,
+    Code::AuthFailed,
+    Code::KeyDisabled,
+    Code::AddressDenied,
+];
+/// What a scope adds to that.
+const SCOPE_PROBLEMS: &[Code] = &[Code::ScopeMissing];
+/// What parameters, of the query or in the path, add.
+const PARAMETER_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownParameter];
+/// What a body adds.
+const BODY_PROBLEMS: &[Code] = &[Code::BodyMalformed, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::ReadOnly];
+/// What a body that is read strictly adds to that.
+const STRICT_BODY_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownField, Code::AuthReplay];
+/// What can always go wrong.
+const SERVER_PROBLEMS: &[Code] = &[Code::Internal, Code::Overloaded, Code::StoreUnavailable];
+
+/// The description of the interface, as JSON text that ends with a newline.
+pub fn document() -> String {
+    let mut generator = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        })
+        .into_generator();
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let operation = operation(route, &mut generator);
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[method(route.verb)] = operation;
+    }
+    let mut schemas: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();
+    schemas.insert("Problem".into(), problem());
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "SageAPI",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Balances, bookings and a mirror of the Sage platform. Success is \
+                {\"status\":\"ok\",\"data\":...}, an error is a problem document (RFC 9457) with a stable code. \
+                HEAD works wherever GET does.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "paths": paths,
+        "components": { "schemas": schemas, "securitySchemes": security_schemes() },
+    });
+    // A JSON value can always be written.
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn method(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Get => "get",
+        Verb::Post => "post",
+    }
+}
+
+fn operation(route: &Route, g: &mut SchemaGenerator) -> Value {
+    let mut operation = json!({
+        "operationId": route.id,
+        "summary": route.summary,
+        "security": security(route.access),
+        "responses": responses(route, g),
+    });
+    let parameters: Vec<_> = path_parameters(route).chain(route.parameters().map(query_parameter)).collect();
+    if !parameters.is_empty() {
+        operation["parameters"] = json!(parameters);
+    }
+    if let Some(body) = route.body {
+        operation["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": body(g) } } });
+    }
+    if let Access::Key(Some(scope)) = route.access {
+        operation["description"] = json!(format!("Needs the scope {scope}."));
+    }
+    operation
+}
+
+fn path_parameters(route: &Route) -> impl Iterator<Item = Value> {
+    let names = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+}
+
+fn query_parameter(parameter: &Parameter) -> Value {
+    let schema = match parameter.kind {
+        ParameterKind::Id(most) => json!({ "type": "string", "pattern": format!("^[!-~]{{1,{most}}}$") }),
+        ParameterKind::Text => json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
+        ParameterKind::Time => json!({ "type": "string", "format": "date-time" }),
+        ParameterKind::Count(most, default) => {
+            json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default })
+        }
+        ParameterKind::Flag => json!({ "type": "boolean", "default": false }),
+        ParameterKind::Choice(names) => json!({ "type": "string", "enum": names }),
+    };
+    json!({ "name": parameter.name, "in": "query", "description": parameter.description, "schema": schema })
+}
+
+fn security(access: Access) -> Value {
+    match access {
+        Access::Open => json!([]),
+        Access::Key(_) => json!([{ "signature": [] }, { "bearer": [] }, { "apiKey": [] }]),
+        Access::Event => json!([{ "webhook": [] }]),
+    }
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "signature": {
+            "type": "apiKey", "in": "header", "name": "Signature",
+            "description": "HTTP Message Signatures (RFC 9421) with hmac-sha256: Signature-Input and Signature; \
+                covered are @method, @path, @query if there is one, content-digest if there is a body, and \
+                idempotency-key if it is sent; created and keyid are required, and a nonce on writes.",
+        },
+        "bearer": { "type": "http", "scheme": "bearer", "description": "For keys made with auth_mode bearer." },
+        "apiKey": { "type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "The same as bearer." },
+        "webhook": {
+            "type": "apiKey", "in": "header", "name": "webhook-signature",
+            "description": "Standard Webhooks: webhook-id, webhook-timestamp and webhook-signature.",
+        },
+    })
+}
+
+fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
+    let schema = match route.answer {
+        Payload::One(data) => envelope(&data(g)),
+        Payload::List(row) => {
+            let row = row(g);
+            envelope(&list(&row))
+        }
+        Payload::Bare(body) => body(g),
+    };
+    let mut responses = Map::new();
+    let mut success = |status: u16, description: &str| {
+        let content = json!({ "application/json": { "schema": schema } });
+        responses.insert(status.to_string(), json!({ "description": description, "content": content }));
+    };
+    success(route.status, "Success");
+    if route.status == 201 {
+        success(200, "The transno was booked before; this is the first answer again");
+    }
+    if !route.is_write() {
+        responses.insert("304".into(), json!({ "description": "If-None-Match names what it is now" }));
+    }
+    for (status, codes) in problems(route) {
+        let description = codes.join(", ");
+        let content = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+        responses.entry(status.to_string()).or_insert_with(|| json!({ "description": description, "content": content }));
+    }
+    Value::Object(responses)
+}
+
+/// The codes of a route by status.
+fn problems(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
+    let mut groups: Vec<&[Code]> = vec![route.problems, PARAMETER_PROBLEMS, SERVER_PROBLEMS];
+    match route.access {
+        Access::Open => {}
+        Access::Key(scope) => {
+            groups.push(KEY_PROBLEMS);
+            groups.extend(scope.map(|_| SCOPE_PROBLEMS));
+            groups.extend(route.body.map(|_| STRICT_BODY_PROBLEMS));
+        }
+        Access::Event => groups.push(&[Code::AuthMissing, Code::AuthFailed, Code::AuthExpired]),
+    }
+    groups.extend(route.body.map(|_| BODY_PROBLEMS));
+    let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
+    for code in Code::ALL.iter().filter(|code| groups.iter().any(|group| group.contains(code))) {
+        by_status.entry(code.status().as_u16()).or_default().push(code.as_str());
+    }
+    by_status
+}
+
+fn envelope(data: &Schema) -> Schema {
+    let envelope = json!({
+        "type": "object", "required": ["status", "data"],
+        "properties": { "status": { "const": "ok" }, "data": data },
+    });
+    Schema::try_from(envelope).unwrap_or_default()
+}
+
+fn list(row: &Schema) -> Schema {
+    let list = json!({
+        "type": "object", "required": ["rows", "next_cursor"],
+        "properties": {
+            "rows": { "type": "array", "items": row },
+            "next_cursor": { "type": ["string", "null"], "description": "null at the end" },
+            "total": { "type": "integer", "maximum": 10_000, "description": "with count=true" },
+        },
+    });
+    Schema::try_from(list).unwrap_or_default()
+}
+
+fn problem() -> Value {
+    let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "description": "An error (RFC 9457).",
+        "required": ["type", "title", "status", "detail", "instance", "code", "request_id", "errors"],
+        "properties": {
+            "type": { "type": "string", "format": "uri", "examples": ["urn:sageapi:problem:not_found"] },
+            "title": text,
+            "status": { "type": "integer" },
+            "detail": text,
+            "instance": { "type": "string", "description": "the path of the request" },
+            "code": { "type": "string", "enum": codes },
+            "request_id": { "type": "string", "description": "also in the header X-Request-Id, and in our log" },
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object", "required": ["field", "message"],
+                    "properties": { "field": text, "message": text },
+                },
+            },
+            "available": { "$ref": "#/components/schemas/Money" },
+            "required": { "$ref": "#/components/schemas/Money" },
+            "server_time": { "$ref": "#/components/schemas/Time" },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == document(), "docs/openapi.json is out of date: run this test with UPDATE=1");
+    }
+
+    fn parsed() -> Value {
+        serde_json::from_str(&document()).unwrap()
+    }
+
+    /// Every `$ref` in the document.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                if let Some(Value::String(reference)) = members.get("$ref") {
+                    found.push(reference.clone());
+                }
+                members.values().for_each(|member| references(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_schema_is_used() {
+        let document = parsed();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        for reference in &found {
+            assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+        }
+        for name in document["components"]["schemas"].as_object().unwrap().keys() {
+            assert!(found.contains(&format!("#/components/schemas/{name}")), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_route_and_its_parameters_are_described() {
+        let document = parsed();
+        for route in ROUTES {
+            let operation = &document["paths"][route.path][method(route.verb)];
+            assert_eq!(operation["operationId"], route.id);
+            let described = operation["parameters"].as_array().map_or(0, Vec::len);
+            let open = route.path.matches('{').count();
+            assert_eq!(described, route.parameters().count() + open, "{}", route.id);
+            assert!(operation["responses"][route.status.to_string()].is_object(), "{}", route.id);
+        }
+    }
+
+    #[test]
+    fn members_that_are_always_written_are_required() {
+        let document = parsed();
+        let required = |schema: &str| document["components"]["schemas"][schema]["required"].as_array().unwrap().clone();
+        assert!(required("Record").contains(&json!("note")));
+        assert!(!required("Balance").contains(&json!("stale")));
+    }
+}

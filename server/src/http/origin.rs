@@ -1,0 +1,164 @@
+//! Where a request comes from and where its client thinks that it went: what forwarding headers and
+//! `server.public_url` say, as far as they are believed.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::HOST;
+use http::request::Parts;
+
+use crate::config::Server;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const FORWARDED_HOST: &str = "x-forwarded-host";
+
+/// The client's address, and the scheme and authority that it signed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The nearest address that is no trusted proxy.
+    pub client: IpAddr,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// Host and port as the client wrote them.
+    pub authority: &'a str,
+}
+
+impl<'a> Origin<'a> {
+    /// Of a request that came from `peer`. Headers count only if that is a trusted proxy.
+    pub fn of(parts: &'a Parts, peer: IpAddr, server: &'a Server) -> Self {
+        // An IPv4 client of a socket that serves both families has a mapped address.
+        let peer = peer.to_canonical();
+        let trusted = |address: IpAddr| server.trusted_proxies.iter().any(|net| net.contains(&address));
+        let proxied = !server.trusted_proxies.is_empty() && trusted(peer);
+        let client = if proxied { forwarded_client(&parts.headers, peer, trusted) } else { peer };
+        let (scheme, authority) = match &server.public_url {
+            Some(public) => (public.scheme.as_str(), public.authority.as_str()),
+            None => {
+                let told = |name| proxied.then(|| nearest(&parts.headers, name)).flatten();
+                (told(FORWARDED_PROTO).unwrap_or("http"), told(FORWARDED_HOST).unwrap_or_else(|| host(parts)))
+            }
+        };
+        Self { client, scheme, authority }
+    }
+}
+
+/// The target's own authority (HTTP/2, absolute form) before the `Host` header (RFC 9112 section 3.2.2).
+fn host(parts: &Parts) -> &str {
+    let target = parts.uri.authority().map(http::uri::Authority::as_str);
+    target.or_else(|| parts.headers.get(HOST)?.to_str().ok()).unwrap_or_default()
+}
+
+/// The last value, which the nearest proxy wrote.
+fn nearest<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    let value = line.rsplit(',').next()?.trim();
+    (!value.is_empty()).then_some(value)
+}
+
+/// From the nearest address backwards, the first that is no trusted proxy; what stands before it anyone could
+/// have written. An unreadable address ends the walk.
+fn forwarded_client(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let mut client = peer;
+    for line in headers.get_all(FORWARDED_FOR).iter().rev() {
+        for address in line.to_str().unwrap_or_default().rsplit(',') {
+            let Some(address) = address_of(address.trim()) else { return client };
+            client = address;
+            if !trusted(client) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// An address, perhaps with a port, perhaps in brackets.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(text, |(inside, _)| inside);
+    let address = bare.parse().ok().or_else(|| Some(text.parse::<std::net::SocketAddr>().ok()?.ip()))?;
+    Some(IpAddr::to_canonical(&address))
+}
+
+/// Whether a request of HTTP/1.1 names its host other than once: two that differ would let a proxy and us see
+/// two different requests.
+pub fn host_is_ambiguous(headers: &HeaderMap) -> bool {
+    headers.get_all(HOST).iter().nth(1).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::config::PublicUrl;
+
+    fn server(trusted: &[&str], public: Option<(&str, &str)>) -> Server {
+        Server {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            public_url: public.map(|(scheme, authority)| PublicUrl { scheme: scheme.into(), authority: authority.into() }),
+            request_timeout: std::time::Duration::from_secs(30),
+            max_body_bytes: 1024,
+            max_batch_bytes: 1024,
+            trusted_proxies: trusted.iter().map(|net| net.parse().unwrap()).collect(),
+            read_only: false,
+            shutdown_grace: std::time::Duration::from_secs(1),
+            tls: None,
+        }
+    }
+
+    fn parts(headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().uri("/x").header(HOST, "api.example.com");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    const FORWARDED: &[(&str, &str)] = &[
+        (FORWARDED_FOR, "1.1.1.1, 2.2.2.2"),
+        (FORWARDED_FOR, "10.0.0.7"),
+        (FORWARDED_PROTO, "http, https"),
+        (FORWARDED_HOST, "outer.example.com"),
+    ];
+
+    fn of(headers: &[(&str, &str)], peer: &str, server: &Server) -> (String, String, String) {
+        let parts = parts(headers);
+        let origin = Origin::of(&parts, peer.parse().unwrap(), server);
+        (origin.client.to_string(), origin.scheme.to_owned(), origin.authority.to_owned())
+    }
+
+    fn seen(client: &str, scheme: &str, authority: &str) -> (String, String, String) {
+        (client.to_owned(), scheme.to_owned(), authority.to_owned())
+    }
+
+    #[test]
+    fn nobody_is_believed_unless_trusted() {
+        let wanted = seen("10.0.0.1", "http", "api.example.com");
+        assert_eq!(of(FORWARDED, "10.0.0.1", &server(&[], None)), wanted);
+        assert_eq!(of(FORWARDED, "10.0.0.1", &server(&["192.168.0.0/16"], None)), wanted);
+    }
+
+    #[test]
+    fn a_trusted_proxy_tells_the_client_scheme_and_host() {
+        let server = server(&["10.0.0.0/8"], None);
+        assert_eq!(of(FORWARDED, "10.0.0.1", &server), seen("2.2.2.2", "https", "outer.example.com"));
+        assert_eq!(of(FORWARDED, "::ffff:10.0.0.1", &server).0, "2.2.2.2");
+        assert_eq!(of(&[], "10.0.0.1", &server), seen("10.0.0.1", "http", "api.example.com"));
+    }
+
+    #[test]
+    fn an_unreadable_forwarded_address_is_not_skipped() {
+        let server = server(&["10.0.0.0/8"], None);
+        let client = |line: &str| of(&[(FORWARDED_FOR, line)], "10.0.0.1", &server).0;
+        assert_eq!(client("1.1.1.1, nonsense"), "10.0.0.1");
+        assert_eq!(client("1.1.1.1, unknown, 10.0.0.2"), "10.0.0.2");
+        assert_eq!(client("1.1.1.1:443"), "1.1.1.1");
+        assert_eq!(client("[2001:db8::1]:443"), "2001:db8::1");
+    }
+
+    #[test]
+    fn the_public_url_decides() {
+        let server = server(&["10.0.0.0/8"], Some(("https", "public.example.com")));
+        assert_eq!(of(FORWARDED, "10.0.0.1", &server), seen("2.2.2.2", "https", "public.example.com"));
+    }
+}

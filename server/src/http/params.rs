@@ -1,0 +1,229 @@
+//! Query parameters: percent-decoded, each once, none unknown.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use crate::domain::{Error, FieldError, PageRequest};
+use crate::model::{CustomerId, TextId, Timestamp};
+
+use super::routes::Route;
+
+/// Rows of a page when the caller does not say.
+pub const DEFAULT_LIMIT: u16 = 100;
+/// Rows of a page at most.
+pub const MOST_LIMIT: u16 = 1000;
+/// The longest text parameter in characters.
+const MOST_TEXT: usize = 255;
+/// Names are shown to the caller; a longer one is cut.
+const MOST_NAME: usize = 128;
+
+/// The query parameters of a request, taken one by one. What is wrong is kept for [`Params::finish`].
+#[derive(Debug, Default)]
+pub struct Params<'a> {
+    given: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Params<'a> {
+    /// Reads a raw query. Every parameter must be one of the route's.
+    pub fn parse(query: Option<&'a str>, route: &Route) -> Result<Self, Error> {
+        let mut given: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
+        let mut errors = Vec::new();
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let known = decode(name).filter(|name| route.parameters().any(|known| known.name == *name));
+            let Some(name) = known else {
+                return Err(Error::UnknownParameter(name.chars().take(MOST_NAME).collect()));
+            };
+            if given.iter().any(|(other, _)| *other == name) {
+                errors.push(FieldError::new(name, "must be given once"));
+            } else if let Some(value) = decode(value) {
+                given.push((name, value));
+            } else {
+                errors.push(FieldError::new(name, "must be percent-encoded UTF-8"));
+            }
+        }
+        Ok(Self { given, errors })
+    }
+
+    fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        let at = self.given.iter().position(|(given, _)| given == name)?;
+        Some(self.given.swap_remove(at).1)
+    }
+
+    /// Notes that a parameter is wrong.
+    pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
+        self.errors.push(FieldError::new(name, message));
+    }
+
+    /// A parameter of which `parse` makes something, or says why not.
+    pub fn parsed<T, E: std::fmt::Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.take(name)?;
+        parse(&text).map_err(|error| self.refuse(name, error.to_string())).ok()
+    }
+
+    /// An id of the platform.
+    pub fn text_id(&mut self, name: &str) -> Option<String> {
+        let id = self.parsed(name, TextId::parse)?;
+        Some(id.as_str().to_owned())
+    }
+
+    /// A customer.
+    pub fn customer(&mut self) -> Option<CustomerId> {
+        self.parsed("customer_id", CustomerId::parse)
+    }
+
+    /// Any text of bounded length.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.parsed(name, |text| {
+            let fits = !text.is_empty() && text.chars().count() <= MOST_TEXT && !text.contains('\0');
+            if fits { Ok(text.to_owned()) } else { Err(format!("must have 1 to {MOST_TEXT} characters")) }
+        })
+    }
+
+    /// A time.
+    pub fn time(&mut self, name: &str) -> Option<Timestamp> {
+        self.parsed(name, Timestamp::parse)
+    }
+
+    /// One of some names.
+    pub fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        self.parsed(name, |text| {
+            choices.iter().find(|(choice, _)| *choice == text).map(|(_, value)| *value).ok_or_else(|| {
+                let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
+                format!("must be one of {}", names.join(", "))
+            })
+        })
+    }
+
+    /// `limit`, `order`, `cursor` and `count`.
+    pub fn page(&mut self) -> PageRequest {
+        let limit = self.parsed("limit", |text| {
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            let limit = text.parse().ok().filter(|limit| digits && (1..=MOST_LIMIT).contains(limit));
+            limit.ok_or_else(|| format!("must be an integer from 1 to {MOST_LIMIT}"))
+        });
+        PageRequest {
+            limit: limit.unwrap_or(DEFAULT_LIMIT),
+            ascending: self.choice("order", &[("asc", true), ("desc", false)]).unwrap_or(false),
+            cursor: self.take("cursor").map(Cow::into_owned),
+            count: self.choice("count", &[("true", true), ("false", false)]).unwrap_or(false),
+        }
+    }
+
+    /// Ends the reading: everything was fine.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
+    }
+}
+
+/// Undoes percent-encoding; a plus is a space, as forms and most client libraries write it. `None` for what is
+/// no percent-encoded UTF-8.
+pub fn decode(text: &str) -> Option<Cow<'_, str>> {
+    decode_as(text, true)
+}
+
+/// Undoes percent-encoding in a path, where a plus is a plus.
+pub fn decode_segment(text: &str) -> Option<Cow<'_, str>> {
+    decode_as(text, false)
+}
+
+fn decode_as(text: &str, form: bool) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|b| b == b'%' || (form && b == b'+')) {
+        return Some(Cow::Borrowed(text));
+    }
+    let well_formed = text.split('%').skip(1).all(|after| {
+        let mut digits = after.bytes();
+        let mut hex = || digits.next().is_some_and(|b| b.is_ascii_hexdigit());
+        hex() && hex()
+    });
+    if !well_formed {
+        return None;
+    }
+    let spaced = if form { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    Some(Cow::Owned(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::routes::{Operation, route};
+    use super::*;
+
+    fn parse(query: &str) -> Result<Params<'_>, Error> {
+        Params::parse(Some(query), route(Operation::ListAccounting))
+    }
+
+    fn page(query: &str) -> Result<PageRequest, Vec<String>> {
+        let mut params = parse(query).unwrap();
+        let page = params.page();
+        match params.finish() {
+            Ok(()) => Ok(page),
+            Err(Error::Invalid(errors)) => Err(errors.into_iter().map(|e| e.field).collect()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_page_has_defaults_and_bounds() {
+        let plain = page("").unwrap();
+        assert_eq!((plain.limit, plain.ascending, plain.cursor, plain.count), (100, false, None, false));
+        let all = page("limit=1000&order=asc&cursor=a%2Bb&count=true").unwrap();
+        assert_eq!((all.limit, all.ascending, all.cursor.as_deref(), all.count), (1000, true, Some("a+b"), true));
+        for limit in ["", "0", "1001", "-1", "+1", "1.0", "1e2", "99999999999999999999", "ten", "%31%30%30%31"] {
+            assert_eq!(page(&format!("limit={limit}")).unwrap_err(), ["limit"], "{limit}");
+        }
+        assert_eq!(page("order=up&count=1&limit=0").unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn unknown_parameters_are_named() {
+        for (query, name) in [("nope=1", "nope"), ("limit=1&Limit=2", "Limit"), ("%ff=1", "%ff"), ("=1", "")] {
+            assert!(matches!(parse(query), Err(Error::UnknownParameter(given)) if given == name), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_given_once_whatever_its_spelling() {
+        assert_eq!(page("limit=1&%6Cimit=2").unwrap_err(), ["limit"]);
+        assert!(page("limit=1&&order=asc&").is_ok());
+    }
+
+    #[test]
+    fn values_are_decoded_or_refused() {
+        let value = |query: &str| {
+            let mut params = parse(query).unwrap();
+            let value = params.text("transno");
+            params.finish().map(|()| value.unwrap()).map_err(|_| ())
+        };
+        assert_eq!(value("transno=a%20b+c").as_deref(), Ok("a b c"));
+        assert_eq!(value("transno=%E4%BD%99").as_deref(), Ok("余"));
+        for wrong in ["%", "%4", "%zz", "%ff", "%00", "", "%F0%9F"] {
+            assert_eq!(value(&format!("transno={wrong}")), Err(()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_plus_in_a_path_is_a_plus() {
+        assert_eq!(decode_segment("a+b%20c").as_deref(), Some("a+b c"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(text in ".*") {
+            let encoded = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC).to_string();
+            prop_assert_eq!(decode(&encoded).unwrap(), text.as_str());
+        }
+
+        #[test]
+        fn no_query_makes_it_panic(query in ".*") {
+            let _ = parse(&query);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Answers: the envelope, entity tags, HEAD and the headers that every answer has.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION,
+};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::Error;
+
+use super::AnswerBody;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Answers are one caller's own, and may be reused only after asking again.
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const TRUE: HeaderValue = HeaderValue::from_static("true");
+
+/// What a handler answers with.
+#[derive(Debug)]
+pub struct Answer {
+    status: StatusCode,
+    body: Bytes,
+    tag: Tag,
+    location: Option<String>,
+    replayed: bool,
+}
+
+/// How an answer's entity tag is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {
+    /// It has none.
+    None,
+    /// From the version of the row that it shows.
+    Version(i64),
+    /// From a hash of its body.
+    Body,
+}
+
+impl Answer {
+    /// 200 with `data` in the envelope; tagged by its body.
+    pub fn ok(data: &impl Serialize) -> Result<Self, Error> {
+        Ok(Self::new(StatusCode::OK, envelope("ok", data)?, Tag::Body))
+    }
+
+    /// 503 with `data` in the envelope: what is known, though nothing can be served.
+    pub fn down(data: &impl Serialize) -> Result<Self, Error> {
+        Ok(Self::new(StatusCode::SERVICE_UNAVAILABLE, envelope("error", data)?, Tag::None))
+    }
+
+    /// JSON as it is, without an envelope.
+    pub fn bare(status: StatusCode, body: Bytes, tag: Tag) -> Self {
+        Self::new(status, body, tag)
+    }
+
+    fn new(status: StatusCode, body: Bytes, tag: Tag) -> Self {
+        Self { status, body, tag, location: None, replayed: false }
+    }
+
+    /// With another entity tag.
+    #[must_use]
+    pub fn tagged(self, tag: Tag) -> Self {
+        Self { tag, ..self }
+    }
+
+    /// 201 for something new at `location`; 200 when a repetition got the first answer again.
+    pub fn created(data: &impl Serialize, location: String, replayed: bool) -> Result<Self, Error> {
+        let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
+        let answer = Self::new(status, envelope("ok", data)?, Tag::None);
+        Ok(Self { location: Some(location), replayed, ..answer })
+    }
+
+    /// The answer to a request with these headers; 304 without a body if the client has it already.
+    pub fn into_response(self, request: &HeaderMap) -> Response<AnswerBody> {
+        let Self { status, body, tag, location, replayed } = self;
+        let tag = match tag {
+            Tag::None => None,
+            Tag::Version(version) => Some(format!("W/\"{version}\"")),
+            Tag::Body => Some(hash_tag(&body)),
+        };
+        let known = tag.as_deref().is_some_and(|tag| has(request, tag));
+        let mut response = Response::new(AnswerBody::new(if known { Bytes::new() } else { body }));
+        let headers = response.headers_mut();
+        if !known {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
+        headers.insert(CACHE_CONTROL, PRIVATE);
+        if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
+            headers.insert(ETAG, tag);
+        }
+        if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
+            headers.insert(LOCATION, location);
+        }
+        if replayed {
+            headers.insert(REPLAYED, TRUE);
+        }
+        *response.status_mut() = if known { StatusCode::NOT_MODIFIED } else { status };
+        response
+    }
+}
+
+/// Drops the body of an answer to HEAD and keeps its length.
+pub fn without_body(response: Response<AnswerBody>) -> Response<AnswerBody> {
+    use http_body::Body as _;
+    let (mut parts, body) = response.into_parts();
+    if parts.status != StatusCode::NOT_MODIFIED
+        && let Some(length) = body.size_hint().exact()
+    {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(parts, AnswerBody::default())
+}
+
+fn envelope(status: &str, data: &impl Serialize) -> Result<Bytes, Error> {
+    let mut body = Vec::with_capacity(512);
+    body.extend_from_slice(b"{\"status\":\"");
+    body.extend_from_slice(status.as_bytes());
+    body.extend_from_slice(b"\",\"data\":");
+    serde_json::to_writer(&mut body, data).map_err(|error| Error::Internal(error.into()))?;
+    body.push(b'}');
+    Ok(body.into())
+}
+
+/// A weak tag of the body; the same on every instance.
+fn hash_tag(body: &[u8]) -> String {
+    let mut tag = String::with_capacity(36);
+    tag.push_str("W/\"");
+    for byte in &Sha256::digest(body)[..16] {
+        // Writing to a string cannot fail.
+        let _infallible = write!(tag, "{byte:02x}");
+    }
+    tag.push('"');
+    tag
+}
+
+/// Whether `If-None-Match` names the tag, compared weakly (RFC 9110 section 13.1.2). Our tags hold no comma.
+fn has(request: &HeaderMap, tag: &str) -> bool {
+    fn opaque(tag: &str) -> &str {
+        tag.strip_prefix("W/").unwrap_or(tag)
+    }
+    request.get_all(IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok()).any(|line| {
+        line.split(',').map(str::trim).any(|given| given == "*" || opaque(given) == opaque(tag))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::json;
+
+    use super::*;
+
+    fn asking(tag: Option<&str>) -> HeaderMap {
+        tag.map(|tag| (IF_NONE_MATCH, HeaderValue::from_str(tag).unwrap())).into_iter().collect()
+    }
+
+    async fn body(response: Response<AnswerBody>) -> Bytes {
+        response.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    #[tokio::test]
+    async fn data_stands_in_the_envelope() {
+        let response = Answer::ok(&json!({"a": null})).unwrap().into_response(&asking(None));
+        assert_eq!((response.status(), &response.headers()[CONTENT_TYPE]), (StatusCode::OK, &JSON));
+        assert_eq!(body(response).await, r#"{"status":"ok","data":{"a":null}}"#);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_the_answer_gets_304_without_a_body() {
+        let answer = || Answer::ok(&1).unwrap();
+        let tag = answer().into_response(&asking(None)).headers()[ETAG].to_str().unwrap().to_owned();
+        assert!(tag.starts_with("W/\"") && tag.len() == 36, "{tag}");
+        for given in [tag.as_str(), &tag[2..], "*", &format!("\"x\", {tag}"), &format!("\"x\",{}", &tag[2..])] {
+            let response = answer().into_response(&asking(Some(given)));
+            assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{given}");
+            assert_eq!(response.headers()[ETAG], tag);
+            assert!(body(response).await.is_empty());
+        }
+        for given in ["\"x\"", "", "W/", &tag[3..]] {
+            assert_eq!(answer().into_response(&asking(Some(given))).status(), StatusCode::OK, "{given}");
+        }
+        let other = Answer::ok(&2).unwrap().into_response(&asking(Some(&tag)));
+        assert_eq!(other.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn a_version_is_the_tag_whatever_the_body() {
+        let response = Answer::ok(&1).unwrap().tagged(Tag::Version(7)).into_response(&asking(Some("W/\"7\"")));
+        assert_eq!((response.status(), &response.headers()[ETAG]), (StatusCode::NOT_MODIFIED, &HeaderValue::from_static("W/\"7\"")));
+    }
+
+    #[test]
+    fn what_is_new_has_a_place_and_what_is_replayed_says_so() {
+        let new = Answer::created(&1, "/x/1".to_owned(), false).unwrap().into_response(&asking(Some("*")));
+        assert_eq!((new.status(), &new.headers()[LOCATION]), (StatusCode::CREATED, &HeaderValue::from_static("/x/1")));
+        assert!(!new.headers().contains_key(REPLAYED) && !new.headers().contains_key(ETAG));
+        let again = Answer::created(&1, "/x/1".to_owned(), true).unwrap().into_response(&asking(None));
+        assert_eq!((again.status(), &again.headers()[REPLAYED]), (StatusCode::OK, &TRUE));
+    }
+
+    #[tokio::test]
+    async fn head_has_the_length_and_no_body() {
+        let response = without_body(Answer::ok(&1).unwrap().into_response(&asking(None)));
+        assert_eq!(response.headers()[CONTENT_LENGTH], "26");
+        assert!(body(response).await.is_empty());
+        let unchanged = without_body(Answer::ok(&1).unwrap().into_response(&asking(Some("*"))));
+        assert!(!unchanged.headers().contains_key(CONTENT_LENGTH));
+    }
+}

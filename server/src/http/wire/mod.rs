@@ -1,0 +1,51 @@
+//! What travels: entities as JSON, and JSON as commands. Nowhere else is an entity turned into either.
+
+mod balances;
+mod bookings;
+mod keys;
+mod mirror;
+mod records;
+pub mod schema;
+
+pub use balances::BalanceBody;
+pub use bookings::read as read_booking;
+pub use keys::KeyBody;
+pub use mirror::MirrorBody;
+pub use records::{BookedBody, RecordBody};
+
+use serde::Serialize;
+
+use crate::domain::ListPage;
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub struct ListBody<T> {
+    rows: Vec<T>,
+    next_cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<i64>,
+}
+
+impl<'a, T> ListBody<T> {
+    /// Of a page, row by row.
+    pub fn of<E>(page: &'a ListPage<E>, row: impl Fn(&'a E) -> T) -> Self {
+        Self {
+            rows: page.rows.iter().map(row).collect(),
+            next_cursor: page.next_cursor.clone(),
+            total: page.total,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_cursor_is_always_there_and_total_when_asked_for() {
+        let page = |total| ListPage { rows: vec![1, 2], next_cursor: None, total };
+        let json = |total| serde_json::to_string(&ListBody::of(&page(total), |row| *row)).unwrap();
+        assert_eq!(json(None), r#"{"rows":[1,2],"next_cursor":null}"#);
+        assert_eq!(json(Some(2)), r#"{"rows":[1,2],"next_cursor":null,"total":2}"#);
+    }
+}

@@ -1,0 +1,234 @@
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::schema::{CurrencyText, IdText, KindText, MoneyText, QuantitiesObject, TimeText, TransnoText, UuidText};
+use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
+
+/// What every record is until reversals are built.
+const ACCOUNTED: &str = "accounted";
+/// A record is never rewritten, so it has one version.
+const VERSION: i64 = 1;
+
+/// An accounting record.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Record")]
+pub struct RecordBody<'a> {
+    #[schemars(with = "UuidText")]
+    id: RecordId,
+    #[schemars(with = "IdText")]
+    customer_id: &'a CustomerId,
+    /// 1, 2, 3 ... without a gap within the customer.
+    seq: i64,
+    #[schemars(with = "TransnoText")]
+    transno: &'a Transno,
+    #[schemars(with = "KindText")]
+    kind: Kind,
+    user_id: Option<&'a str>,
+    llmid: Option<&'a str>,
+    model_name: Option<&'a str>,
+    pricing_id: Option<&'a str>,
+    pricing_version: Option<i64>,
+    input_tokens: Option<i64>,
+    output_tokens: Option<i64>,
+    total_tokens: Option<i64>,
+    #[schemars(with = "Option<QuantitiesObject>")]
+    quantity: Option<&'a RawValue>,
+    /// The amount as asked; negative only for an adjustment.
+    #[schemars(with = "MoneyText")]
+    amount: Money,
+    /// What was added to the balance.
+    #[schemars(with = "MoneyText")]
+    delta: Money,
+    unrounded: Option<&'a str>,
+    #[schemars(with = "CurrencyText")]
+    currency: Currency,
+    request_id: Option<&'a str>,
+    #[schemars(with = "Option<UuidText>")]
+    reverses: Option<RecordId>,
+    #[schemars(with = "Option<UuidText>")]
+    hold_id: Option<RecordId>,
+    note: Option<&'a str>,
+    #[schemars(with = "MoneyText")]
+    balance_after: Money,
+    #[schemars(with = "MoneyText")]
+    held_after: Money,
+    #[schemars(with = "MoneyText")]
+    available_after: Money,
+    /// pending, accounted, failed or reversed.
+    status: &'static str,
+    #[schemars(with = "MoneyText")]
+    reversed_amount: Money,
+    /// When the thing that is booked happened.
+    #[schemars(with = "TimeText")]
+    event_time: Timestamp,
+    #[schemars(with = "TimeText")]
+    created_at: Timestamp,
+    version: i64,
+}
+
+impl<'a> RecordBody<'a> {
+    /// Of a record.
+    pub fn of(record: &'a Record) -> Self {
+        Self {
+            id: record.id,
+            customer_id: &record.customer_id,
+            seq: record.seq,
+            transno: &record.transno,
+            kind: record.kind,
+            user_id: record.user_id.as_deref(),
+            llmid: record.llmid.as_deref(),
+            model_name: record.model_name.as_deref(),
+            pricing_id: record.pricing_id.as_deref(),
+            pricing_version: record.pricing_version,
+            input_tokens: record.input_tokens,
+            output_tokens: record.output_tokens,
+            total_tokens: record.total_tokens(),
+            quantity: record.usage.as_deref().and_then(|json| serde_json::from_str(json).ok()),
+            amount: record.amount,
+            delta: record.delta,
+            unrounded: record.unrounded.as_deref(),
+            currency: record.currency,
+            request_id: record.request_id.as_deref(),
+            reverses: record.reverses,
+            hold_id: record.hold_id,
+            note: record.note.as_deref(),
+            balance_after: record.balance_after,
+            held_after: record.held_after,
+            available_after: record.available_after,
+            status: ACCOUNTED,
+            reversed_amount: Money::ZERO,
+            event_time: record.event_time,
+            created_at: record.created_at,
+            version: VERSION,
+        }
+    }
+}
+
+/// The answer to a booking.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Booked")]
+pub struct BookedBody<'a> {
+    #[schemars(with = "UuidText")]
+    id: RecordId,
+    seq: i64,
+    #[schemars(with = "TransnoText")]
+    transno: &'a Transno,
+    #[schemars(with = "IdText")]
+    customer_id: &'a CustomerId,
+    #[schemars(with = "KindText")]
+    kind: Kind,
+    #[schemars(with = "MoneyText")]
+    amount: Money,
+    #[schemars(with = "CurrencyText")]
+    currency: Currency,
+    /// The balance right after this booking.
+    #[schemars(with = "MoneyText")]
+    balance: Money,
+    #[schemars(with = "MoneyText")]
+    held: Money,
+    #[schemars(with = "MoneyText")]
+    available: Money,
+    status: &'static str,
+    /// Whether the transno had been booked before, and this is the first answer again.
+    replayed: bool,
+    #[schemars(with = "TimeText")]
+    created_at: Timestamp,
+}
+
+impl<'a> BookedBody<'a> {
+    /// Of a record that was booked, now or before.
+    pub fn of(record: &'a Record, replayed: bool) -> Self {
+        Self {
+            id: record.id,
+            seq: record.seq,
+            transno: &record.transno,
+            customer_id: &record.customer_id,
+            kind: record.kind,
+            amount: record.amount,
+            currency: record.currency,
+            balance: record.balance_after,
+            held: record.held_after,
+            available: record.available_after,
+            status: ACCOUNTED,
+            replayed,
+            created_at: record.created_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            id: RecordId(Uuid::from_u128(7)),
+            customer_id: CustomerId::parse("c-1").unwrap(),
+            seq: 3,
+            transno: Transno::parse("t-1").unwrap(),
+            kind: Kind::Charge,
+            amount: Money::parse("1.5").unwrap(),
+            delta: Money::parse_signed("-1.5").unwrap(),
+            currency: Currency::parse("CNY").unwrap(),
+            user_id: None,
+            llmid: Some("m".into()),
+            model_name: None,
+            pricing_id: None,
+            pricing_version: None,
+            input_tokens: Some(1),
+            output_tokens: None,
+            usage: Some(r#"{"tokens":0.10}"#.into()),
+            unrounded: None,
+            request_id: None,
+            reverses: None,
+            hold_id: None,
+            note: Some("余额".into()),
+            balance_after: Money::parse("8.5").unwrap(),
+            held_after: Money::ZERO,
+            available_after: Money::parse("8.5").unwrap(),
+            body_hash: [1; 32],
+            prev_hash: [2; 32],
+            hash: [0; 32],
+            event_time: Timestamp::from_seconds(1),
+            created_at: Timestamp::from_seconds(2),
+        }
+    }
+
+    #[test]
+    fn a_record_has_its_columns_and_no_hash() {
+        let text = serde_json::to_string(&RecordBody::of(&record())).unwrap();
+        assert!(text.contains(r#""quantity":{"tokens":0.10}"#), "{text}");
+        let json: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            json,
+            json!({
+                "id": "00000000-0000-0000-0000-000000000007", "customer_id": "c-1", "seq": 3, "transno": "t-1",
+                "kind": "charge", "user_id": null, "llmid": "m", "model_name": null, "pricing_id": null,
+                "pricing_version": null, "input_tokens": 1, "output_tokens": null, "total_tokens": 1,
+                "quantity": {"tokens": 0.1}, "amount": "1.5", "delta": "-1.5", "unrounded": null,
+                "currency": "CNY", "request_id": null, "reverses": null, "hold_id": null, "note": "余额",
+                "balance_after": "8.5", "held_after": "0", "available_after": "8.5", "status": "accounted",
+                "reversed_amount": "0", "event_time": "1970-01-01T00:00:01.000000Z",
+                "created_at": "1970-01-01T00:00:02.000000Z", "version": 1,
+            })
+        );
+    }
+
+    #[test]
+    fn a_booking_answers_with_the_balance_after_it() {
+        let json = serde_json::to_value(BookedBody::of(&record(), true)).unwrap();
+        assert_eq!(
+            json,
+            json!({
+                "id": "00000000-0000-0000-0000-000000000007", "seq": 3, "transno": "t-1", "customer_id": "c-1",
+                "kind": "charge", "amount": "1.5", "currency": "CNY", "balance": "8.5", "held": "0",
+                "available": "8.5", "status": "accounted", "replayed": true,
+                "created_at": "1970-01-01T00:00:02.000000Z",
+            })
+        );
+    }
+}

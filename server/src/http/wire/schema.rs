@@ -1,0 +1,244 @@
+//! JSON Schemas of what travels, for `openapi.json`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+
+use crate::model::{AuthMode, ColumnKind, CustomerStatus, Entity, Kind, Scope};
+
+use super::{BalanceBody, BookedBody, KeyBody, RecordBody};
+
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident = $title:literal, $schema:expr;)+) => {
+        $(
+            $(#[$doc])*
+            pub struct $name;
+
+            impl JsonSchema for $name {
+                fn schema_name() -> Cow<'static, str> {
+                    $title.into()
+                }
+
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    of($schema)
+                }
+            }
+        )+
+    };
+}
+
+texts! {
+    /// An amount of money.
+    MoneyText = "Money", json!({
+        "type": "string", "pattern": "^-?(0|[1-9][0-9]{0,9})(\\.[0-9]{1,9})?$", "examples": ["12.5"],
+        "description": "An amount as a decimal string: no exponent, no trailing zeros.",
+    });
+    /// An instant.
+    TimeText = "Time", json!({
+        "type": "string", "format": "date-time", "examples": ["2026-05-28T20:26:40.000000Z"],
+        "description": "RFC 3339; answers are in UTC with six decimals.",
+    });
+    /// An id of the platform.
+    IdText = "Id", json!({ "type": "string", "pattern": "^[!-~]{1,64}$" });
+    /// A caller's name for a booking.
+    TransnoText = "Transno", json!({
+        "type": "string", "pattern": "^[!-~]{1,160}$",
+        "description": "The caller's name for a booking, unique within the customer; a caller may use 128 characters.",
+    });
+    /// An id of our own.
+    UuidText = "Uuid", json!({ "type": "string", "format": "uuid" });
+    /// A currency code.
+    CurrencyText = "Currency", json!({ "type": "string", "pattern": "^[A-Z]{3,8}$", "examples": ["CNY"] });
+    /// What a record is.
+    KindText = "Kind", names(Kind::ALL.iter().map(|kind| kind.as_str()));
+    /// Whether a customer may spend.
+    StatusText = "CustomerStatus", names(CustomerStatus::ALL.iter().map(|status| status.as_str()));
+    /// What a key may do.
+    ScopeText = "Scope", names(Scope::ALL.iter().map(|scope| scope.as_str()));
+    /// How a key proves itself.
+    AuthModeText = "AuthMode", names(AuthMode::ALL.iter().map(|mode| mode.as_str()));
+    /// Names and quantities.
+    QuantitiesObject = "Quantities", json!({
+        "type": "object", "maxProperties": 64,
+        "additionalProperties": { "type": "number", "minimum": 0, "maximum": 1_000_000_000_000i64 },
+        "description": "Factors and their quantities, each with at most 15 significant digits.",
+    });
+}
+
+/// A schema written by hand; anything but an object is a mistake that makes it accept everything.
+fn of(value: Value) -> Schema {
+    Schema::try_from(value).unwrap_or_default()
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> Value {
+    json!({ "type": "string", "enum": names.collect::<Vec<_>>() })
+}
+
+/// A reference to a schema that is put among the definitions under `name`.
+fn defined(g: &mut SchemaGenerator, name: &str, schema: Value) -> Schema {
+    g.definitions_mut().entry(name).or_insert(schema);
+    json_schema!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// The key that signed.
+pub fn key(g: &mut SchemaGenerator) -> Schema {
+    g.subschema_for::<KeyBody<'static>>()
+}
+
+/// A balance.
+pub fn balance(g: &mut SchemaGenerator) -> Schema {
+    g.subschema_for::<BalanceBody<'static>>()
+}
+
+/// A record.
+pub fn record(g: &mut SchemaGenerator) -> Schema {
+    g.subschema_for::<RecordBody<'static>>()
+}
+
+/// The answer to a booking.
+pub fn booked(g: &mut SchemaGenerator) -> Schema {
+    g.subschema_for::<BookedBody<'static>>()
+}
+
+/// A mirrored user.
+pub fn user(g: &mut SchemaGenerator) -> Schema {
+    mirrored(g, "User", Entity::Users)
+}
+
+/// A mirrored pricing row.
+pub fn pricing(g: &mut SchemaGenerator) -> Schema {
+    mirrored(g, "Pricing", Entity::Pricing)
+}
+
+/// A mirrored model.
+pub fn model(g: &mut SchemaGenerator) -> Schema {
+    mirrored(g, "Model", Entity::Llmage)
+}
+
+/// A mirrored upstream API.
+pub fn uapi(g: &mut SchemaGenerator) -> Schema {
+    mirrored(g, "Uapi", Entity::Uapi)
+}
+
+fn nullable(schema: &Schema) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
+}
+
+fn mirrored(g: &mut SchemaGenerator, name: &str, entity: Entity) -> Schema {
+    let (id, time, money) =
+        (g.subschema_for::<IdText>(), g.subschema_for::<TimeText>(), g.subschema_for::<MoneyText>());
+    let mut properties = Map::new();
+    let mut required = vec!["id"];
+    properties.insert("id".into(), json!(id));
+    for column in entity.columns() {
+        let mut schema = match column.kind {
+            ColumnKind::Text(most) => json!({ "type": ["string", "null"], "maxLength": most }),
+            ColumnKind::Id => nullable(&id),
+            ColumnKind::Money => nullable(&money),
+            ColumnKind::Decimal => json!({ "type": ["string", "null"] }),
+            ColumnKind::Date => json!({ "type": ["string", "null"], "format": "date" }),
+            ColumnKind::PricingData => json!({ "description": "The program's rules; null if it has none that can be read." }),
+        };
+        if column.internal {
+            schema["description"] = json!("Shown to keys of the platform only.");
+        } else {
+            required.push(column.name);
+        }
+        properties.insert(column.name.into(), schema);
+    }
+    properties.insert("created_at".into(), nullable(&time));
+    properties.insert("cached_at".into(), json!(time));
+    for version in ["sync_version", "version"] {
+        properties.insert(version.into(), json!({ "type": "integer", "format": "int64" }));
+    }
+    required.extend(["created_at", "cached_at", "sync_version", "version"]);
+    defined(g, name, json!({ "type": "object", "properties": properties, "required": required }))
+}
+
+/// The body of POST /accounting.
+pub fn booking(g: &mut SchemaGenerator) -> Schema {
+    let id = g.subschema_for::<IdText>();
+    let (money, time) = (g.subschema_for::<MoneyText>(), g.subschema_for::<TimeText>());
+    let (currency, quantities) = (g.subschema_for::<CurrencyText>(), g.subschema_for::<QuantitiesObject>());
+    let name = json!({ "type": "string", "pattern": "^[!-~]{1,128}$" });
+    let tokens = json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000_000_000i64 });
+    let schema = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "description": "Required are transno, here or as the header Idempotency-Key, and amount. Null means absent.",
+        "properties": {
+            "transno": name, "customer_id": id,
+            "kind": { "type": "string", "enum": ["charge", "credit", "adjustment"], "default": "charge" },
+            "amount": money, "currency": currency, "user_id": id, "llmid": id, "model": id, "pricing_id": id,
+            "input_tokens": tokens, "output_tokens": tokens, "usage": quantities, "request_id": name,
+            "event_time": time,
+            "note": { "type": "string", "maxLength": 1024 },
+        },
+    });
+    defined(g, "Booking", schema)
+}
+
+/// The body of an event.
+pub fn event(g: &mut SchemaGenerator) -> Schema {
+    let (id, time) = (g.subschema_for::<IdText>(), g.subschema_for::<TimeText>());
+    let schema = json!({
+        "type": "object",
+        "description": "Unknown members and types are tolerated.",
+        "properties": {
+            "type": { "type": "string", "examples": ["user.updated"] },
+            "timestamp": time,
+            "data": {
+                "type": "object",
+                "properties": {
+                    "entity": { "type": "string", "examples": ["users"] },
+                    "ids": { "type": "array", "items": id, "maxItems": 500 },
+                },
+            },
+        },
+    });
+    defined(g, "Event", schema)
+}
+
+/// The answer to an event.
+pub fn accepted(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object", "properties": { "accepted": { "const": true } }, "required": ["accepted"],
+    })
+}
+
+/// How the server is.
+pub fn health(g: &mut SchemaGenerator) -> Schema {
+    let schema = json!({
+        "type": "object",
+        "required": ["status", "version", "instance", "uptime_s", "database", "cache", "sync"],
+        "properties": {
+            "status": { "type": "string", "enum": ["ok", "degraded", "down"] },
+            "version": { "type": "string" },
+            "instance": { "type": "string" },
+            "uptime_s": { "type": "number" },
+            "database": {
+                "type": "object",
+                "properties": { "kind": { "type": "string" }, "status": { "type": "string" } },
+            },
+            "cache": { "type": "object" },
+            "sync": {
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": {
+                        "age_s": { "type": ["number", "null"] },
+                        "status": { "type": "string" },
+                        "error_class": { "type": ["string", "null"] },
+                    },
+                },
+            },
+        },
+    });
+    defined(g, "Health", schema)
+}
+
+/// Any JSON object.
+pub fn any_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object" })
+}

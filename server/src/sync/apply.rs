@@ -1,0 +1,119 @@
+//! From a page to the store, in portions that one statement can take.
+
+use super::Inner;
+use super::source::FeedPage;
+use crate::model::{Cell, Entity};
+use crate::store::{self, Change, Changed, Lease, Op, Page, PageCounts};
+
+/// The most rows of one statement: its arguments must stay below SQLite's 32,766.
+const PORTION_ROWS: usize = 1000;
+/// The most text of one statement, in bytes: MariaDB refuses packets of 16 MiB.
+const PORTION_BYTES: usize = 4 << 20;
+/// Beyond so many rows caches drop the whole entity.
+const NAMED_ROWS: usize = 100;
+
+/// Under which lease a page is written, and where that leaves the cursor.
+#[derive(Clone, Copy)]
+pub(super) struct Under<'a> {
+    pub lease: &'a Lease,
+    /// Where the page started: what holds until its last portion is in.
+    pub before: &'a str,
+    /// Where the next page starts.
+    pub after: &'a str,
+}
+
+impl Inner {
+    /// Writes a page and tells the caches of this instance. A pull by id has no lease and moves no
+    /// cursor.
+    pub async fn apply(
+        &self,
+        entity: Entity,
+        page: FeedPage,
+        under: Option<Under<'_>>,
+    ) -> Result<PageCounts, store::Error> {
+        let FeedPage { mut changes, quarantined, .. } = page;
+        let mut quarantined = Some(quarantined);
+        let mut total = PageCounts::default();
+        loop {
+            let rest = changes.split_off(portion(&changes));
+            let is_last = rest.is_empty();
+            let changed = changed(entity, &changes);
+            let page = Page {
+                changes,
+                quarantined: quarantined.take_if(|_| is_last).unwrap_or_default(),
+                cursor: under.map(|u| if is_last { u.after } else { u.before }.to_owned()),
+            };
+            let counts = self.store.apply_page(entity, under.map(|u| u.lease), page).await?;
+            if let Some(changed) = changed {
+                self.tell(&changed);
+            }
+            total.upserts += counts.upserts;
+            total.deletes += counts.deletes;
+            total.quarantined += counts.quarantined;
+            if is_last {
+                return Ok(total);
+            }
+            changes = rest;
+        }
+    }
+
+    /// Lets the caches of this instance drop what has changed.
+    pub fn tell(&self, changed: &Changed) {
+        if let Some(listener) = self.listener.get() {
+            listener(changed);
+        }
+    }
+}
+
+fn changed(entity: Entity, changes: &[Change]) -> Option<Changed> {
+    match changes.len() {
+        0 => None,
+        1..=NAMED_ROWS => Some(Changed::mirrored(entity, changes.iter().map(|c| c.id.to_string()).collect())),
+        _ => Some(Changed::whole(entity)),
+    }
+}
+
+/// How many of the first changes make one portion.
+fn portion(changes: &[Change]) -> usize {
+    let mut bytes = 0;
+    let fits = |change: &&Change| {
+        bytes += size(change);
+        bytes <= PORTION_BYTES
+    };
+    // One row alone is always taken; it is bounded by its columns.
+    changes.iter().take(PORTION_ROWS).take_while(fits).count().max(1).min(changes.len())
+}
+
+fn size(change: &Change) -> usize {
+    let Op::Upsert { cells, .. } = &change.op else { return 0 };
+    let text = |cell: &Cell| if let Cell::Text(text) = cell { text.len() } else { 0 };
+    cells.iter().map(text).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TextId;
+
+    fn change(text: usize) -> Change {
+        let cells = vec![Cell::Null, Cell::Text("x".repeat(text).into()), Cell::Int(1)];
+        Change { id: TextId::parse("a").unwrap(), version: 1, op: Op::Upsert { created_at: None, cells } }
+    }
+
+    #[test]
+    fn a_portion_is_bounded_in_rows_and_bytes_and_never_empty() {
+        assert_eq!(portion(&[]), 0);
+        assert_eq!(portion(&vec![change(10); 999]), 999);
+        assert_eq!(portion(&vec![change(10); 1001]), 1000);
+        assert_eq!(portion(&vec![change(1 << 20); 10]), 4);
+        assert_eq!(portion(&[change(PORTION_BYTES + 1), change(1)]), 1);
+    }
+
+    #[test]
+    fn caches_hear_of_few_rows_by_name_and_of_many_as_a_whole() {
+        assert_eq!(changed(Entity::Users, &[]), None);
+        let named = changed(Entity::Users, &vec![change(1); 100]).unwrap();
+        assert_eq!(named.mirror.unwrap().1.len(), 100);
+        assert_eq!(changed(Entity::Users, &vec![change(1); 101]), Some(Changed::whole(Entity::Users)));
+    }
+}

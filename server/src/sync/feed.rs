@@ -1,0 +1,232 @@
+//! A page of the feed, from bytes to rows. What makes the whole unreadable is an error; what is
+//! wrong with one row sets that row aside.
+
+mod cell;
+mod pricing_data;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use self::cell::{read_cell, read_created_at, text_of};
+use super::source::{FeedPage, Failure, SourceError};
+use crate::model::{Cell, Entity, TextId, Timestamp};
+use crate::store::{Change, Op, Quarantined};
+
+/// More rows than any page of ours asks for.
+const MAX_ROWS: usize = 10_000;
+/// The column that keeps the cursor.
+const MAX_CURSOR: usize = 1024;
+/// How much of a bad row is kept, in bytes.
+const MAX_KEPT: usize = 4096;
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Option<Data<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow)]
+    rows: Rows<'a>,
+    next: Option<String>,
+    has_more: Option<bool>,
+}
+
+struct Rows<'a>(Vec<&'a RawValue>);
+
+/// A member's name; without the attribute serde would copy every one.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    op: Option<&'a RawValue>,
+    #[serde(borrow)]
+    version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+/// Reads a page. `zone` is where times without an offset are local.
+pub(super) fn parse(entity: Entity, body: &[u8], zone: &TimeZone) -> Result<FeedPage, SourceError> {
+    let malformed = |reason: String| SourceError::new(Failure::Malformed, reason);
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(body).map_err(|e| malformed(format!("the answer is no page of the feed: {e}")))?;
+    if envelope.status != "ok" {
+        let status = cut(&envelope.status, 64);
+        return Err(malformed(format!("the answer's status is {status:?} and not \"ok\"")));
+    }
+    let Some(Data { rows, next, has_more }) = envelope.data else {
+        return Err(malformed("the answer has no data".to_owned()));
+    };
+    let next = next.filter(|next| !next.is_empty());
+    if next.as_ref().is_some_and(|next| next.len() > MAX_CURSOR || next.contains('\0')) {
+        return Err(malformed(format!("next must be a text of at most {MAX_CURSOR} characters")));
+    }
+    let mut page = FeedPage { next, has_more: has_more.unwrap_or(false), ..FeedPage::default() };
+    page.changes.reserve_exact(rows.0.len());
+    for (index, raw) in rows.0.into_iter().enumerate() {
+        match read_row(entity, raw, zone) {
+            Ok(change) => page.changes.push(change),
+            Err(error) => page.quarantined.push(set_aside(index, raw, error)),
+        }
+    }
+    Ok(page)
+}
+
+/// What is wrong with a row.
+#[derive(Debug)]
+struct BadRow {
+    field: &'static str,
+    reason: Cow<'static, str>,
+}
+
+impl BadRow {
+    fn new(field: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { field, reason: reason.into() }
+    }
+}
+
+fn read_row(entity: Entity, raw: &RawValue, zone: &TimeZone) -> Result<Change, BadRow> {
+    let row: Row<'_> = from_raw(raw, "row")?;
+    let id = read_id(row.id)?;
+    let version = match row.version.map(|v| v.get().parse::<i64>()) {
+        Some(Ok(version)) if version >= 0 => version,
+        _ => return Err(BadRow::new("version", "must be an integer from 0 to 2^63 - 1")),
+    };
+    let op = match row.op.map(RawValue::get) {
+        Some("\"upsert\"") => read_data(entity, row.data, zone)?,
+        Some("\"delete\"") => Op::Delete,
+        _ => return Err(BadRow::new("op", "must be \"upsert\" or \"delete\"")),
+    };
+    Ok(Change { id, version, op })
+}
+
+fn read_id(raw: Option<&RawValue>) -> Result<TextId, BadRow> {
+    let text = raw.map(text_of).transpose().map_err(|e| BadRow::new("id", e))?.flatten();
+    TextId::parse(text.as_deref().unwrap_or_default()).map_err(|e| BadRow::new("id", e.to_string()))
+}
+
+fn read_data(entity: Entity, raw: Option<&RawValue>, zone: &TimeZone) -> Result<Op, BadRow> {
+    let raw = raw.ok_or_else(|| BadRow::new("data", "must be an object"))?;
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    let Columns { cells, created_at } =
+        entity.deserialize(&mut deserializer).map_err(|e| BadRow::new("data", e.to_string()))?;
+    let columns = entity.columns();
+    let cells = columns.iter().zip(cells).map(|(column, raw)| match raw {
+        Some(raw) => read_cell(column.kind, raw).map_err(|reason| BadRow::new(column.name, reason)),
+        None => Ok(Cell::Null),
+    });
+    let cells = cells.collect::<Result<Vec<_>, _>>()?;
+    let created_at: Option<Timestamp> = match created_at {
+        Some(raw) => read_created_at(raw, zone).map_err(|reason| BadRow::new("created_at", reason))?,
+        None => None,
+    };
+    Ok(Op::Upsert { created_at, cells })
+}
+
+/// The members of a row's `data` that are mirrored, not read yet: one per column.
+struct Columns<'a> {
+    cells: Vec<Option<&'a RawValue>>,
+    created_at: Option<&'a RawValue>,
+}
+
+impl<'de> DeserializeSeed<'de> for Entity {
+    type Value = Columns<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Columns<'de>, D::Error> {
+        struct Members(Entity);
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Columns<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Columns<'de>, A::Error> {
+                let columns = self.0.columns();
+                let mut found = Columns { cells: vec![None; columns.len()], created_at: None };
+                while let Some(Name(name)) = members.next_key()? {
+                    let slot = match columns.iter().position(|column| column.name == name) {
+                        Some(index) => &mut found.cells[index],
+                        // Only users have a creation time upstream.
+                        None if self.0 == Entity::Users && name == "created_at" => &mut found.created_at,
+                        None => {
+                            members.next_value::<serde::de::IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    if slot.replace(members.next_value::<&'de RawValue>()?).is_some() {
+                        return Err(A::Error::custom(format_args!("{name} stands there twice")));
+                    }
+                }
+                Ok(found)
+            }
+        }
+
+        deserializer.deserialize_map(Members(self))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Rows<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+
+        impl<'de> Visitor<'de> for Bounded {
+            type Value = Vec<&'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of rows")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut rows = Vec::new();
+                while let Some(row) = items.next_element::<&'de RawValue>()? {
+                    if rows.len() == MAX_ROWS {
+                        return Err(A::Error::custom(format_args!("more than {MAX_ROWS} rows")));
+                    }
+                    rows.push(row);
+                }
+                Ok(rows)
+            }
+        }
+
+        deserializer.deserialize_seq(Bounded).map(Rows)
+    }
+}
+
+fn from_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue, field: &'static str) -> Result<T, BadRow> {
+    serde_json::from_str(raw.get()).map_err(|e| BadRow::new(field, e.to_string()))
+}
+
+fn set_aside(index: usize, raw: &RawValue, error: BadRow) -> Quarantined {
+    let row = serde_json::from_str::<Row<'_>>(raw.get()).ok();
+    let id = row.as_ref().and_then(|row| read_id(row.id).ok());
+    let version = row.and_then(|row| row.version?.get().parse::<i64>().ok());
+    Quarantined {
+        // The space keeps what stands for an id apart from every id.
+        id: id.map_or_else(|| format!("row {}", index + 1), |id| id.as_str().to_owned()),
+        version: version.unwrap_or(0).max(0),
+        error: format!("{}: {}", error.field, cut(&error.reason, 512)),
+        text: cut(raw.get(), MAX_KEPT).to_owned(),
+    }
+}
+
+/// At most so many bytes, ending between characters.
+fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}

@@ -1,0 +1,99 @@
+//! Forgets what no longer counts: old tombstones, cache events, spent nonces and event ids. One
+//! instance does so, a slice at a time, so that nobody waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::lease::Held;
+use super::{Inner, chance};
+use crate::model::{Entity, Timestamp};
+use crate::store::{self, ReplayTable};
+
+const NAME: &str = "housekeeping";
+/// Between two rounds, give or take a fifth.
+const EVERY: Duration = Duration::from_secs(60);
+/// Outlasts the time between two rounds, so that the work stays with one instance.
+const LEASE: Duration = Duration::from_secs(180);
+/// Tombstones keep their version this long (the feed's contract).
+const TOMBSTONES: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Instances read back ten seconds; the rest is for those that were away for a moment.
+const CACHE_EVENTS: Duration = Duration::from_secs(600);
+/// Rows of one transaction.
+const SLICE: i64 = 500;
+/// Between two slices, so that bookings come first.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// What is forgotten.
+#[derive(Debug, Clone, Copy)]
+enum Chore {
+    Tombstones(Entity),
+    CacheEvents,
+    Uses(ReplayTable),
+}
+
+const CHORES: [Chore; 7] = [
+    Chore::Tombstones(Entity::Users),
+    Chore::Tombstones(Entity::Pricing),
+    Chore::Tombstones(Entity::Llmage),
+    Chore::Tombstones(Entity::Uapi),
+    Chore::CacheEvents,
+    Chore::Uses(ReplayTable::Nonces),
+    Chore::Uses(ReplayTable::WebhookIds),
+];
+
+impl Inner {
+    /// Cleans up once a minute while this instance holds the lease, until stopped.
+    pub async fn keep_house(self: Arc<Self>, stop: CancellationToken) {
+        let mut held = None;
+        loop {
+            let pause = EVERY.mul_f64(1.0 + 0.2 * chance(&*self.entropy));
+            let round = async {
+                tokio::time::sleep(pause).await;
+                self.clean_up(&mut held).await
+            };
+            let done = tokio::select! {
+                () = stop.cancelled() => break,
+                done = round => done,
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, "cleaning up failed; the next round goes on");
+                held = None;
+            }
+        }
+        if let Some(held) = held {
+            held.give_back().await;
+        }
+    }
+
+    /// One round; the number of rows forgotten. Nothing if another instance holds the lease.
+    pub(super) async fn clean_up(&self, held: &mut Option<Held>) -> Result<u64, store::Error> {
+        if held.is_none() {
+            *held = Held::take(&self.store, &self.clock, &self.metrics, NAME, LEASE).await?;
+        }
+        let Some(held) = held else { return Ok(0) };
+        let now = self.store.now().await?;
+        let mut total = 0;
+        for chore in CHORES {
+            loop {
+                held.keep().await?;
+                let count = self.forget(chore, now).await?;
+                total += count;
+                if count == 0 {
+                    break;
+                }
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+        Ok(total)
+    }
+
+    async fn forget(&self, chore: Chore, now: Timestamp) -> Result<u64, store::Error> {
+        match chore {
+            Chore::Tombstones(entity) => self.store.purge_tombstones(entity, now.minus(TOMBSTONES), SLICE).await,
+            Chore::CacheEvents => self.store.purge_cache_events(now.minus(CACHE_EVENTS), SLICE).await,
+            Chore::Uses(table) => self.store.purge_uses(table, SLICE).await,
+        }
+    }
+}

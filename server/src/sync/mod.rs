@@ -1,0 +1,229 @@
+//! The mirror of the platform: schedules, the runs that pull pages into the store, pulls for
+//! events, and what /health says about it all.
+//!
+//! Of several instances one runs an entity at a time: [`runner`] works under a fenced lease that
+//! lies on the row with the cursor. The others see the rows in the store they share, and look at
+//! the time of the last run there before they begin one.
+
+mod api_source;
+mod apply;
+mod error;
+mod events;
+mod feed;
+mod freshness;
+mod housekeeping;
+mod lease;
+mod report;
+mod runner;
+mod schedule;
+mod source;
+mod timer;
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use api_source::ApiSource;
+pub use error::SyncError;
+pub use freshness::Freshness;
+pub use report::{Progress, RunReport};
+pub use source::{FeedPage, Failure, MAX_IDS, Position, Source, SourceError};
+
+use crate::config::{Config, EntitySync, SyncMode, SyncSource};
+use crate::model::{Clock, Entity, Entropy, TextId};
+use crate::store::{Changed, Store};
+use crate::telemetry::metrics::Metrics;
+use schedule::Timetable;
+
+/// The shortest lease of a run; a slow upstream gets a longer one.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// The mirror of one instance. Clones share it.
+#[derive(Clone)]
+pub struct SyncService {
+    inner: Arc<Inner>,
+}
+
+type Listener = Box<dyn Fn(&Changed) + Send + Sync>;
+
+struct Inner {
+    store: Store,
+    source: Result<Arc<dyn Source>, &'static str>,
+    plans: [Plan; Entity::ALL.len()],
+    max_delete_ratio: f64,
+    lease_ttl: Duration,
+    events: events::Queue,
+    listener: OnceLock<Listener>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    metrics: Arc<Metrics>,
+}
+
+/// How one entity is mirrored, and how that stands.
+struct Plan {
+    enabled: bool,
+    timetable: Timetable,
+    mode: SyncMode,
+    batch_size: u32,
+    full_every: Option<Duration>,
+    /// Held during a run: the lease is this instance's, so it does not keep its own tasks apart.
+    running: tokio::sync::Mutex<()>,
+    /// Never held across an await.
+    looked: Mutex<Option<freshness::Looked>>,
+}
+
+impl SyncService {
+    /// Prepares to mirror what the configuration names. Without an upstream, or with one of a kind
+    /// that is not built yet, nothing is pulled and only the housekeeping runs.
+    pub fn new(
+        store: Store,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SyncError> {
+        let source = match configured_source(config, &clock) {
+            Ok(source) => Ok(source),
+            Err(SyncError::Unconfigured(why)) => Err(why),
+            Err(error) => return Err(error),
+        };
+        Self::with_source(store, config, source, clock, entropy, metrics)
+    }
+
+    /// The same over another source, or with the reason why there is none.
+    pub fn with_source(
+        store: Store,
+        config: &Config,
+        source: Result<Arc<dyn Source>, &'static str>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SyncError> {
+        let sync = &config.sync;
+        let timeout = config.upstream.as_ref().map_or(Duration::ZERO, |upstream| upstream.timeout);
+        let inner = Inner {
+            store,
+            source,
+            // In the order of `Entity::ALL`, which is the order of its variants.
+            plans: [
+                plan("sync.users", &sync.users)?,
+                plan("sync.pricing", &sync.pricing)?,
+                plan("sync.llmage", &sync.llmage)?,
+                plan("sync.uapi", &sync.uapi)?,
+            ],
+            max_delete_ratio: sync.max_delete_ratio,
+            lease_ttl: LEASE.max(timeout * 3),
+            events: events::Queue::default(),
+            listener: OnceLock::new(),
+            clock,
+            entropy,
+            metrics,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Who is told, after each commit, what this instance's caches must drop; other instances read
+    /// it from the store. The first listener stays.
+    pub fn on_change(&self, listener: impl Fn(&Changed) + Send + Sync + 'static) {
+        // A second listener would be a mistake in the composition root and is not called.
+        let _ = self.inner.listener.set(Box::new(listener));
+    }
+
+    /// Starts the tasks: a timer per enabled entity, the workers for events, the look-up for
+    /// /health, and the housekeeping. They end soon after `stop`.
+    pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        let inner = &self.inner;
+        tasks.spawn(inner.clone().keep_house(stop.clone()));
+        if let Err(why) = inner.source {
+            tracing::info!(why, "nothing is mirrored");
+            return;
+        }
+        for entity in Entity::ALL.into_iter().filter(|entity| inner.is_active(*entity)) {
+            tasks.spawn(inner.clone().keep_mirrored(entity, stop.clone()));
+        }
+        for _ in 0..events::WORKERS {
+            tasks.spawn(inner.clone().work_on_events(stop.clone()));
+        }
+        tasks.spawn(inner.clone().watch_freshness(stop.clone()));
+    }
+
+    /// Mirrors an entity now, enabled or not, and tells `progress` after every page.
+    pub async fn run_once(&self, entity: Entity, progress: Progress<'_>) -> Result<RunReport, SyncError> {
+        self.inner.run(entity, &CancellationToken::new(), progress).await
+    }
+
+    /// Lets rows be pulled soon because an event names them. `false` if the entity is not mirrored
+    /// or too much waits already; the next run brings them then.
+    pub fn pull(&self, entity: Entity, mut ids: Vec<String>) -> bool {
+        // Nothing else can be an id of the platform.
+        ids.retain(|id| TextId::parse(id).is_ok());
+        if !self.inner.is_active(entity) {
+            return false;
+        }
+        let taken = self.inner.events.push(entity, &ids);
+        if !taken {
+            self.inner.metrics.sync_rows(entity.as_str(), "event_dropped", ids.len() as u64);
+        }
+        taken
+    }
+
+    /// How fresh each entity is. Costs no query.
+    pub fn freshness(&self) -> Vec<(Entity, Freshness)> {
+        Entity::ALL.into_iter().map(|entity| (entity, self.inner.freshness(entity))).collect()
+    }
+}
+
+impl std::fmt::Debug for SyncService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SyncService").field("freshness", &self.freshness()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    const fn plan(&self, entity: Entity) -> &Plan {
+        &self.plans[entity as usize]
+    }
+
+    fn source(&self) -> Result<&Arc<dyn Source>, SyncError> {
+        self.source.as_ref().map_err(|why| SyncError::Unconfigured(why))
+    }
+
+    const fn is_active(&self, entity: Entity) -> bool {
+        self.source.is_ok() && self.plan(entity).enabled
+    }
+}
+
+fn plan(key: &'static str, sync: &EntitySync) -> Result<Plan, SyncError> {
+    Ok(Plan {
+        enabled: sync.enabled,
+        timetable: Timetable::new(key, &sync.schedule)?,
+        mode: sync.mode,
+        batch_size: sync.batch_size,
+        full_every: sync.full_every,
+        running: tokio::sync::Mutex::new(()),
+        looked: Mutex::new(None),
+    })
+}
+
+fn configured_source(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Source>, SyncError> {
+    if config.sync.source == SyncSource::Database {
+        return Err(SyncError::Unconfigured("sync.source: database is not built yet, use api"));
+    }
+    let upstream = config.upstream.as_ref().ok_or(SyncError::Unconfigured("upstream.url is not set"))?;
+    let zone = match &config.sync.timezone {
+        Some(name) => TimeZone::get(name)
+            .map_err(|e| SyncError::Configuration { key: "sync.timezone", reason: e.to_string() })?,
+        None => TimeZone::UTC,
+    };
+    Ok(Arc::new(ApiSource::new(upstream, zone, clock.clone())?))
+}
+
+/// A number from -1 to 1, at random.
+fn chance(entropy: &dyn Entropy) -> f64 {
+    let mut bytes = [0; 4];
+    entropy.fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX) * 2.0 - 1.0
+}
