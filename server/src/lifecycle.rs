@@ -236,6 +236,17 @@ mod tests {
         receiver
     }
 
+    /// Bounded, so that a lifecycle that never ends is a failure and not a hang.
+    async fn supervised(
+        lifecycle: Lifecycle,
+        signals: impl NextSignal,
+        grace: Duration,
+        drain: impl Future<Output = ()>,
+    ) -> ExitReason {
+        let supervise = lifecycle.supervise(signals, grace, drain);
+        tokio::time::timeout(LONG / 3, supervise).await.expect("the lifecycle must end")
+    }
+
     #[tokio::test]
     async fn a_signal_stops_softly_and_the_stages_are_drained_in_order() {
         let lifecycle = Lifecycle::new();
@@ -263,7 +274,7 @@ mod tests {
             writer.ended().await;
             order.lock().unwrap().push("pool");
         };
-        let reason = lifecycle.supervise(signals(&["SIGTERM"]), LONG, drain).await;
+        let reason = supervised(lifecycle, signals(&["SIGTERM"]), LONG, drain).await;
         assert_eq!((reason, reason.exit_code()), (ExitReason::Stopped, 0));
         assert_eq!(*order.lock().unwrap(), ["listener", "writer", "pool"]);
         assert!(soft.is_cancelled() && !hard.is_cancelled());
@@ -274,7 +285,7 @@ mod tests {
         let lifecycle = Lifecycle::new();
         let hard = lifecycle.hard();
         lifecycle.spawn("listener", async move { hard.cancelled().await });
-        let reason = lifecycle.supervise(signals(&["SIGINT", "SIGINT"]), LONG, async {}).await;
+        let reason = supervised(lifecycle, signals(&["SIGINT", "SIGINT"]), LONG, async {}).await;
         assert_eq!((reason, reason.exit_code()), (ExitReason::Forced, 70));
     }
 
@@ -283,7 +294,7 @@ mod tests {
         let lifecycle = Lifecycle::new();
         let hard = lifecycle.hard();
         lifecycle.spawn("listener", async move { hard.cancelled().await });
-        let reason = lifecycle.supervise(signals(&["SIGTERM"]), Duration::from_millis(10), async {}).await;
+        let reason = supervised(lifecycle, signals(&["SIGTERM"]), Duration::from_millis(10), async {}).await;
         assert_eq!(reason, ExitReason::Forced);
     }
 
@@ -293,7 +304,7 @@ mod tests {
         let soft = lifecycle.soft();
         lifecycle.spawn("neighbour", async move { soft.cancelled().await });
         lifecycle.spawn("writer", async {});
-        let reason = lifecycle.supervise(signals(&[]), LONG, async {}).await;
+        let reason = supervised(lifecycle, signals(&[]), LONG, async {}).await;
         assert_eq!((reason, reason.exit_code()), (ExitReason::Failed("writer"), 70));
     }
 
@@ -301,7 +312,7 @@ mod tests {
     async fn a_vital_task_that_panics_fails_the_process() {
         let lifecycle = Lifecycle::new();
         let stage = lifecycle.spawn("writer", async { panic!("a test panics on purpose") });
-        let reason = lifecycle.supervise(signals(&[]), LONG, stage.ended()).await;
+        let reason = supervised(lifecycle, signals(&[]), LONG, stage.ended()).await;
         assert_eq!(reason, ExitReason::Failed("writer"));
     }
 
@@ -313,7 +324,7 @@ mod tests {
             soft.cancelled().await;
             panic!("a test panics on purpose");
         });
-        let reason = lifecycle.supervise(signals(&["SIGTERM"]), LONG, async {}).await;
+        let reason = supervised(lifecycle, signals(&["SIGTERM"]), LONG, async {}).await;
         assert_eq!(reason, ExitReason::Failed("writer"));
     }
 
@@ -321,6 +332,6 @@ mod tests {
     async fn asking_for_an_end_needs_no_signal() {
         let lifecycle = Lifecycle::new();
         lifecycle.soft().cancel();
-        assert_eq!(lifecycle.supervise(signals(&[]), LONG, async {}).await, ExitReason::Stopped);
+        assert_eq!(supervised(lifecycle, signals(&[]), LONG, async {}).await, ExitReason::Stopped);
     }
 }

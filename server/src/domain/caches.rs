@@ -299,6 +299,14 @@ impl Caches {
         self.inner.nonces.insert(nonce.hash, ());
     }
 
+    /// Drops everything but the spent nonces.
+    pub fn drop_all(&self) {
+        self.inner.keys.drop_all();
+        self.inner.balances.drop_all();
+        self.inner.users.drop_all();
+        self.inner.prices.drop_all();
+    }
+
     /// Drops what another instance, or a command, has changed.
     pub async fn forget(&self, changed: &Changed) {
         for id in &changed.balances {

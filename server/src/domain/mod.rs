@@ -6,7 +6,10 @@ pub mod booking;
 pub mod caches;
 mod cursor;
 mod error;
+pub mod keys;
 pub mod mirror;
+pub mod news;
 pub mod page;
+pub mod verify;
 
 pub use error::{Error, FieldError};

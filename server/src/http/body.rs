@@ -108,7 +108,11 @@ impl<'a> Object<'a> {
     pub fn text(&mut self, name: &str, most: usize) -> Option<String> {
         self.parsed(name, |text| {
             let fits = text.chars().count() <= most && !text.chars().any(char::is_control);
-            if fits { Ok(text.to_owned()) } else { Err(format!("must have at most {most} characters, none of them control characters")) }
+            if fits {
+                Ok(text.to_owned())
+            } else {
+                Err(format!("must have at most {most} characters, none of them control characters"))
+            }
         })
     }
 
@@ -134,7 +138,9 @@ impl<'a> Object<'a> {
             Ok(Money::ZERO) => self.not_amount.push(FieldError::new(name, "must not be zero")),
             Ok(amount) => return Some(amount),
             Err(MoneyError::OutOfRange) => self.out_of_range = true,
-            Err(error @ MoneyError::Invalid) => self.not_amount.push(FieldError::new(name, error.to_string())),
+            Err(error @ MoneyError::Invalid) => {
+                self.not_amount.push(FieldError::new(name, error.to_string()));
+            }
         }
         None
     }
@@ -178,7 +184,8 @@ impl<'a> Object<'a> {
     /// Ends the reading: everything taken was fine and nothing is left.
     pub fn finish(self) -> Result<(), Error> {
         if !self.members.is_empty() {
-            let unknown = |(name, _): &(Cow<'_, str>, _)| FieldError::new(&**name, "is not a member of this body");
+            let unknown =
+                |(name, _): &(Cow<'_, str>, _)| FieldError::new(&**name, "is not a member of this body");
             return Err(Error::UnknownField(self.members.iter().map(unknown).collect()));
         }
         let Self { mut invalid, not_string, not_amount, .. } = self;
@@ -210,9 +217,30 @@ mod tests {
     #[test]
     fn a_body_that_is_no_single_object_is_malformed() {
         for body in [
-            "", " \n", "null", "[]", "\"a\"", "1", "{", "{}}", "{} {}", "{\"a\":}", "{\"a\":1,}", "{'a':1}", "{a:1}",
-            "{\"a\":01}", "{\"a\":+1}", "{\"a\":1e999}", "{\"a\":NaN}", "{\"a\":\"\u{1}\"}", "{\"a\":\"\\x\"}",
-            "{\"a\":\"\\ud800\"}", "\u{feff}{}", "{\"a\":1} x", "{\"a\":[1,2}", "// c\n{}",
+            "",
+            " \n",
+            "null",
+            "[]",
+            "\"a\"",
+            "1",
+            "{",
+            "{}}",
+            "{} {}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{'a':1}",
+            "{a:1}",
+            "{\"a\":01}",
+            "{\"a\":+1}",
+            "{\"a\":1e999}",
+            "{\"a\":NaN}",
+            "{\"a\":\"\u{1}\"}",
+            "{\"a\":\"\\x\"}",
+            "{\"a\":\"\\ud800\"}",
+            "\u{feff}{}",
+            "{\"a\":1} x",
+            "{\"a\":[1,2}",
+            "// c\n{}",
         ] {
             assert!(malformed(body), "{body}");
         }
@@ -244,6 +272,16 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_members_is_bounded() {
+        let wide = |count: usize| {
+            let members: Vec<_> = (0..count).map(|i| format!("\"m{i}\":1")).collect();
+            format!("{{\"a\":{{{}}}}}", members.join(","))
+        };
+        assert!(Object::parse(wide(strict::MOST_MEMBERS).as_bytes()).is_ok());
+        assert!(malformed(wide(strict::MOST_MEMBERS + 1)));
+    }
+
+    #[test]
     fn what_is_left_is_unknown() {
         let mut object = Object::parse(br#"{"a":"x","b":1,"c":null}"#).unwrap();
         assert_eq!(object.text_id("a").as_deref(), Some("x"));
@@ -255,7 +293,8 @@ mod tests {
     #[test]
     fn all_wrong_members_are_named_at_once() {
         let mut object =
-            Object::parse(br#"{"id":7,"time":"yesterday","n":1.5,"cur":"cny","note":"a\u0000","amount":1}"#).unwrap();
+            Object::parse(br#"{"id":7,"time":"yesterday","n":1.5,"cur":"cny","note":"a\u0000","amount":1}"#)
+                .unwrap();
         assert_eq!(object.text_id("id"), None);
         assert_eq!(object.time("time"), None);
         assert_eq!(object.integer("n", 0, 10), None);
@@ -297,7 +336,8 @@ mod tests {
         for json in ["1", "1.5", "true", "[]", "{}"] {
             assert_eq!(amount(json, false), Err("not_string"), "{json}");
         }
-        for json in ["\"\"", "\"-1\"", "\"1e3\"", "\"0\"", "\"0.00\"", "\"01\"", "\" 1\"", "\"99999999999\""] {
+        for json in ["\"\"", "\"-1\"", "\"1e3\"", "\"0\"", "\"0.00\"", "\"01\"", "\" 1\"", "\"99999999999\""]
+        {
             assert_eq!(amount(json, false), Err("invalid"), "{json}");
         }
         assert_eq!(amount("\"-0\"", true), Err("invalid"));
@@ -316,8 +356,16 @@ mod tests {
         assert_eq!(one.as_deref(), Ok(r#"{"a":1000,"b":1.5,"c":0}"#));
         assert_eq!(read(r#"{ "c" : 0, "a":1000.0, "b":15e-1 }"#), one);
         assert_eq!(read("{}").as_deref(), Ok("{}"));
-        for wrong in [r#"{"a":-1}"#, r#"{"a":"1"}"#, r#"{"a":null}"#, r#"{"":1}"#, r#"{"a":1e13}"#, "[]", "1", r#"{"a":{}}"#]
-        {
+        for wrong in [
+            r#"{"a":-1}"#,
+            r#"{"a":"1"}"#,
+            r#"{"a":null}"#,
+            r#"{"":1}"#,
+            r#"{"a":1e13}"#,
+            "[]",
+            "1",
+            r#"{"a":{}}"#,
+        ] {
             assert_eq!(read(wrong), Err(()), "{wrong}");
         }
     }

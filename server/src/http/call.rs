@@ -6,7 +6,7 @@ use http::HeaderMap;
 use crate::domain::auth::Caller;
 use crate::domain::{Error, FieldError};
 use crate::env::ServerEnv;
-use crate::model::CustomerId;
+use crate::model::{CustomerId, TextId};
 use crate::signing::AuthError;
 
 use super::params::{Params, decode_segment};
@@ -33,10 +33,10 @@ impl Call<'_> {
         self.caller.as_ref().ok_or(Error::Auth(AuthError::Missing))
     }
 
-    /// The open segment, decoded; what cannot be decoded names nothing that exists.
-    pub fn id(&self, what: &'static str) -> Result<String, Error> {
-        let decoded = self.segment.and_then(decode_segment).ok_or(Error::NotFound(what))?;
-        Ok(decoded.into_owned())
+    /// The open segment as an id; what has not the form of one names nothing that exists.
+    pub fn id(&self, what: &'static str) -> Result<TextId, Error> {
+        let id = self.segment.and_then(decode_segment).and_then(|text| TextId::parse(&text).ok());
+        id.ok_or(Error::NotFound(what))
     }
 
     /// The customer that the request is about: the one named or the key's own.

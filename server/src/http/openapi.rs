@@ -24,7 +24,8 @@ const SCOPE_PROBLEMS: &[Code] = &[Code::ScopeMissing];
 /// What parameters, of the query or in the path, add.
 const PARAMETER_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownParameter];
 /// What a body adds.
-const BODY_PROBLEMS: &[Code] = &[Code::BodyMalformed, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::ReadOnly];
+const BODY_PROBLEMS: &[Code] =
+    &[Code::BodyMalformed, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::ReadOnly];
 /// What a body that is read strictly adds to that.
 const STRICT_BODY_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownField, Code::AuthReplay];
 /// What can always go wrong.
@@ -104,6 +105,7 @@ fn query_parameter(parameter: &Parameter) -> Value {
     let schema = match parameter.kind {
         ParameterKind::Id(most) => json!({ "type": "string", "pattern": format!("^[!-~]{{1,{most}}}$") }),
         ParameterKind::Text => json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
+        ParameterKind::Cursor => json!({ "type": "string" }),
         ParameterKind::Time => json!({ "type": "string", "format": "date-time" }),
         ParameterKind::Count(most, default) => {
             json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default })
@@ -162,8 +164,11 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
     }
     for (status, codes) in problems(route) {
         let description = codes.join(", ");
-        let content = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
-        responses.entry(status.to_string()).or_insert_with(|| json!({ "description": description, "content": content }));
+        let content =
+            json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+        responses
+            .entry(status.to_string())
+            .or_insert_with(|| json!({ "description": description, "content": content }));
     }
     Value::Object(responses)
 }
@@ -298,7 +303,8 @@ mod tests {
     #[test]
     fn members_that_are_always_written_are_required() {
         let document = parsed();
-        let required = |schema: &str| document["components"]["schemas"][schema]["required"].as_array().unwrap().clone();
+        let required =
+            |schema: &str| document["components"]["schemas"][schema]["required"].as_array().unwrap().clone();
         assert!(required("Record").contains(&json!("note")));
         assert!(!required("Balance").contains(&json!("stale")));
     }

@@ -32,13 +32,12 @@ impl<'a> Origin<'a> {
         let trusted = |address: IpAddr| server.trusted_proxies.iter().any(|net| net.contains(&address));
         let proxied = !server.trusted_proxies.is_empty() && trusted(peer);
         let client = if proxied { forwarded_client(&parts.headers, peer, trusted) } else { peer };
-        let (scheme, authority) = match &server.public_url {
-            Some(public) => (public.scheme.as_str(), public.authority.as_str()),
-            None => {
-                let told = |name| proxied.then(|| nearest(&parts.headers, name)).flatten();
-                (told(FORWARDED_PROTO).unwrap_or("http"), told(FORWARDED_HOST).unwrap_or_else(|| host(parts)))
-            }
-        };
+        if let Some(public) = &server.public_url {
+            return Self { client, scheme: &public.scheme, authority: &public.authority };
+        }
+        let told = |name| if proxied { nearest(&parts.headers, name) } else { None };
+        let scheme = told(FORWARDED_PROTO).unwrap_or("http");
+        let authority = told(FORWARDED_HOST).unwrap_or_else(|| host(parts));
         Self { client, scheme, authority }
     }
 }
@@ -74,7 +73,8 @@ fn forwarded_client(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) 
 
 /// An address, perhaps with a port, perhaps in brackets.
 fn address_of(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(text, |(inside, _)| inside);
+    let bare =
+        text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(text, |(inside, _)| inside);
     let address = bare.parse().ok().or_else(|| Some(text.parse::<std::net::SocketAddr>().ok()?.ip()))?;
     Some(IpAddr::to_canonical(&address))
 }
@@ -95,7 +95,8 @@ mod tests {
     fn server(trusted: &[&str], public: Option<(&str, &str)>) -> Server {
         Server {
             listen: "127.0.0.1:0".parse().unwrap(),
-            public_url: public.map(|(scheme, authority)| PublicUrl { scheme: scheme.into(), authority: authority.into() }),
+            public_url: public
+                .map(|(scheme, authority)| PublicUrl { scheme: scheme.into(), authority: authority.into() }),
             request_timeout: std::time::Duration::from_secs(30),
             max_body_bytes: 1024,
             max_batch_bytes: 1024,

@@ -4,15 +4,12 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::domain::{Error, FieldError, PageRequest};
-use crate::model::{CustomerId, TextId, Timestamp};
+use crate::domain::page::{DEFAULT_LIMIT, MAX_LIMIT, PageRequest};
+use crate::domain::{Error, FieldError};
+use crate::model::{CustomerId, TextId, Timestamp, Transno};
 
 use super::routes::Route;
 
-/// Rows of a page when the caller does not say.
-pub const DEFAULT_LIMIT: u16 = 100;
-/// Rows of a page at most.
-pub const MOST_LIMIT: u16 = 1000;
 /// The longest text parameter in characters.
 const MOST_TEXT: usize = 255;
 /// Names are shown to the caller; a longer one is cut.
@@ -78,6 +75,12 @@ impl<'a> Params<'a> {
         self.parsed("customer_id", CustomerId::parse)
     }
 
+    /// A transno or request id, ours included.
+    pub fn transno(&mut self, name: &str) -> Option<String> {
+        let id = self.parsed(name, Transno::parse)?;
+        Some(id.as_str().to_owned())
+    }
+
     /// Any text of bounded length.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.parsed(name, |text| {
@@ -105,8 +108,8 @@ impl<'a> Params<'a> {
     pub fn page(&mut self) -> PageRequest {
         let limit = self.parsed("limit", |text| {
             let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            let limit = text.parse().ok().filter(|limit| digits && (1..=MOST_LIMIT).contains(limit));
-            limit.ok_or_else(|| format!("must be an integer from 1 to {MOST_LIMIT}"))
+            let limit = text.parse().ok().filter(|limit| digits && (1..=MAX_LIMIT).contains(limit));
+            limit.ok_or_else(|| format!("must be an integer from 1 to {MAX_LIMIT}"))
         });
         PageRequest {
             limit: limit.unwrap_or(DEFAULT_LIMIT),
@@ -175,8 +178,13 @@ mod tests {
         let plain = page("").unwrap();
         assert_eq!((plain.limit, plain.ascending, plain.cursor, plain.count), (100, false, None, false));
         let all = page("limit=1000&order=asc&cursor=a%2Bb&count=true").unwrap();
-        assert_eq!((all.limit, all.ascending, all.cursor.as_deref(), all.count), (1000, true, Some("a+b"), true));
-        for limit in ["", "0", "1001", "-1", "+1", "1.0", "1e2", "99999999999999999999", "ten", "%31%30%30%31"] {
+        assert_eq!(
+            (all.limit, all.ascending, all.cursor.as_deref(), all.count),
+            (1000, true, Some("a+b"), true)
+        );
+        for limit in
+            ["", "0", "1001", "-1", "+1", "1.0", "1e2", "99999999999999999999", "ten", "%31%30%30%31"]
+        {
             assert_eq!(page(&format!("limit={limit}")).unwrap_err(), ["limit"], "{limit}");
         }
         assert_eq!(page("order=up&count=1&limit=0").unwrap_err().len(), 3);
@@ -184,7 +192,8 @@ mod tests {
 
     #[test]
     fn unknown_parameters_are_named() {
-        for (query, name) in [("nope=1", "nope"), ("limit=1&Limit=2", "Limit"), ("%ff=1", "%ff"), ("=1", "")] {
+        for (query, name) in [("nope=1", "nope"), ("limit=1&Limit=2", "Limit"), ("%ff=1", "%ff"), ("=1", "")]
+        {
             assert!(matches!(parse(query), Err(Error::UnknownParameter(given)) if given == name), "{query}");
         }
     }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
@@ -100,6 +100,16 @@ codes! {
 }
 
 impl Code {
+    /// Every code as Markdown, for the documentation.
+    pub fn table() -> String {
+        let head = "# Error codes\n\nEvery error is `application/problem+json` (RFC 9457) with one of these in \
+             `code`. Codes are added, never renamed.\n\n| status | code | meaning |\n|---|---|---|\n";
+        let row = |code: &Self| {
+            format!("| {} | `{}` | {} |\n", code.status().as_u16(), code.as_str(), code.title())
+        };
+        std::iter::once(head.to_owned()).chain(Self::ALL.iter().map(row)).collect()
+    }
+
     fn retry_after(self) -> Option<HeaderValue> {
         let again = matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
             || self == Self::TransnoInProgress;
@@ -115,7 +125,7 @@ pub struct Problem {
     errors: Vec<FieldError>,
     extra: Extra,
     /// What the operator of the server is told, and the client is not.
-    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    cause: Option<String>,
 }
 
 /// What some codes add.
@@ -181,6 +191,11 @@ impl Problem {
         Self::new(Code::NotFound, "there is no such path; /api/v1/openapi.json lists those there are")
     }
 
+    /// The admin port has no such path.
+    pub fn no_admin_route() -> Self {
+        Self::new(Code::NotFound, "there are /livez, /readyz, /startupz, /metrics and /health")
+    }
+
     /// The path takes other methods.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let problem = Self::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
@@ -197,7 +212,7 @@ impl Problem {
 
     /// A handler panicked.
     pub fn panicked(text: String) -> Self {
-        Error::Internal(text.into()).into()
+        Error::Internal(text).into()
     }
 
     /// What it is.
@@ -236,6 +251,7 @@ impl Problem {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, CONTENT_TYPE_PROBLEM);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.code.retry_after() {
             headers.insert(RETRY_AFTER, seconds);
         }
@@ -251,11 +267,10 @@ impl Problem {
     fn log(&self, at: Occurrence<'_>) {
         let Some(cause) = self.cause.as_deref() else { return };
         let (code, request_id, path) = (self.code.as_str(), at.request_id, at.path);
-        let error = with_sources(cause);
         if self.code == Code::Internal {
-            tracing::error!(code, request_id, path, error, "a request failed");
+            tracing::error!(code, request_id, path, cause, "a request failed");
         } else {
-            tracing::warn!(code, request_id, path, error, "a request could not be served");
+            tracing::warn!(code, request_id, path, cause, "a request could not be served");
         }
     }
 }
@@ -265,21 +280,6 @@ impl<'a> WireFieldError<'a> {
         let end = error.field.char_indices().nth(MOST_FIELD_CHARS).map_or(error.field.len(), |(at, _)| at);
         Self { field: &error.field[..end], message: &error.message }
     }
-}
-
-/// An error's text and those of what caused it, each once.
-fn with_sources(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 impl From<Error> for Problem {
@@ -344,8 +344,8 @@ impl From<Error> for Problem {
                 Code::Overloaded,
                 "too many bookings are waiting; nothing was booked, try again after a moment",
             ),
-            error @ Error::StoreUnavailable(_) => Self {
-                cause: Some(Box::new(error)),
+            Error::StoreUnavailable(cause) => Self {
+                cause: Some(cause),
                 ..Self::new(
                     Code::StoreUnavailable,
                     "the database cannot be reached at the moment; try again, and repeat a write with the same transno",
@@ -354,8 +354,8 @@ impl From<Error> for Problem {
             Error::ReadOnly => {
                 Self::new(Code::ReadOnly, "the service takes no writes at the moment; reads are answered")
             }
-            error @ Error::Internal(_) => Self {
-                cause: Some(Box::new(error)),
+            Error::Internal(cause) => Self {
+                cause: Some(cause),
                 ..Self::new(
                     Code::Internal,
                     "the server failed; its log tells more under the request id. Repeat a write with the same transno",
@@ -388,7 +388,9 @@ impl From<BodyError> for Problem {
             BodyError::TooLarge { .. } => Self::new(Code::BodyTooLarge, error.to_string()),
             BodyError::TimedOut { .. } => Self::new(Code::BodyMalformed, error.to_string()),
             // The text may be hyper's and tells the client nothing that it does not know.
-            BodyError::Broken(_) => Self::new(Code::BodyMalformed, "the body broke off or was framed wrongly"),
+            BodyError::Broken(_) => {
+                Self::new(Code::BodyMalformed, "the body broke off or was framed wrongly")
+            }
         }
     }
 }
@@ -401,8 +403,11 @@ mod tests {
     use super::*;
     use crate::store;
 
-    const AT: Occurrence<'_> =
-        Occurrence { request_id: "00000000000000aa", path: "/api/v1/x", now: Timestamp::from_seconds(1_780_000_000) };
+    const AT: Occurrence<'_> = Occurrence {
+        request_id: "00000000000000aa",
+        path: "/api/v1/x",
+        now: Timestamp::from_seconds(1_780_000_000),
+    };
 
     async fn rendered(problem: impl Into<Problem>) -> (http::response::Parts, Value) {
         let (parts, body) = problem.into().into_response(AT).into_parts();
@@ -412,7 +417,8 @@ mod tests {
 
     #[test]
     fn the_table_of_codes_is_the_contract() {
-        let table: Vec<_> = Code::ALL.iter().map(|c| format!("{} {}", c.status().as_u16(), c.as_str())).collect();
+        let table: Vec<_> =
+            Code::ALL.iter().map(|c| format!("{} {}", c.status().as_u16(), c.as_str())).collect();
         let contract = "400 invalid_request, 400 unknown_parameter, 400 unknown_field, 400 body_malformed, \
              400 amount_not_string, 400 amount_invalid, 400 invalid_cursor, 401 auth_missing, 401 auth_malformed, \
              401 auth_uncovered, 401 auth_expired, 401 auth_failed, 401 auth_replay, 402 insufficient_balance, \
@@ -423,6 +429,16 @@ mod tests {
              422 amount_out_of_range, 422 hold_closed, 422 reversal_exceeds, 429 quota_exceeded, \
              429 rate_limited, 500 internal, 503 overloaded, 503 store_unavailable, 503 read_only";
         assert_eq!(table.join(", "), contract);
+    }
+
+    #[test]
+    fn the_committed_table_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, Code::table()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == Code::table(), "docs/errors.md is out of date: run this test with UPDATE=1");
     }
 
     #[test]

@@ -86,9 +86,9 @@ fn allow(routes: &[&'static Route]) -> &'static str {
 mod tests {
     use super::*;
 
-    fn find(method: Method, path: &str) -> String {
+    fn find(method: &Method, path: &str) -> String {
         let router = Router::new(&Metrics::new("0")).unwrap();
-        match router.find(&method, path).target {
+        match router.find(method, path).target {
             Target::Route(route, open) => format!("{} {}", route.id, open.unwrap_or_default()),
             Target::OtherMethods(allow) => format!("405 {allow}"),
             Target::Nothing => "404".to_owned(),
@@ -97,36 +97,47 @@ mod tests {
 
     #[test]
     fn routes_are_found_by_method_and_path() {
-        assert_eq!(find(Method::GET, "/api/v1/balance"), "getBalance ");
-        assert_eq!(find(Method::GET, "/api/v1/users/a%2Fb"), "getUser a%2Fb");
-        assert_eq!(find(Method::GET, "/api/v1/accounting"), "listAccounting ");
-        assert_eq!(find(Method::POST, "/api/v1/accounting"), "createAccounting ");
+        assert_eq!(find(&Method::GET, "/api/v1/balance"), "getBalance ");
+        assert_eq!(find(&Method::GET, "/api/v1/users/a%2Fb"), "getUser a%2Fb");
+        assert_eq!(find(&Method::GET, "/api/v1/accounting"), "listAccounting ");
+        assert_eq!(find(&Method::POST, "/api/v1/accounting"), "createAccounting ");
     }
 
     #[test]
     fn head_is_on_every_get() {
         for route in ROUTES.iter().filter(|route| !route.is_write()) {
             let path = route.path.replace("{id}", "x").replace("{ppid}", "x");
-            assert_eq!(find(Method::HEAD, &path), find(Method::GET, &path), "{path}");
+            assert_eq!(find(&Method::HEAD, &path), find(&Method::GET, &path), "{path}");
         }
-        assert_eq!(find(Method::HEAD, "/api/v1/events"), "405 POST");
+        assert_eq!(find(&Method::HEAD, "/api/v1/events"), "405 POST");
     }
 
     #[test]
     fn other_methods_are_told_what_is_allowed() {
-        assert_eq!(find(Method::PUT, "/api/v1/balance"), "405 GET, HEAD");
-        assert_eq!(find(Method::OPTIONS, "/api/v1/accounting"), "405 GET, HEAD, POST");
-        assert_eq!(find(Method::GET, "/api/v1/events"), "405 POST");
-        assert_eq!(find(Method::from_bytes(b"get").unwrap(), "/api/v1/balance"), "405 GET, HEAD");
+        assert_eq!(find(&Method::PUT, "/api/v1/balance"), "405 GET, HEAD");
+        assert_eq!(find(&Method::OPTIONS, "/api/v1/accounting"), "405 GET, HEAD, POST");
+        assert_eq!(find(&Method::GET, "/api/v1/events"), "405 POST");
+        assert_eq!(find(&Method::from_bytes(b"get").unwrap(), "/api/v1/balance"), "405 GET, HEAD");
     }
 
     #[test]
     fn paths_match_as_sent_or_not_at_all() {
-        for path in
-            ["/", "", "*", "/api/v1", "/api/v1/", "/api/v1/balance/", "//api/v1/balance", "/api/v1/Balance",
-             "/api/v1/%62alance", "/api/v1/users/a/b", "/api/v1/users/", "/api/v1/./balance", "/api/v2/balance"]
-        {
-            assert_eq!(find(Method::GET, path), "404", "{path}");
+        for path in [
+            "/",
+            "",
+            "*",
+            "/api/v1",
+            "/api/v1/",
+            "/api/v1/balance/",
+            "//api/v1/balance",
+            "/api/v1/Balance",
+            "/api/v1/%62alance",
+            "/api/v1/users/a/b",
+            "/api/v1/users/",
+            "/api/v1/./balance",
+            "/api/v2/balance",
+        ] {
+            assert_eq!(find(&Method::GET, path), "404", "{path}");
         }
     }
 
@@ -135,7 +146,7 @@ mod tests {
         for route in ROUTES {
             let path = route.path.replace("{id}", "x").replace("{ppid}", "x");
             let method = if route.is_write() { Method::POST } else { Method::GET };
-            let reached = find(method, &path);
+            let reached = find(&method, &path);
             assert!(reached.starts_with(route.id), "{path}: {reached}");
         }
     }

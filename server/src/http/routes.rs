@@ -4,6 +4,7 @@
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
 
+use crate::domain::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::model::Scope;
 
 use super::problem::Code;
@@ -104,6 +105,8 @@ pub enum ParameterKind {
     Id(u32),
     /// Any text of 1 to 255 characters.
     Text,
+    /// What `next_cursor` said.
+    Cursor,
     /// RFC 3339.
     Time,
     /// An integer from 1 to so many, and its default.
@@ -173,7 +176,7 @@ const fn parameter(name: &'static str, kind: ParameterKind, description: &'stati
     Parameter { name, kind, description }
 }
 
-use ParameterKind::{Choice, Count, Flag, Id, Text, Time};
+use ParameterKind::{Choice, Count, Cursor, Flag, Id, Text, Time};
 
 const CUSTOMER: &[Parameter] = &[parameter(
     "customer_id",
@@ -182,16 +185,14 @@ const CUSTOMER: &[Parameter] = &[parameter(
 )];
 
 const PAGE: &[Parameter] = &[
-    parameter("limit", Count(super::params::MOST_LIMIT, super::params::DEFAULT_LIMIT), "Rows of a page at most."),
+    parameter("limit", Count(MAX_LIMIT, DEFAULT_LIMIT), "Rows of a page at most."),
     parameter("order", Choice(&["asc", "desc"]), "Oldest or newest first; newest by default."),
-    parameter("cursor", Text, "The next_cursor of the page before, with the same filters and order."),
+    parameter("cursor", Cursor, "The next_cursor of the page before, with the same filters and order."),
     parameter("count", Flag, "Whether to count the whole list; counting stops at 10,000."),
 ];
 
-const CREATED: &[Parameter] = &[
-    parameter("from", Time, "Created at or after."),
-    parameter("to", Time, "Created before."),
-];
+const CREATED: &[Parameter] =
+    &[parameter("from", Time, "Created at or after."), parameter("to", Time, "Created before.")];
 
 const AT: Parameter =
     parameter("at", Time, "The instant whose calendar day decides which row is valid; now by default.");
@@ -306,7 +307,11 @@ pub static ROUTES: &[Route] = &[
                 parameter("ppid", Id(64), "The program."),
                 parameter("llmid", Id(64), "A model that is offered under the program."),
                 parameter("type", Text, "The pricing_type."),
-                parameter("status", Choice(&["current", "future", "expired"]), "Where `at` lies in the row's validity."),
+                parameter(
+                    "status",
+                    Choice(&["current", "future", "expired"]),
+                    "Where `at` lies in the row's validity.",
+                ),
                 AT,
             ],
             CREATED,
@@ -382,8 +387,8 @@ pub static ROUTES: &[Route] = &[
                 parameter("llmid", Id(64), "The model's id."),
                 parameter("kind", Choice(KINDS), "What the record is."),
                 parameter("status", Choice(STATUSES), "What became of it."),
-                parameter("transno", Text, "The caller's name for the booking."),
-                parameter("request_id", Text, "The caller's request."),
+                parameter("transno", Id(160), "The caller's name for the booking."),
+                parameter("request_id", Id(160), "The caller's request."),
                 parameter("event_from", Time, "Happened at or after."),
                 parameter("event_to", Time, "Happened before."),
             ],

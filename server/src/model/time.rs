@@ -9,8 +9,8 @@ pub struct Timestamp(i64);
 #[error("must be an RFC 3339 time such as 2026-05-28T20:26:40Z, between the years 1970 and 9999")]
 pub struct TimestampError;
 
-/// 9999-12-31T23:59:59.999999Z.
-const MAX_MICROS: i64 = 253_402_300_799_999_999;
+/// 9999-12-30T21:59:59.999999Z: the end of the range in which every zone has a calendar day.
+const MAX_MICROS: i64 = 253_402_207_199_999_999;
 
 impl Timestamp {
     /// From microseconds since the epoch; clamped to the years 1970 to 9999.
@@ -119,7 +119,7 @@ mod tests {
     fn times_are_written_in_utc_with_six_decimals() {
         assert_eq!(Timestamp::from_seconds(1_780_000_000).to_string(), "2026-05-28T20:26:40.000000Z");
         assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp::from_micros(i64::MAX).to_string(), "9999-12-30T21:59:59.999999Z");
     }
 
     #[test]

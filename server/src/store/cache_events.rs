@@ -77,27 +77,23 @@ pub(super) async fn insert(conn: &mut Conn, id: Uuid, origin: Uuid, changed: &Ch
 impl Store {
     /// Commits of other instances since `since` by the database's clock, oldest first.
     pub async fn cache_events(&self, since: Timestamp) -> Result<Vec<CacheEvent>, Error> {
-        self.read(async |conn| {
-            let sql = Sql::new(
-                "SELECT id, keys_changed, created_at FROM cache_events \
-                 WHERE created_at >= ? AND origin <> ? ORDER BY created_at",
-            );
-            let rows = conn.fetch_all(sql.bind(since).bind(self.inner.instance.as_bytes())).await?;
-            let events = rows.iter().map(|row| {
-                let id = Uuid::from_slice(row.bytes(0)?)
-                    .map_err(|e| Error::inconsistent("cache_events", "?", e))?;
-                let changed = serde_json::from_str(row.str(1)?)
-                    .map_err(|e| Error::inconsistent("cache_events", id, e))?;
-                Ok(CacheEvent { id, created_at: row.time(2)?, changed })
-            });
-            events.collect()
-        })
-        .await
+        let sql = Sql::new(
+            "SELECT id, keys_changed, created_at FROM cache_events \
+             WHERE created_at >= ? AND origin <> ? ORDER BY created_at",
+        );
+        let rows = self.fetch_all(sql.bind(since).bind(self.inner.instance.as_bytes())).await?;
+        let events = rows.iter().map(|row| {
+            let id = Uuid::from_slice(row.bytes(0)?).map_err(|e| Error::inconsistent("cache_events", "?", e))?;
+            let changed =
+                serde_json::from_str(row.str(1)?).map_err(|e| Error::inconsistent("cache_events", id, e))?;
+            Ok(CacheEvent { id, created_at: row.time(2)?, changed })
+        });
+        events.collect()
     }
 
     /// The database's clock.
     pub async fn now(&self) -> Result<Timestamp, Error> {
-        self.read(async |conn| conn.now().await).await
+        self.fetch_one(Sql::new(format!("SELECT {}", self.dialect().now()))).await?.time(0)
     }
 
     /// Forgets up to `slice` commits older than `before`; how many.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::mysql::MySqlConnection;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Executor as _, MySql, Sqlite};
+use sqlx::{AssertSqlSafe, MySql, Sqlite};
 use tokio::sync::OwnedMutexGuard;
 
 use super::dialect::Dialect;
@@ -79,22 +78,6 @@ impl Conn {
 
     pub async fn fetch_one(&mut self, sql: Sql<'_>) -> Result<Row, Error> {
         self.fetch_optional(sql).await?.ok_or(Error::Refused(sqlx::Error::RowNotFound))
-    }
-
-    /// Rows one after another, for reads of any length in constant memory.
-    pub fn stream<'c>(&'c mut self, sql: Sql<'_>) -> Result<BoxStream<'c, Result<Row, Error>>, Error> {
-        Ok(match self.target()? {
-            Target::MySql(conn) => {
-                let (text, args) = sql.into_mysql()?;
-                let rows = conn.fetch(sqlx::query_with(AssertSqlSafe(text.into_owned()), args));
-                rows.map_ok(Row::MySql).map_err(Error::from).boxed()
-            }
-            Target::Sqlite(conn) => {
-                let (text, args) = sql.into_sqlite()?;
-                let rows = conn.fetch(sqlx::query_with(AssertSqlSafe(text.into_owned()), args));
-                rows.map_ok(Row::Sqlite).map_err(Error::from).boxed()
-            }
-        })
     }
 
     /// Runs text without arguments, possibly several statements, outside the prepared protocol.

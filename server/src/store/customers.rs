@@ -62,11 +62,8 @@ pub struct NewCustomer {
 impl Store {
     /// A customer, or `None`.
     pub async fn customer(&self, id: &CustomerId) -> Result<Option<Customer>, Error> {
-        self.read(async |conn| {
-            let sql = Sql::new(format!("SELECT {CUSTOMER_COLUMNS} FROM customer_balance WHERE customer_id = ?"));
-            conn.fetch_optional(sql.bind(id.as_str())).await?.as_ref().map(read_customer).transpose()
-        })
-        .await
+        let sql = Sql::new(format!("SELECT {CUSTOMER_COLUMNS} FROM {TABLE} WHERE customer_id = ?"));
+        self.fetch_optional(sql.bind(id.as_str())).await?.as_ref().map(read_customer).transpose()
     }
 
     /// Creates a customer unless it is there; whether it was created. An existing one stays as it is.

@@ -77,11 +77,6 @@ impl Dialect {
         }
     }
 
-    /// `LIKE` with `!` as its escape sign.
-    pub(super) const fn like(self) -> &'static str {
-        " LIKE ? ESCAPE '!'"
-    }
-
     /// The statement that shows how a query would run.
     pub const fn explain(self) -> &'static str {
         match self {

@@ -80,11 +80,8 @@ impl Store {
     }
 
     async fn key_where(&self, condition: &'static str, value: super::sql::Arg<'_>) -> Result<Option<Key>, Error> {
-        self.read(async |conn| {
-            let sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE {condition}")).bind(value.clone());
-            conn.fetch_optional(sql).await?.map(|row| self.read_key(&row)).transpose()
-        })
-        .await
+        let sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE {condition}")).bind(value);
+        self.fetch_optional(sql).await?.map(|row| self.read_key(&row)).transpose()
     }
 
     /// A key by its public name.
@@ -109,12 +106,9 @@ impl Store {
 
     /// Every key, oldest first, `limit` after `after`.
     pub async fn keys(&self, after: &str, limit: i64) -> Result<Vec<Key>, Error> {
-        self.read(async |conn| {
-            let sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE key_id > ? ORDER BY key_id LIMIT ?"));
-            let rows = conn.fetch_all(sql.bind(after).bind(limit)).await?;
-            rows.iter().map(|row| self.read_key(row)).collect()
-        })
-        .await
+        let sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE key_id > ? ORDER BY key_id LIMIT ?"));
+        let rows = self.fetch_all(sql.bind(after).bind(limit)).await?;
+        rows.iter().map(|row| self.read_key(row)).collect()
     }
 
     /// Stores a new key; [`Error::Duplicate`] where its id or name is taken.

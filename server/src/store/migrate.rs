@@ -109,7 +109,14 @@ impl Store {
 
     /// Looks at the schema and changes nothing.
     pub async fn schema_state(&self, owner: Option<&str>) -> Result<SchemaState, Error> {
-        let found = self.read(async |conn| look(conn).await).await?;
+        let mut conn = self.reader().await?;
+        let found = match look(&mut conn).await {
+            Err(error) if error.is_unavailable() => {
+                conn.discard();
+                look(&mut self.reader().await?).await?
+            }
+            found => found?,
+        };
         Ok(self.judge(&found, owner))
     }
 

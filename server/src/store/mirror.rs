@@ -116,7 +116,7 @@ fn column_list(entity: Entity) -> String {
     entity.columns().iter().fold(String::from("id"), |list, c| list + ", " + c.name)
 }
 
-fn select(entity: Entity) -> Sql<'static> {
+fn select<'a>(entity: Entity) -> Sql<'a> {
     Sql::new(format!(
         "SELECT {}, created_at, sync_version, cached_at FROM {} WHERE deleted = 0",
         column_list(entity),
@@ -130,7 +130,8 @@ fn read(entity: Entity, row: &Row) -> Result<MirrorRow, Error> {
     let cells = columns.iter().enumerate().map(|(i, column)| {
         Ok(match column.kind {
             crate::model::ColumnKind::Money => match row.opt_int(i + 1)? {
-                Some(nanos) => Cell::Int(Money::from_nanos(nanos).unwrap_or_default().nanos()),
+                Some(nanos) if Money::from_nanos(nanos).is_some() => Cell::Int(nanos),
+                Some(_) => return Err(Error::inconsistent(entity.table(), id, "money out of range")),
                 None => Cell::Null,
             },
             _ => row.opt_text(i + 1)?.map_or(Cell::Null, |text| Cell::Text(text.into())),
@@ -180,14 +181,11 @@ impl Store {
     }
 
     async fn sweep_counts(&self, entity: Entity, generation: i64) -> Result<(i64, i64), Error> {
-        self.read(async |conn| {
-            let table = entity.table();
-            let all = conn.fetch_one(Sql::new(format!("SELECT COUNT(*) FROM {table} WHERE deleted = 0"))).await?;
-            let sql = Sql::new(format!("SELECT COUNT(*) FROM {table} WHERE generation < ? AND deleted = 0"));
-            let gone = conn.fetch_one(sql.bind(generation)).await?;
-            Ok((all.int(0)?, gone.int(0)?))
-        })
-        .await
+        let table = entity.table();
+        let all = self.fetch_one(Sql::new(format!("SELECT COUNT(*) FROM {table} WHERE deleted = 0"))).await?;
+        let sql = Sql::new(format!("SELECT COUNT(*) FROM {table} WHERE generation < ? AND deleted = 0"));
+        let gone = self.fetch_one(sql.bind(generation)).await?;
+        Ok((all.int(0)?, gone.int(0)?))
     }
 
     /// Deletes one slice of a sweep; the last one, which finds nothing left, ends the snapshot.
@@ -252,31 +250,22 @@ impl Store {
 
     /// A row that is not deleted, by the upstream's id.
     pub async fn mirror_row(&self, entity: Entity, id: &str) -> Result<Option<MirrorRow>, Error> {
-        self.read(async |conn| {
-            let mut sql = select(entity);
-            sql.push(" AND id = ?").add(id);
-            conn.fetch_optional(sql).await?.map(|row| read(entity, &row)).transpose()
-        })
-        .await
+        let mut sql = select(entity).bind(id);
+        sql.push(" AND id = ?");
+        self.fetch_optional(sql).await?.map(|row| read(entity, &row)).transpose()
     }
 
     /// Rows by creation, newest first unless the filter says otherwise.
     pub async fn mirror_rows(&self, entity: Entity, filter: &MirrorFilter) -> Result<Vec<MirrorRow>, Error> {
-        self.read(async |conn| {
-            conn.fetch_all(list(entity, filter)).await?.iter().map(|row| read(entity, row)).collect()
-        })
-        .await
+        self.fetch_all(list(entity, filter)).await?.iter().map(|row| read(entity, row)).collect()
     }
 
     /// How many rows a filter finds, counting no further than `cap`.
     pub async fn mirror_count(&self, entity: Entity, filter: &MirrorFilter, cap: i64) -> Result<i64, Error> {
-        self.read(async |conn| {
-            let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE deleted = 0", entity.table()));
-            push_conditions(&mut sql, filter);
-            sql.push(" LIMIT ?) counted").add(cap);
-            conn.fetch_one(sql).await?.int(0)
-        })
-        .await
+        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE deleted = 0", entity.table()));
+        push_conditions(&mut sql, filter);
+        sql.push(" LIMIT ?) counted").add(cap);
+        self.fetch_one(sql).await?.int(0)
     }
 
     /// The pricing row of a program that is valid on a day (`YYYY-MM-DD`): the one enabled last.
@@ -292,13 +281,10 @@ impl Store {
             published_only,
             ..MirrorFilter::default()
         };
-        self.read(async |conn| {
-            let mut sql = select(Entity::Pricing);
-            push_conditions(&mut sql, &filter);
-            sql.push(" ORDER BY enabled_date DESC, id DESC LIMIT 1");
-            conn.fetch_optional(sql).await?.map(|row| read(Entity::Pricing, &row)).transpose()
-        })
-        .await
+        let mut sql = select(Entity::Pricing);
+        push_conditions(&mut sql, &filter);
+        sql.push(" ORDER BY enabled_date DESC, id DESC LIMIT 1");
+        self.fetch_optional(sql).await?.map(|row| read(Entity::Pricing, &row)).transpose()
     }
 }
 
@@ -321,7 +307,8 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter) {
     if let Some((columns, text)) = &filter.contains {
         let pattern = format!("%{}%", text.replace('!', "!!").replace('%', "!%").replace('_', "!_"));
         for (i, column) in columns.iter().enumerate() {
-            sql.push(if i == 0 { " AND (" } else { " OR " }).push(column).push(super::Dialect::MySql.like());
+            // Folded on both sides, because the two kinds of database differ in what LIKE folds.
+            sql.push(&format!("{}LOWER({column}) LIKE LOWER(?) ESCAPE '!'", if i == 0 { " AND (" } else { " OR " }));
             sql.add(Arg::from(pattern.clone()));
         }
         sql.push(")");

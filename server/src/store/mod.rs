@@ -47,6 +47,7 @@ pub use sync_state::{SyncOutcome, SyncState};
 use crate::config::DatabaseTarget;
 use crate::model::{Clock, Entropy};
 use conn::{Conn, SqliteWriterSlot};
+use sql::{Row, Sql};
 
 /// How long a caller waits for a connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -183,7 +184,7 @@ impl Store {
 
     /// Asks the database for its clock, the shortest sign of life.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.read(async |conn| conn.now().await).await.map(drop)
+        self.now().await.map(drop)
     }
 
     /// Waits for transactions under way, then closes the pool.
@@ -223,13 +224,13 @@ impl Store {
         }
     }
 
-    /// Runs a read. A read that finds its connection broken is run again on a new one: after a
-    /// restart of the database every pooled connection is stale once.
-    async fn read<T>(&self, query: impl AsyncFn(&mut Conn) -> Result<T, Error>) -> Result<T, Error> {
+    /// Runs a read on its own. A read that finds its connection broken is run again on a new one:
+    /// after a restart of the database every pooled connection is stale once.
+    async fn fetch_all(&self, sql: Sql<'_>) -> Result<Vec<Row>, Error> {
         let mut stale = 0;
         loop {
             let mut conn = self.reader().await?;
-            match query(&mut conn).await {
+            match conn.fetch_all(sql.clone()).await {
                 Err(error) if error.is_unavailable() && stale < 2 => {
                     stale += 1;
                     conn.discard();
@@ -237,6 +238,14 @@ impl Store {
                 result => return result,
             }
         }
+    }
+
+    async fn fetch_optional(&self, sql: Sql<'_>) -> Result<Option<Row>, Error> {
+        Ok(self.fetch_all(sql).await?.into_iter().next())
+    }
+
+    async fn fetch_one(&self, sql: Sql<'_>) -> Result<Row, Error> {
+        self.fetch_optional(sql).await?.ok_or(Error::Refused(sqlx::Error::RowNotFound))
     }
 
     /// Runs a transaction in a task of its own, so that a caller who goes away cancels nothing, and

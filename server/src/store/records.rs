@@ -92,11 +92,8 @@ pub struct RecordFilter {
 impl Store {
     /// A record by its id.
     pub async fn record(&self, id: RecordId) -> Result<Option<Record>, Error> {
-        self.read(async |conn| {
-            let sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE id = ?"));
-            conn.fetch_optional(sql.bind(id.as_bytes())).await?.as_ref().map(read_record).transpose()
-        })
-        .await
+        let sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE id = ?"));
+        self.fetch_optional(sql.bind(id.as_bytes())).await?.as_ref().map(read_record).transpose()
     }
 
     /// Records, newest first unless `ascending`.
@@ -107,21 +104,15 @@ impl Store {
         ascending: bool,
         limit: i64,
     ) -> Result<Vec<Record>, Error> {
-        self.read(async |conn| {
-            conn.fetch_all(list(filter, order, ascending, limit)).await?.iter().map(read_record).collect()
-        })
-        .await
+        self.fetch_all(list(filter, order, ascending, limit)).await?.iter().map(read_record).collect()
     }
 
     /// How many records a filter finds, counting no further than `cap`.
     pub async fn count_records(&self, filter: &RecordFilter, cap: i64) -> Result<i64, Error> {
-        self.read(async |conn| {
-            let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {TABLE} WHERE 1 = 1"));
-            push_conditions(&mut sql, filter);
-            sql.push(" LIMIT ?) counted").add(cap);
-            conn.fetch_one(sql).await?.int(0)
-        })
-        .await
+        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {TABLE} WHERE 1 = 1"));
+        push_conditions(&mut sql, filter);
+        sql.push(" LIMIT ?) counted").add(cap);
+        self.fetch_one(sql).await?.int(0)
     }
 }
 

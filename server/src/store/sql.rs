@@ -80,10 +80,6 @@ impl<'a> Sql<'a> {
         self
     }
 
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
     pub(super) fn into_mysql(self) -> Result<(Cow<'static, str>, sqlx::mysql::MySqlArguments), Error> {
         let mut args = sqlx::mysql::MySqlArguments::default();
         args.reserve(self.args.len(), self.args.len() * 16);

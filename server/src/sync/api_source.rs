@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::error::Error as _;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::error::SyncError;
 use super::feed;
-use super::source::{FeedPage, Failure, Position, Source, SourceError};
+use super::source::{Failure, FeedPage, Position, Source, SourceError};
 use crate::config::{self, Upstream, UpstreamAuth};
 use crate::model::{Clock, Entity};
 use crate::signing::{SignedRequest, Signer};
@@ -58,15 +58,20 @@ impl ApiSource {
     /// Prepares to pull; no connection is made. `zone` is where the platform's times are local.
     pub fn new(upstream: &Upstream, zone: TimeZone, clock: Arc<dyn Clock>) -> Result<Self, SyncError> {
         let credentials = match &upstream.auth {
-            UpstreamAuth::Signed { key_id, secret } => Credentials::Signed(Signer::new(key_id, secret.expose())),
+            UpstreamAuth::Signed { key_id, secret } => {
+                Credentials::Signed(Signer::new(key_id, secret.expose()))
+            }
             UpstreamAuth::Bearer { token } => {
                 let value = HeaderValue::try_from(format!("Bearer {}", token.expose()));
-                let mut value = value.map_err(|_| unusable("upstream.dapi_apikey", "it does not fit into a header"))?;
+                let mut value =
+                    value.map_err(|_| unusable("upstream.dapi_secret", "it does not fit into a header"))?;
                 value.set_sensitive(true);
                 Credentials::Bearer(value)
             }
             UpstreamAuth::Deerer { .. } => {
-                return Err(SyncError::Unconfigured("upstream.auth: deerer is not built yet, use signed or bearer"));
+                return Err(SyncError::Unconfigured(
+                    "upstream.auth: deerer is not built yet, use signed or bearer",
+                ));
             }
         };
         Ok(Self {
@@ -81,7 +86,8 @@ impl ApiSource {
 
     async fn pull(&self, entity: Entity, query: String) -> Result<FeedPage, SourceError> {
         let url = format!("{}/sync/v1/{entity}?{query}", self.base);
-        let url = Url::parse(&url).map_err(|e| SourceError::new(Failure::Connect, format!("upstream.url: {e}")))?;
+        let url =
+            Url::parse(&url).map_err(|e| SourceError::new(Failure::Connect, format!("upstream.url: {e}")))?;
         let headers = self.headers(&url)?;
         let answer = self.client.get(url).headers(headers).send().await.map_err(failed)?;
         let body = self.accept(answer).await?;
@@ -132,7 +138,8 @@ impl ApiSource {
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
             let kind: String = kind.chars().take(64).collect();
-            let message = format!("the answer is of type {kind:?} and not application/json; check upstream.url");
+            let message =
+                format!("the answer is of type {kind:?} and not application/json; check upstream.url");
             return Err(SourceError::new(Failure::WrongContent, message));
         }
         read(answer, self.max_body).await
@@ -140,7 +147,11 @@ impl ApiSource {
 }
 
 impl Source for ApiSource {
-    fn changes<'a>(&'a self, entity: Entity, from: &'a Position) -> BoxFuture<'a, Result<FeedPage, SourceError>> {
+    fn changes<'a>(
+        &'a self,
+        entity: Entity,
+        from: &'a Position,
+    ) -> BoxFuture<'a, Result<FeedPage, SourceError>> {
         let since = utf8_percent_encode(from.cursor.as_deref().unwrap_or_default(), ENCODED);
         let snapshot = if from.snapshot { "&snapshot=1" } else { "" };
         let query = format!("since={since}&limit={}{snapshot}", from.limit);
@@ -166,7 +177,8 @@ fn client(upstream: &Upstream) -> Result<Client, SyncError> {
         .user_agent(concat!("sageapi/", env!("CARGO_PKG_VERSION")));
     builder = match &upstream.proxy {
         Some(proxy) => {
-            let proxy = Proxy::all(proxy.expose()).map_err(|_| unusable("upstream.proxy", "it is no proxy's URL"))?;
+            let proxy =
+                Proxy::all(proxy.expose()).map_err(|_| unusable("upstream.proxy", "it is no proxy's URL"))?;
             builder.proxy(proxy)
         }
         // Only what is configured: no proxy of the environment gets to see signed pulls.
@@ -202,8 +214,12 @@ async fn refused(status: StatusCode, answer: Response) -> SourceError {
     let (class, hint) = match (number, code.as_deref()) {
         // A cursor of another platform, or of one that was set up anew, is as good as expired.
         (410, Some("cursor_expired")) | (400, Some("invalid_cursor")) => (Failure::CursorExpired, ""),
-        (300..400, _) => (Failure::Redirect, "; redirects are not followed, set upstream.url to where it leads"),
-        (401 | 403, _) => (Failure::Unauthorized, "; check upstream.dapi_key and its secret, and both clocks"),
+        (300..400, _) => {
+            (Failure::Redirect, "; redirects are not followed, set upstream.url to where it leads")
+        }
+        (401 | 403, _) => {
+            (Failure::Unauthorized, "; check upstream.dapi_key and its secret, and both clocks")
+        }
         (400..500, _) => (Failure::Status4xx, ""),
         (500..600, _) => (Failure::Status5xx, ""),
         _ => (Failure::WrongContent, ""),
@@ -242,17 +258,12 @@ fn failed(error: reqwest::Error) -> SourceError {
     SourceError::new(class, format!("the platform did not answer: {}", chain(&error)))
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // An I/O error hides what it wraps from `source`.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || wrapped.is_some_and(|e| e.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    // An I/O error hides what it wraps from `source`.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || wrapped.is_some_and(|error| is_tls(error))
+        || error.source().is_some_and(is_tls)
 }
 
 /// An error and its causes, without those that only repeat the one before.

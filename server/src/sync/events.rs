@@ -62,8 +62,9 @@ impl Queue {
     fn pop(&self) -> Option<Pull> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pull = waiting.pop_front()?;
-        let fits =
-            |pull: &Pull, next: &Pull| next.entity == pull.entity && next.ids.len() + pull.ids.len() <= MAX_IDS;
+        let fits = |pull: &Pull, next: &Pull| {
+            next.entity == pull.entity && next.ids.len() + pull.ids.len() <= MAX_IDS
+        };
         while waiting.front().is_some_and(|next| fits(&pull, next)) {
             pull.ids.extend(waiting.pop_front().into_iter().flat_map(|next| next.ids));
         }

@@ -11,13 +11,13 @@ use std::fmt;
 
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use self::cell::{read_cell, read_created_at, text_of};
-use super::source::{FeedPage, Failure, SourceError};
+use super::source::{Failure, FeedPage, SourceError};
 use crate::model::{Cell, Entity, TextId, Timestamp};
-use crate::store::{Change, Op, Quarantined};
+use crate::store::{Change, Op, Page, Quarantined};
 
 /// More rows than any page of ours asks for.
 const MAX_ROWS: usize = 10_000;
@@ -63,8 +63,8 @@ struct Row<'a> {
 /// Reads a page. `zone` is where times without an offset are local.
 pub(super) fn parse(entity: Entity, body: &[u8], zone: &TimeZone) -> Result<FeedPage, SourceError> {
     let malformed = |reason: String| SourceError::new(Failure::Malformed, reason);
-    let envelope: Envelope<'_> =
-        serde_json::from_slice(body).map_err(|e| malformed(format!("the answer is no page of the feed: {e}")))?;
+    let envelope: Envelope<'_> = serde_json::from_slice(body)
+        .map_err(|e| malformed(format!("the answer is no page of the feed: {e}")))?;
     if envelope.status != "ok" {
         let status = cut(&envelope.status, 64);
         return Err(malformed(format!("the answer's status is {status:?} and not \"ok\"")));
@@ -81,10 +81,32 @@ pub(super) fn parse(entity: Entity, body: &[u8], zone: &TimeZone) -> Result<Feed
     for (index, raw) in rows.0.into_iter().enumerate() {
         match read_row(entity, raw, zone) {
             Ok(change) => page.changes.push(change),
-            Err(error) => page.quarantined.push(set_aside(index, raw, error)),
+            Err(error) => page.quarantined.push(set_aside(index, raw, &error)),
         }
     }
     Ok(page)
+}
+
+/// Reads rows of a seed file: each is what the feed calls `data`. Their version is 0, so that whatever
+/// the platform says of them later wins.
+pub fn parse_seed(entity: Entity, rows: &[&RawValue], zone: &TimeZone) -> Page {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+    }
+    let mut page = Page::default();
+    for (index, raw) in rows.iter().enumerate() {
+        let read = || {
+            let named: Named<'_> = from_raw(raw, "row")?;
+            Ok(Change { id: read_id(named.id)?, version: 0, op: read_data(entity, Some(raw), zone)? })
+        };
+        match read() {
+            Ok(change) => page.changes.push(change),
+            Err(error) => page.quarantined.push(set_aside(index, raw, &error)),
+        }
+    }
+    page
 }
 
 /// What is wrong with a row.
@@ -124,7 +146,7 @@ fn read_data(entity: Entity, raw: Option<&RawValue>, zone: &TimeZone) -> Result<
     let raw = raw.ok_or_else(|| BadRow::new("data", "must be an object"))?;
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
     let Columns { cells, created_at } =
-        entity.deserialize(&mut deserializer).map_err(|e| BadRow::new("data", e.to_string()))?;
+        Members(entity).deserialize(&mut deserializer).map_err(|e| BadRow::new("data", e.to_string()))?;
     let columns = entity.columns();
     let cells = columns.iter().zip(cells).map(|(column, raw)| match raw {
         Some(raw) => read_cell(column.kind, raw).map_err(|reason| BadRow::new(column.name, reason)),
@@ -144,41 +166,42 @@ struct Columns<'a> {
     created_at: Option<&'a RawValue>,
 }
 
-impl<'de> DeserializeSeed<'de> for Entity {
+/// Reads the members of an entity's row.
+struct Members(Entity);
+
+impl<'de> DeserializeSeed<'de> for Members {
     type Value = Columns<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Columns<'de>, D::Error> {
-        struct Members(Entity);
+        deserializer.deserialize_map(self)
+    }
+}
 
-        impl<'de> Visitor<'de> for Members {
-            type Value = Columns<'de>;
+impl<'de> Visitor<'de> for Members {
+    type Value = Columns<'de>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Columns<'de>, A::Error> {
-                let columns = self.0.columns();
-                let mut found = Columns { cells: vec![None; columns.len()], created_at: None };
-                while let Some(Name(name)) = members.next_key()? {
-                    let slot = match columns.iter().position(|column| column.name == name) {
-                        Some(index) => &mut found.cells[index],
-                        // Only users have a creation time upstream.
-                        None if self.0 == Entity::Users && name == "created_at" => &mut found.created_at,
-                        None => {
-                            members.next_value::<serde::de::IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    if slot.replace(members.next_value::<&'de RawValue>()?).is_some() {
-                        return Err(A::Error::custom(format_args!("{name} stands there twice")));
-                    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Columns<'de>, A::Error> {
+        let columns = self.0.columns();
+        let mut found = Columns { cells: vec![None; columns.len()], created_at: None };
+        while let Some(Name(name)) = members.next_key()? {
+            let slot = match columns.iter().position(|column| column.name == name) {
+                Some(index) => &mut found.cells[index],
+                // Only users have a creation time upstream.
+                None if self.0 == Entity::Users && name == "created_at" => &mut found.created_at,
+                None => {
+                    members.next_value::<IgnoredAny>()?;
+                    continue;
                 }
-                Ok(found)
+            };
+            if slot.replace(members.next_value::<&'de RawValue>()?).is_some() {
+                return Err(A::Error::custom(format_args!("{name} stands there twice")));
             }
         }
-
-        deserializer.deserialize_map(Members(self))
+        Ok(found)
     }
 }
 
@@ -213,7 +236,7 @@ fn from_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue, field: &'static str) -> R
     serde_json::from_str(raw.get()).map_err(|e| BadRow::new(field, e.to_string()))
 }
 
-fn set_aside(index: usize, raw: &RawValue, error: BadRow) -> Quarantined {
+fn set_aside(index: usize, raw: &RawValue, error: &BadRow) -> Quarantined {
     let row = serde_json::from_str::<Row<'_>>(raw.get()).ok();
     let id = row.as_ref().and_then(|row| read_id(row.id).ok());
     let version = row.and_then(|row| row.version?.get().parse::<i64>().ok());

@@ -65,7 +65,9 @@ impl Inner {
             Ok(looked) => {
                 *self.plan(entity).looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(looked);
             }
-            Err(error) => tracing::debug!(entity = entity.as_str(), %error, "the state of the mirror is unknown"),
+            Err(error) => {
+                tracing::debug!(entity = entity.as_str(), %error, "the state of the mirror is unknown");
+            }
         }
         if let Some(age) = self.freshness(entity).age_s {
             self.metrics.set_sync_age(entity.as_str(), age);
@@ -76,7 +78,9 @@ impl Inner {
         let state = self.store.sync_state(entity).await?;
         let now = self.store.now().await?;
         let at = self.clock.monotonic();
-        let Some(state) = state else { return Ok(Looked { at, age_s: None, status: "pending", error_class: None }) };
+        let Some(state) = state else {
+            return Ok(Looked { at, age_s: None, status: "pending", error_class: None });
+        };
         let status = match state.status.as_str() {
             "success" => "success",
             "failed" => "failed",

@@ -13,13 +13,13 @@ use crate::store::{self, ReplayTable};
 
 const NAME: &str = "housekeeping";
 /// Between two rounds, give or take a fifth.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 /// Outlasts the time between two rounds, so that the work stays with one instance.
-const LEASE: Duration = Duration::from_secs(180);
+const LEASE: Duration = Duration::from_mins(3);
 /// Tombstones keep their version this long (the feed's contract).
-const TOMBSTONES: Duration = Duration::from_secs(30 * 24 * 3600);
+const TOMBSTONES: Duration = Duration::from_hours(30 * 24);
 /// Instances read back ten seconds; the rest is for those that were away for a moment.
-const CACHE_EVENTS: Duration = Duration::from_secs(600);
+const CACHE_EVENTS: Duration = Duration::from_mins(10);
 /// Rows of one transaction.
 const SLICE: i64 = 500;
 /// Between two slices, so that bookings come first.
@@ -91,7 +91,9 @@ impl Inner {
 
     async fn forget(&self, chore: Chore, now: Timestamp) -> Result<u64, store::Error> {
         match chore {
-            Chore::Tombstones(entity) => self.store.purge_tombstones(entity, now.minus(TOMBSTONES), SLICE).await,
+            Chore::Tombstones(entity) => {
+                self.store.purge_tombstones(entity, now.minus(TOMBSTONES), SLICE).await
+            }
             Chore::CacheEvents => self.store.purge_cache_events(now.minus(CACHE_EVENTS), SLICE).await,
             Chore::Uses(table) => self.store.purge_uses(table, SLICE).await,
         }

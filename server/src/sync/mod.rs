@@ -28,9 +28,10 @@ use tokio_util::task::TaskTracker;
 
 pub use api_source::ApiSource;
 pub use error::SyncError;
+pub use feed::parse_seed;
 pub use freshness::Freshness;
 pub use report::{Progress, RunReport};
-pub use source::{FeedPage, Failure, MAX_IDS, Position, Source, SourceError};
+pub use source::{Failure, FeedPage, MAX_IDS, Position, Source, SourceError};
 
 use crate::config::{Config, EntitySync, SyncMode, SyncSource};
 use crate::model::{Clock, Entity, Entropy, TextId};
@@ -39,7 +40,7 @@ use crate::telemetry::metrics::Metrics;
 use schedule::Timetable;
 
 /// The shortest lease of a run; a slow upstream gets a longer one.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// The mirror of one instance. Clones share it.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use super::apply::Under;
 use super::error::SyncError;
 use super::lease::Held;
 use super::report::{Progress, RunReport};
-use super::source::{FeedPage, Failure, Position, Source, SourceError};
+use super::source::{Failure, FeedPage, Position, Source, SourceError};
 use super::{Inner, Plan};
 use crate::config::SyncMode;
 use crate::model::{Entity, TextId};
@@ -43,9 +43,17 @@ impl Inner {
         match &result {
             Ok(report) => {
                 self.metrics.sync_run(entity.as_str(), "ok");
-                let RunReport { snapshot, pages, upserts, deletes, quarantined, swept, elapsed, .. } = *report;
+                let RunReport { snapshot, pages, upserts, deletes, quarantined, swept, elapsed, .. } =
+                    *report;
                 tracing::debug!(
-                    entity = entity.as_str(), snapshot, pages, upserts, deletes, quarantined, swept, ?elapsed,
+                    entity = entity.as_str(),
+                    snapshot,
+                    pages,
+                    upserts,
+                    deletes,
+                    quarantined,
+                    swept,
+                    ?elapsed,
                     "mirrored"
                 );
                 if quarantined > 0 {
@@ -76,10 +84,12 @@ impl Inner {
         let source = self.source()?.clone();
         let plan = self.plan(entity);
         let Ok(_alone) = plan.running.try_lock() else { return Err(SyncError::Overlap(entity)) };
-        let held = Held::take(&self.store, &self.clock, &self.metrics, entity.as_str(), self.lease_ttl).await?;
+        let held =
+            Held::take(&self.store, &self.clock, &self.metrics, entity.as_str(), self.lease_ttl).await?;
         let held = held.ok_or(SyncError::Held(entity))?;
         let started = self.clock.monotonic();
-        let mut run = Run { inner: self, plan, entity, source, held, report: RunReport::new(entity), progress };
+        let mut run =
+            Run { inner: self, plan, entity, source, held, report: RunReport::new(entity), progress };
         let result = tokio::select! {
             biased;
             () = stop.cancelled() => Err(SyncError::Stopped),
@@ -102,8 +112,13 @@ impl Run<'_> {
         let mut fetched = source.changes(self.entity, &position).await;
         loop {
             let page = match fetched {
-                Err(error) if error.class == Failure::CursorExpired && position.cursor.is_some() && !restarted => {
-                    tracing::info!(entity = self.entity.as_str(), "the cursor has expired; a snapshot follows");
+                Err(error)
+                    if error.class == Failure::CursorExpired && position.cursor.is_some() && !restarted =>
+                {
+                    tracing::info!(
+                        entity = self.entity.as_str(),
+                        "the cursor has expired; a snapshot follows"
+                    );
                     restarted = true;
                     position = self.restart().await?;
                     fetched = source.changes(self.entity, &position).await;
@@ -117,8 +132,8 @@ impl Run<'_> {
                 return self.end(&next).await;
             }
             // The next page is under way while this one is written; one ahead, never more.
-            let (applied, ahead) =
-                join(self.apply(page, &position, &next), source.changes(self.entity, &next)).await;
+            let ahead = source.changes(self.entity, &next);
+            let (applied, ahead) = join(self.apply(page, &position, &next), ahead).await;
             applied?;
             if self.report.pages >= MAX_PAGES {
                 return Err(SyncError::Endless(MAX_PAGES));
@@ -158,7 +173,9 @@ impl Run<'_> {
         let counts = self.inner.apply(self.entity, page, Some(under)).await?;
         let deletes = counts.deletes.saturating_sub(marked);
         let (metrics, entity) = (&self.inner.metrics, self.entity.as_str());
-        for (op, rows) in [("upsert", counts.upserts), ("delete", deletes), ("quarantined", counts.quarantined)] {
+        for (op, rows) in
+            [("upsert", counts.upserts), ("delete", deletes), ("quarantined", counts.quarantined)]
+        {
             if rows > 0 {
                 metrics.sync_rows(entity, op, rows);
             }
@@ -178,7 +195,8 @@ impl Run<'_> {
         }
         self.held.keep().await?;
         let store = &self.inner.store;
-        let swept = store.finish_snapshot(self.entity, self.held.lease(), self.inner.max_delete_ratio).await?;
+        let swept =
+            store.finish_snapshot(self.entity, self.held.lease(), self.inner.max_delete_ratio).await?;
         self.report.swept = swept;
         if swept > 0 {
             self.inner.metrics.sync_rows(self.entity.as_str(), "swept", swept);

@@ -18,7 +18,7 @@ const JITTER: f64 = 0.1;
 /// Missed occurrences are counted no further.
 const MAX_MISSED: u64 = 1000;
 /// The longest wait after failures of the upstream.
-const MAX_BACKOFF: Duration = Duration::from_secs(300);
+const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
 /// A schedule, ready to be asked.
 #[derive(Debug, Clone)]
@@ -50,7 +50,9 @@ impl Timetable {
         let Some(last) = last else { return Timestamp::default() };
         match self {
             Self::Every(span) => last.plus(span.mul_f64(1.0 + JITTER * chance.clamp(-1.0, 1.0))),
-            Self::Cron(cron, zone) => occurrence_after(cron, zone, last).unwrap_or(Timestamp::from_micros(i64::MAX)),
+            Self::Cron(cron, zone) => {
+                occurrence_after(cron, zone, last).unwrap_or(Timestamp::from_micros(i64::MAX))
+            }
         }
     }
 

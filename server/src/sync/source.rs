@@ -9,7 +9,11 @@ use crate::store::{Change, Quarantined};
 /// A place to mirror from.
 pub trait Source: Send + Sync + 'static {
     /// The changes after a position, oldest first.
-    fn changes<'a>(&'a self, entity: Entity, from: &'a Position) -> BoxFuture<'a, Result<FeedPage, SourceError>>;
+    fn changes<'a>(
+        &'a self,
+        entity: Entity,
+        from: &'a Position,
+    ) -> BoxFuture<'a, Result<FeedPage, SourceError>>;
 
     /// The rows of at most [`MAX_IDS`] ids as they are now; one that is gone comes as a deletion.
     fn rows<'a>(&'a self, entity: Entity, ids: &'a [String]) -> BoxFuture<'a, Result<FeedPage, SourceError>>;

@@ -14,7 +14,7 @@ use crate::store;
 /// How soon a run held by another instance is looked at again: it may have died.
 const HELD: Duration = Duration::from_secs(5);
 /// How long a wait may be before the state is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(600);
+const LOOK_AGAIN: Duration = Duration::from_mins(10);
 /// The longest wait while the database is away or not migrated yet.
 const STORE_BACKOFF: Duration = Duration::from_secs(10);
 
@@ -33,14 +33,18 @@ impl Inner {
                     Duration::ZERO
                 }
                 Err(SyncError::Stopped) => return,
-                Err(SyncError::Held(_) | SyncError::Overlap(_) | SyncError::Store(store::Error::LeaseLost)) => {
-                    self.plan(entity).timetable.interval().map_or(HELD, |every| every.min(HELD))
-                }
+                Err(
+                    SyncError::Held(_) | SyncError::Overlap(_) | SyncError::Store(store::Error::LeaseLost),
+                ) => self.plan(entity).timetable.interval().map_or(HELD, |every| every.min(HELD)),
                 Err(error) => {
                     failures += 1;
                     let wait = backoff(failures, chance(&*self.entropy));
                     let refused = matches!(error, SyncError::Store(store::Error::SweepRefused { .. }));
-                    if matches!(error, SyncError::Store(_)) && !refused { wait.min(STORE_BACKOFF) } else { wait }
+                    if matches!(error, SyncError::Store(_)) && !refused {
+                        wait.min(STORE_BACKOFF)
+                    } else {
+                        wait
+                    }
                 }
             };
             tokio::select! {

@@ -115,6 +115,9 @@ fn of(customer_id: &str, limit: u16) -> AccountingQuery {
     }
 }
 
+/// What a case changes of a query.
+type Change = fn(&mut AccountingQuery);
+
 fn seqs(rows: &[Record]) -> Vec<i64> {
     rows.iter().map(|record| record.seq).collect()
 }
@@ -175,7 +178,7 @@ async fn a_cursor_takes_another_limit_but_no_other_list() {
     assert_eq!(seqs(&first.rows), [6, 5]);
     let cursor = first.next_cursor;
     assert!(cursor.is_some());
-    let continued = |change: fn(&mut AccountingQuery)| {
+    let continued = |change: Change| {
         let mut q = of("c-1", 2);
         q.page.cursor = cursor.clone();
         change(&mut q);
@@ -186,7 +189,7 @@ async fn a_cursor_takes_another_limit_but_no_other_list() {
     let counted = query_accounting(&db.store, continued(|q| q.page.count = true)).await.unwrap();
     assert_eq!((seqs(&counted.rows), counted.total), (vec![4, 3], Some(6)));
 
-    let others: [fn(&mut AccountingQuery); 15] = [
+    let others: [Change; 15] = [
         |q| q.customer_id = None,
         |q| q.customer_id = Some(customer("c-2")),
         |q| q.user_id = Some("u-1".to_owned()),
@@ -213,7 +216,7 @@ async fn a_cursor_takes_another_limit_but_no_other_list() {
 async fn each_filter_leaves_the_records_that_it_names() {
     let db = TestStore::new().await;
     db.insert([records("c-1", 1..=6), records("c-2", 7..=7)].concat()).await;
-    let cases: [(fn(&mut AccountingQuery), &[i64]); 14] = [
+    let cases: [(Change, &[i64]); 14] = [
         (|_| (), &[6, 5, 4, 3, 2, 1]),
         (|q| q.customer_id = None, &[7, 6, 5, 4, 3, 2, 1]),
         (|q| q.customer_id = Some(customer("c-3")), &[]),

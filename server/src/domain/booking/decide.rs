@@ -34,7 +34,11 @@ pub(super) struct Decided {
 impl Ledger {
     /// Takes the customers that exist, locked, and the records that the commands' transnos name.
     pub fn new(rows: Vec<LedgerRow>, prior: Vec<Record>, default_mode: Mode) -> Self {
-        let entry = |row: LedgerRow| (row.customer.id.clone(), Entry { customer: row.customer, now: row.now, changed: false });
+        let entry = |row: LedgerRow| {
+            // The database reads its clock before it waits for the lock; time of a customer never goes back.
+            let now = row.now.max(row.customer.updated_at);
+            (row.customer.id.clone(), Entry { customer: row.customer, now, changed: false })
+        };
         Self {
             customers: rows.into_iter().map(entry).collect(),
             prior: prior.into_iter().map(|r| ((r.customer_id.clone(), r.transno.clone()), r)).collect(),

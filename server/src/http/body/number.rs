@@ -42,7 +42,8 @@ pub(super) fn quantity(json: &str) -> Option<String> {
             format!("{}.{}", &significant[..point], &significant[point..])
         }
     } else {
-        let zeros = usize::try_from(-point).ok().filter(|zeros| zeros + significant.len() <= MOST_DECIMALS)?;
+        let zeros =
+            usize::try_from(-point).ok().filter(|zeros| zeros + significant.len() <= MOST_DECIMALS)?;
         format!("0.{}{significant}", "0".repeat(zeros))
     };
     (point < 13 || text == LARGEST).then_some(text)
@@ -57,9 +58,21 @@ mod tests {
     #[test]
     fn numbers_have_one_spelling() {
         for (json, text) in [
-            ("0", "0"), ("0.000", "0"), ("0e99", "0"), ("1", "1"), ("1.0", "1"), ("10", "10"), ("1e1", "10"),
-            ("1E+2", "100"), ("123.4500", "123.45"), ("1.5e-7", "0.00000015"), ("1000000000000", "1000000000000"),
-            ("1e12", "1000000000000"), ("999999999999.999", "999999999999.999"), ("0.1e1", "1"), ("100e-2", "1"),
+            ("0", "0"),
+            ("0.000", "0"),
+            ("0e99", "0"),
+            ("1", "1"),
+            ("1.0", "1"),
+            ("10", "10"),
+            ("1e1", "10"),
+            ("1E+2", "100"),
+            ("123.4500", "123.45"),
+            ("1.5e-7", "0.00000015"),
+            ("1000000000000", "1000000000000"),
+            ("1e12", "1000000000000"),
+            ("999999999999.999", "999999999999.999"),
+            ("0.1e1", "1"),
+            ("100e-2", "1"),
             ("0.012e3", "12"),
         ] {
             assert_eq!(quantity(json).as_deref(), Some(text), "{json}");
@@ -69,8 +82,23 @@ mod tests {
     #[test]
     fn numbers_beyond_the_bounds_are_none() {
         for json in [
-            "-1", "-0", "1000000000001", "1000000000000.1", "1e13", "9e12", "1e99999999999", "1e2147483647",
-            "1e-2147483648", "1e-31", "1234567890.1234567", "null", "true", "\"1\"", "[]", "{}", "",
+            "-1",
+            "-0",
+            "1000000000001",
+            "1000000000000.1",
+            "1e13",
+            "9e12",
+            "1e99999999999",
+            "1e2147483647",
+            "1e-2147483648",
+            "1e-31",
+            "1234567890.1234567",
+            "null",
+            "true",
+            "\"1\"",
+            "[]",
+            "{}",
+            "",
         ] {
             assert_eq!(quantity(json), None, "{json}");
         }

@@ -11,6 +11,8 @@ use crate::domain::Error;
 
 /// How deep arrays and objects may nest, the outermost included.
 pub(super) const MOST_DEPTH: usize = 32;
+/// How many members an object may have; remembering more to find doubles would be the caller's to spend.
+pub(super) const MOST_MEMBERS: usize = 1024;
 
 type Members<'a> = Vec<(Cow<'a, str>, Option<&'a RawValue>)>;
 
@@ -20,7 +22,10 @@ pub(super) fn check(text: &str) -> Result<(), Error> {
         return Err(Error::BodyMalformed("it is not a JSON object".to_owned()));
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    Strict { depth: 0 }.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|error| malformed(&error))
+    Strict { depth: 0 }
+        .deserialize(&mut reader)
+        .and_then(|()| reader.end())
+        .map_err(|error| malformed(&error))
 }
 
 fn malformed(error: &serde_json::Error) -> Error {
@@ -42,7 +47,11 @@ pub(super) fn object(raw: &str) -> Option<Members<'_>> {
 /// A string; `None` for any other value.
 pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str::<String>(raw).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        serde_json::from_str::<String>(raw).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 struct MembersVisitor;
@@ -128,6 +137,9 @@ impl<'de> Visitor<'de> for Strict {
             if seen.contains(&name) {
                 let short: String = name.chars().take(64).collect();
                 return Err(A::Error::custom(format_args!("the member {short:?} stands there twice")));
+            }
+            if seen.len() == MOST_MEMBERS {
+                return Err(A::Error::custom(format_args!("an object has more than {MOST_MEMBERS} members")));
             }
             seen.insert(name);
             map.next_value_seed(inside)?;

@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::schema::{CurrencyText, IdText, MoneyText, TimeText};
-use crate::domain::BalanceView;
+use crate::env::BalanceView;
 use crate::model::{Currency, CustomerId, CustomerStatus, Money, Timestamp};
 
 /// A customer's balance.

@@ -2,7 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{BookingRequest, Error};
+use crate::domain::Error;
+use crate::domain::booking::BookingRequest;
 use crate::model::{Currency, CustomerId, Kind, Money, Timestamp, Transno};
 use crate::signing::IDEMPOTENCY_KEY;
 
@@ -169,8 +170,15 @@ impl Parsed {
         member(Some(self.kind.as_str().as_bytes()));
         member(Some(&self.amount.nanos().to_be_bytes()));
         member(self.currency.as_ref().map(|currency| currency.as_str().as_bytes()));
-        let texts =
-            [&self.user_id, &self.llmid, &self.model_name, &self.pricing_id, &self.usage, &self.request_id, &self.note];
+        let texts = [
+            &self.user_id,
+            &self.llmid,
+            &self.model_name,
+            &self.pricing_id,
+            &self.usage,
+            &self.request_id,
+            &self.note,
+        ];
         for text in texts {
             member(text.as_deref().map(str::as_bytes));
         }

@@ -128,11 +128,11 @@ mod tests {
 
     #[test]
     fn pricing_data_that_unfolds_without_end_is_null() {
-        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
-        for i in 1..12 {
-            let refs = vec![format!("*a{}", i - 1); 10].join(", ");
-            bomb.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
-        }
+        let line = |i: usize| match i {
+            0 => "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(),
+            _ => format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(", ")),
+        };
+        let bomb: String = (0..12).map(line).collect();
         assert_eq!(pricing_data(&bomb), Value::Null);
     }
 }

@@ -15,7 +15,7 @@ pub use records::{BookedBody, RecordBody};
 
 use serde::Serialize;
 
-use crate::domain::ListPage;
+use crate::domain::page::ListPage;
 
 /// A page of a list.
 #[derive(Debug, Serialize)]

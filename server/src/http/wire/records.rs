@@ -2,7 +2,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::schema::{CurrencyText, IdText, KindText, MoneyText, QuantitiesObject, TimeText, TransnoText, UuidText};
+use super::schema::{
+    CurrencyText, IdText, KindText, MoneyText, QuantitiesObject, TimeText, TransnoText, UuidText,
+};
 use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
 
 /// What every record is until reversals are built.

@@ -138,7 +138,9 @@ fn mirrored(g: &mut SchemaGenerator, name: &str, entity: Entity) -> Schema {
             ColumnKind::Money => nullable(&money),
             ColumnKind::Decimal => json!({ "type": ["string", "null"] }),
             ColumnKind::Date => json!({ "type": ["string", "null"], "format": "date" }),
-            ColumnKind::PricingData => json!({ "description": "The program's rules; null if it has none that can be read." }),
+            ColumnKind::PricingData => {
+                json!({ "description": "The program's rules; null if it has none that can be read." })
+            }
         };
         if column.internal {
             schema["description"] = json!("Shown to keys of the platform only.");

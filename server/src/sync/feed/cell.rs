@@ -44,7 +44,9 @@ pub(super) fn read_cell(kind: ColumnKind, raw: &RawValue) -> Result<Cell, Reason
             TextId::parse(&text).map_err(|e| Reason::from(e.to_string()))?;
         }
         ColumnKind::Money => {
-            return Money::parse_signed(&text).map(|m| Cell::Int(m.nanos())).map_err(|e| e.to_string().into());
+            return Money::parse_signed(&text)
+                .map(|m| Cell::Int(m.nanos()))
+                .map_err(|e| e.to_string().into());
         }
         ColumnKind::Decimal => check_decimal(&text)?,
         ColumnKind::Date => check_date(&text)?,

@@ -68,7 +68,11 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Seen, E> {
-        if value.is_finite() { Ok(Seen::Scalar(value.to_string())) } else { Err(E::custom("a number must be finite")) }
+        if value.is_finite() {
+            Ok(Seen::Scalar(value.to_string()))
+        } else {
+            Err(E::custom("a number must be finite"))
+        }
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Seen, E> {

@@ -6,17 +6,18 @@ use super::*;
 const NOW: &str = "2026-05-28T20:26:40Z";
 
 fn page(entity: Entity, rows: &Value) -> FeedPage {
-    let body = json!({"status": "ok", "data": {"rows": rows, "next": "c1", "has_more": false, "server_time": NOW}});
+    let body =
+        json!({"status": "ok", "data": {"rows": rows, "next": "c1", "has_more": false, "server_time": NOW}});
     parse(entity, body.to_string().as_bytes(), &TimeZone::UTC).unwrap()
 }
 
-fn upsert(data: Value) -> Value {
+fn upsert(data: &Value) -> Value {
     json!({"id": "a", "op": "upsert", "version": 7, "updated_at": NOW, "data": data})
 }
 
 /// The cell of a column, from a page with one good row.
-fn cell(entity: Entity, column: &str, value: Value) -> Cell {
-    let page = page(entity, &json!([upsert(json!({column: value}))]));
+fn cell(entity: Entity, column: &str, value: &Value) -> Cell {
+    let page = page(entity, &json!([upsert(&json!({column: value}))]));
     assert_eq!(page.quarantined, []);
     let Op::Upsert { cells, .. } = &page.changes[0].op else { panic!("{:?}", page.changes) };
     let index = entity.columns().iter().position(|c| c.name == column).unwrap();
@@ -24,8 +25,8 @@ fn cell(entity: Entity, column: &str, value: Value) -> Cell {
 }
 
 /// Why a row with this value is set aside.
-fn refusal(entity: Entity, column: &str, value: Value) -> String {
-    let page = page(entity, &json!([upsert(json!({column: value}))]));
+fn refusal(entity: Entity, column: &str, value: &Value) -> String {
+    let page = page(entity, &json!([upsert(&json!({column: value}))]));
     assert_eq!(page.changes, []);
     page.quarantined[0].error.clone()
 }
@@ -37,7 +38,7 @@ fn text(text: &str) -> Cell {
 #[test]
 fn a_row_is_read_by_its_columns_and_the_rest_is_ignored() {
     let rows = json!([
-        upsert(json!({"username": "ann", "orgid": "org1", "mobile": null, "password": "x", "created_at": NOW})),
+        upsert(&json!({"username": "ann", "orgid": "org1", "mobile": null, "password": "x", "created_at": NOW})),
         {"id": "b", "op": "delete", "version": 8, "updated_at": NOW, "data": null},
     ]);
     let page = page(Entity::Users, &rows);
@@ -74,7 +75,7 @@ fn values_are_read_by_the_kind_of_their_column() {
         (Pricing, "pricing_data", json!("pricings: []\n"), text("pricings: []\n")),
         (Pricing, "pricing_data", json!(null), Cell::Null),
     ] {
-        assert_eq!(cell(entity, column, value.clone()), expected, "{column} {value}");
+        assert_eq!(cell(entity, column, &value), expected, "{column} {value}");
     }
 }
 
@@ -107,7 +108,7 @@ fn a_value_that_does_not_fit_its_column_sets_the_row_aside() {
         (Pricing, "discount", json!("."), "15 significant"),
         (Pricing, "discount", json!(format!("0.{}1", "0".repeat(70))), "15 significant"),
     ] {
-        let error = refusal(entity, column, value.clone());
+        let error = refusal(entity, column, &value);
         assert!(error.starts_with(column) && error.contains(reason), "{column} {value}: {error}");
     }
 }
@@ -128,7 +129,15 @@ fn a_time_without_an_offset_is_local_in_the_platforms_zone() {
 #[test]
 fn pricing_data_must_be_one_bounded_mapping() {
     let bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned()
-        + &(0..9).map(|i| format!("{0}: &{0} [*{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}]\n", (b'b' + i) as char, (b'a' + i) as char)).collect::<String>();
+        + &(0..9)
+            .map(|i| {
+                format!(
+                    "{0}: &{0} [*{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}]\n",
+                    (b'b' + i) as char,
+                    (b'a' + i) as char
+                )
+            })
+            .collect::<String>();
     let deep = format!("a: {}{}", "[".repeat(5000), "]".repeat(5000));
     let long = format!("a: {}", "x".repeat(1 << 20));
     for (yaml, reason) in [
@@ -145,16 +154,16 @@ fn pricing_data_must_be_one_bounded_mapping() {
         (&deep, "must be YAML"),
         (&long, "1 MiB"),
     ] {
-        let error = refusal(Entity::Pricing, "pricing_data", json!(yaml));
+        let error = refusal(Entity::Pricing, "pricing_data", &json!(yaml));
         assert!(error.contains(reason), "{}: {error}", cut(yaml, 40));
     }
     let good = "unit_values:\n  百万: 1000000\npricings:\n- unit_prices: 1.25\n  filters:\n  - model: &m x\n  - model: *m\n";
-    assert_eq!(cell(Entity::Pricing, "pricing_data", json!(good)), text(good));
+    assert_eq!(cell(Entity::Pricing, "pricing_data", &json!(good)), text(good));
 }
 
 #[test]
 fn a_bad_row_is_set_aside_under_its_id_and_its_neighbours_stay() {
-    let good = upsert(json!({"username": "ann"}));
+    let good = upsert(&json!({"username": "ann"}));
     for (row, id, version, reason) in [
         (json!(null), "row 2", 0, "row: "),
         (json!("text"), "row 2", 0, "row: "),
@@ -173,7 +182,12 @@ fn a_bad_row_is_set_aside_under_its_id_and_its_neighbours_stay() {
         (json!({"id": "b", "version": 3}), "b", 3, "op: "),
         (json!({"id": "b", "op": "upsert", "version": 3}), "b", 3, "data: must be an object"),
         (json!({"id": "b", "op": "upsert", "version": 3, "data": "x"}), "b", 3, "data: "),
-        (json!({"id": "b", "op": "upsert", "version": 3, "data": {"username": []}}), "b", 3, "username: must be text"),
+        (
+            json!({"id": "b", "op": "upsert", "version": 3, "data": {"username": []}}),
+            "b",
+            3,
+            "username: must be text",
+        ),
     ] {
         let page = page(Entity::Users, &json!([good, row, good]));
         assert_eq!(page.changes.len(), 2, "{row}");
@@ -214,8 +228,10 @@ fn a_hostile_row_costs_nothing_but_itself() {
 
 #[test]
 fn a_page_that_is_none_is_malformed_as_a_whole() {
-    let many = format!(r#"{{"status":"ok","data":{{"rows":[{}0],"has_more":false}}}}"#, "0,".repeat(MAX_ROWS));
-    let long = format!(r#"{{"status":"ok","data":{{"rows":[],"next":"{}","has_more":true}}}}"#, "x".repeat(1025));
+    let many =
+        format!(r#"{{"status":"ok","data":{{"rows":[{}0],"has_more":false}}}}"#, "0,".repeat(MAX_ROWS));
+    let long =
+        format!(r#"{{"status":"ok","data":{{"rows":[],"next":"{}","has_more":true}}}}"#, "x".repeat(1025));
     for body in [
         "",
         "null",
@@ -260,7 +276,7 @@ proptest! {
     fn no_value_makes_a_cell_panic(value in ".*", entity in 0usize..4) {
         let entity = Entity::ALL[entity];
         for column in entity.columns() {
-            let page = page(entity, &json!([upsert(json!({column.name: value, "created_at": value}))]));
+            let page = page(entity, &json!([upsert(&json!({column.name: value, "created_at": value}))]));
             prop_assert_eq!(page.changes.len() + page.quarantined.len(), 1);
         }
     }

@@ -1,0 +1,240 @@
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// SageAPI's server and its tools.
+///
+/// Configuration comes from one YAML file and from SAGEAPI_* variables; `config print` shows the
+/// result. Exit codes: 0 done, 64 usage or configuration, 65 verify found a difference, 69 a needed
+/// service is unavailable, 70 internal, 75 try again.
+#[derive(Debug, Parser)]
+#[command(name = "sageapi-server", version, max_term_width = 100)]
+pub struct Args {
+    /// The configuration file [default: SAGEAPI_CONFIG, else conf/config.yaml if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub output: Format,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// One JSON value
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the REST API and mirror the upstream platform
+    ///
+    /// An embedded SQLite database is migrated at start; a MySQL database is not: run `migrate` first.
+    /// SIGTERM finishes what is under way, within server.shutdown_grace.
+    Serve,
+    /// Bring the database's schema up to date, or tell what that would do
+    Migrate(Migrate),
+    /// Mirror the upstream platform once, now
+    Sync(Sync),
+    /// Load initial data: customers, keys, mirrored rows (see init/data.json); can be repeated
+    Seed {
+        /// A JSON file
+        file: PathBuf,
+    },
+    /// Create and change customers, book credits
+    #[command(subcommand)]
+    Customer(Customer),
+    /// Make, list, rotate and revoke keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Recompute every balance from the records; can run beside a live server
+    Verify,
+    /// Check, print and document the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print a signed curl command
+    ///
+    /// Example: sageapi-server sign --key-id ak_... --secret-file key.secret
+    /// 'http://127.0.0.1:8080/api/v1/balance'
+    Sign(Sign),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Migrate {
+    /// Only tell the verdict; change nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Only show the schema's state; change nothing
+    #[arg(long, conflicts_with = "plan")]
+    pub status: bool,
+    /// Who claims the database; a database claimed by another owner is refused
+    #[arg(long, value_name = "ID")]
+    pub owner: Option<String>,
+    /// Also write the result to this file
+    #[arg(long, value_name = "FILE")]
+    pub result_file: Option<PathBuf>,
+    /// Replace another owner's claim
+    #[arg(long)]
+    pub take_over: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Sync {
+    /// Run once and end (the only way: `serve` mirrors by itself)
+    #[arg(long, required = true)]
+    pub once: bool,
+    /// users, pricing, llmage or uapi; all of them if absent
+    pub entity: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Customer {
+    /// Create a customer
+    Create {
+        /// Its id: an organization id of the platform
+        id: String,
+        /// Its currency, fixed for good [default: accounting.currency]
+        #[arg(long, value_name = "CODE")]
+        currency: Option<String>,
+    },
+    /// Book a credit
+    Credit {
+        /// The customer
+        id: String,
+        /// How much, such as 100 or 0.5
+        amount: String,
+        /// Names the booking; repeating it books nothing twice
+        #[arg(long)]
+        transno: String,
+    },
+    /// Let charges take the balance below zero, or not
+    SetMode {
+        /// The customer
+        id: String,
+        /// strict, allow_negative, or default for accounting.mode
+        mode: String,
+    },
+    /// Set how far below zero the available balance may go
+    SetLimit {
+        /// The customer
+        id: String,
+        /// How much, such as 100
+        limit: String,
+    },
+    /// Refuse charges and holds from now on
+    Suspend {
+        /// The customer
+        id: String,
+    },
+    /// Take charges and holds again
+    Resume {
+        /// The customer
+        id: String,
+    },
+    /// Show a customer and its balance
+    Show {
+        /// The customer
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a key; its secret is shown this once
+    Create {
+        /// The customer that it belongs to
+        #[arg(long, value_name = "ID", required_unless_present = "platform", conflicts_with = "platform")]
+        customer: Option<String>,
+        /// It belongs to the platform and may name any customer
+        #[arg(long)]
+        platform: bool,
+        /// What it may do, such as balance:read,accounting:write
+        #[arg(long, value_name = "A,B")]
+        scopes: String,
+        /// signed or bearer
+        #[arg(long, default_value = "signed", value_name = "MODE")]
+        auth_mode: String,
+        /// What people call it; unique
+        #[arg(long)]
+        name: Option<String>,
+        /// From when on it works no more, such as 2027-01-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+        /// Networks that it may be used from, such as 10.0.0.0/8,192.0.2.7/32
+        #[arg(long, value_name = "NET,NET")]
+        cidrs: Option<String>,
+    },
+    /// List keys, without secrets
+    List,
+    /// Give a key a new secret beside the present one
+    Rotate {
+        /// The key
+        key_id: String,
+        /// How many hours the present secret works on, at most 168
+        #[arg(long, default_value_t = 24)]
+        overlap_hours: u16,
+    },
+    /// Switch a key off for good
+    Revoke {
+        /// The key
+        key_id: String,
+    },
+    /// Seal every secret anew under auth.encryption_key
+    Reencrypt,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Check the configuration; every error at once
+    Check,
+    /// Print the effective configuration and where each value comes from
+    Print,
+    /// Print the configuration's JSON schema
+    Schema,
+    /// Print the configuration reference in Markdown
+    Docs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Sign {
+    /// The key
+    #[arg(long, value_name = "ID")]
+    pub key_id: String,
+    /// A file that holds the key's secret
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: PathBuf,
+    /// The method [default: GET, or POST with a body]
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub method: Option<String>,
+    /// The body
+    #[arg(short = 'd', long = "data", value_name = "BODY")]
+    pub body: Option<String>,
+    /// Where to
+    pub url: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_configuration_file_may_stand_before_or_after_the_command() {
+        for line in [["p", "--config", "f", "verify"], ["p", "verify", "--config", "f"]] {
+            assert_eq!(Args::try_parse_from(line).unwrap().config, Some(PathBuf::from("f")));
+        }
+    }
+}

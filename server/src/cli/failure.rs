@@ -1,0 +1,90 @@
+use std::fmt;
+
+use sageapi_contract::ExitCode;
+
+use crate::config::ConfigErrors;
+use crate::domain::Error;
+use crate::env::OpenError;
+use crate::store;
+use crate::sync::SyncError;
+
+/// Why a command did not do what it was asked, and what it exits with.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: ExitCode,
+    message: String,
+}
+
+impl Failure {
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: ExitCode::Usage, message: message.into() }
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self { code: ExitCode::Internal, message: message.into() }
+    }
+
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { code: ExitCode::Unavailable, message: message.into() }
+    }
+
+    /// The same failure, saying first what it is about.
+    pub fn about(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::usage(errors.to_string())
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let advice = match &error {
+            OpenError::Schema(state) if state.can_serve => "",
+            OpenError::Schema(_) => " (sageapi-server migrate --plan tells more)",
+            _ => "",
+        };
+        Self { code: error.exit_code(), message: format!("{error}{advice}") }
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        let code = if error.is_unavailable() { ExitCode::Unavailable } else { ExitCode::Internal };
+        Self { code, message: error.to_string() }
+    }
+}
+
+impl From<SyncError> for Failure {
+    fn from(error: SyncError) -> Self {
+        Self { code: ExitCode::Unavailable, message: error.to_string() }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let fields = match &error {
+            Error::Invalid(fields) | Error::AmountInvalid(fields) | Error::UnknownField(fields) => {
+                fields.iter().map(|f| format!("; {}: {}", f.field, f.message)).collect()
+            }
+            Error::StoreUnavailable(cause) | Error::Internal(cause) => format!(": {cause}"),
+            _ => String::new(),
+        };
+        let code = match &error {
+            Error::StoreUnavailable(_) => ExitCode::Unavailable,
+            Error::Overloaded | Error::TransnoInProgress => ExitCode::TryAgain,
+            Error::Internal(_) => ExitCode::Internal,
+            _ => ExitCode::Usage,
+        };
+        Self { code, message: format!("{error}{fields}") }
+    }
+}

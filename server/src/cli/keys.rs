@@ -1,0 +1,118 @@
+use std::time::Duration;
+
+use sageapi_contract::ExitCode;
+use serde::Serialize;
+
+use super::args::Key as Command;
+use super::failure::Failure;
+use super::output::Output;
+use crate::domain::Error;
+use crate::domain::keys::{KeyRequest, MadeKey};
+use crate::env::ServerEnv;
+use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Timestamp};
+
+#[derive(Serialize)]
+struct Made<'a> {
+    key_id: &'a str,
+    secret: &'a str,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    key_id: KeyId,
+    name: Option<String>,
+    customer_id: Option<CustomerId>,
+    scopes: String,
+    auth_mode: AuthMode,
+    enabled: bool,
+    expires_at: Option<Timestamp>,
+    rotating_until: Option<Timestamp>,
+    allowed_cidrs: Vec<String>,
+    version: i64,
+    created_at: Timestamp,
+}
+
+impl From<Key> for Listed {
+    fn from(key: Key) -> Self {
+        Self {
+            key_id: key.key_id,
+            name: key.name,
+            customer_id: key.customer_id,
+            scopes: key.scopes.to_string(),
+            auth_mode: key.auth_mode,
+            enabled: key.enabled,
+            expires_at: key.expires_at,
+            rotating_until: key.previous_until,
+            allowed_cidrs: key.allowed_cidrs.iter().map(ToString::to_string).collect(),
+            version: key.version,
+            created_at: key.created_at,
+        }
+    }
+}
+
+pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Create { customer, platform: _, scopes, auth_mode, name, expires, cidrs } => {
+            let request = KeyRequest {
+                name,
+                customer_id: customer.as_deref().map(customer_of).transpose()?,
+                scopes: Scopes::parse(&scopes).map_err(|bad| Failure::usage(format!("--scopes: unknown scope {bad:?}; known are {}", known_scopes())))?,
+                auth_mode: auth_mode_of(&auth_mode)?,
+                expires_at: expires.as_deref().map(Timestamp::parse).transpose().map_err(|e| Failure::usage(format!("--expires: {e}")))?,
+                allowed_cidrs: cidrs.as_deref().map(cidrs_of).transpose()?.unwrap_or_default(),
+            };
+            show_secret(&env.keys().create(request).await?, out)
+        }
+        Command::List => {
+            let keys: Vec<_> = env.keys().list().await?.into_iter().map(Listed::from).collect();
+            out.result(&keys, |keys| keys.iter().fold(String::new(), |text, key| text + &line(key) + "\n"))
+        }
+        Command::Rotate { key_id, overlap_hours } => {
+            let overlap = Duration::from_secs(u64::from(overlap_hours) * 3600);
+            show_secret(&env.keys().rotate(&key_of(&key_id)?, overlap).await?, out)
+        }
+        Command::Revoke { key_id } => {
+            if !env.store().set_key_enabled(&key_of(&key_id)?, false).await? {
+                return Err(Error::NotFound("key").into());
+            }
+            out.result(&serde_json::json!({"key_id": key_id, "enabled": false}), |_| format!("{key_id} is revoked"))
+        }
+        Command::Reencrypt => {
+            let count = env.keys().reencrypt().await?;
+            out.result(&serde_json::json!({"reencrypted": count}), |_| format!("{count} key(s) sealed anew"))
+        }
+    }
+}
+
+fn line(key: &Listed) -> String {
+    let whose = key.customer_id.as_ref().map_or("(platform)", CustomerId::as_str);
+    let state = if key.enabled { "enabled" } else { "revoked" };
+    let name = key.name.as_deref().unwrap_or("-");
+    format!("{}  {whose}  {}  {state}  {name}  {}", key.key_id, key.auth_mode, key.scopes)
+}
+
+fn show_secret(made: &MadeKey, out: &Output) -> Result<ExitCode, Failure> {
+    let shown = Made { key_id: made.key_id.as_str(), secret: made.secret.expose() };
+    out.result(&shown, |m| format!("key_id  {}\nsecret  {}   (shown this once)", m.key_id, m.secret))
+}
+
+fn known_scopes() -> String {
+    crate::model::Scope::ALL.iter().copied().collect::<Scopes>().to_string()
+}
+
+pub(super) fn auth_mode_of(text: &str) -> Result<AuthMode, Failure> {
+    AuthMode::parse(text).ok_or_else(|| Failure::usage(format!("auth mode {text:?}: must be signed or bearer")))
+}
+
+pub(super) fn customer_of(text: &str) -> Result<CustomerId, Failure> {
+    CustomerId::parse(text).map_err(|e| Failure::usage(format!("customer {text:?}: {e}")))
+}
+
+fn key_of(text: &str) -> Result<KeyId, Failure> {
+    KeyId::parse(text).map_err(|e| Failure::usage(format!("key {text:?}: {e}")))
+}
+
+fn cidrs_of(list: &str) -> Result<Vec<ipnet::IpNet>, Failure> {
+    let bad = |net: &str| Failure::usage(format!("--cidrs: {net:?} is no network; write 192.0.2.0/24 or 2001:db8::/32"));
+    list.split(',').map(|net| net.trim().parse().map_err(|_| bad(net))).collect()
+}

@@ -1,0 +1,71 @@
+use std::io::{IsTerminal as _, Write as _};
+
+use sageapi_contract::ExitCode;
+use serde::Serialize;
+
+use super::args::Format;
+use super::failure::Failure;
+
+/// Where results go, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Prints a result: as JSON, or in the words of `text`.
+    pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<ExitCode, Failure> {
+        let line = match self.format {
+            Format::Text => text(value),
+            Format::Json => serde_json::to_string(value).map_err(|e| Failure::internal(e.to_string()))?,
+        };
+        self.text(&line)
+    }
+
+    /// Prints text as it is, whatever the format.
+    pub fn text(&self, text: &str) -> Result<ExitCode, Failure> {
+        let mut stdout = std::io::stdout().lock();
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(end.as_bytes()));
+        written.and_then(|()| stdout.flush()).map_err(|e| Failure::internal(format!("stdout: {e}")))?;
+        Ok(ExitCode::Done)
+    }
+
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    pub fn version(&self) -> Result<ExitCode, Failure> {
+        #[derive(Serialize)]
+        struct Version {
+            version: &'static str,
+        }
+        self.result(&Version { version: env!("CARGO_PKG_VERSION") }, |v| format!("sageapi-server {}", v.version))
+    }
+}
+
+/// Says on stderr what went wrong.
+pub fn complain(failure: &Failure) {
+    let _ = writeln!(std::io::stderr(), "sageapi-server: {failure}");
+}
+
+/// Progress of long work on stderr: rewritten in place on a terminal, silent elsewhere.
+pub fn progress(text: &str) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r\x1b[K{text}");
+        let _ = stderr.flush();
+    }
+}
+
+/// Ends a line of progress.
+pub fn progress_done() {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let _ = write!(stderr, "\r\x1b[K");
+    }
+}

@@ -1,0 +1,179 @@
+use std::path::Path;
+
+use sageapi_contract::ExitCode;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::customers::{credit, currency_of};
+use super::failure::Failure;
+use super::keys::{auth_mode_of, customer_of};
+use super::output::Output;
+use crate::domain::keys::KeyRequest;
+use crate::env::ServerEnv;
+use crate::model::{AuthMode, Entity, Money, Scopes, Transno};
+use crate::store::{NewCustomer, Page};
+use crate::sync::parse_seed;
+
+/// Largest seed file in bytes.
+const MAX_BYTES: u64 = 64 << 20;
+/// Mirrored rows written by one transaction.
+const ROWS: usize = 500;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seed<'a> {
+    #[serde(default)]
+    customers: Vec<SeedCustomer>,
+    #[serde(default)]
+    keys: Vec<SeedKey>,
+    #[serde(default, borrow)]
+    users: Vec<&'a RawValue>,
+    #[serde(default, borrow)]
+    pricing: Vec<&'a RawValue>,
+    #[serde(default, borrow)]
+    llmage: Vec<&'a RawValue>,
+    #[serde(default, borrow)]
+    uapi: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeedCustomer {
+    id: String,
+    currency: Option<String>,
+    credit: Option<String>,
+    credit_limit: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeedKey {
+    name: String,
+    /// Absent for a key of the platform.
+    customer: Option<String>,
+    scopes: Vec<String>,
+    auth_mode: Option<String>,
+}
+
+#[derive(Serialize, Default)]
+struct Seeded {
+    customers_created: usize,
+    credits_booked: usize,
+    rows_written: usize,
+    keys: Vec<SeededKey>,
+}
+
+#[derive(Serialize)]
+struct SeededKey {
+    name: String,
+    key_id: String,
+    /// Only when the key was made now; it is shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// A seed file whose every value was looked at, so that a bad one changes nothing.
+struct Checked {
+    customers: Vec<(NewCustomer, Option<Money>)>,
+    keys: Vec<(String, KeyRequest)>,
+    mirror: Vec<(Entity, Page)>,
+}
+
+pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode, Failure> {
+    let bad = |e: &dyn std::fmt::Display| Failure::usage(format!("{}: {e}", file.display()));
+    let size = std::fs::metadata(file).map_err(|e| bad(&e))?.len();
+    if size > MAX_BYTES {
+        return Err(bad(&format!("is larger than {MAX_BYTES} bytes")));
+    }
+    let text = std::fs::read_to_string(file).map_err(|e| bad(&e))?;
+    let seed: Seed<'_> = serde_json::from_str(&text).map_err(|e| bad(&e))?;
+    let checked = check(env, &seed).map_err(|e| bad(&e))?;
+    let mut done = Seeded::default();
+    for (customer, amount) in checked.customers {
+        let id = customer.id.clone();
+        done.customers_created += usize::from(env.store().create_customer(customer).await?);
+        if let Some(amount) = amount {
+            let transno = Transno::parse(&format!("seed:{id}")).map_err(|e| bad(&e))?;
+            let booked = env.create_accounting(credit(&id, transno, amount)).await;
+            let booked = booked.map_err(|e| Failure::from(e).about(&format!("{}: customer {id}", file.display())))?;
+            done.credits_booked += usize::from(!booked.replayed);
+        }
+    }
+    for (name, request) in checked.keys {
+        let seeded = match env.store().key_by_name(&name).await? {
+            Some(key) => SeededKey { name, key_id: key.key_id.to_string(), secret: None },
+            None => {
+                let made = env.keys().create(request).await?;
+                let secret = Some(made.secret.expose().to_owned());
+                SeededKey { name, key_id: made.key_id.to_string(), secret }
+            }
+        };
+        done.keys.push(seeded);
+    }
+    for (entity, mut page) in checked.mirror {
+        while !page.changes.is_empty() {
+            let rest = page.changes.split_off(page.changes.len().min(ROWS));
+            done.rows_written += page.changes.len();
+            env.store().apply_page(entity, None, std::mem::take(&mut page)).await?;
+            page.changes = rest;
+        }
+    }
+    out.result(&done, describe)
+}
+
+fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
+    let mut checked = Checked { customers: Vec::new(), keys: Vec::new(), mirror: Vec::new() };
+    for customer in &seed.customers {
+        let money = |text: &Option<String>, what: &str| {
+            let parse = |t: &String| Money::parse(t).map_err(|e| Failure::usage(format!("customer {}: {what}: {e}", customer.id)));
+            text.as_ref().map(parse).transpose()
+        };
+        let new = NewCustomer {
+            id: customer_of(&customer.id)?,
+            currency: match &customer.currency {
+                Some(code) => currency_of(code)?,
+                None => env.config().accounting.currency,
+            },
+            credit_limit: money(&customer.credit_limit, "credit_limit")?.unwrap_or_default(),
+        };
+        checked.customers.push((new, money(&customer.credit, "credit")?));
+    }
+    for key in &seed.keys {
+        let request = KeyRequest {
+            name: Some(key.name.clone()),
+            customer_id: key.customer.as_deref().map(customer_of).transpose()?,
+            scopes: Scopes::parse(&key.scopes.join(","))
+                .map_err(|scope| Failure::usage(format!("key {}: unknown scope {scope:?}", key.name)))?,
+            auth_mode: key.auth_mode.as_deref().map_or(Ok(AuthMode::Signed), auth_mode_of)?,
+            expires_at: None,
+            allowed_cidrs: Vec::new(),
+        };
+        checked.keys.push((key.name.clone(), request));
+    }
+    let mirrored = [
+        (Entity::Users, &seed.users),
+        (Entity::Pricing, &seed.pricing),
+        (Entity::Llmage, &seed.llmage),
+        (Entity::Uapi, &seed.uapi),
+    ];
+    for (entity, rows) in mirrored {
+        let page = parse_seed(entity, rows, &jiff::tz::TimeZone::UTC);
+        if let Some(bad) = page.quarantined.first() {
+            return Err(Failure::usage(format!("{entity}: row {}: {}", bad.id, bad.error)));
+        }
+        checked.mirror.push((entity, page));
+    }
+    Ok(checked)
+}
+
+fn describe(done: &Seeded) -> String {
+    let mut text = format!(
+        "{} customer(s) created, {} credit(s) booked, {} mirrored row(s) written\n",
+        done.customers_created, done.credits_booked, done.rows_written
+    );
+    for key in &done.keys {
+        let secret = key.secret.as_deref().map_or("(made earlier)", |s| s);
+        text += &format!("key {}  {}  {secret}\n", key.name, key.key_id);
+    }
+    text
+}

@@ -1,0 +1,116 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hyper_util::service::TowerToHyperService;
+use sageapi_contract::{ExitCode, Verdict};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use crate::config::{Config, DatabaseTarget};
+use crate::env::{Role, ServerEnv};
+use crate::http::admin::AdminService;
+use crate::http::limits::Limits;
+use crate::http::{Api, listener};
+use crate::lifecycle::{ExitReason, Lifecycle, Signals};
+
+/// How often an unready instance looks whether its schema has arrived.
+const SCHEMA_EVERY: Duration = Duration::from_secs(5);
+
+pub async fn run(config: Config) -> Result<ExitCode, Failure> {
+    // First of all: as process 1 of a container, signals without a handler would be ignored.
+    let signals = Signals::install().map_err(|e| Failure::internal(format!("signals: {e}")))?;
+    let embedded = matches!(config.database.target, DatabaseTarget::Sqlite { .. });
+    let (grace, database) = (config.server.shutdown_grace, config.database.target.display());
+    let (http_address, admin_address) = (config.server.listen, config.admin.listen);
+    let env = ServerEnv::open(config, Role::Serve)?;
+    if embedded {
+        env.prepare().await?;
+    }
+    let http = bind(http_address, "server.listen")?;
+    let admin = bind(admin_address, "admin.listen")?;
+    let api = Api::new(env.clone()).map_err(|e| Failure::internal(format!("routes: {e}")))?;
+    let lifecycle = Lifecycle::new();
+    let refused = CancellationToken::new();
+
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %local(&http),
+        admin = %local(&admin),
+        database,
+        "serving"
+    );
+    let serving = lifecycle.spawn("http", {
+        let (soft, hard) = (lifecycle.soft(), lifecycle.hard());
+        listener::serve(http, Limits::default(), soft, hard, move |peer| TowerToHyperService::new(api.for_peer(peer)))
+    });
+    // The admin port answers until the very end: probes and metrics matter most while draining.
+    let admin_stop = CancellationToken::new();
+    let admin_task = tokio::spawn({
+        let (stop, hard, service) = (admin_stop.clone(), lifecycle.hard(), AdminService::new(env.clone()));
+        listener::serve(admin, Limits::default(), stop, hard, move |_| TowerToHyperService::new(service.clone()))
+    });
+    let schema = lifecycle.spawn("schema", {
+        let (env, soft, refused) = (env.clone(), lifecycle.soft(), refused.clone());
+        async move {
+            await_schema(&env, &soft, &refused).await;
+            // Ending before the soft stop would count as a failure.
+            soft.cancelled().await;
+        }
+    });
+
+    let drain = async {
+        env.begin_draining();
+        serving.ended().await;
+        schema.ended().await;
+        env.shut_down().await;
+    };
+    let reason = lifecycle.run(signals, grace, drain).await;
+    admin_stop.cancel();
+    admin_task.abort();
+    match reason {
+        _ if refused.is_cancelled() => Err(Failure::usage("the database was filled under another encryption key")),
+        ExitReason::Stopped => Ok(ExitCode::Done),
+        ExitReason::Forced => Err(Failure::internal("the grace ended before everything was drained")),
+        ExitReason::Failed(task) => Err(Failure::internal(format!("the task {task} ended unexpectedly"))),
+    }
+}
+
+/// Looks at the schema until it fits, then starts what runs beside requests. A wrong encryption key
+/// ends the process: no waiting mends it.
+async fn await_schema(env: &ServerEnv, soft: &CancellationToken, refused: &CancellationToken) {
+    let mut said = String::new();
+    loop {
+        let why = match env.check_schema().await {
+            Ok(state) if state.can_serve => {
+                env.start_background();
+                tracing::info!(schema = state.from, "ready");
+                return;
+            }
+            Ok(state) if state.verdict == Verdict::KeyMismatch => {
+                tracing::error!("{}", state.message);
+                refused.cancel();
+                soft.cancel();
+                return;
+            }
+            Ok(state) => state.message,
+            Err(error) => error.to_string(),
+        };
+        if why != said {
+            tracing::warn!(why, "not ready; run: sageapi-server migrate");
+            said = why;
+        }
+        tokio::select! {
+            () = soft.cancelled() => return,
+            () = tokio::time::sleep(SCHEMA_EVERY) => {}
+        }
+    }
+}
+
+fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+    listener::bind(address).map_err(|e| Failure::unavailable(format!("{key} {address}: {e}")))
+}
+
+fn local(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(|e| e.to_string(), |address| address.to_string())
+}

@@ -1,0 +1,309 @@
+//! [`ServerEnv`], the composition root and the face of the library: what the HTTP handlers and the
+//! commands call, and what a program that embeds SageAPI calls.
+
+mod health;
+mod open;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+pub use health::{CacheHealth, DatabaseHealth, Health, Standing, SyncHealth};
+pub use open::{OpenError, Role, load_sageapi};
+
+use crate::config::Config;
+use crate::domain::accounts::AccountingQuery;
+use crate::domain::auth::Auth;
+use crate::domain::booking::{Booked, Booking, BookingRequest};
+use crate::domain::caches::Caches;
+use crate::domain::keys::Keys;
+use crate::domain::mirror::{ModelsQuery, PricingQuery, UapisQuery, UsersQuery};
+use crate::domain::news::News;
+use crate::domain::page::ListPage;
+use crate::domain::{Error, accounts, mirror};
+use crate::model::{
+    Clock, Customer, CustomerId, Entity, Entropy, MirrorRow, Record, RecordId, Timestamp,
+};
+use crate::signing::webhook::{self, WebhookSecret};
+use crate::store::{NonceUse, ReplayTable, SchemaState, Store};
+use crate::sync::SyncService;
+use crate::telemetry::metrics::Metrics;
+
+/// Signed times of events may differ from ours by so much.
+const EVENT_TOLERANCE_S: i64 = 300;
+/// An event's id is remembered for a week.
+const EVENT_MEMORY: Duration = Duration::from_secs(7 * 86_400);
+
+/// Everything an instance consists of, but its listeners. Clones share it.
+#[derive(Clone)]
+pub struct ServerEnv {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    instance: Uuid,
+    started_at: Duration,
+    store: Store,
+    caches: Caches,
+    auth: Auth,
+    keys: Keys,
+    booking: Booking,
+    sync: SyncService,
+    webhook_secrets: Vec<WebhookSecret>,
+    zone: jiff::tz::TimeZone,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// The schema was seen to fit at least once.
+    schema_ok: AtomicBool,
+    draining: AtomicBool,
+    /// What the last look at the database saw; see `health`.
+    database: AtomicU8,
+    /// Held while the serving instance of an embedded database lives.
+    _lock: Option<std::fs::File>,
+}
+
+/// A balance, and how fresh it is.
+#[derive(Debug, Clone)]
+pub struct BalanceView {
+    /// The customer with its balance.
+    pub customer: Arc<Customer>,
+    /// When it was read from the database.
+    pub as_of: Timestamp,
+    /// `cache` or `database`.
+    pub source: &'static str,
+    /// Whether it is older than the cache allows, because the database is away.
+    pub stale: bool,
+}
+
+/// The part of an event's body that is used; everything else is tolerated.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(default)]
+    data: EventData,
+}
+
+#[derive(Deserialize, Default)]
+struct EventData {
+    #[serde(default)]
+    entity: Option<String>,
+    #[serde(default)]
+    ids: Vec<String>,
+}
+
+/// Ids of one event that are looked at.
+const EVENT_IDS: usize = 500;
+
+impl ServerEnv {
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The source of randomness.
+    pub fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.inner.entropy
+    }
+
+    /// Counts and measures, as shown by /metrics.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.inner.metrics.set_booking_queue_depth(self.inner.booking.depth());
+        let pool = self.inner.store.pool_counts();
+        self.inner.metrics.set_pool_connections(pool.idle, pool.used);
+        &self.inner.metrics
+    }
+
+    /// Authentication by dapi keys.
+    pub fn auth(&self) -> &Auth {
+        &self.inner.auth
+    }
+
+    /// Making and rotating keys.
+    pub fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The mirror.
+    pub fn sync(&self) -> &SyncService {
+        &self.inner.sync
+    }
+
+    /// A customer's balance. `fresh` reads the row, so that a caller sees every booking that was
+    /// answered before, on whichever instance.
+    pub async fn get_balance(&self, id: &CustomerId, fresh: bool) -> Result<BalanceView, Error> {
+        let inner = &self.inner;
+        let before = inner.clock.now();
+        let load = || async {
+            let customer = inner.store.customer(id).await?;
+            Ok(customer.map(|c| (c.version, c)).map(|(version, c)| (c, version)))
+        };
+        let balances = inner.caches.balances();
+        let entry = if fresh { balances.reload(id, load).await? } else { balances.get(id, load).await? };
+        let source = if entry.loaded < before { "cache" } else { "database" };
+        let customer = entry.value.ok_or(Error::NotFound("customer"))?;
+        Ok(BalanceView { customer, as_of: entry.loaded, source, stale: entry.stale })
+    }
+
+    /// Books a charge, a credit or an adjustment; answers once it is durable.
+    pub async fn create_accounting(&self, request: BookingRequest) -> Result<Booked, Error> {
+        if self.inner.config.server.read_only {
+            return Err(Error::ReadOnly);
+        }
+        self.inner.booking.book(request).await
+    }
+
+    /// Accounting records.
+    pub async fn query_accounting(&self, query: AccountingQuery) -> Result<ListPage<Record>, Error> {
+        accounts::query_accounting(&self.inner.store, query).await
+    }
+
+    /// One accounting record; `scope` is the customer whose records the caller may see.
+    pub async fn get_accounting(&self, scope: Option<&CustomerId>, id: RecordId) -> Result<Record, Error> {
+        accounts::get_accounting(&self.inner.store, scope, id).await
+    }
+
+    /// Mirrored users.
+    pub async fn query_users(&self, query: UsersQuery) -> Result<ListPage<MirrorRow>, Error> {
+        mirror::query_users(&self.inner.store, query).await
+    }
+
+    /// One mirrored user; `scope` is the customer whose users the caller may see.
+    pub async fn get_user(&self, scope: Option<&CustomerId>, id: &str) -> Result<Arc<MirrorRow>, Error> {
+        let load = || async {
+            let row = self.inner.store.mirror_row(Entity::Users, id).await?;
+            Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
+        };
+        let user = self.inner.caches.users().get(&id.to_owned(), load).await?.value;
+        let visible = |row: &Arc<MirrorRow>| {
+            scope.is_none_or(|customer| row.text(Entity::Users, "orgid") == Some(customer.as_str()))
+        };
+        user.filter(visible).ok_or(Error::NotFound("user"))
+    }
+
+    /// Mirrored pricing rows.
+    pub async fn query_pricing(&self, query: PricingQuery) -> Result<ListPage<MirrorRow>, Error> {
+        mirror::query_pricing(&self.inner.store, query, self.inner.clock.now(), &self.inner.zone).await
+    }
+
+    /// The pricing row of a program that is valid at a time, by default now.
+    pub async fn get_pricing(
+        &self,
+        ppid: &str,
+        at: Option<Timestamp>,
+        published_only: bool,
+    ) -> Result<Arc<MirrorRow>, Error> {
+        let day = mirror::day_at(at.unwrap_or_else(|| self.inner.clock.now()), &self.inner.zone);
+        let load = || async {
+            let row = self.inner.store.pricing_on(ppid, &day, published_only).await?;
+            Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
+        };
+        let key = (ppid.to_owned(), day.clone(), published_only);
+        self.inner.caches.prices().get(&key, load).await?.value.ok_or(Error::NotFound("pricing program"))
+    }
+
+    /// Mirrored models.
+    pub async fn query_models(&self, query: ModelsQuery) -> Result<ListPage<MirrorRow>, Error> {
+        mirror::query_models(&self.inner.store, query).await
+    }
+
+    /// One mirrored model, by the id of its row or by its llmid.
+    pub async fn get_model(&self, id: &str) -> Result<MirrorRow, Error> {
+        mirror::get_model(&self.inner.store, id).await
+    }
+
+    /// Mirrored upstream APIs.
+    pub async fn query_uapis(&self, query: UapisQuery) -> Result<ListPage<MirrorRow>, Error> {
+        mirror::query_uapis(&self.inner.store, query).await
+    }
+
+    /// Takes an event of the upstream platform. A genuine one only schedules a pull of the rows that
+    /// it names, so loss, doubling and disorder are harmless.
+    pub async fn receive_event(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        let id = webhook::verify(&inner.webhook_secrets, headers, body, now.seconds(), EVENT_TOLERANCE_S)?;
+        let entry = NonceUse::new("webhook", id, now.plus(EVENT_MEMORY));
+        if !inner.store.first_use(ReplayTable::WebhookIds, entry).await? {
+            return Ok(());
+        }
+        let Ok(event) = serde_json::from_slice::<Event>(body) else {
+            tracing::warn!(event = id, "a genuine event has a body that is not understood; the next run will tell");
+            return Ok(());
+        };
+        if let Some(entity) = event.data.entity.as_deref().and_then(Entity::parse) {
+            let ids: Vec<_> = event.data.ids.into_iter().take(EVENT_IDS).collect();
+            inner.sync.pull(entity, ids);
+        }
+        Ok(())
+    }
+
+    /// Looks at the schema; once it fits, the instance is ready.
+    pub async fn check_schema(&self) -> Result<SchemaState, crate::store::Error> {
+        let state = self.inner.store.schema_state(None).await?;
+        if state.can_serve {
+            self.inner.schema_ok.store(true, Ordering::Release);
+        }
+        Ok(state)
+    }
+
+    /// Starts what runs beside requests: hearing of other instances' changes, and the mirror.
+    pub fn start_background(&self) {
+        let inner = &self.inner;
+        let news = News::default().run(inner.store.clone(), inner.caches.clone(), inner.stop.clone());
+        inner.tasks.spawn(news);
+        inner.sync.start(&inner.tasks, &inner.stop);
+        inner.tasks.spawn(health::watch_database(self.clone(), inner.stop.clone()));
+    }
+
+    /// Waits until every booking taken in so far is durable or refused, and takes in no more; then
+    /// ends the background and closes the database.
+    pub async fn shut_down(&self) {
+        let inner = &self.inner;
+        inner.stop.cancel();
+        inner.booking.drain().await;
+        inner.tasks.close();
+        inner.tasks.wait().await;
+        inner.store.close().await;
+    }
+
+    /// From now on /readyz fails, so that no new traffic arrives; requests are still served.
+    pub fn begin_draining(&self) {
+        self.inner.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the schema was good once and the instance is not draining. A database that goes away
+    /// later does not change it: reads go on from the caches.
+    pub fn is_ready(&self) -> bool {
+        self.is_started() && !self.inner.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether the schema was good once.
+    pub fn is_started(&self) -> bool {
+        self.inner.schema_ok.load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for ServerEnv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerEnv").field("instance", &self.inner.instance).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,282 @@
+//! Putting an instance together.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sageapi_contract::{ExitCode, Verdict};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Inner, ServerEnv};
+use crate::config::{Config, DatabaseTarget};
+use crate::domain::auth::Auth;
+use crate::domain::booking::{Booking, BookingParts};
+use crate::domain::caches::Caches;
+use crate::domain::keys::Keys;
+use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
+use crate::signing::webhook::WebhookSecret;
+use crate::store::{Context, Keyring, KeyringError, Migrate, MigrateError, SchemaState, Store};
+use crate::sync::{SyncError, SyncService};
+use crate::telemetry::metrics::Metrics;
+
+/// What the instance is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Serves; the only one to serve an embedded database.
+    Serve,
+    /// A command, perhaps beside a server.
+    Command,
+}
+
+/// Why an instance could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No encryption key, and none could be made.
+    #[error("auth.encryption_key is required with a MySQL database; make one with: openssl rand -base64 32")]
+    NoEncryptionKey,
+    /// An encryption key is no key.
+    #[error("auth.encryption_key: {0}")]
+    Keyring(#[from] KeyringError),
+    /// A file beside the embedded database.
+    #[error("{path}: {error}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        error: std::io::Error,
+    },
+    /// Another process serves the embedded database.
+    #[error("{0} is held by another serving process; an embedded database has one")]
+    Locked(PathBuf),
+    /// The secret of events is none.
+    #[error("upstream.uapi_secret: {0}")]
+    Webhook(String),
+    /// The settings of the mirror.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// A time zone that is not known.
+    #[error("{key}: {error}")]
+    Zone {
+        /// The key of the configuration.
+        key: &'static str,
+        /// What went wrong.
+        error: jiff::Error,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// The migration.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The schema does not fit.
+    #[error("the database cannot be used: {}", .0.message)]
+    Schema(Box<SchemaState>),
+}
+
+impl OpenError {
+    /// What a command that meets it exits with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NoEncryptionKey | Self::Keyring(_) | Self::Webhook(_) | Self::Sync(_) | Self::Zone { .. } => {
+                ExitCode::Usage
+            }
+            Self::Migrate(MigrateError::StatementBinlog) => ExitCode::Usage,
+            Self::Schema(state) if state.verdict == Verdict::Forward => ExitCode::Unavailable,
+            Self::Schema(_) => ExitCode::Usage,
+            Self::Locked(_) | Self::Migrate(MigrateError::Locked) => ExitCode::TryAgain,
+            Self::File { .. } => ExitCode::Unavailable,
+            Self::Store(e) | Self::Migrate(MigrateError::Store(e)) => {
+                if e.is_unavailable() || e.is_contended() { ExitCode::Unavailable } else { ExitCode::Internal }
+            }
+        }
+    }
+}
+
+/// Opens SageAPI as a library: connects, brings an embedded database's schema up to date, and starts
+/// the booking engine. [`ServerEnv::start_background`] adds the mirror; [`ServerEnv::shut_down`] ends it.
+pub async fn load_sageapi(config: Config) -> Result<ServerEnv, OpenError> {
+    let env = ServerEnv::open(config, Role::Serve)?;
+    env.prepare().await?;
+    Ok(env)
+}
+
+impl ServerEnv {
+    /// Puts an instance together without touching the database, with the machine's clock and randomness.
+    pub fn open(config: Config, role: Role) -> Result<Self, OpenError> {
+        Self::open_with(config, role, SystemClock::new(), SystemEntropy::new())
+    }
+
+    /// Puts an instance together without touching the database. Must be called within a Tokio runtime.
+    pub fn open_with(
+        config: Config,
+        role: Role,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
+        let lock = match (&config.database.target, role) {
+            (DatabaseTarget::Sqlite { path }, Role::Serve) => Some(lock_file(path)?),
+            _ => None,
+        };
+        let keyring = keyring(&config, &*entropy)?;
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let instance = new_uuid(clock.now(), &*entropy);
+        let context = Context {
+            instance,
+            keyring,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            sole_cache: role == Role::Serve && lock.is_some(),
+        };
+        let store = Store::open(&config.database.target, config.database.max_connections, context)?;
+        let nonce_life = Auth::nonce_life(config.auth.clock_skew);
+        let caches = Caches::new(&config.cache, nonce_life, &clock, &metrics);
+        let accounting = &config.accounting;
+        let booking = Booking::start(BookingParts {
+            store: store.clone(),
+            caches: caches.clone(),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            default_mode: accounting.mode,
+            batch_max: accounting.batch_max,
+            batch_delay: accounting.batch_delay,
+            queue: accounting.queue,
+            writers: accounting.writers,
+        });
+        let sync = SyncService::new(store.clone(), &config, clock.clone(), entropy.clone(), metrics.clone())?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        forget_what_sync_changes(&sync, &caches, &tasks, &stop);
+        let webhook_secrets = config.upstream_events.iter().map(|secret| {
+            WebhookSecret::parse(secret.expose()).map_err(|e| OpenError::Webhook(e.to_string()))
+        });
+        let inner = Inner {
+            auth: Auth::new(store.clone(), caches.clone(), clock.clone(), &config.auth),
+            keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.auth.token_pepper.clone()),
+            webhook_secrets: webhook_secrets.collect::<Result<_, _>>()?,
+            zone: zone(&config)?,
+            instance,
+            started_at: clock.monotonic(),
+            store,
+            caches,
+            booking,
+            sync,
+            metrics,
+            clock,
+            entropy,
+            tasks,
+            stop,
+            schema_ok: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            database: AtomicU8::new(0),
+            _lock: lock,
+            config,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Sees to it that the schema fits: an embedded database is migrated, of another one it is demanded.
+    pub async fn prepare(&self) -> Result<(), OpenError> {
+        if matches!(self.config().database.target, DatabaseTarget::Sqlite { .. }) {
+            let state = self.store().migrate(&Migrate::default()).await?;
+            if !matches!(state.verdict, Verdict::None | Verdict::Forward | Verdict::OwnedByAnother) && !state.can_serve {
+                return Err(OpenError::Schema(Box::new(state)));
+            }
+        }
+        let state = self.check_schema().await?;
+        if state.can_serve { Ok(()) } else { Err(OpenError::Schema(Box::new(state))) }
+    }
+}
+
+/// What the mirror commits is dropped from this instance's caches by a task of its own: the mirror
+/// does not wait for it.
+fn forget_what_sync_changes(sync: &SyncService, caches: &Caches, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (news, mut changes) = tokio::sync::mpsc::channel::<crate::store::Changed>(1024);
+    let behind = caches.clone();
+    sync.on_change(move |changed| {
+        if news.try_send(changed.clone()).is_err() {
+            behind.drop_all();
+        }
+    });
+    let (caches, stop) = (caches.clone(), stop.clone());
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = changes.recv() => match changed {
+                    Some(changed) => caches.forget(&changed).await,
+                    None => return,
+                },
+            }
+        }
+    });
+}
+
+/// The calendar that decides which price is valid: accounting.timezone, then sync.timezone, then UTC.
+fn zone(config: &Config) -> Result<jiff::tz::TimeZone, OpenError> {
+    let named = [("accounting.timezone", &config.accounting.timezone), ("sync.timezone", &config.sync.timezone)];
+    let first = named.into_iter().find_map(|(key, zone)| zone.as_ref().map(|zone| (key, zone)));
+    let Some((key, name)) = first else { return Ok(jiff::tz::TimeZone::UTC) };
+    jiff::tz::TimeZone::get(name).map_err(|error| OpenError::Zone { key, error })
+}
+
+fn keyring(config: &Config, entropy: &dyn Entropy) -> Result<Keyring, OpenError> {
+    let previous = &config.auth.previous_encryption_keys;
+    let key = match (&config.auth.encryption_key, &config.database.target) {
+        (Some(key), _) => key.clone(),
+        (None, DatabaseTarget::Sqlite { path }) => key_beside(path, entropy)?,
+        (None, DatabaseTarget::Mysql { .. }) => return Err(OpenError::NoEncryptionKey),
+    };
+    Ok(Keyring::new(&key, previous)?)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn make_folder(path: &Path) -> Result<(), OpenError> {
+    let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|error| OpenError::File { path: folder.to_owned(), error })
+}
+
+/// The encryption key in `<database file>.key`, made on first use, readable by its owner alone.
+fn key_beside(database: &Path, entropy: &dyn Entropy) -> Result<Secret, OpenError> {
+    make_folder(database)?;
+    let path = beside(database, ".key");
+    let failed = |error| OpenError::File { path: path.clone(), error };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => {
+            let mut key = [0; 32];
+            entropy.fill(&mut key);
+            let text = STANDARD.encode(key);
+            writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
+            Ok(Secret::new(text))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let mut text = String::new();
+            File::open(&path).and_then(|f| f.take(1024).read_to_string(&mut text)).map_err(failed)?;
+            Ok(Secret::new(text.trim()))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The lock of the one serving process; the system frees it when the process ends, however it ends.
+fn lock_file(database: &Path) -> Result<File, OpenError> {
+    make_folder(database)?;
+    let path = beside(database, ".lock");
+    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = open.map_err(|error| OpenError::File { path: path.clone(), error })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path)),
+        Err(TryLockError::Error(error)) => Err(OpenError::File { path, error }),
+    }
+}

@@ -1,0 +1,91 @@
+//! The admin port: probes for the orchestrator, metrics, health. It knows no callers and is not meant to be
+//! reached from outside.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+
+use crate::env::ServerEnv;
+use crate::telemetry::metrics;
+
+use super::AnswerBody;
+use super::handlers::health_answer;
+use super::problem::{Occurrence, Problem};
+use super::respond::without_body;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const METRICS: HeaderValue = HeaderValue::from_static(metrics::CONTENT_TYPE);
+
+/// The service of the admin port.
+#[derive(Clone)]
+pub struct AdminService {
+    env: ServerEnv,
+}
+
+impl AdminService {
+    /// About `env`.
+    pub fn new(env: ServerEnv) -> Self {
+        Self { env }
+    }
+
+    /// Answers a request; its body does not matter.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<AnswerBody> {
+        let (parts, _unread) = request.into_parts();
+        let path = parts.uri.path();
+        match parts.method {
+            Method::GET => self.get(path).await,
+            Method::HEAD => without_body(self.get(path).await),
+            _ => self.problem(Problem::method_not_allowed("GET, HEAD"), path),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Response<AnswerBody> {
+        match path {
+            // Alive is who answers; a database that is gone is no reason to be restarted.
+            "/livez" => probe(true, "alive"),
+            "/readyz" => probe(self.env.is_ready(), "ready"),
+            "/startupz" => probe(self.env.is_started(), "started"),
+            "/metrics" => plain(StatusCode::OK, METRICS, self.env.metrics().encode().into()),
+            "/health" => match health_answer(&self.env).await {
+                Ok(answer) => answer.into_response(&http::HeaderMap::new()),
+                Err(error) => self.problem(error.into(), path),
+            },
+            _ => self.problem(Problem::no_admin_route(), path),
+        }
+    }
+
+    fn problem(&self, problem: Problem, path: &str) -> Response<AnswerBody> {
+        problem.into_response(Occurrence { request_id: "", path, now: self.env.clock().now() })
+    }
+}
+
+impl<B: Send + 'static> tower::Service<Request<B>> for AdminService {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { Ok(service.answer(request).await) })
+    }
+}
+
+fn probe(holds: bool, what: &str) -> Response<AnswerBody> {
+    let (status, not) = if holds { (StatusCode::OK, "") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ") };
+    plain(status, TEXT, format!("{not}{what}\n").into())
+}
+
+fn plain(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,295 @@
+//! From a request to its answer: who asks, what for, in what time; nothing gets past it without a request id,
+//! a count and a documented answer.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response};
+use http_body::Body;
+use tracing::Instrument as _;
+use tracing::field::Empty;
+
+use crate::domain::Error;
+use crate::domain::auth::Caller;
+use crate::env::ServerEnv;
+use crate::signing::SignedRequest;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::tracing::{REQUEST_TARGET, set_parent};
+
+use super::AnswerBody;
+use super::call::Call;
+use super::handlers;
+use super::limits::read_body;
+use super::listener::BoxError;
+use super::origin::{Origin, host_is_ambiguous};
+use super::params::Params;
+use super::problem::{Code, Occurrence, Problem};
+use super::request_id::{CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, of_client};
+use super::respond::{Answer, without_body};
+use super::router::{Router, Target};
+use super::routes::{Access, Nonce, Route};
+
+/// The REST interface of one server. Clones share everything.
+#[derive(Clone)]
+pub struct Api {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    env: ServerEnv,
+    metrics: Arc<Metrics>,
+    router: Router,
+    ids: RequestIds,
+}
+
+/// [`Api`] as one client sees it.
+#[derive(Clone)]
+pub struct ApiService {
+    api: Api,
+    peer: SocketAddr,
+}
+
+impl Api {
+    /// The interface of `env`. Fails only if two routes contradict each other.
+    pub fn new(env: ServerEnv) -> Result<Self, matchit::InsertError> {
+        let metrics = Arc::clone(env.metrics());
+        let router = Router::new(&metrics)?;
+        let ids = RequestIds::new(env.entropy().as_ref());
+        Ok(Self { shared: Arc::new(Shared { env, metrics, router, ids }) })
+    }
+
+    /// The service of a connection from `peer`.
+    pub fn for_peer(&self, peer: SocketAddr) -> ApiService {
+        ApiService { api: self.clone(), peer }
+    }
+
+    /// Answers a request from `peer`.
+    pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let Shared { env, metrics, router, ids } = &*self.shared;
+        let started = env.clock().monotonic();
+        let _in_flight = metrics.request_started();
+        let id = ids.next();
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        let found = router.find(&parts.method, path);
+        let span = tracing::debug_span!(
+            target: REQUEST_TARGET,
+            "request",
+            "otel.kind" = "server",
+            "http.request.method" = parts.method.as_str(),
+            "http.route" = found.pattern,
+            "http.response.status_code" = Empty,
+            request_id = id.as_str(),
+        );
+        set_parent(&span, &parts.headers);
+
+        let handled =
+            within(env.config().server.request_timeout, self.handle(&parts, body, peer, found.target));
+        let mut response = match handled.instrument(span.clone()).await {
+            Ok(answer) => answer.into_response(&parts.headers),
+            Err(problem) => {
+                if problem.code().status() == http::StatusCode::UNAUTHORIZED {
+                    metrics.auth_failure(problem.code().as_str());
+                }
+                let at = Occurrence { request_id: id.as_str(), path, now: env.clock().now() };
+                span.in_scope(|| problem.into_response(at))
+            }
+        };
+        if parts.method == Method::HEAD {
+            response = without_body(response);
+        }
+        let headers = response.headers_mut();
+        if let Some(id) = id.header() {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Some(id) = of_client(&parts.headers) {
+            headers.insert(CLIENT_REQUEST_ID, id);
+        }
+        span.record("http.response.status_code", response.status().as_u16());
+        let taken = env.clock().monotonic().saturating_sub(started);
+        found.metrics.request(&parts.method, response.status(), taken.as_secs_f64());
+        response
+    }
+
+    async fn handle<B>(
+        &self,
+        parts: &Parts,
+        body: B,
+        peer: SocketAddr,
+        target: Target<'_>,
+    ) -> Result<Answer, Problem>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let (route, segment) = match target {
+            Target::Route(route, segment) => (route, segment),
+            Target::OtherMethods(allow) => return Err(Problem::method_not_allowed(allow)),
+            Target::Nothing => return Err(Problem::no_route()),
+        };
+        if host_is_ambiguous(&parts.headers) {
+            return Err(Problem::new(Code::InvalidRequest, "the request names more than one host"));
+        }
+        let env = &self.shared.env;
+        let (caller, body) = self.admit(route, parts, body, peer).await?;
+        if route.is_write() && env.config().server.read_only {
+            return Err(Error::ReadOnly.into());
+        }
+        if matches!(route.access, Access::Key(_)) && route.body.is_some() && !is_json(&parts.headers) {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "send the body as content-type application/json",
+            ));
+        }
+        let params = Params::parse(parts.uri.query(), route)?;
+        if let (Some(caller), Nonce::First) = (&caller, route.nonce) {
+            env.auth().spend_nonce(caller).await?;
+        }
+        let call = Call { env, headers: &parts.headers, params, body, segment, caller };
+        Ok(handlers::run(route.operation, call).await?)
+    }
+
+    /// Establishes who asks, as far as the route wants to know, and reads the body. Nothing of a body is read for
+    /// someone who has not signed.
+    async fn admit<B>(
+        &self,
+        route: &Route,
+        parts: &Parts,
+        body: B,
+        peer: SocketAddr,
+    ) -> Result<(Option<Caller>, Bytes), Problem>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let env = &self.shared.env;
+        let scope = match route.access {
+            Access::Open => return Ok((None, Bytes::new())),
+            Access::Event => {
+                refuse_encoding(&parts.headers)?;
+                return Ok((None, self.read(body).await?));
+            }
+            Access::Key(scope) => scope,
+        };
+        let origin = Origin::of(parts, peer.ip(), &env.config().server);
+        let signed = SignedRequest {
+            method: &parts.method,
+            scheme: origin.scheme,
+            authority: origin.authority,
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            headers: &parts.headers,
+        };
+        let identified = env.auth().identify(&signed, !body.is_end_stream()).await?;
+        refuse_encoding(&parts.headers)?;
+        let body = self.read(body).await?;
+        let caller = env.auth().authorize(identified, &parts.headers, &body, origin.client, scope)?;
+        Ok((Some(caller), body))
+    }
+
+    async fn read<B>(&self, body: B) -> Result<Bytes, Problem>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let server = &self.shared.env.config().server;
+        // A body that takes longer than this leaves too little time to do what it asks for.
+        Ok(read_body(body, server.max_body_bytes, server.request_timeout / 2).await?)
+    }
+}
+
+impl<B> tower::Service<Request<B>> for ApiService
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Self { api, peer } = self.clone();
+        Box::pin(async move { Ok(api.answer(request, peer).await) })
+    }
+}
+
+/// The outcome of handling, be it a panic or too slow.
+async fn within<T>(
+    limit: Duration,
+    handling: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(limit, AssertUnwindSafe(handling).catch_unwind()).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Problem::panicked(format!("a handler panicked: {}", text.as_deref().unwrap_or("no text"))))
+        }
+        Err(_elapsed) => Err(Problem::deadline()),
+    }
+}
+
+/// What is signed is what was sent; a coding would hide it from the digest's reader.
+fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(Problem::new(Code::UnsupportedMediaType, "send the body without content-encoding"));
+    }
+    Ok(())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error() {
+        let problem = within(SOON, async { if true { panic!("boom") } else { Ok(()) } }).await.unwrap_err();
+        assert_eq!(problem.code(), Code::Internal);
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_overload() {
+        let problem = within(Duration::from_millis(1), std::future::pending::<Result<(), Problem>>())
+            .await
+            .unwrap_err();
+        assert_eq!(problem.code(), Code::Overloaded);
+        assert!(within(SOON, async { Ok(()) }).await.is_ok());
+    }
+
+    #[test]
+    fn json_may_have_parameters() {
+        let json = |value: &str| {
+            is_json(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_str(value).unwrap())]))
+        };
+        assert!(json("application/json") && json("Application/JSON; charset=utf-8"));
+        assert!(!json("application/jsonp") && !json("text/plain") && !json("application/problem+json"));
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}
