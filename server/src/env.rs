@@ -27,9 +27,7 @@ use crate::domain::mirror::{ModelsQuery, PricingQuery, UapisQuery, UsersQuery};
 use crate::domain::news::News;
 use crate::domain::page::ListPage;
 use crate::domain::{Error, accounts, mirror};
-use crate::model::{
-    Clock, Customer, CustomerId, Entity, Entropy, MirrorRow, Record, RecordId, Timestamp,
-};
+use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, MirrorRow, Record, RecordId, Timestamp};
 use crate::signing::webhook::{self, WebhookSecret};
 use crate::store::{NonceUse, ReplayTable, SchemaState, Store};
 use crate::sync::SyncService;
@@ -246,7 +244,10 @@ impl ServerEnv {
             return Ok(());
         }
         let Ok(event) = serde_json::from_slice::<Event>(body) else {
-            tracing::warn!(event = id, "a genuine event has a body that is not understood; the next run will tell");
+            tracing::warn!(
+                event = id,
+                "a genuine event has a body that is not understood; the next run will tell"
+            );
             return Ok(());
         };
         if let Some(entity) = event.data.entity.as_deref().and_then(Entity::parse) {

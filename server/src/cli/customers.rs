@@ -51,7 +51,9 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
         | Command::SetLimit { id, .. }
         | Command::Suspend { id }
         | Command::Resume { id }
-        | Command::Show { id } => CustomerId::parse(id).map_err(|e| Failure::usage(format!("customer {id:?}: {e}")))?,
+        | Command::Show { id } => {
+            CustomerId::parse(id).map_err(|e| Failure::usage(format!("customer {id:?}: {e}")))?
+        }
     };
     let found = match command {
         Command::Create { currency, .. } => {
@@ -61,12 +63,15 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
             };
             let new = NewCustomer { id: id.clone(), currency, credit_limit: Money::ZERO };
             if !store.create_customer(new).await? {
-                return Err(Failure::usage(format!("there is a customer {id} already; it was left as it is")));
+                return Err(Failure::usage(format!(
+                    "there is a customer {id} already; it was left as it is"
+                )));
             }
             true
         }
         Command::Credit { amount, transno, .. } => {
-            let transno = Transno::parse_client(&transno).map_err(|e| Failure::usage(format!("--transno: {e}")))?;
+            let transno =
+                Transno::parse_client(&transno).map_err(|e| Failure::usage(format!("--transno: {e}")))?;
             if let Some(prefix) = transno.reserved_prefix() {
                 return Err(Failure::usage(format!("--transno: the prefix {prefix} is reserved")));
             }
@@ -102,7 +107,8 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
 }
 
 pub(super) fn currency_of(code: &str) -> Result<Currency, Failure> {
-    Currency::parse(code).ok_or_else(|| Failure::usage(format!("currency {code:?}: must be 3 to 8 capital letters")))
+    Currency::parse(code)
+        .ok_or_else(|| Failure::usage(format!("currency {code:?}: must be 3 to 8 capital letters")))
 }
 
 fn amount_of(text: &str) -> Result<Money, Failure> {

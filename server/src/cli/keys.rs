@@ -56,9 +56,15 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
             let request = KeyRequest {
                 name,
                 customer_id: customer.as_deref().map(customer_of).transpose()?,
-                scopes: Scopes::parse(&scopes).map_err(|bad| Failure::usage(format!("--scopes: unknown scope {bad:?}; known are {}", known_scopes())))?,
+                scopes: Scopes::parse(&scopes).map_err(|bad| {
+                    Failure::usage(format!("--scopes: unknown scope {bad:?}; known are {}", known_scopes()))
+                })?,
                 auth_mode: auth_mode_of(&auth_mode)?,
-                expires_at: expires.as_deref().map(Timestamp::parse).transpose().map_err(|e| Failure::usage(format!("--expires: {e}")))?,
+                expires_at: expires
+                    .as_deref()
+                    .map(Timestamp::parse)
+                    .transpose()
+                    .map_err(|e| Failure::usage(format!("--expires: {e}")))?,
                 allowed_cidrs: cidrs.as_deref().map(cidrs_of).transpose()?.unwrap_or_default(),
             };
             show_secret(&env.keys().create(request).await?, out)
@@ -75,7 +81,9 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
             if !env.store().set_key_enabled(&key_of(&key_id)?, false).await? {
                 return Err(Error::NotFound("key").into());
             }
-            out.result(&serde_json::json!({"key_id": key_id, "enabled": false}), |_| format!("{key_id} is revoked"))
+            out.result(&serde_json::json!({"key_id": key_id, "enabled": false}), |_| {
+                format!("{key_id} is revoked")
+            })
         }
         Command::Reencrypt => {
             let count = env.keys().reencrypt().await?;
@@ -101,7 +109,8 @@ fn known_scopes() -> String {
 }
 
 pub(super) fn auth_mode_of(text: &str) -> Result<AuthMode, Failure> {
-    AuthMode::parse(text).ok_or_else(|| Failure::usage(format!("auth mode {text:?}: must be signed or bearer")))
+    AuthMode::parse(text)
+        .ok_or_else(|| Failure::usage(format!("auth mode {text:?}: must be signed or bearer")))
 }
 
 pub(super) fn customer_of(text: &str) -> Result<CustomerId, Failure> {
@@ -113,6 +122,8 @@ fn key_of(text: &str) -> Result<KeyId, Failure> {
 }
 
 fn cidrs_of(list: &str) -> Result<Vec<ipnet::IpNet>, Failure> {
-    let bad = |net: &str| Failure::usage(format!("--cidrs: {net:?} is no network; write 192.0.2.0/24 or 2001:db8::/32"));
+    let bad = |net: &str| {
+        Failure::usage(format!("--cidrs: {net:?} is no network; write 192.0.2.0/24 or 2001:db8::/32"))
+    };
     list.split(',').map(|net| net.trim().parse().map_err(|_| bad(net))).collect()
 }

@@ -44,7 +44,9 @@ pub fn run(
         }
     };
     let out = Output::new(args.output);
-    let result = crate::config::environment(variables).map_err(Failure::from).and_then(|env| dispatch(args, &env, &out));
+    let result = crate::config::environment(variables)
+        .map_err(Failure::from)
+        .and_then(|env| dispatch(args, &env, &out));
     match result {
         Ok(code) => code,
         Err(failure) => {
@@ -55,7 +57,8 @@ pub fn run(
 }
 
 fn dispatch(args: Args, env: &BTreeMap<String, String>, out: &Output) -> Result<ExitCode, Failure> {
-    let load = || crate::config::load(args.config.as_deref(), env, &crate::config::read_file).map_err(Failure::from);
+    let load =
+        || crate::config::load(args.config.as_deref(), env, &crate::config::read_file).map_err(Failure::from);
     match args.command {
         Command::Version => out.version(),
         Command::Openapi => out.text(&crate::http::openapi::document()),
@@ -114,12 +117,18 @@ fn start(
     })
 }
 
+/// Tells this process from others in traces: host and process id.
+fn instance_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}-{}", host.trim(), std::process::id())
+}
+
 fn init_telemetry(config: &Config, role: Role) -> Result<crate::telemetry::tracing::Guard, Failure> {
     let otlp = config.telemetry.otlp_endpoint.as_ref().map(|endpoint| OtlpConfig {
         endpoint: endpoint.clone(),
         sampling_ratio: config.telemetry.sampling_ratio,
         service_version: env!("CARGO_PKG_VERSION").to_owned(),
-        instance: String::new(),
+        instance: instance_name(),
     });
     let format = match config.log.format {
         crate::config::LogFormat::Json => LogFormat::Json,
@@ -130,5 +139,6 @@ fn init_telemetry(config: &Config, role: Role) -> Result<crate::telemetry::traci
         Role::Serve => (config.log.level.as_str(), format, otlp),
         Role::Command => ("warn", LogFormat::Text, None),
     };
-    crate::telemetry::tracing::init(level, format, otlp).map_err(|e| Failure::usage(format!("telemetry: {e}")))
+    crate::telemetry::tracing::init(level, format, otlp)
+        .map_err(|e| Failure::usage(format!("telemetry: {e}")))
 }

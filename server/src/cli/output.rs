@@ -18,7 +18,11 @@ impl Output {
     }
 
     /// Prints a result: as JSON, or in the words of `text`.
-    pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<ExitCode, Failure> {
+    pub fn result<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<ExitCode, Failure> {
         let line = match self.format {
             Format::Text => text(value),
             Format::Json => serde_json::to_string(value).map_err(|e| Failure::internal(e.to_string()))?,
@@ -27,6 +31,7 @@ impl Output {
     }
 
     /// Prints text as it is, whatever the format.
+    #[expect(clippy::unused_self, reason = "results go through the one Output, whatever their form")]
     pub fn text(&self, text: &str) -> Result<ExitCode, Failure> {
         let mut stdout = std::io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
@@ -44,7 +49,9 @@ impl Output {
         struct Version {
             version: &'static str,
         }
-        self.result(&Version { version: env!("CARGO_PKG_VERSION") }, |v| format!("sageapi-server {}", v.version))
+        self.result(&Version { version: env!("CARGO_PKG_VERSION") }, |v| {
+            format!("sageapi-server {}", v.version)
+        })
     }
 }
 

@@ -95,18 +95,18 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
         if let Some(amount) = amount {
             let transno = Transno::parse(&format!("seed:{id}")).map_err(|e| bad(&e))?;
             let booked = env.create_accounting(credit(&id, transno, amount)).await;
-            let booked = booked.map_err(|e| Failure::from(e).about(&format!("{}: customer {id}", file.display())))?;
+            let booked =
+                booked.map_err(|e| Failure::from(e).about(&format!("{}: customer {id}", file.display())))?;
             done.credits_booked += usize::from(!booked.replayed);
         }
     }
     for (name, request) in checked.keys {
-        let seeded = match env.store().key_by_name(&name).await? {
-            Some(key) => SeededKey { name, key_id: key.key_id.to_string(), secret: None },
-            None => {
-                let made = env.keys().create(request).await?;
-                let secret = Some(made.secret.expose().to_owned());
-                SeededKey { name, key_id: made.key_id.to_string(), secret }
-            }
+        let seeded = if let Some(key) = env.store().key_by_name(&name).await? {
+            SeededKey { name, key_id: key.key_id.to_string(), secret: None }
+        } else {
+            let made = env.keys().create(request).await?;
+            let secret = Some(made.secret.expose().to_owned());
+            SeededKey { name, key_id: made.key_id.to_string(), secret }
         };
         done.keys.push(seeded);
     }
@@ -125,7 +125,9 @@ fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
     let mut checked = Checked { customers: Vec::new(), keys: Vec::new(), mirror: Vec::new() };
     for customer in &seed.customers {
         let money = |text: &Option<String>, what: &str| {
-            let parse = |t: &String| Money::parse(t).map_err(|e| Failure::usage(format!("customer {}: {what}: {e}", customer.id)));
+            let parse = |t: &String| {
+                Money::parse(t).map_err(|e| Failure::usage(format!("customer {}: {what}: {e}", customer.id)))
+            };
             text.as_ref().map(parse).transpose()
         };
         let new = NewCustomer {

@@ -42,13 +42,17 @@ pub async fn run(config: Config) -> Result<ExitCode, Failure> {
     );
     let serving = lifecycle.spawn("http", {
         let (soft, hard) = (lifecycle.soft(), lifecycle.hard());
-        listener::serve(http, Limits::default(), soft, hard, move |peer| TowerToHyperService::new(api.for_peer(peer)))
+        listener::serve(http, Limits::default(), soft, hard, move |peer| {
+            TowerToHyperService::new(api.for_peer(peer))
+        })
     });
     // The admin port answers until the very end: probes and metrics matter most while draining.
     let admin_stop = CancellationToken::new();
     let admin_task = tokio::spawn({
         let (stop, hard, service) = (admin_stop.clone(), lifecycle.hard(), AdminService::new(env.clone()));
-        listener::serve(admin, Limits::default(), stop, hard, move |_| TowerToHyperService::new(service.clone()))
+        listener::serve(admin, Limits::default(), stop, hard, move |_| {
+            TowerToHyperService::new(service.clone())
+        })
     });
     let schema = lifecycle.spawn("schema", {
         let (env, soft, refused) = (env.clone(), lifecycle.soft(), refused.clone());
@@ -69,7 +73,9 @@ pub async fn run(config: Config) -> Result<ExitCode, Failure> {
     admin_stop.cancel();
     admin_task.abort();
     match reason {
-        _ if refused.is_cancelled() => Err(Failure::usage("the database was filled under another encryption key")),
+        _ if refused.is_cancelled() => {
+            Err(Failure::usage("the database was filled under another encryption key"))
+        }
         ExitReason::Stopped => Ok(ExitCode::Done),
         ExitReason::Forced => Err(Failure::internal("the grace ended before everything was drained")),
         ExitReason::Failed(task) => Err(Failure::internal(format!("the task {task} ended unexpectedly"))),

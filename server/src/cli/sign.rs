@@ -12,7 +12,10 @@ pub fn run(args: &Sign, out: &Output) -> Result<ExitCode, Failure> {
         .map_err(|e| Failure::usage(format!("--secret-file {}: {e}", args.secret_file.display())))?;
     let uri: Uri = args.url.parse().map_err(|e| Failure::usage(format!("url {:?}: {e}", args.url)))?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(Failure::usage(format!("url {:?}: must start with http:// or https:// and name a host", args.url)));
+        return Err(Failure::usage(format!(
+            "url {:?}: must start with http:// or https:// and name a host",
+            args.url
+        )));
     };
     let default = if args.body.is_some() { "POST" } else { "GET" };
     let method = args.method.as_deref().unwrap_or(default);
@@ -41,7 +44,8 @@ pub fn run(args: &Sign, out: &Output) -> Result<ExitCode, Failure> {
         command += &format!(" \\\n  -H {}", quoted(&format!("{name}: {value}")));
     }
     if args.body.is_some() {
-        command += &format!(" \\\n  -H 'content-type: application/json' \\\n  --data-binary {}", quoted(body));
+        command +=
+            &format!(" \\\n  -H 'content-type: application/json' \\\n  --data-binary {}", quoted(body));
     }
     command += &format!(" \\\n  {}", quoted(&args.url));
     out.text(&command)

@@ -53,7 +53,10 @@ pub async fn run(env: &ServerEnv, args: &args::Sync, out: &Output) -> Result<Exi
         let line = |r: &Ran| {
             let kind = if r.snapshot { "snapshot" } else { "changes" };
             let rest = format!("{} deleted, {} swept, {} quarantined", r.deletes, r.swept, r.quarantined);
-            format!("{:<8} {kind}: {} rows in {} pages, {rest}, {:.1} s\n", r.entity, r.upserts, r.pages, r.seconds)
+            format!(
+                "{:<8} {kind}: {} rows in {} pages, {rest}, {:.1} s\n",
+                r.entity, r.upserts, r.pages, r.seconds
+            )
         };
         ran.iter().map(line).collect()
     })

@@ -116,7 +116,9 @@ impl Auth {
             (Ok(None), Some(token)) => self.identify_bearer(token).await,
             (Err(error), None) => Err(error.into()),
             (Ok(Some(parsed)), None) => self.identify_signed(request, has_body, &parsed).await,
-            (Ok(Some(_)) | Err(_), Some(_)) => Err(AuthError::Malformed("two credentials in one request".into()).into()),
+            (Ok(Some(_)) | Err(_), Some(_)) => {
+                Err(AuthError::Malformed("two credentials in one request".into()).into())
+            }
         }
     }
 
@@ -137,11 +139,13 @@ impl Auth {
         parsed.signature_base(request, &mut base)?;
         let known = entry.value.as_deref().filter(|k| k.key.auth_mode == AuthMode::Signed);
         let current = known.and_then(|k| k.current.as_ref());
-        let previous = known.and_then(|k| k.previous.as_ref()).filter(|(_, until)| now < *until).map(|(k, _)| k);
+        let previous =
+            known.and_then(|k| k.previous.as_ref()).filter(|(_, until)| now < *until).map(|(k, _)| k);
         let genuine = parsed.verify(&base, current, previous);
         let Some(known) = known.filter(|_| genuine) else { return Err(AuthError::Failed.into()) };
         let expires = now.plus(Self::nonce_life(self.skew));
-        let nonce = parsed.nonce().filter(|_| write).map(|n| NonceUse::new(known.key.key_id.as_str(), n, expires));
+        let nonce =
+            parsed.nonce().filter(|_| write).map(|n| NonceUse::new(known.key.key_id.as_str(), n, expires));
         Ok(Identified { key: known.key.clone(), signed: true, nonce })
     }
 

@@ -80,7 +80,13 @@ impl<K, T> Expiry<K, Entry<T>> for Lifetime {
         Some(if entry.value.is_some() { self.ttl + self.stale_limit } else { self.negative_ttl })
     }
 
-    fn expire_after_update(&self, key: &K, entry: &Entry<T>, now: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        key: &K,
+        entry: &Entry<T>,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         self.expire_after_create(key, entry, now)
     }
 }
@@ -104,14 +110,23 @@ where
             .weigher(move |_, _| weight)
             .expire_after(Lifetime { ttl, negative_ttl, stale_limit })
             .build();
-        Self { cache, clock, ttl, negative_ttl, stale_limit, drops: AtomicU64::new(0), away_until: AtomicI64::new(0), metrics }
+        Self {
+            cache,
+            clock,
+            ttl,
+            negative_ttl,
+            stale_limit,
+            drops: AtomicU64::new(0),
+            away_until: AtomicI64::new(0),
+            metrics,
+        }
     }
 
     fn is_fresh(&self, entry: &Entry<T>) -> bool {
         let ttl = if entry.value.is_some() { self.ttl } else { self.negative_ttl };
         // Spread over a tenth, so that what was loaded together does not expire together.
         let jitter = u32::try_from(entry.loaded.micros().unsigned_abs() % 100).unwrap_or(0);
-        self.clock.now() < entry.loaded.plus(ttl - ttl * jitter / 1000)
+        self.clock.now() < entry.loaded.plus(ttl * (1000 - jitter) / 1000)
     }
 
     /// The entry, loaded if need be; loads of one key at a time are made once. `load` gives a value
@@ -244,7 +259,12 @@ struct Inner {
 
 impl Caches {
     /// Makes the caches within the configured bounds.
-    pub fn new(cache: &config::Cache, nonce_life: Duration, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Self {
+    pub fn new(
+        cache: &config::Cache,
+        nonce_life: Duration,
+        clock: &Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> Self {
         let settings = |share: u64, stale_limit| Settings {
             bytes: cache.max_bytes / 8 * share,
             ttl: cache.ttl,
@@ -254,11 +274,29 @@ impl Caches {
         // Weights are what an entry of that kind takes, rounded up: map entry, key, value.
         Self {
             inner: Arc::new(Inner {
-                keys: Versioned::new(&settings(1, STALE_KEY_LIMIT), 1500, clock.clone(), metrics.cache("keys")),
-                balances: Versioned::new(&settings(4, STALE_LIMIT), 700, clock.clone(), metrics.cache("balances")),
+                keys: Versioned::new(
+                    &settings(1, STALE_KEY_LIMIT),
+                    1500,
+                    clock.clone(),
+                    metrics.cache("keys"),
+                ),
+                balances: Versioned::new(
+                    &settings(4, STALE_LIMIT),
+                    700,
+                    clock.clone(),
+                    metrics.cache("balances"),
+                ),
                 users: Versioned::new(&settings(2, STALE_LIMIT), 1200, clock.clone(), metrics.cache("users")),
-                prices: Versioned::new(&settings(1, STALE_LIMIT), 4000, clock.clone(), metrics.cache("prices")),
-                nonces: moka::sync::Cache::builder().max_capacity(LOCAL_NONCES).time_to_live(nonce_life).build(),
+                prices: Versioned::new(
+                    &settings(1, STALE_LIMIT),
+                    4000,
+                    clock.clone(),
+                    metrics.cache("prices"),
+                ),
+                nonces: moka::sync::Cache::builder()
+                    .max_capacity(LOCAL_NONCES)
+                    .time_to_live(nonce_life)
+                    .build(),
             }),
         }
     }

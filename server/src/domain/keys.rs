@@ -7,9 +7,7 @@ use ipnet::IpNet;
 use super::Error;
 use super::FieldError;
 use super::auth::token_hash;
-use crate::model::{
-    AuthMode, Clock, CustomerId, Entropy, Key, KeyId, Scope, Scopes, Secret, Timestamp,
-};
+use crate::model::{AuthMode, Clock, CustomerId, Entropy, Key, KeyId, Scope, Scopes, Secret, Timestamp};
 use crate::store::{self, NewKey, Store, StoredKey};
 
 /// The longest time that the secret before a rotation works on.
@@ -53,7 +51,12 @@ pub struct Keys {
 
 impl Keys {
     /// Keys of this store; `pepper` is needed for bearer keys.
-    pub fn new(store: Store, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, pepper: Option<Secret>) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        pepper: Option<Secret>,
+    ) -> Self {
         Self { store, clock, entropy, pepper }
     }
 
@@ -146,7 +149,8 @@ impl Keys {
             AuthMode::Signed => Ok(StoredKey::Secret(secret.clone())),
             AuthMode::Bearer => {
                 let pepper = self.pepper.as_ref();
-                let pepper = pepper.ok_or_else(|| unavailable("bearer keys need auth.token_pepper to be configured"))?;
+                let pepper = pepper
+                    .ok_or_else(|| unavailable("bearer keys need auth.token_pepper to be configured"))?;
                 let hash = token_hash(pepper, secret.expose());
                 hash.map(StoredKey::TokenHash).ok_or_else(|| unavailable("auth.token_pepper cannot be used"))
             }

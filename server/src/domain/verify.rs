@@ -98,10 +98,15 @@ impl Chain {
             return Some(format!("{at}: the balance leaves the range of money"));
         };
         if record.balance_after != balance {
-            return Some(format!("{at}: balance_after is {}, the records before it add up to {balance}", record.balance_after));
+            return Some(format!(
+                "{at}: balance_after is {}, the records before it add up to {balance}",
+                record.balance_after
+            ));
         }
         if record.prev_hash != self.hash {
-            return Some(format!("{at}: it does not follow the record before it; one was changed or removed"));
+            return Some(format!(
+                "{at}: it does not follow the record before it; one was changed or removed"
+            ));
         }
         if record.hash != record.chain_hash() {
             return Some(format!("{at}: its content was changed after it was booked"));
@@ -113,11 +118,18 @@ impl Chain {
     fn end(&self, customer: &Customer) -> Option<String> {
         let at = &customer.id;
         if customer.last_seq != self.seq {
-            return Some(format!("{at}: the last seq is {}, but there are {} records", customer.last_seq, self.seq));
+            return Some(format!(
+                "{at}: the last seq is {}, but there are {} records",
+                customer.last_seq, self.seq
+            ));
         }
         if customer.balance != self.balance {
-            return Some(format!("{at}: the balance is {}, the records add up to {}", customer.balance, self.balance));
+            return Some(format!(
+                "{at}: the balance is {}, the records add up to {}",
+                customer.balance, self.balance
+            ));
         }
-        (customer.last_hash != self.hash).then(|| format!("{at}: the last hash is not that of the last record"))
+        (customer.last_hash != self.hash)
+            .then(|| format!("{at}: the last hash is not that of the last record"))
     }
 }

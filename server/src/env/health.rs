@@ -101,7 +101,8 @@ impl ServerEnv {
             .freshness()
             .into_iter()
             .map(|(entity, f)| {
-                let health = SyncHealth { age_s: f.age_s, status: f.status, error_class: f.error_class };
+                let age_s = f.age_s.map(|age| (age * 1000.0).round() / 1000.0);
+                let health = SyncHealth { age_s, status: f.status, error_class: f.error_class };
                 (entity.as_str(), health)
             })
             .collect();

@@ -83,16 +83,22 @@ impl OpenError {
     /// What a command that meets it exits with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoEncryptionKey | Self::Keyring(_) | Self::Webhook(_) | Self::Sync(_) | Self::Zone { .. } => {
-                ExitCode::Usage
-            }
-            Self::Migrate(MigrateError::StatementBinlog) => ExitCode::Usage,
             Self::Schema(state) if state.verdict == Verdict::Forward => ExitCode::Unavailable,
-            Self::Schema(_) => ExitCode::Usage,
+            Self::NoEncryptionKey
+            | Self::Keyring(_)
+            | Self::Webhook(_)
+            | Self::Sync(_)
+            | Self::Zone { .. }
+            | Self::Schema(_)
+            | Self::Migrate(MigrateError::StatementBinlog) => ExitCode::Usage,
             Self::Locked(_) | Self::Migrate(MigrateError::Locked) => ExitCode::TryAgain,
             Self::File { .. } => ExitCode::Unavailable,
             Self::Store(e) | Self::Migrate(MigrateError::Store(e)) => {
-                if e.is_unavailable() || e.is_contended() { ExitCode::Unavailable } else { ExitCode::Internal }
+                if e.is_unavailable() || e.is_contended() {
+                    ExitCode::Unavailable
+                } else {
+                    ExitCode::Internal
+                }
             }
         }
     }
@@ -184,7 +190,9 @@ impl ServerEnv {
     pub async fn prepare(&self) -> Result<(), OpenError> {
         if matches!(self.config().database.target, DatabaseTarget::Sqlite { .. }) {
             let state = self.store().migrate(&Migrate::default()).await?;
-            if !matches!(state.verdict, Verdict::None | Verdict::Forward | Verdict::OwnedByAnother) && !state.can_serve {
+            if !matches!(state.verdict, Verdict::None | Verdict::Forward | Verdict::OwnedByAnother)
+                && !state.can_serve
+            {
                 return Err(OpenError::Schema(Box::new(state)));
             }
         }
@@ -195,7 +203,12 @@ impl ServerEnv {
 
 /// What the mirror commits is dropped from this instance's caches by a task of its own: the mirror
 /// does not wait for it.
-fn forget_what_sync_changes(sync: &SyncService, caches: &Caches, tasks: &TaskTracker, stop: &CancellationToken) {
+fn forget_what_sync_changes(
+    sync: &SyncService,
+    caches: &Caches,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
     let (news, mut changes) = tokio::sync::mpsc::channel::<crate::store::Changed>(1024);
     let behind = caches.clone();
     sync.on_change(move |changed| {
@@ -219,7 +232,8 @@ fn forget_what_sync_changes(sync: &SyncService, caches: &Caches, tasks: &TaskTra
 
 /// The calendar that decides which price is valid: accounting.timezone, then sync.timezone, then UTC.
 fn zone(config: &Config) -> Result<jiff::tz::TimeZone, OpenError> {
-    let named = [("accounting.timezone", &config.accounting.timezone), ("sync.timezone", &config.sync.timezone)];
+    let named =
+        [("accounting.timezone", &config.accounting.timezone), ("sync.timezone", &config.sync.timezone)];
     let first = named.into_iter().find_map(|(key, zone)| zone.as_ref().map(|zone| (key, zone)));
     let Some((key, name)) = first else { return Ok(jiff::tz::TimeZone::UTC) };
     jiff::tz::TimeZone::get(name).map_err(|error| OpenError::Zone { key, error })

@@ -144,6 +144,9 @@ impl Api {
             return Err(Problem::new(Code::InvalidRequest, "the request names more than one host"));
         }
         let env = &self.shared.env;
+        if !env.is_started() && !matches!(route.access, Access::Open) {
+            return Err(Error::StoreUnavailable("the schema does not fit this program yet".to_owned()).into());
+        }
         let (caller, body) = self.admit(route, parts, body, peer).await?;
         if route.is_write() && env.config().server.read_only {
             return Err(Error::ReadOnly.into());

@@ -74,7 +74,8 @@ impl Money {
             Some((whole, fraction)) => (whole, Some(fraction)),
             None => (text, None),
         };
-        let digits = |s: &str, max: usize| (1..=max).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
+        let digits =
+            |s: &str, max: usize| (1..=max).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
         if !digits(whole, 10) || (whole.len() > 1 && whole.starts_with('0')) {
             return Err(MoneyError::Invalid);
         }
@@ -131,10 +132,32 @@ mod tests {
 
     #[test]
     fn amounts_are_read_as_the_contract_says() {
-        for (text, nanos) in [("0", 0), ("0.0125", 12_500_000), ("1", SCALE), ("0.000000001", 1), ("9000000000", 9_000_000_000 * SCALE)] {
+        for (text, nanos) in [
+            ("0", 0),
+            ("0.0125", 12_500_000),
+            ("1", SCALE),
+            ("0.000000001", 1),
+            ("9000000000", 9_000_000_000 * SCALE),
+        ] {
             assert_eq!(Money::parse(text).map(Money::nanos), Ok(nanos), "{text}");
         }
-        for text in ["", "-1", "+1", "01", "1.", ".5", "1e3", "1,5", " 1", "1 ", "0.0000000001", "99999999999", "１", "1.2.3", "NaN"] {
+        for text in [
+            "",
+            "-1",
+            "+1",
+            "01",
+            "1.",
+            ".5",
+            "1e3",
+            "1,5",
+            " 1",
+            "1 ",
+            "0.0000000001",
+            "99999999999",
+            "１",
+            "1.2.3",
+            "NaN",
+        ] {
             assert_eq!(Money::parse(text), Err(MoneyError::Invalid), "{text:?}");
         }
         assert_eq!(Money::parse("9000000000.000000001"), Err(MoneyError::OutOfRange));

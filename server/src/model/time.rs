@@ -126,7 +126,15 @@ mod tests {
     fn offsets_are_honoured_and_bare_dates_refused() {
         let utc = Timestamp::parse("2026-05-28T20:26:40Z").unwrap();
         assert_eq!(Timestamp::parse("2026-05-29T04:26:40+08:00"), Ok(utc));
-        for bad in ["", "2026-05-28", "2026-05-28T20:26:40", "1780000000", "2026-13-01T00:00:00Z", "1969-12-31T23:59:59Z", "2026-05-28T20:26:40+08:00[Asia/Shanghai]"] {
+        for bad in [
+            "",
+            "2026-05-28",
+            "2026-05-28T20:26:40",
+            "1780000000",
+            "2026-13-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2026-05-28T20:26:40+08:00[Asia/Shanghai]",
+        ] {
             assert_eq!(Timestamp::parse(bad), Err(TimestampError), "{bad}");
         }
     }

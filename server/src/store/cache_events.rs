@@ -83,7 +83,8 @@ impl Store {
         );
         let rows = self.fetch_all(sql.bind(since).bind(self.inner.instance.as_bytes())).await?;
         let events = rows.iter().map(|row| {
-            let id = Uuid::from_slice(row.bytes(0)?).map_err(|e| Error::inconsistent("cache_events", "?", e))?;
+            let id =
+                Uuid::from_slice(row.bytes(0)?).map_err(|e| Error::inconsistent("cache_events", "?", e))?;
             let changed =
                 serde_json::from_str(row.str(1)?).map_err(|e| Error::inconsistent("cache_events", id, e))?;
             Ok(CacheEvent { id, created_at: row.time(2)?, changed })
@@ -105,7 +106,8 @@ impl Store {
                 if rows.is_empty() {
                     return Ok(0);
                 }
-                let ids = rows.iter().map(|r| r.bytes(0).map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
+                let ids =
+                    rows.iter().map(|r| r.bytes(0).map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
                 let mut sql = Sql::new("DELETE FROM cache_events WHERE id IN ");
                 sql.push_in(ids);
                 tx.conn.execute(sql).await

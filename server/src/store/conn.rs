@@ -83,8 +83,12 @@ impl Conn {
     /// Runs text without arguments, possibly several statements, outside the prepared protocol.
     pub async fn run(&mut self, text: &str) -> Result<(), Error> {
         match self.target()? {
-            Target::MySql(conn) => sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?,
-            Target::Sqlite(conn) => sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?,
+            Target::MySql(conn) => {
+                sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?
+            }
+            Target::Sqlite(conn) => {
+                sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?
+            }
         }
         Ok(())
     }

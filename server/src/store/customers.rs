@@ -12,7 +12,14 @@ pub(super) const CUSTOMER_COLUMNS: &str = "customer_id, balance, held, currency,
 pub(super) const CUSTOMER_WIDTH: usize = 15;
 /// What a booking changes of a customer.
 pub(super) const BOOKED_COLUMNS: &[&str] = &[
-    "balance", "held", "last_seq", "last_hash", "version", "last_recharge", "last_consumption", "updated_at",
+    "balance",
+    "held",
+    "last_seq",
+    "last_hash",
+    "version",
+    "last_recharge",
+    "last_consumption",
+    "updated_at",
 ];
 
 pub(super) fn bind_customer<'a>(sql: &mut Sql<'a>, c: &'a Customer) {
@@ -90,8 +97,10 @@ impl Store {
                     created_at: now,
                     updated_at: now,
                 };
-                let mut sql =
-                    Sql::new(format!("{} {TABLE} ({CUSTOMER_COLUMNS}) VALUES ", tx.dialect().insert_ignore()));
+                let mut sql = Sql::new(format!(
+                    "{} {TABLE} ({CUSTOMER_COLUMNS}) VALUES ",
+                    tx.dialect().insert_ignore()
+                ));
                 sql.push_placeholders(CUSTOMER_WIDTH);
                 bind_customer(&mut sql, &customer);
                 let created = tx.conn.execute(sql).await? > 0;

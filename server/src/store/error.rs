@@ -97,7 +97,9 @@ impl From<sqlx::Error> for Error {
             Some(1205 | 1213) => return Self::Contended(error),
             Some(1062) => return Self::Duplicate(error),
             // Too many connections, shutdown in progress, access denied, unknown database, killed, read only.
-            Some(1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290 | 1317 | 1836 | 1927) => return Self::Unavailable(error),
+            Some(1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290 | 1317 | 1836 | 1927) => {
+                return Self::Unavailable(error);
+            }
             _ => {}
         }
         match sqlite_code(&error) {

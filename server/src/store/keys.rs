@@ -79,7 +79,11 @@ impl Store {
         })
     }
 
-    async fn key_where(&self, condition: &'static str, value: super::sql::Arg<'_>) -> Result<Option<Key>, Error> {
+    async fn key_where(
+        &self,
+        condition: &'static str,
+        value: super::sql::Arg<'_>,
+    ) -> Result<Option<Key>, Error> {
         let sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE {condition}")).bind(value);
         self.fetch_optional(sql).await?.map(|row| self.read_key(&row)).transpose()
     }
@@ -119,7 +123,8 @@ impl Store {
         };
         let store = self.clone();
         self.write("key.create", move |tx| {
-            let (store, new, sealed, token_hash) = (store.clone(), new.clone(), sealed.clone(), token_hash.clone());
+            let (store, new, sealed, token_hash) =
+                (store.clone(), new.clone(), sealed.clone(), token_hash.clone());
             Box::pin(async move {
                 let now = tx.now().await?;
                 let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({COLUMNS}, token_hash) VALUES "));
@@ -127,7 +132,11 @@ impl Store {
                 sql.add(new.key_id.as_str()).add(new.name.as_deref());
                 sql.add(new.customer_id.as_ref().map(CustomerId::as_str));
                 sql.add(new.scopes.to_string()).add(new.auth_mode.as_str()).add(sealed);
-                sql.add(None::<i64>).add(None::<i64>).add(true).add(new.expires_at).add(new.allowed_cidrs.as_str());
+                sql.add(None::<i64>)
+                    .add(None::<i64>)
+                    .add(true)
+                    .add(new.expires_at)
+                    .add(new.allowed_cidrs.as_str());
                 sql.add(1).add(now).add(now).add(token_hash);
                 tx.conn.execute(sql).await?;
                 store.announce(tx, &Changed::key(&new.key_id)).await.map(drop)
@@ -190,7 +199,8 @@ impl Store {
             Some(secret) => self.seal(&key.key_id, column, secret).map(Some),
             None => Ok(None),
         };
-        let (secret, previous) = (seal(&key.secret, "secret")?, seal(&key.previous_secret, "previous_secret")?);
+        let (secret, previous) =
+            (seal(&key.secret, "secret")?, seal(&key.previous_secret, "previous_secret")?);
         let version = key.version;
         self.change_key("key.reseal", key.key_id.clone(), move |id| {
             let text = format!(

@@ -94,7 +94,9 @@ impl Tx {
             "SELECT {CUSTOMER_COLUMNS}, {now} FROM customer_balance WHERE customer_id IN ",
             now = dialect.now()
         ));
-        sql.push_in(ids.iter().map(CustomerId::as_str)).push(" ORDER BY customer_id").push(dialect.for_update());
+        sql.push_in(ids.iter().map(CustomerId::as_str))
+            .push(" ORDER BY customer_id")
+            .push(dialect.for_update());
         let rows = self.conn.fetch_all(sql).await?;
         let ledger = rows.iter().map(|row| {
             let customer = customers::read_customer(row)?;
@@ -167,7 +169,11 @@ impl Tx {
 }
 
 fn push_pair<'a>(sql: &mut Sql<'a>, count: usize, customer: &'a CustomerId, transno: &'a Transno) {
-    sql.push(if count == 0 { "(customer_id = ? AND transno = ?)" } else { " OR (customer_id = ? AND transno = ?)" });
+    sql.push(if count == 0 {
+        "(customer_id = ? AND transno = ?)"
+    } else {
+        " OR (customer_id = ? AND transno = ?)"
+    });
     sql.add(customer.as_str()).add(transno.as_str());
 }
 

@@ -117,7 +117,12 @@ impl Store {
             }
             found => found?,
         };
-        Ok(self.judge(&found, owner))
+        let mut state = self.judge(&found, owner);
+        if self.dialect() == Dialect::MySql && logs_statements(&mut self.reader().await?).await? {
+            state.can_serve = false;
+            state.message = MigrateError::StatementBinlog.to_string();
+        }
+        Ok(state)
     }
 
     fn judge(&self, found: &Found, owner: Option<&str>) -> SchemaState {
@@ -146,7 +151,10 @@ impl Store {
         } else if pending.is_empty() {
             (Verdict::None, format!("the schema is up to date at version {to}"))
         } else {
-            (Verdict::Forward, format!("{} migration(s) lead from version {} to {to}", pending.len(), found.version))
+            (
+                Verdict::Forward,
+                format!("{} migration(s) lead from version {} to {to}", pending.len(), found.version),
+            )
         };
         let compatible = pending.iter().all(|m| found.version == 0 || compatible_from(m) <= found.version);
         let fits = found.version >= to && found.compatible_from <= to;
@@ -200,14 +208,7 @@ impl Store {
 
     async fn migrate_mysql(&self, how: &Migrate) -> Result<SchemaState, MigrateError> {
         let mut conn = self.reader().await?;
-        let log = conn.fetch_all(Sql::new("SHOW VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')")).await?;
-        let is = |wanted: &str, value: &str| {
-            log.iter().any(|row| {
-                let text = |i| row.text(i).unwrap_or_default();
-                text(0).eq_ignore_ascii_case(wanted) && text(1).eq_ignore_ascii_case(value)
-            })
-        };
-        if is("log_bin", "ON") && is("binlog_format", "STATEMENT") {
+        if logs_statements(&mut conn).await? {
             return Err(MigrateError::StatementBinlog);
         }
         let (found, state) = match self.prepare(&mut conn, how).await? {
@@ -229,7 +230,9 @@ impl Store {
                 result => result?,
             }
             conn.run("START TRANSACTION").await?;
-            let done = Sql::new(format!("UPDATE schema_migrations SET done = 1, updated_at = {now} WHERE version = ?"));
+            let done = Sql::new(format!(
+                "UPDATE schema_migrations SET done = 1, updated_at = {now} WHERE version = ?"
+            ));
             conn.execute(done.bind(m.version)).await?;
             advance(&mut conn, m).await?;
             conn.run("COMMIT").await?;
@@ -301,6 +304,19 @@ impl Store {
     }
 }
 
+/// Whether the binary log holds statements, which cannot replicate what READ COMMITTED writes.
+async fn logs_statements(conn: &mut Conn) -> Result<bool, Error> {
+    let sql = Sql::new("SHOW VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format')");
+    let log = conn.fetch_all(sql).await?;
+    let is = |wanted: &str, value: &str| {
+        log.iter().any(|row| {
+            let text = |i| row.text(i).unwrap_or_default();
+            text(0).eq_ignore_ascii_case(wanted) && text(1).eq_ignore_ascii_case(value)
+        })
+    };
+    Ok(is("log_bin", "ON") && is("binlog_format", "STATEMENT"))
+}
+
 enum Prepared {
     Refused(SchemaState),
     Go(Found, SchemaState),
@@ -319,15 +335,20 @@ async fn look(conn: &mut Conn) -> Result<Found, Error> {
     let nothing =
         Found { version: 0, compatible_from: 0, owner: None, fingerprint: None, applied: BTreeMap::new() };
     let there = match conn.dialect() {
-        Dialect::MySql => "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() \
-                           AND table_name IN ('schema_info', 'schema_migrations')",
-        Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' \
-                            AND name IN ('schema_info', 'schema_migrations')",
+        Dialect::MySql => {
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() \
+                           AND table_name IN ('schema_info', 'schema_migrations')"
+        }
+        Dialect::Sqlite => {
+            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' \
+                            AND name IN ('schema_info', 'schema_migrations')"
+        }
     };
     if conn.fetch_one(Sql::new(there)).await?.int(0)? < 2 {
         return Ok(nothing);
     }
-    let info = Sql::new("SELECT version, compatible_from, owner, key_fingerprint FROM schema_info WHERE id = 1");
+    let info =
+        Sql::new("SELECT version, compatible_from, owner, key_fingerprint FROM schema_info WHERE id = 1");
     let Some(info) = conn.fetch_optional(info).await? else { return Ok(nothing) };
     let mut found = Found {
         version: info.int(0)?,

@@ -149,7 +149,12 @@ fn read(entity: Entity, row: &Row) -> Result<MirrorRow, Error> {
 impl Store {
     /// Applies a page: rows whose version is newer, tombstones, and, under a lease, the cursor. One
     /// transaction, which also tells other instances.
-    pub async fn apply_page(&self, entity: Entity, lease: Option<&Lease>, page: Page) -> Result<PageCounts, Error> {
+    pub async fn apply_page(
+        &self,
+        entity: Entity,
+        lease: Option<&Lease>,
+        page: Page,
+    ) -> Result<PageCounts, Error> {
         let (store, lease, page) = (self.clone(), lease.cloned(), std::sync::Arc::new(page));
         self.write("mirror.apply_page", move |tx| {
             let (store, lease, page) = (store.clone(), lease.clone(), page.clone());
@@ -166,7 +171,10 @@ impl Store {
             None => return Err(Error::LeaseLost),
         };
         let (total, gone) = self.sweep_counts(entity, generation).await?;
-        #[expect(clippy::cast_precision_loss, reason = "a ratio of row counts, compared with a configured ratio")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a ratio of row counts, compared with a configured ratio"
+        )]
         if gone > 0 && gone as f64 > max_ratio * total as f64 {
             return Err(Error::SweepRefused { gone, total });
         }
@@ -230,11 +238,17 @@ impl Store {
     }
 
     /// Forgets up to `slice` tombstones older than `before`; how many.
-    pub async fn purge_tombstones(&self, entity: Entity, before: Timestamp, slice: i64) -> Result<u64, Error> {
+    pub async fn purge_tombstones(
+        &self,
+        entity: Entity,
+        before: Timestamp,
+        slice: i64,
+    ) -> Result<u64, Error> {
         self.write("mirror.purge", move |tx| {
             Box::pin(async move {
                 let table = entity.table();
-                let sql = Sql::new(format!("SELECT id FROM {table} WHERE deleted = 1 AND cached_at < ? LIMIT ?"));
+                let sql =
+                    Sql::new(format!("SELECT id FROM {table} WHERE deleted = 1 AND cached_at < ? LIMIT ?"));
                 let rows = tx.conn.fetch_all(sql.bind(before).bind(slice)).await?;
                 if rows.is_empty() {
                     return Ok(0);
@@ -262,7 +276,8 @@ impl Store {
 
     /// How many rows a filter finds, counting no further than `cap`.
     pub async fn mirror_count(&self, entity: Entity, filter: &MirrorFilter, cap: i64) -> Result<i64, Error> {
-        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE deleted = 0", entity.table()));
+        let mut sql =
+            Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE deleted = 0", entity.table()));
         push_conditions(&mut sql, filter);
         sql.push(" LIMIT ?) counted").add(cap);
         self.fetch_one(sql).await?.int(0)
@@ -308,13 +323,17 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter) {
         let pattern = format!("%{}%", text.replace('!', "!!").replace('%', "!%").replace('_', "!_"));
         for (i, column) in columns.iter().enumerate() {
             // Folded on both sides, because the two kinds of database differ in what LIKE folds.
-            sql.push(&format!("{}LOWER({column}) LIKE LOWER(?) ESCAPE '!'", if i == 0 { " AND (" } else { " OR " }));
+            sql.push(&format!(
+                "{}LOWER({column}) LIKE LOWER(?) ESCAPE '!'",
+                if i == 0 { " AND (" } else { " OR " }
+            ));
             sql.add(Arg::from(pattern.clone()));
         }
         sql.push(")");
     }
     if let Some(llmid) = &filter.llmid {
-        sql.push(" AND ppid IN (SELECT ppid FROM llmage_cache WHERE llmid = ? AND deleted = 0)").add(llmid.as_str());
+        sql.push(" AND ppid IN (SELECT ppid FROM llmage_cache WHERE llmid = ? AND deleted = 0)")
+            .add(llmid.as_str());
     }
     if filter.published_only {
         sql.push(
@@ -367,8 +386,7 @@ async fn apply(
         Some(row) => row.int(0)?,
         None => 1,
     };
-    let mut counts =
-        PageCounts { quarantined: page.quarantined.len() as u64, ..PageCounts::default() };
+    let mut counts = PageCounts { quarantined: page.quarantined.len() as u64, ..PageCounts::default() };
     for change in &page.changes {
         match change.op {
             Op::Upsert { .. } => counts.upserts += 1,
@@ -390,13 +408,13 @@ async fn apply(
     Ok(counts)
 }
 
-fn upsert<'a>(
+fn upsert(
     dialect: super::Dialect,
     entity: Entity,
-    changes: &'a [Change],
+    changes: &[Change],
     generation: i64,
     now: Timestamp,
-) -> Sql<'a> {
+) -> Sql<'_> {
     let (table, columns) = (entity.table(), entity.columns());
     let mut sql = Sql::new(format!("INSERT INTO {table} ({}, {SYNC_COLUMNS}) VALUES ", column_list(entity)));
     sql.push_rows(changes.len(), columns.len() + 6);

@@ -76,7 +76,7 @@ struct Inner {
 
 enum Backend {
     MySql { pool: MySqlPool, options: Box<MySqlConnectOptions>, database: String },
-    Sqlite { pool: SqlitePool, options: SqliteConnectOptions, writer: SqliteWriterSlot },
+    Sqlite { pool: SqlitePool, options: Box<SqliteConnectOptions>, writer: SqliteWriterSlot },
 }
 
 /// What a store needs besides its database.
@@ -334,7 +334,7 @@ fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .connect_lazy_with(options.clone().statement_cache_capacity(64).pragma("query_only", "1"));
-    Backend::Sqlite { pool, options, writer: SqliteWriterSlot::default() }
+    Backend::Sqlite { pool, options: Box::new(options), writer: SqliteWriterSlot::default() }
 }
 
 /// What every MySQL session of ours runs under.

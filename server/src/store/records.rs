@@ -13,7 +13,11 @@ pub(super) const RECORD_COLUMNS: &str = "customer_id, seq, id, transno, kind, am
 pub(super) const RECORD_WIDTH: usize = 29;
 
 pub(super) fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
-    sql.add(r.customer_id.as_str()).add(r.seq).add(r.id.as_bytes()).add(r.transno.as_str()).add(r.kind.as_str());
+    sql.add(r.customer_id.as_str())
+        .add(r.seq)
+        .add(r.id.as_bytes())
+        .add(r.transno.as_str())
+        .add(r.kind.as_str());
     sql.add(r.amount).add(r.delta).add(r.currency.as_str()).add(r.user_id.as_deref()).add(r.llmid.as_deref());
     sql.add(r.model_name.as_deref()).add(r.pricing_id.as_deref()).add(r.pricing_version);
     sql.add(r.input_tokens).add(r.output_tokens).add(r.usage.as_deref()).add(r.unrounded.as_deref());
@@ -27,7 +31,8 @@ pub(super) fn read_record(row: &Row) -> Result<Record, Error> {
     let (customer, seq) = (row.str(0)?, row.int(1)?);
     let bad = |what: &str| Error::inconsistent(TABLE, format_args!("{customer}/{seq}"), what);
     let money = |i: usize, what: &str| Money::from_nanos(row.int(i)?).ok_or_else(|| bad(what));
-    let id = |bytes: &[u8]| uuid::Uuid::from_slice(bytes).map(RecordId).map_err(|_| bad("an id is not 16 bytes"));
+    let id =
+        |bytes: &[u8]| uuid::Uuid::from_slice(bytes).map(RecordId).map_err(|_| bad("an id is not 16 bytes"));
     let opt_id = |i: usize| row.opt_bytes(i)?.map(id).transpose();
     let hash = |i: usize| row.bytes(i)?.try_into().map_err(|_| bad("a hash is not 32 bytes"));
     Ok(Record {
@@ -116,7 +121,12 @@ impl Store {
     }
 }
 
-pub(super) fn list<'a>(filter: &'a RecordFilter, order: &'a RecordOrder, ascending: bool, limit: i64) -> Sql<'a> {
+pub(super) fn list<'a>(
+    filter: &'a RecordFilter,
+    order: &'a RecordOrder,
+    ascending: bool,
+    limit: i64,
+) -> Sql<'a> {
     let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
     let mut sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE 1 = 1"));
     push_conditions(&mut sql, filter);
@@ -129,7 +139,9 @@ pub(super) fn list<'a>(filter: &'a RecordFilter, order: &'a RecordOrder, ascendi
         }
         RecordOrder::Created(after) => {
             if let Some((time, id)) = after {
-                sql.push(&format!(" AND created_at {compare}= ? AND (created_at {compare} ? OR id {compare} ?)"));
+                sql.push(&format!(
+                    " AND created_at {compare}= ? AND (created_at {compare} ? OR id {compare} ?)"
+                ));
                 sql.add(*time).add(*time).add(id.as_bytes());
             }
             sql.push(&format!(" ORDER BY created_at {direction}, id {direction}"));

@@ -53,7 +53,11 @@ impl NonceUse {
 }
 
 /// Inserts; for each, whether it was new. The usual case, all of them new, is one statement.
-pub(super) async fn insert(conn: &mut Conn, table: ReplayTable, uses: &[NonceUse]) -> Result<Vec<bool>, Error> {
+pub(super) async fn insert(
+    conn: &mut Conn,
+    table: ReplayTable,
+    uses: &[NonceUse],
+) -> Result<Vec<bool>, Error> {
     if uses.is_empty() {
         return Ok(Vec::new());
     }
@@ -115,7 +119,8 @@ impl Store {
                 if rows.is_empty() {
                     return Ok(0);
                 }
-                let keys = rows.iter().map(|r| r.bytes(0).map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
+                let keys =
+                    rows.iter().map(|r| r.bytes(0).map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
                 let mut sql = Sql::new(format!("DELETE FROM {name} WHERE {column} IN "));
                 sql.push_in(keys);
                 tx.conn.execute(sql).await

@@ -74,7 +74,8 @@ fn read(row: &Row) -> Result<SyncState, Error> {
 impl Store {
     /// The state of an entity; `None` before its first run.
     pub async fn sync_state(&self, entity: Entity) -> Result<Option<SyncState>, Error> {
-        let sql = Sql::new(format!("SELECT {COLUMNS} FROM sync_state WHERE entity_type = ? AND entity_id = ''"));
+        let sql =
+            Sql::new(format!("SELECT {COLUMNS} FROM sync_state WHERE entity_type = ? AND entity_id = ''"));
         self.fetch_optional(sql.bind(entity.as_str())).await?.as_ref().map(read).transpose()
     }
 

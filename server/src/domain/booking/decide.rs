@@ -108,7 +108,13 @@ impl Ledger {
 }
 
 /// Makes the record and moves the customer on.
-fn append(customer: &mut Customer, command: &Command, delta: Money, balance: Money, now: Timestamp) -> Record {
+fn append(
+    customer: &mut Customer,
+    command: &Command,
+    delta: Money,
+    balance: Money,
+    now: Timestamp,
+) -> Record {
     let request = &command.request;
     customer.balance = balance;
     customer.last_seq += 1;

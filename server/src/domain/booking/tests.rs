@@ -7,7 +7,8 @@ use super::decide::Ledger;
 use super::{BookingRequest, Command};
 use crate::domain::Error;
 use crate::model::{
-    Currency, Customer, CustomerId, CustomerStatus, Kind, Mode, Money, RecordId, Timestamp, Transno, UsageBilling,
+    Currency, Customer, CustomerId, CustomerStatus, Kind, Mode, Money, RecordId, Timestamp, Transno,
+    UsageBilling,
 };
 use crate::store::LedgerRow;
 
@@ -97,11 +98,7 @@ fn records_of_a_customer_form_a_chain() {
 fn a_repetition_in_the_same_batch_is_a_replay_and_another_body_a_conflict() {
     let mut other = command(3, "c", "t", Kind::Credit, "2");
     other.request.body_hash = [9; 32];
-    let commands = [
-        command(1, "c", "t", Kind::Credit, "1"),
-        command(2, "c", "t", Kind::Credit, "1"),
-        other,
-    ];
+    let commands = [command(1, "c", "t", Kind::Credit, "1"), command(2, "c", "t", Kind::Credit, "1"), other];
     let decided = ledger(vec![customer("c", "0")]).decide(&commands, &[true; 3]);
     let first = decided.verdicts[0].as_ref().unwrap();
     let second = decided.verdicts[1].as_ref().unwrap();
@@ -135,8 +132,7 @@ fn a_spent_nonce_refuses_its_item_and_leaves_its_neighbours_alone() {
 fn suspended_customers_take_credits_only() {
     let mut suspended = customer("c", "10");
     suspended.status = CustomerStatus::Suspended;
-    let commands =
-        [command(1, "c", "t1", Kind::Charge, "1"), command(2, "c", "t2", Kind::Credit, "1")];
+    let commands = [command(1, "c", "t1", Kind::Charge, "1"), command(2, "c", "t2", Kind::Credit, "1")];
     let decided = ledger(vec![suspended]).decide(&commands, &[true; 2]);
     assert!(matches!(decided.verdicts[0], Err(Error::CustomerSuspended)));
     assert!(decided.verdicts[1].is_ok());

@@ -185,7 +185,11 @@ impl Inner {
         }
     }
 
-    async fn commit_once_or_again(&self, writer: &mut Writer, commands: &[Command]) -> Result<Decided, Failed> {
+    async fn commit_once_or_again(
+        &self,
+        writer: &mut Writer,
+        commands: &[Command],
+    ) -> Result<Decided, Failed> {
         // Nonces that an attempt of ours inserted before its COMMIT was lost: finding them again
         // means that it took effect, not that they were used before.
         let mut ours = vec![false; commands.len()];
