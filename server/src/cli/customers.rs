@@ -1,6 +1,5 @@
 use sageapi_contract::ExitCode;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::args::Customer as Command;
 use super::failure::Failure;
@@ -117,27 +116,5 @@ fn amount_of(text: &str) -> Result<Money, Failure> {
 
 /// A credit booked by a command: the same engine as every other booking.
 pub(super) fn credit(customer: &CustomerId, transno: Transno, amount: Money) -> BookingRequest {
-    let hash = Sha256::new()
-        .chain_update("command credit\0")
-        .chain_update(customer.as_str())
-        .chain_update(amount.nanos().to_be_bytes());
-    BookingRequest {
-        customer_id: customer.clone(),
-        transno,
-        kind: Kind::Credit,
-        amount,
-        currency: None,
-        user_id: None,
-        llmid: None,
-        model_name: None,
-        pricing_id: None,
-        input_tokens: None,
-        output_tokens: None,
-        usage: None,
-        request_id: None,
-        event_time: None,
-        note: None,
-        body_hash: hash.finalize().into(),
-        nonce: None,
-    }
+    BookingRequest::new(customer.clone(), transno, Kind::Credit, amount)
 }

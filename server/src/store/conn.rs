@@ -45,6 +45,8 @@ impl Conn {
 
     /// Runs a statement; the number of rows that it touched (on MySQL: matched).
     pub async fn execute(&mut self, sql: Sql<'_>) -> Result<u64, Error> {
+        #[cfg(test)]
+        super::plans::note(&sql);
         Ok(match self.target()? {
             Target::MySql(conn) => {
                 let (text, args) = sql.into_mysql()?;
@@ -58,6 +60,8 @@ impl Conn {
     }
 
     pub async fn fetch_all(&mut self, sql: Sql<'_>) -> Result<Vec<Row>, Error> {
+        #[cfg(test)]
+        super::plans::note(&sql);
         Ok(match self.target()? {
             Target::MySql(conn) => {
                 let (text, args) = sql.into_mysql()?;

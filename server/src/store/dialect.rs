@@ -80,7 +80,7 @@ impl Dialect {
     /// The statement that shows how a query would run.
     pub const fn explain(self) -> &'static str {
         match self {
-            Self::MySql => "EXPLAIN ",
+            Self::MySql => "EXPLAIN FORMAT=TRADITIONAL ",
             Self::Sqlite => "EXPLAIN QUERY PLAN ",
         }
     }

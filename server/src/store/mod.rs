@@ -11,6 +11,8 @@ mod leases;
 mod ledger;
 mod migrate;
 mod mirror;
+#[cfg(test)]
+mod plans;
 mod records;
 mod replay;
 mod sealed;

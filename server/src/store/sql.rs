@@ -111,6 +111,30 @@ impl<'a> Sql<'a> {
     }
 }
 
+#[cfg(test)]
+impl Sql<'_> {
+    /// The same with arguments of its own.
+    pub fn kept(&self) -> Sql<'static> {
+        let args = self.args.iter().map(|arg| match arg {
+            Arg::Null => Arg::Null,
+            Arg::Int(n) => Arg::Int(*n),
+            Arg::Text(text) => Arg::Text(text.clone().into_owned().into()),
+            Arg::Bytes(bytes) => Arg::Bytes(bytes.clone().into_owned().into()),
+        });
+        Sql { text: self.text.clone(), args: args.collect() }
+    }
+
+    /// The text with its question marks.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same with something in front.
+    pub fn after(self, prefix: &str) -> Self {
+        Self { text: format!("{prefix}{}", self.text).into(), ..self }
+    }
+}
+
 impl From<i64> for Arg<'_> {
     fn from(n: i64) -> Self {
         Self::Int(n)

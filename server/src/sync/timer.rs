@@ -55,7 +55,12 @@ impl Inner {
     }
 
     /// Runs if it is time. What another instance did meanwhile counts.
-    async fn step(&self, entity: Entity, stretch: f64, stop: &CancellationToken) -> Result<Step, SyncError> {
+    pub async fn step(
+        &self,
+        entity: Entity,
+        stretch: f64,
+        stop: &CancellationToken,
+    ) -> Result<Step, SyncError> {
         let timetable = &self.plan(entity).timetable;
         let last = self.store.sync_state(entity).await?.and_then(|state| state.last_sync_time);
         let now = self.store.now().await?;
@@ -72,7 +77,11 @@ impl Inner {
     }
 }
 
-enum Step {
+/// What a look at the schedule came to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Not due for so long.
     Wait(Duration),
+    /// It was due, and ran to its end.
     Ran,
 }

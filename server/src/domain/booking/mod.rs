@@ -12,6 +12,8 @@ mod tests;
 
 pub use writer::{Booking, BookingParts};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
 use crate::store::NonceUse;
 
@@ -52,6 +54,35 @@ pub struct BookingRequest {
     pub body_hash: [u8; 32],
     /// The nonce that this booking spends.
     pub nonce: Option<NonceUse>,
+}
+
+impl BookingRequest {
+    /// A booking without particulars and without a nonce, as programs make them. Its hash covers
+    /// exactly what is given here: the same transno with anything else is a conflict.
+    pub fn new(customer_id: CustomerId, transno: Transno, kind: Kind, amount: Money) -> Self {
+        let hash = Sha256::new()
+            .chain_update(format!("{kind}\0{customer_id}\0"))
+            .chain_update(amount.nanos().to_be_bytes());
+        Self {
+            customer_id,
+            transno,
+            kind,
+            amount,
+            currency: None,
+            user_id: None,
+            llmid: None,
+            model_name: None,
+            pricing_id: None,
+            input_tokens: None,
+            output_tokens: None,
+            usage: None,
+            request_id: None,
+            event_time: None,
+            note: None,
+            body_hash: hash.finalize().into(),
+            nonce: None,
+        }
+    }
 }
 
 /// A booking that is durable.

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -128,16 +130,11 @@ fn a_time_without_an_offset_is_local_in_the_platforms_zone() {
 
 #[test]
 fn pricing_data_must_be_one_bounded_mapping() {
-    let bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned()
-        + &(0..9)
-            .map(|i| {
-                format!(
-                    "{0}: &{0} [*{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}, *{1}]\n",
-                    (b'b' + i) as char,
-                    (b'a' + i) as char
-                )
-            })
-            .collect::<String>();
+    let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (alias, name) in ('a'..'j').zip('b'..'k') {
+        let list = vec![format!("*{alias}"); 9].join(", ");
+        writeln!(bomb, "{name}: &{name} [{list}]").unwrap();
+    }
     let deep = format!("a: {}{}", "[".repeat(5000), "]".repeat(5000));
     let long = format!("a: {}", "x".repeat(1 << 20));
     for (yaml, reason) in [
@@ -264,6 +261,17 @@ fn a_page_that_is_none_is_malformed_as_a_whole() {
 fn an_empty_next_is_no_place_to_go_on_from() {
     let body = br#"{"status":"ok","data":{"rows":[],"next":"","has_more":false}}"#;
     assert_eq!(parse(Entity::Users, body, &TimeZone::UTC).unwrap().next, None);
+}
+
+#[test]
+fn a_seeded_row_is_older_than_whatever_the_platform_says() {
+    let rows = [r#"{"id":"a","username":"ann"}"#, r#"{"username":"bob"}"#, r#"{"id":"c","username":[]}"#];
+    let rows = rows.map(|row| RawValue::from_string(row.to_owned()).unwrap());
+    let page = parse_seed(Entity::Users, &rows.each_ref().map(|row| &**row), &TimeZone::UTC);
+    let [change] = &page.changes[..] else { panic!("{page:?}") };
+    assert_eq!((change.id.as_str(), change.version), ("a", 0));
+    assert_eq!(page.quarantined.iter().map(|q| q.id.as_str()).collect::<Vec<_>>(), ["row 2", "c"]);
+    assert_eq!(page.cursor, None);
 }
 
 proptest! {

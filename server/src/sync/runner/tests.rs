@@ -1,6 +1,7 @@
 mod platform;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::config::{self, Config};
 use crate::model::{Secret, SeededEntropy, SystemClock};
 use crate::store::{Context, Keyring, Migrate, MirrorFilter, Store, SyncState};
 use crate::sync::SyncService;
+use crate::sync::timer::Step;
 use crate::telemetry::metrics::Metrics;
 
 const USERS: Entity = Entity::Users;
@@ -35,7 +37,7 @@ impl World {
         if !self.settings.is_empty() {
             yaml += "upstream: {url: \"http://sage.test\", dapi_key: k, dapi_secret: s}\n";
             let others = "pricing: {enabled: false}, llmage: {enabled: false}, uapi: {enabled: false}";
-            yaml += &format!("sync: {{{}, {others}}}\n", self.settings);
+            writeln!(yaml, "sync: {{{}, {others}}}", self.settings).unwrap();
         }
         let read = move |_: &std::path::Path| Ok(yaml.clone().into_bytes());
         config::load(Some("test.yaml".as_ref()), &BTreeMap::new(), &read).unwrap().config
@@ -236,10 +238,34 @@ async fn a_feed_that_does_not_lead_on_is_malformed() {
         world.platform.meet([Some(Fault::Answer(page))]);
         assert_eq!(run(&service).await.unwrap_err().class(), "malformed");
     }
-    // A cursor that expires again right after its snapshot began does not make the run go round.
+}
+
+#[tokio::test]
+async fn cursors_that_expire_at_once_do_not_make_a_run_go_round() {
+    let world = World::new("users: {batch_size: 2}");
+    let service = world.instance(1).await;
+    world.platform.put(USERS, 0..6, "old");
+    run(&service).await.unwrap();
     let expired = || Some(Fault::Fail(Failure::CursorExpired));
-    world.platform.meet([expired(), expired()]);
-    assert_eq!(run(&service).await.unwrap_err().class(), "cursor_expired");
+    // At the cursor and at the beginning; at the cursor and within the snapshot.
+    for faults in [vec![expired(), expired()], vec![expired(), None, expired()]] {
+        world.platform.meet(faults);
+        assert_eq!(run(&service).await.unwrap_err().class(), "cursor_expired");
+    }
+    assert_eq!((run(&service).await.unwrap().swept, count(&service).await), (0, 6));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_broken_off_is_finished_before_another_begins() {
+    let world = World::new("users: {mode: full, batch_size: 2}");
+    let service = world.instance(1).await;
+    world.platform.put(USERS, 0..6, "old");
+    run(&service).await.unwrap();
+    world.platform.meet([None, Some(Fault::Fail(Failure::Timeout))]);
+    run(&service).await.unwrap_err();
+    world.platform.asked();
+    run(&service).await.unwrap();
+    assert_eq!(cursors(&world.platform.asked())[0], Some("0:2"));
 }
 
 #[tokio::test]
@@ -356,6 +382,31 @@ async fn the_timer_mirrors_by_itself_and_again_after_a_failure() {
     stop.cancel();
     tasks.wait().await;
     assert_eq!(state(&service).await.lease_owner, None);
+}
+
+#[tokio::test]
+async fn a_run_of_another_instance_counts_as_ones_own() {
+    let world = World::new("users: {every: 1h}");
+    let (first, second) = (world.instance(1).await, world.instance(2).await);
+    world.platform.put(USERS, 0..3, "old");
+    let stop = CancellationToken::new();
+    assert!(matches!(first.inner.step(USERS, 0.0, &stop).await, Ok(Step::Ran)));
+    for service in [&first, &second] {
+        let Ok(Step::Wait(left)) = service.inner.step(USERS, 0.0, &stop).await else { panic!("it ran") };
+        assert!(left > Duration::from_mins(30) && left <= Duration::from_hours(1), "{left:?}");
+    }
+    assert_eq!(world.platform.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_long_run_renews_its_lease_between_pages() {
+    let world = World::new("users: {batch_size: 2}");
+    let mut service = world.instance(1).await;
+    Arc::get_mut(&mut service.inner).unwrap().lease_ttl = Duration::ZERO;
+    world.platform.put(USERS, 0..6, "old");
+    assert_eq!(run(&service).await.unwrap().pages, 3);
+    // Once to begin, after each page but the last, and before the sweep.
+    assert_eq!(state(&service).await.fencing_token, 4);
 }
 
 #[tokio::test]

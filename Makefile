@@ -1,0 +1,39 @@
+# What people and CI call. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test test-mysql bench audit generate
+
+# Where cargo builds to; asked for only by the targets that use it.
+target_dir = $(shell tests/ci/target-dir.sh)
+
+help: ## List the targets
+	@echo "Two commands to begin with: make run, make test"
+	@echo
+	@sed -n 's/^\([a-z-]*\): ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+	  while IFS='|' read -r target text; do printf '  make %-11s %s\n' "$$target" "$$text"; done
+
+# A debug build: it is there in a fraction of a release build's time, and a tour asks little of it.
+run: ## Build, bring SageAPI up beside a simulated platform in ./run/, show requests (ONCE=1: then end)
+	@tests/ci/setup.sh build
+	@echo "Building (the first time takes some minutes: it compiles SQLite and the cryptography too)"
+	@cargo build -p sageapi-demo -p sageapi-server -p sageapi-upstream-sim
+	@$(target_dir)/debug/sageapi-demo $(if $(filter-out 0,$(ONCE)),--once)
+
+test: ## Format, clippy, and every test on SQLite and a real MariaDB; as root it installs what it lacks
+	@tests/ci/test.sh
+
+test-mysql: ## The store, API and crash suites on Oracle MySQL (root; brings it in by debootstrap, once)
+	@tests/ci/test-mysql.sh
+
+bench: ## Benchmarks of a release build against bare components; ARGS="--quick" for a short run
+	@tests/ci/setup.sh build
+	cargo build --release -p sageapi-server -p sageapi-upstream-sim -p sageapi-load
+	@$(target_dir)/release/sageapi-load run $(ARGS)
+
+audit: ## Licences, sources, banned and doubled crates, known vulnerabilities (deny.toml)
+	@tests/ci/audit.sh
+
+generate: ## Write anew what is generated: docs/openapi.json, docs/errors.md, docs/CONFIGURATION.md
+	@tests/ci/generate.sh

@@ -1,0 +1,54 @@
+use super::decimal::DecimalError;
+
+/// Why a price list cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PricingDataError {
+    /// It is no YAML, or more of it than is read.
+    #[error("the price list cannot be read: {0}")]
+    Yaml(String),
+    /// A value in it is wrong.
+    #[error("{path}: {reason}")]
+    Value {
+        /// Where it stands, such as `pricings[3].unit`.
+        path: String,
+        /// What it must be.
+        reason: String,
+    },
+}
+
+impl PricingDataError {
+    pub(super) fn value(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Value { path: path.into(), reason: reason.into() }
+    }
+}
+
+/// Why a quantity is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// Not a number that is computed with exactly.
+    #[error(transparent)]
+    Number(#[from] DecimalError),
+    /// Below zero or beyond [`MAX_QUANTITY`](super::Decimal::MAX_QUANTITY).
+    #[error("must be from 0 to 1000000000000")]
+    OutOfRange,
+    /// The name was given before.
+    #[error("must be given once")]
+    Twice,
+}
+
+/// Why a usage has no price.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PriceError {
+    /// No rule applies. A usage that nobody set a price for is not free.
+    #[error("no rule of the price list matches the usage {usage}")]
+    NoRule {
+        /// The usage as text, cut off where it is long.
+        usage: String,
+    },
+    /// The price is beyond the range of money.
+    #[error("the price would exceed 9000000000")]
+    OutOfRange,
+    /// A discount is a factor, and no factor turns a charge into a credit.
+    #[error("the discount must not be negative; correct it in the pricing program")]
+    NegativeDiscount,
+}

@@ -1,0 +1,545 @@
+//! How the database would run every statement of ours: by an index, without sorting.
+//!
+//! Each case below runs a function of the store; the statements that it sends are noted and then
+//! explained on tables of some thousand rows.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use sageapi_test_support::database::{TestDatabase, kinds};
+use sqlx::Row as _;
+
+use super::sql::{Row, Sql};
+use super::{
+    Change, Context, Dialect, Keyring, Lease, Migrate, MirrorFilter, NonceUse, Op, Page, RecordFilter, RecordOrder,
+    ReplayTable, Store, Validity,
+};
+use crate::model::{
+    Cell, Currency, CustomerId, CustomerStatus, Entity, KeyId, Kind, Money, Record, RecordId, Secret, SystemClock,
+    SystemEntropy, TextId, Timestamp, Transno, new_uuid,
+};
+
+thread_local! {
+    /// The statements that were sent from this thread since somebody asked for them. Tests run on a
+    /// runtime of one thread.
+    static NOTED: RefCell<Option<Vec<Sql<'static>>>> = const { RefCell::new(None) };
+}
+
+/// Keeps a statement, if somebody wants it.
+pub(super) fn note(sql: &Sql<'_>) {
+    NOTED.with_borrow_mut(|noted| {
+        if let Some(noted) = noted {
+            noted.push(sql.kept());
+        }
+    });
+}
+
+const ROWS: i64 = 5000;
+const BASE: i64 = 1_780_000_000_000_000;
+
+struct Bench {
+    store: Store,
+    _database: TestDatabase,
+    wrong: Vec<String>,
+    statements: usize,
+}
+
+fn time(n: i64) -> Timestamp {
+    Timestamp::from_micros(BASE + n * 1_000_000)
+}
+
+fn customer(n: i64) -> CustomerId {
+    CustomerId::parse(&format!("org_{n:04}")).unwrap()
+}
+
+impl Bench {
+    async fn new(kind: sageapi_test_support::database::Kind) -> Self {
+        let database = TestDatabase::fresh(kind).await;
+        let env = [("SAGEAPI_DATABASE_URL", database.url()), ("SAGEAPI_AUTH_ENCRYPTION_KEY", key_text())];
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let nothing = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let target = crate::config::load(None, &env, &nothing).unwrap().config.database.target;
+        let (clock, entropy) = (SystemClock::new(), SystemEntropy::new());
+        let context = Context {
+            instance: new_uuid(time(0), &*entropy),
+            keyring: Keyring::new(&Secret::new(key_text()), &[]).unwrap(),
+            clock,
+            entropy,
+            sole_cache: false,
+        };
+        let store = Store::open(&target, 5, context).unwrap();
+        store.migrate(&Migrate::default()).await.unwrap();
+        let bench = Self { store, _database: database, wrong: Vec::new(), statements: 0 };
+        bench.fill().await;
+        bench
+    }
+
+    async fn fill(&self) {
+        self.insert("customer_balance", 60, |n, sql| {
+            sql.add(format!("org_{n:04}")).add(0).add(0).add("CNY").add(0).add("active").add("log").add(0);
+            sql.add(vec![0_u8; 32]).add(1).add(BASE + n).add(BASE + n);
+        })
+        .await;
+        let records: Vec<_> = (0..ROWS).map(record).collect();
+        self.store
+            .write("test.records", move |tx| {
+                let records = records.clone();
+                Box::pin(async move { tx.insert_records(&records).await })
+            })
+            .await
+            .unwrap();
+        for entity in Entity::ALL {
+            let changes: Vec<_> = (0..ROWS).map(|n| change(entity, n)).collect();
+            for changes in changes.chunks(500) {
+                let page = Page { changes: changes.to_vec(), ..Page::default() };
+                self.store.apply_page(entity, None, page).await.unwrap();
+            }
+        }
+        self.insert("dapi_keys", ROWS, |n, sql| {
+            sql.add(format!("ak_{n:016}")).add(format!("key {n}")).add(format!("org_{:04}", n % 60)).add("users:read");
+            sql.add("bearer").add(hash(n)).add(hash(n + ROWS)).add(true).add("").add(1).add(BASE).add(BASE);
+        })
+        .await;
+        for table in ["nonces", "webhook_ids"] {
+            self.insert(table, ROWS, |n, sql| {
+                sql.add(hash(n)[..16].to_vec()).add(4 * BASE + n);
+            })
+            .await;
+        }
+        self.insert("cache_events", ROWS, |n, sql| {
+            sql.add(hash(n)[..16].to_vec()).add(vec![7_u8; 16]).add("{}").add(BASE + n * 1_000_000);
+        })
+        .await;
+        self.insert("leases", 20, |n, sql| {
+            sql.add(format!("work {n}")).add(0).add(0);
+        })
+        .await;
+        if self.store.dialect() == Dialect::MySql {
+            let mut conn = self.store.writing().await.unwrap();
+            for table in [
+                "customer_balance", "accounting_records", "users_cache", "pricing_cache", "llmage_cache", "uapi_cache",
+                "dapi_keys", "nonces", "webhook_ids", "cache_events", "leases", "sync_state",
+            ] {
+                conn.run(&format!("ANALYZE TABLE {table}")).await.unwrap();
+            }
+        }
+    }
+
+    async fn insert(&self, table: &str, rows: i64, bind: impl Fn(i64, &mut Sql<'static>)) {
+        let columns = match table {
+            "customer_balance" => {
+                "customer_id, balance, held, currency, credit_limit, status, usage_billing, last_seq, last_hash, \
+                 version, created_at, updated_at"
+            }
+            "dapi_keys" => {
+                "key_id, name, customer_id, scopes, auth_mode, token_hash, previous_token_hash, enabled, \
+                 allowed_cidrs, version, created_at, updated_at"
+            }
+            "nonces" => "nonce_hash, expires_at",
+            "webhook_ids" => "id_hash, expires_at",
+            "cache_events" => "id, origin, keys_changed, created_at",
+            "leases" => "name, lease_until, fencing_token",
+            other => panic!("{other}"),
+        };
+        let width = columns.split(',').count();
+        let all: Vec<_> = (0..rows).collect();
+        for slice in all.chunks(500) {
+            let mut sql = Sql::new(format!("INSERT INTO {table} ({columns}) VALUES "));
+            sql.push_rows(slice.len(), width);
+            for n in slice {
+                bind(*n, &mut sql);
+            }
+            self.store.writing().await.unwrap().execute(sql).await.unwrap();
+        }
+    }
+
+    /// Runs a call of the store, and looks at the plan of each statement that it sent.
+    async fn look<T, E: std::fmt::Debug>(&mut self, what: &str, call: impl Future<Output = Result<T, E>>) -> T {
+        NOTED.set(Some(Vec::new()));
+        let result = call.await;
+        let noted = NOTED.take().unwrap();
+        let result = result.unwrap_or_else(|e| panic!("{what}: {e:?}"));
+        for sql in noted {
+            let text = sql.text().to_owned();
+            if !text.contains(" FROM ") && !text.starts_with("UPDATE") || text.starts_with("INSERT") {
+                continue;
+            }
+            self.statements += 1;
+            for (step, fault) in self.explain(sql).await {
+                let line = format!("{what}: {step}\n      {}", &text[text.find(" FROM ").unwrap_or(0)..]);
+                if std::env::var_os("SAGEAPI_TEST_SHOW_PLANS").is_some() {
+                    eprintln!("{} {line}", self.store.dialect().as_str());
+                }
+                if fault {
+                    self.wrong.push(line);
+                }
+            }
+        }
+        result
+    }
+
+    /// The steps of a plan, and whether each is one that we do not want.
+    async fn explain(&self, sql: Sql<'static>) -> Vec<(String, bool)> {
+        let limited = sql.text().contains("LIMIT ?");
+        let explain = sql.after(self.store.dialect().explain());
+        let rows = self.store.fetch_all(explain).await.unwrap();
+        rows.iter().map(|row| judge(row, limited)).collect()
+    }
+}
+
+/// A walk over a whole index is good only in the order of a list, where LIMIT ends it.
+fn judge(row: &Row, limited: bool) -> (String, bool) {
+    match row {
+        Row::Sqlite(row) => {
+            let step: String = row.get("detail");
+            let whole = step.starts_with("SCAN") && !(limited && step.contains("USING") && step.contains("INDEX"));
+            let whole = whole && !step.starts_with("SCAN (subquery");
+            let fault = whole || step.contains("TEMP B-TREE") || step.contains("AUTOMATIC");
+            (step, fault)
+        }
+        Row::MySql(row) => {
+            let text = |name: &str| row.try_get_unchecked::<Option<String>, _>(name).unwrap().unwrap_or_default();
+            let (table, kind, key, extra) = (text("table"), text("type"), text("key"), text("Extra"));
+            let step = format!("{table} {kind} {key} ({extra})");
+            // A query that the optimizer answers without a table, or an inner one that is materialised.
+            let inner = table.is_empty() || table.starts_with('<');
+            let whole = !inner && (kind == "ALL" || key.is_empty() || (kind == "index" && !limited));
+            (step, whole || extra.contains("filesort") || extra.contains("temporary"))
+        }
+    }
+}
+
+fn key_text() -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode([7; 32])
+}
+
+fn hash(n: i64) -> Vec<u8> {
+    let mut hash = n.to_be_bytes().repeat(4);
+    hash[0] = 1;
+    hash
+}
+
+/// Half of the records are the first customer's.
+fn record(n: i64) -> Record {
+    let (owner, seq) = if n % 2 == 0 { (0, n / 2 + 1) } else { (1 + n / 2 % 50, n / 100 + 1) };
+    let amount = Money::parse("1").unwrap();
+    Record {
+        id: RecordId(new_uuid(time(n), &*SystemEntropy::new())),
+        customer_id: customer(owner),
+        seq,
+        transno: Transno::parse(&format!("t{n}")).unwrap(),
+        kind: if n % 50 < 2 { Kind::Credit } else { Kind::Charge },
+        amount,
+        delta: amount,
+        currency: Currency::parse("CNY").unwrap(),
+        user_id: Some(format!("user_{}", n % 200)),
+        llmid: Some(format!("llm_{}", n % 40)),
+        model_name: Some(format!("model-{}", n % 40)),
+        pricing_id: None,
+        pricing_version: None,
+        input_tokens: None,
+        output_tokens: None,
+        usage: None,
+        unrounded: None,
+        request_id: Some(format!("r{n}")),
+        reverses: None,
+        hold_id: None,
+        note: None,
+        balance_after: amount,
+        held_after: amount,
+        available_after: amount,
+        body_hash: [0; 32],
+        prev_hash: [0; 32],
+        hash: [0; 32],
+        event_time: time(n),
+        created_at: time(n),
+    }
+}
+
+/// Every fiftieth row is a tombstone.
+fn change(entity: Entity, n: i64) -> Change {
+    let cells = entity.columns().iter().map(|column| {
+        let text = match column.name {
+            "orgid" => format!("org_{:04}", n % 60),
+            "user_status" => (n % 2).to_string(),
+            "ppid" => format!("pp_{}", n / 3),
+            "llmid" => format!("llm_{}", n % 1000),
+            "status" => if n % 10 == 0 { "hidden" } else { "published" }.to_owned(),
+            "enabled_date" => format!("20{:02}-01-01", 20 + n % 3 * 5),
+            "expired_date" => format!("20{:02}-01-01", 25 + n % 3 * 5),
+            "min_balance" => return Cell::Int(1),
+            name => format!("{name} {n}"),
+        };
+        Cell::Text(text.into())
+    });
+    let op = Op::Upsert { created_at: Some(time(n)), cells: cells.collect() };
+    let op = if n % 50 == 49 { Op::Delete } else { op };
+    Change { id: TextId::parse(&format!("{}_{n:05}", entity.as_str())).unwrap(), version: n + 1, op }
+}
+
+fn equal(pairs: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    pairs.iter().map(|(column, value)| (*column, (*value).to_owned())).collect()
+}
+
+impl Bench {
+    async fn records(&mut self, what: &str, filter: RecordFilter) {
+        let store = self.store.clone();
+        let within = filter.customer_id.is_some();
+        for ascending in [false, true] {
+            let first = if within { RecordOrder::Seq(None) } else { RecordOrder::Created(None) };
+            let rows = self.look(&format!("records {what}"), store.records(&filter, &first, ascending, 11)).await;
+            assert!(!rows.is_empty(), "records {what}: the case finds nothing");
+            let last = &rows[rows.len() / 2];
+            let next = match first {
+                RecordOrder::Seq(_) => RecordOrder::Seq(Some(last.seq)),
+                RecordOrder::Created(_) => RecordOrder::Created(Some((last.created_at, last.id))),
+            };
+            self.look(&format!("records {what}, next page"), store.records(&filter, &next, ascending, 11)).await;
+        }
+        self.look(&format!("records {what}, counted"), store.count_records(&filter, 10_000)).await;
+    }
+
+    async fn mirrored(&mut self, entity: Entity, what: &str, filter: MirrorFilter) {
+        let store = self.store.clone();
+        for ascending in [false, true] {
+            let filter = MirrorFilter { ascending, limit: 11, ..filter.clone() };
+            let rows = self.look(&format!("{entity} {what}"), store.mirror_rows(entity, &filter)).await;
+            assert!(!rows.is_empty(), "{entity} {what}: the case finds nothing");
+            let last = &rows[rows.len() / 2];
+            let filter = MirrorFilter { after: Some((last.created_at, last.id.to_string())), ..filter };
+            self.look(&format!("{entity} {what}, next page"), store.mirror_rows(entity, &filter)).await;
+        }
+        self.look(&format!("{entity} {what}, counted"), store.mirror_count(entity, &filter, 10_000)).await;
+    }
+
+    /// Fails with all plans that are not as they should be.
+    fn done(self) {
+        assert!(self.statements > 0, "no statement was looked at");
+        assert!(
+            self.wrong.is_empty(),
+            "{} of {} statements on {} have a plan that we do not want:\n  {}",
+            self.wrong.len(),
+            self.statements,
+            self.store.dialect().as_str(),
+            self.wrong.join("\n  ")
+        );
+    }
+}
+
+#[tokio::test]
+async fn lists_of_records_walk_an_index_in_order() {
+    for kind in kinds() {
+        let mut bench = Bench::new(kind).await;
+        let of = |customer_id: Option<CustomerId>, equals: &[(&'static str, &str)]| RecordFilter {
+            customer_id,
+            equals: equal(equals),
+            ..RecordFilter::default()
+        };
+        let filters: [&[(&'static str, &str)]; 7] = [
+            &[],
+            &[("user_id", "user_4")],
+            &[("model_name", "model-4")],
+            &[("llmid", "llm_4")],
+            &[("transno", "t104")],
+            &[("request_id", "r104")],
+            &[("kind", "credit")],
+        ];
+        let ranges = |filter: &RecordFilter| {
+            let (from, to) = (Some(time(100)), Some(time(300)));
+            [
+                ("", filter.clone()),
+                (" of a time", RecordFilter { from, to, ..filter.clone() }),
+                (" of an event time", RecordFilter { event_from: from, event_to: to, ..filter.clone() }),
+            ]
+        };
+        for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
+            for equals in filters {
+                for (when, filter) in ranges(&of(owner.clone(), equals)) {
+                    let by = equals.first().map_or(String::new(), |(column, _)| format!(" by {column}"));
+                    bench.records(&format!("{whose}{by}{when}"), filter).await;
+                }
+            }
+        }
+        bench.records("of a customer by two", of(Some(customer(0)), &[("user_id", "user_4"), ("kind", "charge")])).await;
+        bench.done();
+    }
+}
+
+#[tokio::test]
+async fn lists_of_the_mirror_walk_an_index_in_order() {
+    for kind in kinds() {
+        let mut bench = Bench::new(kind).await;
+        let by = |equals: &[(&'static str, &str)]| MirrorFilter { equals: equal(equals), ..MirrorFilter::default() };
+        let contains = Some((["username", "nick_name", "email", "mobile"].as_slice(), "name 12".to_owned()));
+        let (from, to) = (Some(time(100)), Some(time(300)));
+        let whole = MirrorFilter::default();
+        for (what, filter) in [
+            ("all", whole.clone()),
+            ("of a customer", by(&[("orgid", "org_0007")])),
+            ("by name", by(&[("username", "username 7")])),
+            ("by status", by(&[("user_status", "1")])),
+            ("of a customer by name", by(&[("orgid", "org_0007"), ("username", "username 7")])),
+            ("of a customer by status", by(&[("orgid", "org_0007"), ("user_status", "1")])),
+            ("of a time", MirrorFilter { from, to, ..whole.clone() }),
+            ("of a customer and a time", MirrorFilter { from, to, ..by(&[("orgid", "org_0007")]) }),
+            ("searched", MirrorFilter { contains: contains.clone(), ..whole.clone() }),
+            ("of a customer, searched", MirrorFilter { contains, ..by(&[("orgid", "org_0000")]) }),
+        ] {
+            bench.mirrored(Entity::Users, what, filter).await;
+        }
+        let day = |validity| Some((validity, "2027-06-01".to_owned()));
+        for (what, filter) in [
+            ("all", whole.clone()),
+            ("of a program", by(&[("ppid", "pp_12")])),
+            ("of a type", by(&[("pricing_type", "pricing_type 12")])),
+            ("of a model", MirrorFilter { llmid: Some("llm_12".into()), ..whole.clone() }),
+            ("published", MirrorFilter { published_only: true, ..whole.clone() }),
+            ("published of a model", MirrorFilter {
+                published_only: true,
+                llmid: Some("llm_12".into()),
+                ..whole.clone()
+            }),
+            ("current", MirrorFilter { validity: day(Validity::Current), ..whole.clone() }),
+            ("future", MirrorFilter { validity: day(Validity::Future), ..whole.clone() }),
+            ("expired", MirrorFilter { validity: day(Validity::Expired), ..whole.clone() }),
+            ("current of a program", MirrorFilter { validity: day(Validity::Current), ..by(&[("ppid", "pp_12")]) }),
+        ] {
+            bench.mirrored(Entity::Pricing, what, filter).await;
+        }
+        for (what, filter) in [
+            ("all", whole.clone()),
+            ("of a model", by(&[("llmid", "llm_12")])),
+            ("by name", by(&[("model", "model 12")])),
+            ("of a program", by(&[("ppid", "pp_12")])),
+            ("published", by(&[("status", "published")])),
+            ("published of a model", by(&[("llmid", "llm_12"), ("status", "published")])),
+        ] {
+            bench.mirrored(Entity::Llmage, what, filter).await;
+        }
+        bench.mirrored(Entity::Uapi, "all", whole.clone()).await;
+        bench.mirrored(Entity::Uapi, "by name", by(&[("name", "name 12")])).await;
+        bench.done();
+    }
+}
+
+#[tokio::test]
+async fn single_rows_are_found_by_a_key() {
+    for kind in kinds() {
+        let mut bench = Bench::new(kind).await;
+        let store = bench.store.clone();
+        let id = KeyId::parse("ak_0000000000000012").unwrap();
+        assert!(bench.look("a key", store.key(&id)).await.is_some());
+        assert!(bench.look("a key by name", store.key_by_name("key 12")).await.is_some());
+        let token = hash(12).try_into().unwrap();
+        assert!(bench.look("a key by token", store.key_by_token(&token)).await.is_some());
+        let token = hash(12 + ROWS).try_into().unwrap();
+        bench.look("a key by its token before", store.key_by_token(&token)).await;
+        assert_eq!(bench.look("keys", store.keys("ak_0000000000000012", 10)).await.len(), 10);
+        bench.look("a key switched off", store.set_key_enabled(&id, false)).await;
+        assert!(bench.look("a customer", store.customer(&customer(3))).await.is_some());
+        bench.look("a customer suspended", store.set_customer_status(&customer(3), CustomerStatus::Suspended)).await;
+        let record = record(100);
+        let listed = store.records(
+            &RecordFilter { customer_id: Some(record.customer_id.clone()), ..RecordFilter::default() },
+            &RecordOrder::Seq(None),
+            true,
+            1,
+        );
+        let some = listed.await.unwrap().remove(0);
+        assert!(bench.look("a record", store.record(some.id)).await.is_some());
+        for entity in Entity::ALL {
+            let id = format!("{}_00012", entity.as_str());
+            assert!(bench.look(&format!("{entity} row"), store.mirror_row(entity, &id)).await.is_some());
+        }
+        for published in [false, true] {
+            let found = bench.look("a price", store.pricing_on("pp_12", "2027-06-01", published)).await;
+            assert!(found.is_some());
+        }
+        bench.done();
+    }
+}
+
+#[tokio::test]
+async fn the_statements_of_a_booking_use_keys_however_many_rows_they_name() {
+    for kind in kinds() {
+        let mut bench = Bench::new(kind).await;
+        let store = bench.store.clone();
+        for count in [1_i64, 2, 3, 8, 17, 64] {
+            let ids: Vec<_> = (0..count.min(50)).map(customer).collect();
+            let bookings: Vec<_> = (0..count).map(record).map(|r| (r.customer_id, r.transno)).collect();
+            let nonces: Vec<_> = (0..count).map(|n| NonceUse::new("k", &format!("{count} {n}"), time(n))).collect();
+            let mut writer = store.writer();
+            let mut tx = writer.begin().await.unwrap();
+            let call = async {
+                let rows = tx.lock_customers(&ids).await?;
+                let found = tx.find_records(bookings.iter().map(|(c, t)| (c, t))).await?;
+                let fresh = tx.insert_nonces(&nonces).await?;
+                let known = tx.insert_nonces(&nonces).await?;
+                Ok::<_, super::Error>((rows.len(), found.len(), fresh, known))
+            };
+            let (locked, found, fresh, known) = bench.look(&format!("a booking of {count}"), call).await;
+            writer.rollback(tx).await;
+            assert_eq!((locked, found), (ids.len(), bookings.len()));
+            assert!(fresh.iter().all(|fresh| *fresh) && known.iter().all(|fresh| !fresh));
+        }
+        bench.done();
+    }
+}
+
+#[tokio::test]
+async fn leases_caches_sweeps_and_purges_use_an_index() {
+    for kind in kinds() {
+        let mut bench = Bench::new(kind).await;
+        let store = bench.store.clone();
+        let events = bench.look("cache events", store.cache_events(time(ROWS - 10))).await;
+        assert!(events.len() >= 10);
+        assert_eq!(bench.look("cache events forgotten", store.purge_cache_events(time(20), 10)).await, 10);
+        for table in [ReplayTable::Nonces, ReplayTable::WebhookIds] {
+            let used = NonceUse::new("k", "n", time(1));
+            assert!(bench.look("a first use", store.first_use(table, used)).await);
+            assert_eq!(bench.look("uses forgotten", store.purge_uses(table, 10)).await, 1);
+        }
+        let ttl = Duration::from_mins(1);
+        for name in ["housekeeping", "work 3"] {
+            let lease = bench.look("a lease", store.acquire_lease(name, ttl)).await.unwrap();
+            bench.look("a lease given back", store.release_lease(lease)).await;
+        }
+        for entity in Entity::ALL {
+            let what = |step: &str| format!("{entity}: {step}");
+            let lease: Lease = bench.look(&what("lease"), store.acquire_lease(entity.as_str(), ttl)).await.unwrap();
+            bench.look(&what("state"), store.sync_state(entity)).await;
+            bench.look(&what("snapshot"), store.start_snapshot(&lease)).await;
+            let page = Page {
+                changes: (0..ROWS).filter(|n| n % 10 != 0).take(500).map(|n| change(entity, n)).collect(),
+                cursor: Some("next".into()),
+                ..Page::default()
+            };
+            bench.look(&what("page"), store.apply_page(entity, Some(&lease), page)).await;
+            let swept = bench.look(&what("sweep"), store.finish_snapshot(entity, &lease, 1.0)).await;
+            assert!(swept > 1000, "{swept}");
+            bench.look(&what("end"), store.finish_run(&lease, super::SyncOutcome::Success)).await;
+            let before = store.now().await.unwrap();
+            bench.look(&what("tombstones"), store.purge_tombstones(entity, before, 10)).await;
+        }
+        bench.done();
+    }
+}
+
+#[tokio::test]
+async fn verify_walks_primary_keys() {
+    for kind in kinds() {
+        let mut bench = Bench::new(kind).await;
+        let mut tx = bench.store.snapshot().await.unwrap();
+        let call = async {
+            let customers = tx.customers_after("org_0003", 10).await?;
+            let records = tx.records_after(&customer(0), 5, 10).await?;
+            let next = tx.next_customer_with_records("org_0003").await?;
+            Ok::<_, super::Error>((customers.len(), records.len(), next))
+        };
+        let found = bench.look("verify", call).await;
+        bench.store.end_snapshot(tx).await;
+        assert_eq!(found, (10, 10, Some("org_0004".to_owned())));
+        bench.done();
+    }
+}

@@ -1,0 +1,23 @@
+//! The REST interface over a real listener, on every kind of database. One module a resource; the contract's rules
+//! are tested where a client would meet them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "this is code of tests")]
+
+#[path = "../raw/mod.rs"]
+mod raw;
+
+mod accounting;
+mod admin;
+mod auth;
+mod auth_keys;
+mod balance;
+mod concurrency;
+mod events;
+mod idempotency;
+mod instances;
+mod lists;
+mod mirror;
+mod problems;
+mod site;
+mod unready;
+mod vectors;

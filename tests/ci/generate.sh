@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# `make generate`: the files that are made from the code. The tests compare them with the code.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+cargo build --quiet -p sageapi-server
+server="$(tests/ci/target-dir.sh)/debug/sageapi-server"
+# Through a variable: a command that fails must not leave an empty file.
+write() { local text; text=$("$server" "${@:2}"); printf '%s\n' "$text" >"$1"; echo "$1"; }
+write docs/openapi.json openapi
+write docs/CONFIGURATION.md config docs
+# Made by the test that compares it.
+UPDATE=1 cargo test --quiet -p sageapi-server --lib -- http::problem >/dev/null
+echo docs/errors.md

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# setup.sh build|test|mysql: sees to it that the tools are there which a build, the tests, or the tests
+# on Oracle MySQL need. As root on Debian or Ubuntu it installs what `test` and `mysql` lack; else, and
+# always for `build`, it says in one line what is missing and how to get it.
+set -euo pipefail
+
+have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
+# Debian's python3 comes without what `python3 -m venv` needs.
+have_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+if ! have cargo; then
+  echo "cargo is missing; install Rust 1.95 or newer: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2
+  exit 1
+fi
+
+packages=()
+need() { have "$1" || [[ " ${packages[*]} " == *" $2 "* ]] || packages+=("$2"); }
+
+need cc build-essential
+need make build-essential
+if [ "$1" != build ]; then
+  need mariadbd mariadb-server
+  need setpriv util-linux
+  need curl curl
+  have_venv || packages+=(python3-venv)
+fi
+if [ "$1" = mysql ]; then
+  need debootstrap debootstrap
+fi
+
+if [ "${#packages[@]}" -gt 0 ]; then
+  install="apt-get install -y ${packages[*]}"
+  if [ "$1" = build ] || [ "$(id -u)" -ne 0 ] || ! have apt-get; then
+    echo "missing: ${packages[*]}; install with: $install" >&2
+    exit 1
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  echo "installing: ${packages[*]}"
+  # --no-install-recommends: the tests start servers of their own and need nothing around them.
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >/dev/null
+fi
+
+if [ "$1" != build ]; then
+  for component in fmt clippy; do
+    if ! cargo "$component" --version >/dev/null 2>&1; then
+      echo "cargo $component is missing; install it with: rustup component add rustfmt clippy" >&2
+      exit 1
+    fi
+  done
+fi

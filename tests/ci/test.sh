@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# `make test`: everything but Oracle MySQL. One target folder and one profile: the programs that tests
+# start are those that the build stage left in it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. tests/ci/stages.sh
+
+on_mariadb() {
+  if [ -n "${SAGEAPI_TEST_MYSQL_URL:-}" ]; then
+    echo "SAGEAPI_TEST_MYSQL_URL is set: its server is used instead of a MariaDB of our own"
+    "$@"
+  else
+    "$SAGEAPI_TEST_BIN_DIR/sageapi-test-database" mariadb -- "$@"
+  fi
+}
+
+stage "tools" tests/ci/setup.sh test
+SAGEAPI_TEST_BIN_DIR="$(tests/ci/target-dir.sh)/debug"
+export SAGEAPI_TEST_BIN_DIR
+stage "format" cargo fmt --all --check
+stage "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+stage "build" cargo build --workspace --all-targets
+stage "tests on SQLite and MariaDB" on_mariadb cargo test --workspace --no-fail-fast

@@ -1,0 +1,158 @@
+//! A closed loop of HTTP/1.1 over plain sockets: each connection sends a request made before, waits for its answer,
+//! and sends the next one. It is the same for every server measured, and shares their cores.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::Failure;
+
+/// What to send, and when to stop.
+pub struct Load {
+    /// Requests as bytes; the connections take them in turn.
+    pub requests: Vec<Bytes>,
+    /// Whether to start again after the last one, or to end there.
+    pub again: bool,
+    /// When to stop at the latest.
+    pub limit: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Answers, all of them 2xx.
+    pub answers: usize,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Times from request to answer, sorted, in nanoseconds.
+    pub times: Vec<u64>,
+}
+
+impl Outcome {
+    /// Answers a second.
+    #[expect(clippy::cast_precision_loss, reason = "counts of answers are far below 2^52")]
+    pub fn rate(&self) -> f64 {
+        self.answers as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The time, in milliseconds, that this share of the requests took at most.
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of one request are far below 2^52")]
+    pub fn quantile_ms(&self, share: (usize, usize)) -> f64 {
+        let index = (self.times.len() * share.0 / share.1).min(self.times.len().saturating_sub(1));
+        self.times.get(index).map_or(0.0, |time| *time as f64 / 1e6)
+    }
+}
+
+/// Runs a load over so many connections, on one thread.
+pub fn run(address: SocketAddr, connections: usize, load: Load) -> Result<Outcome, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let grace = Duration::from_secs(30);
+    let deadline = load.limit + grace;
+    runtime.block_on(async {
+        tokio::time::timeout(deadline, run_here(address, connections, Arc::new(load)))
+            .await
+            .map_err(|_| Failure::from(format!("{address} did not answer for {grace:?}")))?
+    })
+}
+
+async fn run_here(address: SocketAddr, connections: usize, load: Arc<Load>) -> Result<Outcome, Failure> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut streams = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
+    let started = Instant::now();
+    let until = started + load.limit;
+    let tasks: Vec<_> = streams
+        .into_iter()
+        .map(|stream| tokio::spawn(connection(stream, load.clone(), next.clone(), until)))
+        .collect();
+    let mut times = Vec::new();
+    for task in tasks {
+        times.append(&mut task.await??);
+    }
+    let elapsed = started.elapsed();
+    times.sort_unstable();
+    Ok(Outcome { answers: times.len(), elapsed, times })
+}
+
+async fn connection(
+    mut stream: TcpStream,
+    load: Arc<Load>,
+    next: Arc<AtomicUsize>,
+    until: Instant,
+) -> Result<Vec<u64>, Failure> {
+    let mut times = Vec::with_capacity(1 << 16);
+    let mut answer = Vec::with_capacity(4096);
+    let mut sent = Instant::now();
+    while sent < until {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        let index = if load.again { index % load.requests.len() } else { index };
+        let Some(request) = load.requests.get(index) else { break };
+        stream.write_all(request).await?;
+        read_answer(&mut stream, &mut answer).await?;
+        let now = Instant::now();
+        times.push(u64::try_from((now - sent).as_nanos())?);
+        sent = now;
+    }
+    Ok(times)
+}
+
+/// Reads one answer with a Content-Length, which must be a 2xx.
+async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<(), Failure> {
+    answer.clear();
+    let mut whole = None;
+    loop {
+        if stream.read_buf(answer).await? == 0 {
+            return Err("the server closed a connection".into());
+        }
+        if whole.is_none() {
+            whole = whole_length(answer);
+        }
+        if whole.is_some_and(|whole| answer.len() >= whole) {
+            break;
+        }
+    }
+    if answer.get(9) == Some(&b'2') {
+        Ok(())
+    } else {
+        Err(format!("a request was refused: {}", String::from_utf8_lossy(answer)).into())
+    }
+}
+
+/// How long an answer is, head and body, once its head is complete.
+pub fn whole_length(answer: &[u8]) -> Option<usize> {
+    const FIELD: &[u8] = b"content-length: ";
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let at = answer[..head].windows(FIELD.len()).position(|name| name == FIELD)? + FIELD.len();
+    let digits = answer[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    Some(head + digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_as_long_as_its_head_and_body() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: x\r\ncontent-length: 12\r\n\r\n";
+        assert_eq!(whole_length(head.as_bytes()), Some(head.len() + 12));
+        assert_eq!(whole_length(&head.as_bytes()[..head.len() - 1]), None);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_sorted_times() {
+        let times = (1..=1000).map(|n| n * 1_000_000).collect();
+        let outcome = Outcome { answers: 1000, elapsed: Duration::from_secs(2), times };
+        assert!((outcome.rate() - 500.0).abs() < 1e-9);
+        assert!((outcome.quantile_ms((1, 2)) - 501.0).abs() < 1e-9);
+        assert!((outcome.quantile_ms((99, 100)) - 991.0).abs() < 1e-9);
+    }
+}

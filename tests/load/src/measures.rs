@@ -1,0 +1,103 @@
+//! What is measured, and for how long.
+
+mod balance;
+mod booking;
+mod memory;
+mod mirror;
+mod start;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use crate::report::{Line, Report};
+use crate::server::Programs;
+use crate::{Failure, Run};
+
+/// Connections of every load.
+const CONNECTIONS: usize = 16;
+/// Bytes of a megabyte.
+const MEGABYTE: f64 = 1e6;
+
+/// A group of figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Measure {
+    /// Signed GET /balance against a bare hyper server
+    #[value(alias = "1")]
+    Balance,
+    /// Signed POST /accounting against plain transactions
+    #[value(alias = "2")]
+    Booking,
+    /// Mirroring users against multi-row inserts, and its memory
+    #[value(alias = "3")]
+    Mirror,
+    /// Resident memory, idle and after many requests
+    #[value(alias = "4")]
+    Memory,
+    /// From the start of the process to ready
+    #[value(alias = "5")]
+    Start,
+}
+
+/// How much to measure.
+struct Effort {
+    rounds: usize,
+    round: Duration,
+    users: usize,
+    requests: usize,
+    starts: usize,
+}
+
+impl Effort {
+    fn of(quick: bool) -> Self {
+        if quick {
+            let round = Duration::from_secs(1);
+            Self { rounds: 3, round, users: 10_000, requests: 50_000, starts: 3 }
+        } else {
+            let round = Duration::from_secs(5);
+            Self { rounds: 5, round, users: 100_000, requests: 1_000_000, starts: 10 }
+        }
+    }
+}
+
+/// Measures what is asked for, prints it and writes it down.
+pub fn run(args: &Run) -> Result<(), Failure> {
+    let folder = match &args.bin {
+        Some(folder) => folder.clone(),
+        None => std::env::current_exe()?.parent().map(PathBuf::from).unwrap_or_default(),
+    };
+    // Children run elsewhere.
+    let programs = Programs { folder: fs::canonicalize(folder)? };
+    let effort = Effort::of(args.quick);
+    let cores = std::thread::available_parallelism()?.get();
+    let mut report = Report { cores, quick: args.quick, lines: Vec::new() };
+    fs::create_dir_all(&args.out)?;
+    for measure in Measure::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(measure) {
+            continue;
+        }
+        let started = Instant::now();
+        let lines = match measure {
+            Measure::Balance => balance::measure(&programs, &effort),
+            Measure::Booking => booking::measure(&programs, &effort),
+            Measure::Mirror => mirror::measure(&programs, &effort),
+            Measure::Memory => memory::measure(&programs, &effort),
+            Measure::Start => start::measure(&programs, &effort),
+        };
+        let lines: Vec<Line> = lines.map_err(|error| format!("{measure:?}: {error}"))?;
+        eprintln!("measured {measure:?} in {:.0} s", started.elapsed().as_secs_f64());
+        report.lines.extend(lines);
+        // After each, so that what was measured stays if a later one fails.
+        fs::write(args.out.join("results.json"), serde_json::to_string_pretty(&report)? + "\n")?;
+        fs::write(args.out.join("results.md"), report.markdown()?)?;
+    }
+    println!("{}", report.markdown()?);
+    Ok(())
+}
+
+/// A figure without rounds is a mistake of this program.
+fn no_rounds() -> Failure {
+    "no round was run".into()
+}

@@ -1,0 +1,71 @@
+use std::time::Duration;
+
+use super::{CONNECTIONS, Effort, no_rounds};
+use crate::Failure;
+use crate::child::{Child, exchange};
+use crate::database::Kind;
+use crate::generator::{self, Load, Outcome};
+use crate::report::{Goal, Line};
+use crate::server::Programs;
+use crate::stat::Stat;
+
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// The same signed requests, from the same loop, to both servers in turn.
+pub fn measure(programs: &Programs, effort: &Effort) -> Result<Vec<Line>, Failure> {
+    let database = programs.database(Kind::Sqlite)?;
+    let [key, _] = programs.seed(&database, &["org_bench".to_owned()])?;
+    let server = programs.serve(&database, None)?;
+    let mut requests = key.requests(server.http)?;
+
+    let first = requests.balance(None)?;
+    let (status, body) = exchange(server.http, &first)?;
+    if status != 200 {
+        return Err(format!("GET /balance was answered by {status}: {body}").into());
+    }
+    let (bare, bare_address) = programs.bare(body.len(), &database)?;
+
+    let mut round = |address, child: &Child, limit| -> Result<(Outcome, f64), Failure> {
+        // Signed anew each time: a signature lives for five minutes.
+        let load = Load { requests: vec![requests.balance(None)?], again: true, limit };
+        let before = child.processor_seconds()?;
+        let outcome = generator::run(address, CONNECTIONS, load)?;
+        let used = child.processor_seconds()? - before;
+        #[expect(clippy::cast_precision_loss, reason = "counts of answers are far below 2^52")]
+        let micros = used * 1e6 / outcome.answers as f64;
+        Ok((outcome, micros))
+    };
+    round(bare_address, &bare, WARM_UP)?;
+    round(server.http, &server.child, WARM_UP)?;
+    let (mut rates, mut ours_used, mut bare_used, mut times) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..effort.rounds {
+        let (theirs, used) = round(bare_address, &bare, effort.round)?;
+        bare_used.push(used);
+        let (ours, used) = round(server.http, &server.child, effort.round)?;
+        ours_used.push(used);
+        times.push(ours.quantile_ms((99, 100)));
+        rates.push((ours.rate(), theirs.rate()));
+    }
+    server.child.stop()?;
+
+    let median = |figures: Vec<f64>| Stat::of(figures).map(|stat| stat.median).ok_or_else(no_rounds);
+    let (ours_used, bare_used) = (median(ours_used)?, median(bare_used)?);
+    let line = Line::compared(
+        "signed GET /balance, 16 connections",
+        "requests/s",
+        "bare hyper server",
+        &rates,
+        Goal::AtLeast(0.5),
+    );
+    let line = line
+        .ok_or_else(no_rounds)?
+        .note(format!("both get the same signed requests and answer {} bytes of body", body.len()))
+        .note(format!(
+            "processor time of the server a request: {ours_used:.1} µs, bare {bare_used:.1} µs, by which alone the ratio \
+             would be {:.2}",
+            bare_used / ours_used
+        ))
+        .note(format!("99 % of the requests took at most {:.2} ms", median(times)?));
+    Ok(vec![line])
+}
