@@ -4,6 +4,7 @@ CREATE TABLE IF NOT EXISTS customer_balance (
   customer_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   balance BIGINT NOT NULL,
   held BIGINT NOT NULL,
+  holds_made BIGINT NOT NULL,
   currency VARCHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   credit_limit BIGINT NOT NULL,
   status VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

@@ -4,6 +4,7 @@ CREATE TABLE customer_balance (
   customer_id TEXT NOT NULL,
   balance INTEGER NOT NULL,
   held INTEGER NOT NULL,
+  holds_made INTEGER NOT NULL,
   currency TEXT NOT NULL,
   credit_limit INTEGER NOT NULL,
   status TEXT NOT NULL,

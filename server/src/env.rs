@@ -20,7 +20,7 @@ pub use open::{OpenError, Role, load_sageapi};
 use crate::config::Config;
 use crate::domain::accounts::AccountingQuery;
 use crate::domain::auth::Auth;
-use crate::domain::booking::{Booked, Booking, BookingRequest};
+use crate::domain::booking::{Booked, Booking, BookingRequest, sweep_due_holds};
 use crate::domain::caches::Caches;
 use crate::domain::keys::Keys;
 use crate::domain::mirror::{ModelsQuery, PricingQuery, UapisQuery, UsersQuery};
@@ -166,7 +166,7 @@ impl ServerEnv {
         if self.inner.config.server.read_only {
             return Err(Error::ReadOnly);
         }
-        self.inner.booking.book(request).await
+        self.inner.booking.submit(request.into()).await?.into_booked()
     }
 
     /// Accounting records.
@@ -272,6 +272,7 @@ impl ServerEnv {
         let news = News::default().run(inner.store.clone(), inner.caches.clone(), inner.stop.clone());
         inner.tasks.spawn(news);
         inner.sync.start(&inner.tasks, &inner.stop);
+        inner.tasks.spawn(sweep_due_holds(inner.booking.clone(), inner.store.clone(), inner.stop.clone()));
         inner.tasks.spawn(health::watch_database(self.clone(), inner.stop.clone()));
     }
 

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::model::{Currency, Kind, Money, Scope};
+use crate::model::{Currency, HoldState, Kind, Money, Scope};
 use crate::signing::AuthError;
 use crate::store;
 
@@ -97,6 +97,12 @@ pub enum Error {
     /// An amount, or the balance that it would lead to, beyond the range of money.
     #[error("an amount or balance would exceed 9000000000")]
     AmountOutOfRange,
+    /// A hold that is settled, let go or past its time.
+    #[error("the hold is {0}")]
+    HoldClosed(HoldState),
+    /// More than is left of a record to take back.
+    #[error("the reversal exceeds the record: {0}")]
+    ReversalExceeds(String),
     /// Nothing to price by.
     #[error("no price was found: {0}")]
     PriceNotFound(String),

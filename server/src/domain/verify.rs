@@ -1,6 +1,6 @@
 //! Recomputes every balance from the records.
 
-use crate::model::{Customer, CustomerId, Money, Record};
+use crate::model::{Customer, CustomerId, HoldState, Money, Record, RecordId, Timestamp};
 use crate::store::{Store, Tx};
 
 use super::Error;
@@ -19,7 +19,7 @@ pub struct Verified {
     pub difference: Option<String>,
 }
 
-/// Recomputes balance, seq, balance_after and the hash chain of every customer, in one snapshot of
+/// Recomputes balance, held, seq, balance_after, reversals and the hash chain of every customer, in one snapshot of
 /// the database, so that a live server beside it does no harm. Memory does not grow with the ledger.
 /// `progress` hears the counts after each customer.
 pub async fn verify(store: &Store, mut progress: impl FnMut(&Verified)) -> Result<Verified, Error> {
@@ -66,19 +66,104 @@ async fn verify_customer(tx: &mut Tx, customer: &Customer, count: &mut u64) -> R
     loop {
         let slice = tx.records_after(&customer.id, chain.seq, SLICE).await?;
         if slice.is_empty() {
-            return Ok(chain.end(customer));
+            break;
         }
+        let mut touched = Touched::default();
         for row in slice {
             *count += 1;
             let difference = match row {
-                Ok(record) => chain.step(&customer.id, &record),
+                Ok(record) => {
+                    touched.note(&record);
+                    chain.step(&customer.id, &record)
+                }
                 Err(unreadable) => Some(unreadable),
             };
             if difference.is_some() {
                 return Ok(difference);
             }
         }
+        let difference = touched.verify(tx, &customer.id).await?;
+        if difference.is_some() {
+            return Ok(difference);
+        }
     }
+    match chain.end(customer) {
+        None => verify_held(tx, customer).await,
+        difference => Ok(difference),
+    }
+}
+
+/// Records of a slice that other tables must agree with.
+#[derive(Default)]
+struct Touched {
+    reversals: Vec<(RecordId, RecordId, Money)>,
+    captures: Vec<(RecordId, Money)>,
+}
+
+impl Touched {
+    fn note(&mut self, record: &Record) {
+        if let Some(original) = record.reverses {
+            self.reversals.push((record.id, original, record.amount));
+        }
+        if let Some(hold) = record.hold_id {
+            self.captures.push((hold, record.amount));
+        }
+    }
+
+    /// Every reversal is noted with its amount and takes back no more than there was; every capture
+    /// settled its hold.
+    async fn verify(&self, tx: &mut Tx, customer: &CustomerId) -> Result<Option<String>, Error> {
+        let mut originals: Vec<_> = self.reversals.iter().map(|(_, original, _)| *original).collect();
+        originals.sort_unstable();
+        originals.dedup();
+        let noted = tx.reversals(&originals).await?;
+        for (id, original, amount) in &self.reversals {
+            let known =
+                noted.iter().any(|n| n.reversal == *id && n.original == *original && n.amount == *amount);
+            if !known {
+                return Ok(Some(format!("{customer}: the reversal {id} of {original} is not noted as such")));
+            }
+        }
+        for record in if originals.is_empty() { Vec::new() } else { tx.records_by_id(&originals).await? } {
+            let taken: i128 = noted.iter().filter(|n| n.original == record.id).map(|n| n.amount.wide()).sum();
+            if taken > record.delta.wide().abs() {
+                return Ok(Some(format!("{customer}: more was taken back of {} than was booked", record.id)));
+            }
+        }
+        let ids: Vec<_> = self.captures.iter().map(|(hold, _)| *hold).collect();
+        let holds = if ids.is_empty() { Vec::new() } else { tx.holds_by_id(&ids).await? };
+        for (id, amount) in &self.captures {
+            let settled = |h: &&crate::model::Hold| {
+                h.id == *id
+                    && h.state == HoldState::Captured
+                    && h.captured == *amount
+                    && h.customer_id == *customer
+            };
+            if !holds.iter().any(|h| settled(&h)) {
+                return Ok(Some(format!(
+                    "{customer}: the hold {id} is not the one that its capture settled"
+                )));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// held = the sum of the holds whose row is open.
+async fn verify_held(tx: &mut Tx, customer: &Customer) -> Result<Option<String>, Error> {
+    let (mut held, mut after) = (0i128, (Timestamp::default(), RecordId(uuid::Uuid::nil())));
+    loop {
+        let slice = tx.open_holds_after(&customer.id, after, SLICE).await?;
+        let Some(last) = slice.last() else { break };
+        after = (last.created_at, last.id);
+        held += slice.iter().map(|h| h.amount.wide()).sum::<i128>();
+    }
+    let at = &customer.id;
+    let held_says = customer.held;
+    Ok((held_says.wide() != held).then(|| {
+        let sum = Money::from_wide(held).map_or_else(|| "more than fits".to_owned(), |m| m.to_string());
+        format!("{at}: held is {held_says}, the open holds add up to {sum}")
+    }))
 }
 
 /// Where the recomputation of a customer stands.

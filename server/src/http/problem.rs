@@ -340,6 +340,8 @@ impl From<Error> for Problem {
             Error::CurrencyMismatch { .. } => Self::new(Code::CurrencyMismatch, text),
             Error::AmountOutOfRange => Self::new(Code::AmountOutOfRange, text),
             Error::PriceNotFound(_) => Self::new(Code::PriceNotFound, text),
+            Error::HoldClosed(_) => Self::new(Code::HoldClosed, text),
+            Error::ReversalExceeds(_) => Self::new(Code::ReversalExceeds, text),
             Error::Overloaded => Self::new(
                 Code::Overloaded,
                 "too many bookings are waiting; nothing was booked, try again after a moment",

@@ -75,6 +75,8 @@ pub struct Customer {
     pub balance: Money,
     /// Sum of its open holds.
     pub held: Money,
+    /// Holds ever made; a customer without any needs no look at them.
+    pub holds_made: i64,
     /// Fixed at creation.
     pub currency: Currency,
     /// How far below zero the available balance may be spent; never negative.

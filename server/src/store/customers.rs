@@ -7,13 +7,14 @@ use super::{Store, Tx};
 use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Mode, Money, UsageBilling};
 
 const TABLE: &str = "customer_balance";
-pub(super) const CUSTOMER_COLUMNS: &str = "customer_id, balance, held, currency, credit_limit, status, mode, \
+pub(super) const CUSTOMER_COLUMNS: &str = "customer_id, balance, held, holds_made, currency, credit_limit, status, mode, \
      usage_billing, last_seq, last_hash, version, last_recharge, last_consumption, created_at, updated_at";
-pub(super) const CUSTOMER_WIDTH: usize = 15;
+pub(super) const CUSTOMER_WIDTH: usize = 16;
 /// What a booking changes of a customer.
 pub(super) const BOOKED_COLUMNS: &[&str] = &[
     "balance",
     "held",
+    "holds_made",
     "last_seq",
     "last_hash",
     "version",
@@ -23,7 +24,12 @@ pub(super) const BOOKED_COLUMNS: &[&str] = &[
 ];
 
 pub(super) fn bind_customer<'a>(sql: &mut Sql<'a>, c: &'a Customer) {
-    sql.add(c.id.as_str()).add(c.balance).add(c.held).add(c.currency.as_str()).add(c.credit_limit);
+    sql.add(c.id.as_str())
+        .add(c.balance)
+        .add(c.held)
+        .add(c.holds_made)
+        .add(c.currency.as_str())
+        .add(c.credit_limit);
     sql.add(c.status.as_str()).add(c.mode.map(Mode::as_str)).add(c.usage_billing.as_str());
     sql.add(c.last_seq).add(&c.last_hash).add(c.version).add(c.last_recharge).add(c.last_consumption);
     sql.add(c.created_at).add(c.updated_at);
@@ -37,21 +43,22 @@ pub(super) fn read_customer(row: &Row) -> Result<Customer, Error> {
         id: CustomerId::parse(id).map_err(|e| bad(&e.to_string()))?,
         balance: money(1, "balance out of range")?,
         held: money(2, "held out of range")?,
-        currency: Currency::parse(row.str(3)?).ok_or_else(|| bad("unknown currency"))?,
-        credit_limit: money(4, "credit_limit out of range")?,
-        status: CustomerStatus::parse(row.str(5)?).ok_or_else(|| bad("unknown status"))?,
-        mode: match row.opt_text(6)? {
+        holds_made: row.int(3)?,
+        currency: Currency::parse(row.str(4)?).ok_or_else(|| bad("unknown currency"))?,
+        credit_limit: money(5, "credit_limit out of range")?,
+        status: CustomerStatus::parse(row.str(6)?).ok_or_else(|| bad("unknown status"))?,
+        mode: match row.opt_text(7)? {
             Some(text) => Some(Mode::parse(&text).ok_or_else(|| bad("unknown mode"))?),
             None => None,
         },
-        usage_billing: UsageBilling::parse(row.str(7)?).ok_or_else(|| bad("unknown usage_billing"))?,
-        last_seq: row.int(8)?,
-        last_hash: row.bytes(9)?.try_into().map_err(|_| bad("last_hash is not 32 bytes"))?,
-        version: row.int(10)?,
-        last_recharge: row.opt_time(11)?,
-        last_consumption: row.opt_time(12)?,
-        created_at: row.time(13)?,
-        updated_at: row.time(14)?,
+        usage_billing: UsageBilling::parse(row.str(8)?).ok_or_else(|| bad("unknown usage_billing"))?,
+        last_seq: row.int(9)?,
+        last_hash: row.bytes(10)?.try_into().map_err(|_| bad("last_hash is not 32 bytes"))?,
+        version: row.int(11)?,
+        last_recharge: row.opt_time(12)?,
+        last_consumption: row.opt_time(13)?,
+        created_at: row.time(14)?,
+        updated_at: row.time(15)?,
     })
 }
 
@@ -84,6 +91,7 @@ impl Store {
                     id: new.id.clone(),
                     balance: Money::ZERO,
                     held: Money::ZERO,
+                    holds_made: 0,
                     currency: new.currency,
                     credit_limit: new.credit_limit,
                     status: CustomerStatus::Active,

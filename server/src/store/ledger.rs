@@ -8,10 +8,10 @@ use super::error::Error;
 use super::records::{RECORD_COLUMNS, bind_record, read_record};
 use super::sql::Sql;
 use super::{NonceUse, Store, cache_events, replay};
-use crate::model::{Customer, CustomerId, Record, Timestamp, Transno};
+use crate::model::{Customer, CustomerId, Record, RecordId, Timestamp, Transno};
 
 /// Rows of one INSERT statement; more are sent in several.
-const ROWS_PER_STATEMENT: usize = 64;
+pub(super) const ROWS_PER_STATEMENT: usize = 64;
 
 /// A customer locked for a booking, and the database's clock at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,20 +110,15 @@ impl Tx {
         &mut self,
         bookings: impl ExactSizeIterator<Item = (&'a CustomerId, &'a Transno)>,
     ) -> Result<Vec<Record>, Error> {
-        // Pairs joined by OR, because MariaDB does not use an index for a row value in an IN list.
-        let wanted = bookings.len().max(1).next_power_of_two();
-        let mut sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM accounting_records WHERE "));
-        let mut count = 0;
-        let mut last = None;
-        for (customer, transno) in bookings {
-            push_pair(&mut sql, count, customer, transno);
-            last = Some((customer, transno));
-            count += 1;
-        }
-        let Some((customer, transno)) = last else { return Ok(Vec::new()) };
-        for count in count..wanted {
-            push_pair(&mut sql, count, customer, transno);
-        }
+        let select = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM accounting_records WHERE "));
+        let Some(sql) = with_pairs(select, bookings) else { return Ok(Vec::new()) };
+        self.conn.fetch_all(sql).await?.iter().map(read_record).collect()
+    }
+
+    /// Records by their ids.
+    pub async fn records_by_id(&mut self, ids: &[RecordId]) -> Result<Vec<Record>, Error> {
+        let mut sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM accounting_records WHERE id IN "));
+        sql.push_in(ids.iter().map(RecordId::as_bytes));
         self.conn.fetch_all(sql).await?.iter().map(read_record).collect()
     }
 
@@ -166,6 +161,26 @@ impl Tx {
         }
         Ok(())
     }
+}
+
+/// Appends `(customer_id = ? AND transno = ?) OR ...`, filled up to a power of two so that few different
+/// statements have to be prepared; `None` for no pair. Pairs joined by OR, because MariaDB uses no
+/// index for a row value in an IN list.
+pub(super) fn with_pairs<'a>(
+    mut sql: Sql<'a>,
+    pairs: impl ExactSizeIterator<Item = (&'a CustomerId, &'a Transno)>,
+) -> Option<Sql<'a>> {
+    let wanted = pairs.len().next_power_of_two();
+    let mut last = None;
+    for (count, (customer, transno)) in pairs.enumerate() {
+        push_pair(&mut sql, count, customer, transno);
+        last = Some((count, customer, transno));
+    }
+    let (count, customer, transno) = last?;
+    for count in count + 1..wanted {
+        push_pair(&mut sql, count, customer, transno);
+    }
+    Some(sql)
 }
 
 fn push_pair<'a>(sql: &mut Sql<'a>, count: usize, customer: &'a CustomerId, transno: &'a Transno) {

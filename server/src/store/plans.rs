@@ -11,12 +11,12 @@ use sqlx::Row as _;
 
 use super::sql::{Row, Sql};
 use super::{
-    Change, Context, Dialect, Keyring, Lease, Migrate, MirrorFilter, NonceUse, Op, Page, RecordFilter, RecordOrder,
-    ReplayTable, Store, Validity,
+    Change, Context, Dialect, Keyring, Lease, Migrate, MirrorFilter, NonceUse, Op, Page, RecordFilter,
+    RecordOrder, ReplayTable, Store, Validity,
 };
 use crate::model::{
-    Cell, Currency, CustomerId, CustomerStatus, Entity, KeyId, Kind, Money, Record, RecordId, Secret, SystemClock,
-    SystemEntropy, TextId, Timestamp, Transno, new_uuid,
+    Cell, Currency, CustomerId, CustomerStatus, Entity, KeyId, Kind, Money, Record, RecordId, Secret,
+    SystemClock, SystemEntropy, TextId, Timestamp, Transno, new_uuid,
 };
 
 thread_local! {
@@ -96,7 +96,10 @@ impl Bench {
             }
         }
         self.insert("dapi_keys", ROWS, |n, sql| {
-            sql.add(format!("ak_{n:016}")).add(format!("key {n}")).add(format!("org_{:04}", n % 60)).add("users:read");
+            sql.add(format!("ak_{n:016}"))
+                .add(format!("key {n}"))
+                .add(format!("org_{:04}", n % 60))
+                .add("users:read");
             sql.add("bearer").add(hash(n)).add(hash(n + ROWS)).add(true).add("").add(1).add(BASE).add(BASE);
         })
         .await;
@@ -117,8 +120,18 @@ impl Bench {
         if self.store.dialect() == Dialect::MySql {
             let mut conn = self.store.writing().await.unwrap();
             for table in [
-                "customer_balance", "accounting_records", "users_cache", "pricing_cache", "llmage_cache", "uapi_cache",
-                "dapi_keys", "nonces", "webhook_ids", "cache_events", "leases", "sync_state",
+                "customer_balance",
+                "accounting_records",
+                "users_cache",
+                "pricing_cache",
+                "llmage_cache",
+                "uapi_cache",
+                "dapi_keys",
+                "nonces",
+                "webhook_ids",
+                "cache_events",
+                "leases",
+                "sync_state",
             ] {
                 conn.run(&format!("ANALYZE TABLE {table}")).await.unwrap();
             }
@@ -154,7 +167,11 @@ impl Bench {
     }
 
     /// Runs a call of the store, and looks at the plan of each statement that it sent.
-    async fn look<T, E: std::fmt::Debug>(&mut self, what: &str, call: impl Future<Output = Result<T, E>>) -> T {
+    async fn look<T, E: std::fmt::Debug>(
+        &mut self,
+        what: &str,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> T {
         NOTED.set(Some(Vec::new()));
         let result = call.await;
         let noted = NOTED.take().unwrap();
@@ -192,13 +209,15 @@ fn judge(row: &Row, limited: bool) -> (String, bool) {
     match row {
         Row::Sqlite(row) => {
             let step: String = row.get("detail");
-            let whole = step.starts_with("SCAN") && !(limited && step.contains("USING") && step.contains("INDEX"));
+            let whole =
+                step.starts_with("SCAN") && !(limited && step.contains("USING") && step.contains("INDEX"));
             let whole = whole && !step.starts_with("SCAN (subquery");
             let fault = whole || step.contains("TEMP B-TREE") || step.contains("AUTOMATIC");
             (step, fault)
         }
         Row::MySql(row) => {
-            let text = |name: &str| row.try_get_unchecked::<Option<String>, _>(name).unwrap().unwrap_or_default();
+            let text =
+                |name: &str| row.try_get_unchecked::<Option<String>, _>(name).unwrap().unwrap_or_default();
             let (table, kind, key, extra) = (text("table"), text("type"), text("key"), text("Extra"));
             let step = format!("{table} {kind} {key} ({extra})");
             // A query that the optimizer answers without a table, or an inner one that is materialised.
@@ -288,14 +307,16 @@ impl Bench {
         let within = filter.customer_id.is_some();
         for ascending in [false, true] {
             let first = if within { RecordOrder::Seq(None) } else { RecordOrder::Created(None) };
-            let rows = self.look(&format!("records {what}"), store.records(&filter, &first, ascending, 11)).await;
+            let rows =
+                self.look(&format!("records {what}"), store.records(&filter, &first, ascending, 11)).await;
             assert!(!rows.is_empty(), "records {what}: the case finds nothing");
             let last = &rows[rows.len() / 2];
             let next = match first {
                 RecordOrder::Seq(_) => RecordOrder::Seq(Some(last.seq)),
                 RecordOrder::Created(_) => RecordOrder::Created(Some((last.created_at, last.id))),
             };
-            self.look(&format!("records {what}, next page"), store.records(&filter, &next, ascending, 11)).await;
+            self.look(&format!("records {what}, next page"), store.records(&filter, &next, ascending, 11))
+                .await;
         }
         self.look(&format!("records {what}, counted"), store.count_records(&filter, 10_000)).await;
     }
@@ -361,7 +382,12 @@ async fn lists_of_records_walk_an_index_in_order() {
                 }
             }
         }
-        bench.records("of a customer by two", of(Some(customer(0)), &[("user_id", "user_4"), ("kind", "charge")])).await;
+        bench
+            .records(
+                "of a customer by two",
+                of(Some(customer(0)), &[("user_id", "user_4"), ("kind", "charge")]),
+            )
+            .await;
         bench.done();
     }
 }
@@ -370,7 +396,10 @@ async fn lists_of_records_walk_an_index_in_order() {
 async fn lists_of_the_mirror_walk_an_index_in_order() {
     for kind in kinds() {
         let mut bench = Bench::new(kind).await;
-        let by = |equals: &[(&'static str, &str)]| MirrorFilter { equals: equal(equals), ..MirrorFilter::default() };
+        let by = |equals: &[(&'static str, &str)]| MirrorFilter {
+            equals: equal(equals),
+            ..MirrorFilter::default()
+        };
         let contains = Some((["username", "nick_name", "email", "mobile"].as_slice(), "name 12".to_owned()));
         let (from, to) = (Some(time(100)), Some(time(300)));
         let whole = MirrorFilter::default();
@@ -395,15 +424,17 @@ async fn lists_of_the_mirror_walk_an_index_in_order() {
             ("of a type", by(&[("pricing_type", "pricing_type 12")])),
             ("of a model", MirrorFilter { llmid: Some("llm_12".into()), ..whole.clone() }),
             ("published", MirrorFilter { published_only: true, ..whole.clone() }),
-            ("published of a model", MirrorFilter {
-                published_only: true,
-                llmid: Some("llm_12".into()),
-                ..whole.clone()
-            }),
+            (
+                "published of a model",
+                MirrorFilter { published_only: true, llmid: Some("llm_12".into()), ..whole.clone() },
+            ),
             ("current", MirrorFilter { validity: day(Validity::Current), ..whole.clone() }),
             ("future", MirrorFilter { validity: day(Validity::Future), ..whole.clone() }),
             ("expired", MirrorFilter { validity: day(Validity::Expired), ..whole.clone() }),
-            ("current of a program", MirrorFilter { validity: day(Validity::Current), ..by(&[("ppid", "pp_12")]) }),
+            (
+                "current of a program",
+                MirrorFilter { validity: day(Validity::Current), ..by(&[("ppid", "pp_12")]) },
+            ),
         ] {
             bench.mirrored(Entity::Pricing, what, filter).await;
         }
@@ -438,7 +469,9 @@ async fn single_rows_are_found_by_a_key() {
         assert_eq!(bench.look("keys", store.keys("ak_0000000000000012", 10)).await.len(), 10);
         bench.look("a key switched off", store.set_key_enabled(&id, false)).await;
         assert!(bench.look("a customer", store.customer(&customer(3))).await.is_some());
-        bench.look("a customer suspended", store.set_customer_status(&customer(3), CustomerStatus::Suspended)).await;
+        bench
+            .look("a customer suspended", store.set_customer_status(&customer(3), CustomerStatus::Suspended))
+            .await;
         let record = record(100);
         let listed = store.records(
             &RecordFilter { customer_id: Some(record.customer_id.clone()), ..RecordFilter::default() },
@@ -468,7 +501,8 @@ async fn the_statements_of_a_booking_use_keys_however_many_rows_they_name() {
         for count in [1_i64, 2, 3, 8, 17, 64] {
             let ids: Vec<_> = (0..count.min(50)).map(customer).collect();
             let bookings: Vec<_> = (0..count).map(record).map(|r| (r.customer_id, r.transno)).collect();
-            let nonces: Vec<_> = (0..count).map(|n| NonceUse::new("k", &format!("{count} {n}"), time(n))).collect();
+            let nonces: Vec<_> =
+                (0..count).map(|n| NonceUse::new("k", &format!("{count} {n}"), time(n))).collect();
             let mut writer = store.writer();
             let mut tx = writer.begin().await.unwrap();
             let call = async {
@@ -507,7 +541,8 @@ async fn leases_caches_sweeps_and_purges_use_an_index() {
         }
         for entity in Entity::ALL {
             let what = |step: &str| format!("{entity}: {step}");
-            let lease: Lease = bench.look(&what("lease"), store.acquire_lease(entity.as_str(), ttl)).await.unwrap();
+            let lease: Lease =
+                bench.look(&what("lease"), store.acquire_lease(entity.as_str(), ttl)).await.unwrap();
             bench.look(&what("state"), store.sync_state(entity)).await;
             bench.look(&what("snapshot"), store.start_snapshot(&lease)).await;
             let page = Page {

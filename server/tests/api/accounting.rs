@@ -1,10 +1,10 @@
 //! POST /accounting: what is booked, and what is refused with which code.
 
-use sageapi_server::model::{CustomerStatus, Money, Mode};
+use sageapi_server::model::{CustomerStatus, Mode, Money};
 use serde_json::{Value, json};
 
 use crate::raw::Ask;
-use crate::site::{Site, on_every_database};
+use crate::site::on_every_database;
 
 #[test]
 fn a_charge_is_answered_with_its_record_and_what_is_left() {
@@ -83,16 +83,24 @@ fn is_time(value: &Value) -> bool {
 fn each_kind_moves_the_balance_in_its_direction() {
     on_every_database(async |site| {
         let c = site.customer("10").await;
-        for (seq, (kind, amount, delta, balance)) in
-            [("credit", "5", "5", "15"), ("charge", "2.5", "-2.5", "12.5"), ("adjustment", "1", "1", "13.5"), ("adjustment", "-3", "-3", "10.5")]
-                .into_iter()
-                .enumerate()
+        for (seq, (kind, amount, delta, balance)) in [
+            ("credit", "5", "5", "15"),
+            ("charge", "2.5", "-2.5", "12.5"),
+            ("adjustment", "1", "1", "13.5"),
+            ("adjustment", "-3", "-3", "10.5"),
+        ]
+        .into_iter()
+        .enumerate()
         {
-            let body = json!({"transno": format!("t-{seq}"), "customer_id": c.id, "kind": kind, "amount": amount});
+            let body =
+                json!({"transno": format!("t-{seq}"), "customer_id": c.id, "kind": kind, "amount": amount});
             let booked = site.post(&site.platform, "/accounting", &body).await;
             assert_eq!(booked.status, 201, "{}", booked.text());
             let answer = booked.data();
-            assert_eq!((&answer["kind"], &answer["amount"], &answer["balance"]), (&json!(kind), &json!(amount), &json!(balance)));
+            assert_eq!(
+                (&answer["kind"], &answer["amount"], &answer["balance"]),
+                (&json!(kind), &json!(amount), &json!(balance))
+            );
             assert_eq!(answer["seq"], seq + 2);
             let record = site.get(&c.key, &format!("/accounting/{}", answer["id"].as_str().unwrap())).await;
             assert_eq!(record.data()["delta"], delta);
@@ -110,7 +118,8 @@ fn amounts_are_decimal_strings_within_bounds() {
         let mut count = 0;
         let mut book = async |kind: &str, amount: Value| {
             count += 1;
-            let body = json!({"transno": format!("t-{count}"), "customer_id": c.id, "kind": kind, "amount": amount});
+            let body =
+                json!({"transno": format!("t-{count}"), "customer_id": c.id, "kind": kind, "amount": amount});
             site.post(&site.platform, "/accounting", &body).await
         };
         for (sent, shown) in [
@@ -128,8 +137,33 @@ fn amounts_are_decimal_strings_within_bounds() {
         }
         assert_eq!(book("adjustment", json!("-1.50")).await.data()["amount"], "-1.5");
         for wrong in [
-            "", " ", "-1", "+1", "01", "00", "1.", ".5", "1e3", "1E3", "1,5", " 1", "1 ", "0.0000000001", "12345678901",
-            "１", "0", "0.0", "0.000000000", "NaN", "inf", "0x1", "--1", "1.2.3", "1_000", "1\n", "null",
+            "",
+            " ",
+            "-1",
+            "+1",
+            "01",
+            "00",
+            "1.",
+            ".5",
+            "1e3",
+            "1E3",
+            "1,5",
+            " 1",
+            "1 ",
+            "0.0000000001",
+            "12345678901",
+            "１",
+            "0",
+            "0.0",
+            "0.000000000",
+            "NaN",
+            "inf",
+            "0x1",
+            "--1",
+            "1.2.3",
+            "1_000",
+            "1\n",
+            "null",
         ] {
             for kind in ["charge", "credit"] {
                 let refused = book(kind, json!(wrong)).await;
@@ -138,15 +172,25 @@ fn amounts_are_decimal_strings_within_bounds() {
             }
         }
         for wrong in ["-0", "--1", "-", "-01", "+1", "-1e3"] {
-            assert_eq!(book("adjustment", json!(wrong)).await.refusal(), (400, "amount_invalid"), "{wrong:?}");
+            assert_eq!(
+                book("adjustment", json!(wrong)).await.refusal(),
+                (400, "amount_invalid"),
+                "{wrong:?}"
+            );
         }
-        for wrong in [json!(1), json!(1.5), json!(-1), json!(true), json!(["1"]), json!({"a": "1"}), json!(1e300)] {
+        for wrong in
+            [json!(1), json!(1.5), json!(-1), json!(true), json!(["1"]), json!({"a": "1"}), json!(1e300)]
+        {
             let refused = book("charge", wrong.clone()).await;
             assert_eq!(refused.refusal(), (400, "amount_not_string"), "{wrong}");
         }
         assert_eq!(book("charge", Value::Null).await.refusal(), (400, "invalid_request"));
         for beyond in ["9000000000.000000001", "9999999999", "9999999999.999999999"] {
-            assert_eq!(book("charge", json!(beyond)).await.refusal(), (422, "amount_out_of_range"), "{beyond}");
+            assert_eq!(
+                book("charge", json!(beyond)).await.refusal(),
+                (422, "amount_out_of_range"),
+                "{beyond}"
+            );
         }
     });
 }
@@ -155,7 +199,8 @@ fn amounts_are_decimal_strings_within_bounds() {
 fn a_balance_never_leaves_its_range() {
     on_every_database(async |site| {
         let c = site.customer("9000000000").await;
-        let credit = |amount: &str| json!({"transno": "t", "customer_id": c.id, "kind": "credit", "amount": amount});
+        let credit =
+            |amount: &str| json!({"transno": "t", "customer_id": c.id, "kind": "credit", "amount": amount});
         let beyond = site.post(&site.platform, "/accounting", &credit("0.000000001")).await;
         assert_eq!(beyond.refusal(), (422, "amount_out_of_range"));
         let charge = json!({"transno": "c", "amount": "9000000000"});
@@ -177,7 +222,10 @@ fn money_that_is_not_there_cannot_be_spent_and_leaves_nothing() {
         let charge = json!({"transno": "t", "amount": "1.000000001"});
         let refused = site.post(&c.key, "/accounting", &charge).await;
         assert_eq!(refused.refusal(), (402, "insufficient_balance"));
-        assert_eq!((&refused.json["available"], &refused.json["required"]), (&json!("1"), &json!("1.000000001")));
+        assert_eq!(
+            (&refused.json["available"], &refused.json["required"]),
+            (&json!("1"), &json!("1.000000001"))
+        );
         assert_eq!(site.get(&c.key, "/accounting?transno=t").await.rows().len(), 0);
         assert_eq!(site.get(&c.key, "/balance").await.data()["seq"], 1);
 
@@ -187,7 +235,10 @@ fn money_that_is_not_there_cannot_be_spent_and_leaves_nothing() {
         let booked = site.post(&c.key, "/accounting", &json!({"transno": "t", "amount": "1.5"})).await;
         assert_eq!((booked.status, &booked.data()["balance"]), (201, &json!("0.5")));
         let too_much = json!({"transno": "a", "customer_id": c.id, "kind": "adjustment", "amount": "-0.6"});
-        assert_eq!(site.post(&site.platform, "/accounting", &too_much).await.refusal(), (402, "insufficient_balance"));
+        assert_eq!(
+            site.post(&site.platform, "/accounting", &too_much).await.refusal(),
+            (402, "insufficient_balance")
+        );
     });
 }
 
@@ -219,7 +270,13 @@ fn a_suspended_customer_may_be_credited_and_read_but_not_charged() {
         let charge = json!({"transno": "t", "amount": "1"});
         assert_eq!(site.post(&c.key, "/accounting", &charge).await.refusal(), (403, "customer_suspended"));
         assert_eq!(
-            site.post(&site.platform, "/accounting", &json!({"transno": "t", "customer_id": c.id, "amount": "1"})).await.refusal(),
+            site.post(
+                &site.platform,
+                "/accounting",
+                &json!({"transno": "t", "customer_id": c.id, "amount": "1"})
+            )
+            .await
+            .refusal(),
             (403, "customer_suspended")
         );
         let credit = json!({"transno": "more", "customer_id": c.id, "kind": "credit", "amount": "1"});
@@ -237,7 +294,10 @@ fn currencies_do_not_mix() {
     on_every_database(async |site| {
         let c = site.customer_in("10", "USD").await;
         let charge = |currency: Value| json!({"transno": "t", "amount": "1", "currency": currency});
-        assert_eq!(site.post(&c.key, "/accounting", &charge(json!("CNY"))).await.refusal(), (422, "currency_mismatch"));
+        assert_eq!(
+            site.post(&c.key, "/accounting", &charge(json!("CNY"))).await.refusal(),
+            (422, "currency_mismatch")
+        );
         for wrong in [json!("usd"), json!("US"), json!(""), json!("USDUSDUSD"), json!("U$D"), json!(1)] {
             let refused = site.post(&c.key, "/accounting", &charge(wrong.clone())).await;
             assert_eq!(refused.refusal(), (400, "invalid_request"), "{wrong}");
@@ -253,7 +313,11 @@ fn only_the_platform_books_credits_and_adjustments() {
         let c = site.customer("10").await;
         for kind in ["credit", "adjustment"] {
             let body = json!({"transno": "t", "kind": kind, "amount": "1"});
-            assert_eq!(site.post(&c.key, "/accounting", &body).await.refusal(), (403, "kind_forbidden"), "{kind}");
+            assert_eq!(
+                site.post(&c.key, "/accounting", &body).await.refusal(),
+                (403, "kind_forbidden"),
+                "{kind}"
+            );
         }
         for kind in ["opening", "reversal", "capture", "sync", "Charge", ""] {
             let body = json!({"transno": "t", "customer_id": c.id, "kind": kind, "amount": "1"});
@@ -279,7 +343,10 @@ fn a_key_books_for_its_own_customer_and_the_platform_for_any_that_it_names() {
         let unnamed = site.post(&site.platform, "/accounting", &json!({"transno": "t", "amount": "1"})).await;
         assert_eq!(unnamed.refusal(), (400, "invalid_request"));
         assert_eq!(unnamed.json["errors"][0]["field"], "customer_id");
-        assert_eq!(site.post(&site.platform, "/accounting", &body("nobody")).await.refusal(), (404, "not_found"));
+        assert_eq!(
+            site.post(&site.platform, "/accounting", &body("nobody")).await.refusal(),
+            (404, "not_found")
+        );
         let booked = site.post(&site.platform, "/accounting", &body(&other.id)).await;
         assert_eq!((booked.status, &booked.data()["customer_id"]), (201, &json!(other.id)));
 
@@ -309,7 +376,8 @@ fn ids_and_transnos_have_their_lengths_and_prefixes() {
             let transno = format!("{prefix}1");
             let refused = site.post(&c.key, "/accounting", &json!({"transno": transno, "amount": "1"})).await;
             assert_eq!(refused.refusal(), (400, "invalid_request"), "{transno}");
-            let by_header = Ask::post("/accounting", &json!({"amount": "1"})).header("idempotency-key", &transno);
+            let by_header =
+                Ask::post("/accounting", &json!({"amount": "1"})).header("idempotency-key", &transno);
             assert_eq!(site.send(by_header, &c.key).await.refusal(), (400, "invalid_request"), "{transno}");
         }
         // The customer's case and everything else of an id matter, on every database.
@@ -324,7 +392,8 @@ fn ids_and_transnos_have_their_lengths_and_prefixes() {
 fn everything_wrong_with_a_body_is_told_at_once_and_what_is_unknown_by_name() {
     on_every_database(async |site| {
         let c = site.customer("10").await;
-        let wrong = json!({"transno": "a b", "currency": 5, "input_tokens": -1, "note": "a\u{7}", "amount": "1"});
+        let wrong =
+            json!({"transno": "a b", "currency": 5, "input_tokens": -1, "note": "a\u{7}", "amount": "1"});
         let refused = site.post(&c.key, "/accounting", &wrong).await;
         assert_eq!(refused.refusal(), (400, "invalid_request"));
         let mut named: Vec<_> =
@@ -334,9 +403,14 @@ fn everything_wrong_with_a_body_is_told_at_once_and_what_is_unknown_by_name() {
         let unknown = json!({"transno": "t", "amount": "1", "ammount": "2", "dry_run": true});
         let refused = site.post(&c.key, "/accounting", &unknown).await;
         assert_eq!(refused.refusal(), (400, "unknown_field"));
-        assert!(refused.text().contains("ammount") && refused.text().contains("dry_run"), "{}", refused.text());
+        assert!(
+            refused.text().contains("ammount") && refused.text().contains("dry_run"),
+            "{}",
+            refused.text()
+        );
         // A parameter that is not built is refused, rather than booked against the caller's intent.
-        let dry = site.post(&c.key, "/accounting?dry_run=true", &json!({"transno": "t", "amount": "1"})).await;
+        let dry =
+            site.post(&c.key, "/accounting?dry_run=true", &json!({"transno": "t", "amount": "1"})).await;
         assert_eq!(dry.refusal(), (400, "unknown_parameter"));
         let twice = Ask::post_bytes("/accounting", r#"{"transno":"t","amount":"1","amount":"2"}"#);
         assert_eq!(site.send(twice, &c.key).await.refusal(), (400, "body_malformed"));
@@ -351,23 +425,39 @@ fn a_body_is_json_uncoded_and_not_too_large() {
     on_every_database(async |site| {
         let c = site.customer("10").await;
         let charge = json!({"transno": "t", "amount": "1"}).to_string();
-        for kind in ["text/plain", "application/jsonp", "application/x-www-form-urlencoded", "application/problem+json", ""] {
-            let ask = Ask::post_bytes("/accounting", &*charge).without("content-type").header("content-type", kind);
+        for kind in [
+            "text/plain",
+            "application/jsonp",
+            "application/x-www-form-urlencoded",
+            "application/problem+json",
+            "",
+        ] {
+            let ask =
+                Ask::post_bytes("/accounting", &*charge).without("content-type").header("content-type", kind);
             assert_eq!(site.send(ask, &c.key).await.refusal(), (415, "unsupported_media_type"), "{kind}");
         }
         let bare = Ask::post_bytes("/accounting", &*charge).without("content-type");
         assert_eq!(site.send(bare, &c.key).await.refusal(), (415, "unsupported_media_type"));
         for coding in ["gzip", "identity", "br"] {
             let ask = Ask::post_bytes("/accounting", &*charge).header("content-encoding", coding);
-            assert_eq!(site.send(ask.clone(), &c.key).await.refusal(), (415, "unsupported_media_type"), "{coding}");
+            assert_eq!(
+                site.send(ask.clone(), &c.key).await.refusal(),
+                (415, "unsupported_media_type"),
+                "{coding}"
+            );
             assert_eq!(ask.send(site.http()).await.refusal(), (401, "auth_missing"), "{coding}");
         }
         let huge = format!(r#"{{"transno":"t","amount":"1","note":"{}"}}"#, "x".repeat(1 << 20));
         let ask = Ask::post_bytes("/accounting", huge);
         assert_eq!(site.send(ask.clone(), &c.key).await.refusal(), (413, "body_too_large"));
-        assert_eq!(ask.send(site.http()).await.refusal(), (401, "auth_missing"), "nothing is read for a stranger");
-        let with_parameter =
-            Ask::post_bytes("/accounting", &*charge).without("content-type").header("content-type", "Application/JSON; charset=utf-8");
+        assert_eq!(
+            ask.send(site.http()).await.refusal(),
+            (401, "auth_missing"),
+            "nothing is read for a stranger"
+        );
+        let with_parameter = Ask::post_bytes("/accounting", &*charge)
+            .without("content-type")
+            .header("content-type", "Application/JSON; charset=utf-8");
         assert_eq!(site.send(with_parameter, &c.key).await.status, 201);
     });
 }
@@ -400,7 +490,14 @@ fn a_record_is_found_by_its_owner_and_the_platform_alone() {
         let absent = site.get(&other.key, "/accounting/01890a5d-ac96-774b-bcce-b302099a8057").await;
         assert_eq!(absent.refusal(), (404, "not_found"));
         assert_eq!(foreign.json["detail"], absent.json["detail"]);
-        for odd in ["x", "1", "01890A5D-AC96-774B-BCCE-B302099A8057", "01890a5dac96774bbcceb302099a8057", "%00", "..%2f"] {
+        for odd in [
+            "x",
+            "1",
+            "01890A5D-AC96-774B-BCCE-B302099A8057",
+            "01890a5dac96774bbcceb302099a8057",
+            "%00",
+            "..%2f",
+        ] {
             let reply = site.get(&mine.key, &format!("/accounting/{odd}")).await;
             assert_eq!(reply.refusal(), (404, "not_found"), "{odd}");
         }

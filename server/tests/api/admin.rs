@@ -51,7 +51,11 @@ fn metrics_have_the_names_of_the_contract_and_count() {
         site.post(&c.key, "/accounting", &json!({"transno": "u", "amount": "100"})).await;
         let reply = admin(&site, Method::GET, "/metrics").await;
         assert_eq!(reply.status, 200);
-        assert!(reply.header("content-type").starts_with("application/openmetrics-text"), "{}", reply.header("content-type"));
+        assert!(
+            reply.header("content-type").starts_with("application/openmetrics-text"),
+            "{}",
+            reply.header("content-type")
+        );
         let text = reply.text();
         for line in [
             r#"sageapi_http_requests_total{route="/api/v1/balance",method="GET",status="200"} 1"#,
@@ -83,6 +87,9 @@ fn metrics_have_the_names_of_the_contract_and_count() {
         ] {
             assert!(text.contains(name), "{name} is not in:\n{text}");
         }
-        assert!(!text.contains(&c.id) && !text.contains("somebody"), "labels name routes, not what was asked for");
+        assert!(
+            !text.contains(&c.id) && !text.contains("somebody"),
+            "labels name routes, not what was asked for"
+        );
     });
 }

@@ -12,7 +12,9 @@ use crate::site::{Site, on_every_database, on_every_database_with, on_every_data
 fn time_is_checked_to_the_second_by_the_servers_clock() {
     on_every_database_with_a_clock(async |site, clock| {
         let c = site.customer("1").await;
-        let at = async |offset: i64| Ask::get("/balance").signed_at(&c.key, site.now_s() + offset, None).send(site.http()).await;
+        let at = async |offset: i64| {
+            Ask::get("/balance").signed_at(&c.key, site.now_s() + offset, None).send(site.http()).await
+        };
         for within in [-300, -1, 0, 1, 300] {
             assert_eq!(at(within).await.status, 200, "{within}");
         }
@@ -20,7 +22,11 @@ fn time_is_checked_to_the_second_by_the_servers_clock() {
             let reply = at(beyond).await;
             assert_eq!(reply.refusal(), (401, "auth_expired"), "{beyond}");
             let told = reply.json["server_time"].as_str().unwrap();
-            assert_eq!(told, sageapi_server::model::Clock::now(&*clock).to_string(), "the client can mend its clock");
+            assert_eq!(
+                told,
+                sageapi_server::model::Clock::now(&*clock).to_string(),
+                "the client can mend its clock"
+            );
         }
         let ask = Ask::get("/balance").signed(&c.key, site.now_s());
         assert_eq!(ask.send(site.http()).await.status, 200);
@@ -47,7 +53,11 @@ fn a_request_without_or_with_two_credentials_is_refused() {
             assert_eq!(two.send(site.http()).await.refusal(), (401, "auth_malformed"), "{:?}", two.headers);
         }
         for half in ["signature", "signature-input"] {
-            assert_eq!(signed().without(half).send(site.http()).await.refusal(), (401, "auth_malformed"), "{half}");
+            assert_eq!(
+                signed().without(half).send(site.http()).await.refusal(),
+                (401, "auth_malformed"),
+                "{half}"
+            );
         }
     });
 }
@@ -57,14 +67,18 @@ fn what_must_be_covered_is_named_when_it_is_not() {
     on_every_database(async |site| {
         let c = site.customer("1").await;
         let params = || format!(r#"created={};nonce="{}";keyid="{}""#, site.now_s(), nonce(), c.key.key_id);
-        let get = |path: &str, parts: &str| Ask::get(path).signed_as(&c.key.secret, &format!("({parts});{}", params()));
+        let get = |path: &str, parts: &str| {
+            Ask::get(path).signed_as(&c.key.secret, &format!("({parts});{}", params()))
+        };
         for (ask, missing) in [
             (get("/balance", r#""@path""#), "@method"),
             (get("/balance", r#""@method""#), "@path"),
             (get("/balance?customer_id=x", r#""@method" "@path""#), "@query"),
             (get("/balance?", r#""@method" "@path""#), "@query"),
             (
-                Ask::get("/balance").header("idempotency-key", "k").signed_as(&c.key.secret, &format!(r#"("@method" "@path");{}"#, params())),
+                Ask::get("/balance")
+                    .header("idempotency-key", "k")
+                    .signed_as(&c.key.secret, &format!(r#"("@method" "@path");{}"#, params())),
                 "idempotency-key",
             ),
         ] {
@@ -97,12 +111,9 @@ fn the_operator_may_demand_that_more_is_covered() {
             let ask = Ask::get("/balance").header("date", "Sun, 22 Nov 2026 00:00:00 GMT");
             ask.signed_as(&c.key.secret, &format!(r#"("@method" "@path"{parts});{params}{rest}"#))
         };
-        for (parts, verdict) in [
-            (r#" "@authority" "date""#, 200),
-            (r#" "@authority""#, 401),
-            (r#" "date""#, 401),
-            ("", 401),
-        ] {
+        for (parts, verdict) in
+            [(r#" "@authority" "date""#, 200), (r#" "@authority""#, 401), (r#" "date""#, 401), ("", 401)]
+        {
             let reply = get(parts, "").send(site.http()).await;
             assert_eq!(reply.status, verdict, "{parts}: {}", reply.text());
             if verdict == 401 {
@@ -177,7 +188,10 @@ fn a_nonce_of_a_write_is_spent_once_whatever_became_of_the_booking() {
         let c = site.customer("1").await;
         let book = async |site: &Site, nonce: &str, transno: &str, amount: &str| -> Reply {
             let body = json!({"transno": transno, "amount": amount});
-            Ask::post("/accounting", &body).signed_at(&c.key, site.now_s(), Some(nonce)).send(site.http()).await
+            Ask::post("/accounting", &body)
+                .signed_at(&c.key, site.now_s(), Some(nonce))
+                .send(site.http())
+                .await
         };
         let (booked, poor, conflict, malformed) = (nonce(), nonce(), nonce(), nonce());
         assert_eq!(book(&site, &booked, "t-1", "0.1").await.status, 201);
@@ -207,7 +221,8 @@ fn a_nonce_of_a_write_is_spent_once_whatever_became_of_the_booking() {
 fn the_very_same_request_sent_twice_is_a_replay_and_a_read_is_not() {
     on_every_database(async |site| {
         let c = site.customer("1").await;
-        let write = Ask::post("/accounting", &json!({"transno": "t", "amount": "0.1"})).signed(&c.key, site.now_s());
+        let write =
+            Ask::post("/accounting", &json!({"transno": "t", "amount": "0.1"})).signed(&c.key, site.now_s());
         assert_eq!(write.send(site.http()).await.status, 201);
         for _ in 0..3 {
             assert_eq!(write.send(site.http()).await.refusal(), (401, "auth_replay"));
@@ -217,7 +232,8 @@ fn the_very_same_request_sent_twice_is_a_replay_and_a_read_is_not() {
             assert_eq!(read.send(site.http()).await.status, 200);
         }
         // Many at once: one of them is the first.
-        let write = Ask::post("/accounting", &json!({"transno": "u", "amount": "0.1"})).signed(&c.key, site.now_s());
+        let write =
+            Ask::post("/accounting", &json!({"transno": "u", "amount": "0.1"})).signed(&c.key, site.now_s());
         let replies = futures_util::future::join_all((0..20).map(|_| write.send(site.http()))).await;
         assert_eq!(replies.iter().filter(|reply| reply.status == 201).count(), 1);
         for reply in replies.iter().filter(|reply| reply.status != 201) {
@@ -243,7 +259,14 @@ fn a_scope_is_asked_for_by_each_operation() {
             ("pricing:read", Method::GET, "/uapis"),
         ];
         let c = site.customer("10").await;
-        let scopes = ["balance:read", "accounting:read", "accounting:write", "users:read", "pricing:read", "usage:write"];
+        let scopes = [
+            "balance:read",
+            "accounting:read",
+            "accounting:write",
+            "users:read",
+            "pricing:read",
+            "usage:write",
+        ];
         for scope in scopes {
             let key = Credentials::from(&site.app.key(Some(&c.id), scope).await);
             for (needed, method, path) in &operations {

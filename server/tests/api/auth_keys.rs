@@ -35,7 +35,10 @@ fn after_a_rotation_both_secrets_work_until_the_overlap_ends() {
         clock.advance(Duration::from_secs(3));
         assert_eq!(site.get(&c.key, "/whoami").await.refusal(), (401, "auth_failed"));
         assert_eq!(site.get(&renewed, "/whoami").await.status, 200);
-        assert!(beside.env.keys().rotate(&id(&c.key), DAY * 8).await.is_err(), "an overlap lasts seven days at most");
+        assert!(
+            beside.env.keys().rotate(&id(&c.key), DAY * 8).await.is_err(),
+            "an overlap lasts seven days at most"
+        );
     });
 }
 
@@ -79,9 +82,14 @@ fn a_key_may_be_bound_to_networks() {
         assert_eq!(site.get(&here, "/whoami").await.status, 200);
         let elsewhere = key_from(&site, &["10.0.0.0/8", "::1/128"]).await;
         assert_eq!(site.get(&elsewhere, "/whoami").await.refusal(), (403, "address_denied"));
-        let claimed = Ask::get("/whoami").header("x-forwarded-for", "10.1.2.3").header("forwarded", "for=10.1.2.3");
+        let claimed =
+            Ask::get("/whoami").header("x-forwarded-for", "10.1.2.3").header("forwarded", "for=10.1.2.3");
         let reply = site.send(claimed, &elsewhere).await;
-        assert_eq!(reply.refusal(), (403, "address_denied"), "a client's word about its address is not believed");
+        assert_eq!(
+            reply.refusal(),
+            (403, "address_denied"),
+            "a client's word about its address is not believed"
+        );
     });
 }
 
@@ -92,7 +100,8 @@ fn a_trusted_proxy_tells_the_address() {
     };
     on_every_database_with(trust, async |site| {
         let key = key_from(&site, &["192.0.2.0/24"]).await;
-        let from = async |line: &str| site.send(Ask::get("/whoami").header("x-forwarded-for", line), &key).await;
+        let from =
+            async |line: &str| site.send(Ask::get("/whoami").header("x-forwarded-for", line), &key).await;
         assert_eq!(from("192.0.2.7").await.status, 200);
         assert_eq!(from("203.0.113.1, 192.0.2.7, 10.9.1.1").await.status, 200);
         assert_eq!(from("192.0.2.7, 203.0.113.1").await.refusal(), (403, "address_denied"));
@@ -190,8 +199,16 @@ fn the_checks_come_in_the_order_of_the_contract() {
         let wrong_secret = Credentials { secret: "x".into(), ..expired.clone() };
         let steps = [
             ("form", digest_wrong(post(&no_such, r#""@path""#, now - 999, "")), (401, "auth_malformed")),
-            ("time", digest_wrong(post(&no_such, r#""@path""#, now - 999, &with_nonce)), (401, "auth_expired")),
-            ("coverage", digest_wrong(post(&no_such, r#""@path""#, now, &with_nonce)), (401, "auth_uncovered")),
+            (
+                "time",
+                digest_wrong(post(&no_such, r#""@path""#, now - 999, &with_nonce)),
+                (401, "auth_expired"),
+            ),
+            (
+                "coverage",
+                digest_wrong(post(&no_such, r#""@path""#, now, &with_nonce)),
+                (401, "auth_uncovered"),
+            ),
             ("key", digest_wrong(post(&no_such, all, now, &with_nonce)), (401, "auth_failed")),
             ("signature", digest_wrong(post(&wrong_secret, all, now, &with_nonce)), (401, "auth_failed")),
             (

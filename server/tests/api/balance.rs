@@ -17,7 +17,19 @@ fn a_balance_has_its_members_and_says_when_and_where_it_was_read() {
         let names: Vec<_> = data.keys().map(String::as_str).collect();
         assert_eq!(
             names,
-            ["customer_id", "balance", "held", "available", "credit_limit", "currency", "status", "seq", "version", "as_of", "source"]
+            [
+                "customer_id",
+                "balance",
+                "held",
+                "available",
+                "credit_limit",
+                "currency",
+                "status",
+                "seq",
+                "version",
+                "as_of",
+                "source"
+            ]
         );
         for (member, value) in [
             ("customer_id", json!(c.id)),
@@ -35,8 +47,13 @@ fn a_balance_has_its_members_and_says_when_and_where_it_was_read() {
         let cached = site.get(&c.key, "/balance").await;
         assert_eq!(cached.data()["source"], "cache");
         let time = |value: &Value| Timestamp::parse(value.as_str().unwrap()).unwrap();
-        assert_eq!(time(&cached.data()["as_of"]), time(&data["as_of"]), "the cached answer is as old as it is");
-        let again = site.send(Ask::get("/balance").header("cache-control", "max-age=0, No-Cache"), &c.key).await;
+        assert_eq!(
+            time(&cached.data()["as_of"]),
+            time(&data["as_of"]),
+            "the cached answer is as old as it is"
+        );
+        let again =
+            site.send(Ask::get("/balance").header("cache-control", "max-age=0, No-Cache"), &c.key).await;
         assert_eq!(again.data()["source"], "database");
         assert!(time(&again.data()["as_of"]) > time(&data["as_of"]));
     });
@@ -55,7 +72,8 @@ fn the_entity_tag_is_the_version_and_rises_with_every_change() {
             assert_eq!((unchanged.status, unchanged.bytes.len()), (304, 0), "{known}");
             assert_eq!(unchanged.header("etag"), tag);
         }
-        for unknown in [format!("W/\"{}\"", version + 1), "x".into(), String::new(), format!("W/\"{version}")] {
+        for unknown in [format!("W/\"{}\"", version + 1), "x".into(), String::new(), format!("W/\"{version}")]
+        {
             let reply = site.send(Ask::get("/balance").header("if-none-match", &unknown), &c.key).await;
             assert_eq!(reply.status, 200, "{unknown}");
         }
@@ -65,7 +83,11 @@ fn the_entity_tag_is_the_version_and_rises_with_every_change() {
         assert!(after.data()["version"].as_i64().unwrap() > version);
         let replay = site.post(&c.key, "/accounting", &json!({"transno": "t", "amount": "1"})).await;
         assert_eq!(replay.status, 200);
-        assert_eq!(site.get(&c.key, "/balance").await.header("etag"), after.header("etag"), "a repetition changes nothing");
+        assert_eq!(
+            site.get(&c.key, "/balance").await.header("etag"),
+            after.header("etag"),
+            "a repetition changes nothing"
+        );
     });
 }
 
@@ -118,7 +140,8 @@ fn what_was_booked_is_read_at_once() {
     on_every_database(async |site| {
         let c = site.customer("100").await;
         for n in 1..=20 {
-            let booked = site.post(&c.key, "/accounting", &json!({"transno": format!("t-{n}"), "amount": "1"})).await;
+            let booked =
+                site.post(&c.key, "/accounting", &json!({"transno": format!("t-{n}"), "amount": "1"})).await;
             let read = site.get(&c.key, "/balance").await;
             assert_eq!(read.data()["balance"], booked.data()["balance"]);
             assert_eq!(read.data()["seq"], booked.data()["seq"]);

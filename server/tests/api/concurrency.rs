@@ -51,7 +51,10 @@ fn of_sixty_four_clients_exactly_those_are_served_whose_money_is_there() {
         let seqs: BTreeSet<_> = booked.iter().map(|reply| reply.data()["seq"].as_u64().unwrap()).collect();
         assert_eq!(seqs, (2..2 + FUNDED as u64).collect());
         let balance = site.get(&c.key, "/balance").await;
-        assert_eq!((&balance.data()["balance"], &balance.data()["seq"]), (&json!("0.299999999"), &json!(1 + FUNDED)));
+        assert_eq!(
+            (&balance.data()["balance"], &balance.data()["seq"]),
+            (&json!("0.299999999"), &json!(1 + FUNDED))
+        );
         // What was refused may be asked again, and is refused again.
         let again = join_all(bodies.iter().map(|body| site.post(&c.key, "/accounting", body))).await;
         assert_eq!(again.iter().filter(|reply| reply.status == 200).count(), FUNDED);
@@ -72,7 +75,8 @@ fn charges_and_credits_of_many_customers_at_once_add_up() {
             })
         });
         let bodies: Vec<_> = asks.collect();
-        let replies = join_all(bodies.iter().map(|body| site.post(&site.platform, "/accounting", body))).await;
+        let replies =
+            join_all(bodies.iter().map(|body| site.post(&site.platform, "/accounting", body))).await;
         for c in &customers {
             let mine = || replies.iter().filter(|r| r.status == 201 && r.data()["customer_id"] == c.id);
             let charged = mine().filter(|r| r.data()["kind"] == "charge").count();
@@ -89,7 +93,8 @@ fn charges_and_credits_of_many_customers_at_once_add_up() {
 fn a_caller_that_hangs_up_cancels_nothing() {
     on_every_database(async |site| {
         let c = site.customer("10").await;
-        let ask = crate::raw::Ask::post("/accounting", &json!({"transno": "t", "amount": "1"})).signed(&c.key, site.now_s());
+        let ask = crate::raw::Ask::post("/accounting", &json!({"transno": "t", "amount": "1"}))
+            .signed(&c.key, site.now_s());
         let mut connection = crate::raw::Connection::open(site.http()).await;
         connection.write(&ask.bytes()).await.unwrap();
         drop(connection);

@@ -11,7 +11,9 @@ use sageapi_upstream_sim::{DEMO_KEY, DEMO_SECRET, Options, Rows, RunningSim, Sim
 use serde_json::{Value, json};
 
 use crate::raw::{Ask, Reply};
-use crate::site::{Site, clock_at, new_id, on_every_database, on_every_database_with, on_every_database_with_a_clock, until};
+use crate::site::{
+    Site, clock_at, new_id, on_every_database, on_every_database_with, on_every_database_with_a_clock, until,
+};
 
 const ACCEPTED: &[u8] = br#"{"accepted":true}"#;
 
@@ -82,9 +84,17 @@ fn an_event_that_is_not_genuine_is_refused_with_its_code() {
         let now = site.now_s();
         let good = || event(UAPI_SECRET, "evt-1", now, b"{}");
         for name in [ID, TIMESTAMP, SIGNATURE] {
-            assert_eq!(good().without(name).send(site.http()).await.refusal(), (401, "auth_missing"), "{name}");
+            assert_eq!(
+                good().without(name).send(site.http()).await.refusal(),
+                (401, "auth_missing"),
+                "{name}"
+            );
             let value = good().headers.iter().find(|(given, _)| given == name).unwrap().1.clone();
-            assert_eq!(good().header(name, &value).send(site.http()).await.refusal(), (401, "auth_failed"), "{name}");
+            assert_eq!(
+                good().header(name, &value).send(site.http()).await.refusal(),
+                (401, "auth_failed"),
+                "{name}"
+            );
         }
         for offset in [-301, 301] {
             let reply = event(UAPI_SECRET, "evt-1", now + offset, b"{}").send(site.http()).await;
@@ -137,7 +147,14 @@ fn an_event_of_any_content_is_accepted_when_it_is_genuine() {
         ] {
             assert_accepted(&site.tell(body.to_string().as_bytes()).await);
         }
-        for body in [&b""[..], b"not json", b"{\"a\":", b"\xff\xfe", b"{\"data\":{},\"data\":{}}", "[".repeat(100_000).as_bytes()] {
+        for body in [
+            &b""[..],
+            b"not json",
+            b"{\"a\":",
+            b"\xff\xfe",
+            b"{\"data\":{},\"data\":{}}",
+            "[".repeat(100_000).as_bytes(),
+        ] {
             assert_accepted(&site.tell(body).await);
         }
         let huge = vec![b' '; (1 << 20) + 1];
@@ -179,10 +196,15 @@ fn an_event_pulls_what_it_names() {
             let path = format!("/users/{id}");
             let before = site.get(&site.platform, &path).await.data().clone();
             let set = json!({"nick_name": "renamed"}).as_object().unwrap().clone();
-            sim.control.change(sageapi_upstream_sim::Entity::Users, &Rows::Ids(vec![id.clone()]), Some(set)).unwrap();
+            sim.control
+                .change(sageapi_upstream_sim::Entity::Users, &Rows::Ids(vec![id.clone()]), Some(set))
+                .unwrap();
             assert_eq!(site.get(&site.platform, &path).await.data(), &before, "nobody has told yet");
             let url = Some(format!("{}/api/v1/events", site.app.base()));
-            let about = |ids: Vec<String>| Event { url: url.clone(), ..Event::about(sageapi_upstream_sim::Entity::Users, ids) };
+            let about = |ids: Vec<String>| Event {
+                url: url.clone(),
+                ..Event::about(sageapi_upstream_sim::Entity::Users, ids)
+            };
             let told = sim.control.send_event(&about(vec![id.clone()])).await.unwrap();
             assert_eq!((told.status, told.body.as_bytes()), (202, ACCEPTED));
             let took = until("the change is visible", async || {
@@ -193,8 +215,13 @@ fn an_event_pulls_what_it_names() {
 
             sim.control.delete(sageapi_upstream_sim::Entity::Users, &Rows::Ids(vec![id.clone()])).unwrap();
             sim.control.send_event(&about(vec![id])).await.unwrap();
-            until("the deletion is visible", async || site.get(&site.platform, &path).await.status == 404).await;
-            let forged = sim.control.send_event(&Event { bad_signature: true, ..about(vec!["x".into()]) }).await.unwrap();
+            until("the deletion is visible", async || site.get(&site.platform, &path).await.status == 404)
+                .await;
+            let forged = sim
+                .control
+                .send_event(&Event { bad_signature: true, ..about(vec!["x".into()]) })
+                .await
+                .unwrap();
             assert_eq!(forged.status, 401);
             sim.stop().await;
         });

@@ -9,7 +9,9 @@ use crate::site::on_every_database;
 fn the_same_request_gets_the_first_answer_again() {
     on_every_database(async |site| {
         let c = site.customer("10").await;
-        let first = site.post(&c.key, "/accounting", &json!({"transno": "t", "amount": "1.50", "user_id": "u"})).await;
+        let first = site
+            .post(&c.key, "/accounting", &json!({"transno": "t", "amount": "1.50", "user_id": "u"}))
+            .await;
         assert_eq!(first.status, 201);
         // Something else happens in between: the balance in the answer stays that of the first.
         site.post(&c.key, "/accounting", &json!({"transno": "other", "amount": "1"})).await;
@@ -20,7 +22,12 @@ fn the_same_request_gets_the_first_answer_again() {
         ];
         for body in spellings {
             let again = site.post(&c.key, "/accounting", &body).await;
-            assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"), "{}", again.text());
+            assert_eq!(
+                (again.status, again.header("idempotency-replayed")),
+                (200, "true"),
+                "{}",
+                again.text()
+            );
             assert_eq!(again.header("location"), first.header("location"));
             assert_eq!(without_replayed(&again), (without_replayed(&first).0, true));
         }
@@ -66,7 +73,10 @@ fn another_request_with_the_same_transno_is_a_conflict() {
             assert_eq!(refused.refusal(), (422, "transno_conflict"), "{member}");
         }
         let credit = json!({"transno": "t", "amount": "1", "user_id": "u", "note": "n", "kind": "credit", "customer_id": c.id});
-        assert_eq!(site.post(&site.platform, "/accounting", &credit).await.refusal(), (422, "transno_conflict"));
+        assert_eq!(
+            site.post(&site.platform, "/accounting", &credit).await.refusal(),
+            (422, "transno_conflict")
+        );
         // A transno belongs to its customer.
         assert_eq!(site.post(&other.key, "/accounting", &first).await.status, 201);
         assert_eq!(site.get(&c.key, "/balance").await.data()["seq"], 2);
@@ -79,9 +89,16 @@ fn a_conflict_is_told_before_funds_and_status() {
         let c = site.customer("1").await;
         let charge = |amount: &str| json!({"transno": "t", "amount": amount});
         assert_eq!(site.post(&c.key, "/accounting", &charge("1")).await.status, 201);
-        assert_eq!(site.post(&c.key, "/accounting", &charge("100")).await.refusal(), (422, "transno_conflict"));
+        assert_eq!(
+            site.post(&c.key, "/accounting", &charge("100")).await.refusal(),
+            (422, "transno_conflict")
+        );
         site.suspend(&c).await;
-        assert_eq!(site.post(&c.key, "/accounting", &charge("1")).await.status, 200, "a repetition is no new charge");
+        assert_eq!(
+            site.post(&c.key, "/accounting", &charge("1")).await.status,
+            200,
+            "a repetition is no new charge"
+        );
     });
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sageapi_server::domain::keys::KeyRequest;
-use sageapi_server::model::{Entity, KeyId, SystemClock, Clock as _};
+use sageapi_server::model::{Clock as _, Entity, KeyId, SystemClock};
 use sageapi_test_support::app::request;
 use sageapi_test_support::database::Kind;
 use serde_json::json;
@@ -42,7 +42,10 @@ fn what_one_instance_changes_the_other_knows_within_a_second() {
             .await;
             slowest = slowest.max(clock.monotonic() - booked);
         }
-        eprintln!("a booking was known to the other instance after {} ms at most, of 20", slowest.as_millis());
+        eprintln!(
+            "a booking was known to the other instance after {} ms at most, of 20",
+            slowest.as_millis()
+        );
         assert!(slowest < WITHIN, "{slowest:?}");
         // Who cannot wait asks for what is true now.
         one.post(&c.key, "/accounting", &json!({"transno": "last", "amount": "1"})).await;
@@ -55,7 +58,10 @@ fn what_one_instance_changes_the_other_knows_within_a_second() {
 fn keys_users_and_prices_changed_by_one_instance_are_known_to_the_other() {
     on_two_instances(async |one, two| {
         let c = one.customer("1").await;
-        let bearer = KeyRequest { auth_mode: sageapi_server::model::AuthMode::Bearer, ..request(None, "balance:read") };
+        let bearer = KeyRequest {
+            auth_mode: sageapi_server::model::AuthMode::Bearer,
+            ..request(None, "balance:read")
+        };
         let bearer = Credentials::from(&one.app.make_key(bearer).await);
         let with_token = async || Ask::get("/whoami").bearer(&bearer.secret).send(two.http()).await.status;
         assert_eq!(two.get(&c.key, "/whoami").await.status, 200);
@@ -70,11 +76,25 @@ fn keys_users_and_prices_changed_by_one_instance_are_known_to_the_other() {
 
         let mut took = Vec::new();
         one.mirror(Entity::Users, &[user("bea", 2), Row::new("u-9", &[])]).await;
-        took.push(until("a user", async || two.get(&two.platform, "/users/u-1").await.data()["username"] == "bea").await);
-        until("a user that was not there", async || two.get(&two.platform, "/users/u-9").await.status == 200).await;
-        one.mirror(Entity::Pricing, &[Row { version: 2, ..Row::new("p-1", &[("ppid", "pp"), ("name", "new")]) }]).await;
-        took.push(until("a price", async || two.get(&c.key, "/pricing/pp").await.data()["name"] == "new").await);
-        one.mirror(Entity::Llmage, &[Row { version: 2, ..Row::new("m-1", &[("ppid", "pp"), ("status", "draft")]) }]).await;
+        took.push(
+            until("a user", async || two.get(&two.platform, "/users/u-1").await.data()["username"] == "bea")
+                .await,
+        );
+        until("a user that was not there", async || two.get(&two.platform, "/users/u-9").await.status == 200)
+            .await;
+        one.mirror(
+            Entity::Pricing,
+            &[Row { version: 2, ..Row::new("p-1", &[("ppid", "pp"), ("name", "new")]) }],
+        )
+        .await;
+        took.push(
+            until("a price", async || two.get(&c.key, "/pricing/pp").await.data()["name"] == "new").await,
+        );
+        one.mirror(
+            Entity::Llmage,
+            &[Row { version: 2, ..Row::new("m-1", &[("ppid", "pp"), ("status", "draft")]) }],
+        )
+        .await;
         took.push(until("a model", async || two.get(&c.key, "/pricing/pp").await.status == 404).await);
         for key in [&c.key, &bearer] {
             let id = KeyId::parse(&key.key_id).unwrap();
@@ -99,7 +119,11 @@ fn a_nonce_spent_at_one_instance_is_spent_at_the_other() {
     on_two_instances(async |one, two| {
         let c = one.customer("10").await;
         let ask = |nonce: &str, transno: &str| {
-            Ask::post("/accounting", &json!({"transno": transno, "amount": "1"})).signed_at(&c.key, one.now_s(), Some(nonce))
+            Ask::post("/accounting", &json!({"transno": transno, "amount": "1"})).signed_at(
+                &c.key,
+                one.now_s(),
+                Some(nonce),
+            )
         };
         let spent = nonce();
         assert_eq!(ask(&spent, "t-1").send(one.http()).await.status, 201);
@@ -115,7 +139,12 @@ fn a_nonce_spent_at_one_instance_is_spent_at_the_other() {
             let mut statuses = [a.status, b.status];
             statuses.sort_unstable();
             // Three charges of 1 went before these of 1 each, so that money runs out half-way.
-            assert!(statuses == [201, 401] || statuses == [401, 402], "{statuses:?} {} {}", a.text(), b.text());
+            assert!(
+                statuses == [201, 401] || statuses == [401, 402],
+                "{statuses:?} {} {}",
+                a.text(),
+                b.text()
+            );
             assert!(matches!(v.status, 201 | 402), "{}", v.text());
         }
         assert_eq!(one.get(&c.key, "/balance").await.data()["balance"], "0");
@@ -132,12 +161,15 @@ fn two_instances_keep_one_ledger() {
         let replies = join_all((0..50).map(|n| sites[n % 2].post(&c.key, "/accounting", &same))).await;
         assert_eq!(replies.iter().filter(|reply| reply.status == 201).count(), 1);
         assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 49);
-        let ids: std::collections::BTreeSet<_> = replies.iter().map(|r| r.data()["id"].as_str().unwrap()).collect();
+        let ids: std::collections::BTreeSet<_> =
+            replies.iter().map(|r| r.data()["id"].as_str().unwrap()).collect();
         assert_eq!(ids.len(), 1);
 
         let bodies: Vec<_> = (0..64).map(|n| json!({"transno": format!("t-{n}"), "amount": "1"})).collect();
-        let replies =
-            join_all(bodies.iter().enumerate().map(|(n, body)| sites[n % 2].post(&c.key, "/accounting", body))).await;
+        let replies = join_all(
+            bodies.iter().enumerate().map(|(n, body)| sites[n % 2].post(&c.key, "/accounting", body)),
+        )
+        .await;
         assert_eq!(replies.iter().filter(|reply| reply.status == 201).count(), 10);
         assert_eq!(replies.iter().filter(|reply| reply.status == 402).count(), 54);
         let events = one.send(Ask::get("/balance").header("cache-control", "no-cache"), &c.key).await;

@@ -65,7 +65,8 @@ fn a_list_is_walked_without_gap_or_double_in_both_orders() {
 fn a_walk_is_stable_while_records_are_added() {
     on_every_database(async |site| {
         let c = charged(&site, 9).await;
-        let (mut newest, mut oldest, mut down, mut up) = (String::new(), String::new(), Vec::new(), Vec::new());
+        let (mut newest, mut oldest, mut down, mut up) =
+            (String::new(), String::new(), Vec::new(), Vec::new());
         for _ in 0..5 {
             let page = site.get(&c.key, &format!("/accounting?limit=2{newest}")).await;
             down.extend(seqs(page.rows()));
@@ -98,7 +99,8 @@ fn the_platform_lists_all_customers_by_time() {
             let own = walk(&site, &c.key, "/accounting").await;
             assert!(own.iter().all(|row| row["customer_id"] == c.id), "a customer sees its own alone");
         }
-        let foreign = site.get(&customers[0].key, &format!("/accounting?customer_id={}", customers[1].id)).await;
+        let foreign =
+            site.get(&customers[0].key, &format!("/accounting?customer_id={}", customers[1].id)).await;
         assert_eq!(foreign.refusal(), (403, "customer_forbidden"));
     });
 }
@@ -134,7 +136,11 @@ fn filters_narrow_the_list_together() {
         ] {
             let list = site.get(&c.key, &format!("/accounting?count=true&limit=2&{filter}")).await;
             assert_eq!(list.data()["total"], count, "{filter}");
-            assert_eq!(walk(&site, &c.key, &format!("/accounting?limit=2&{filter}")).await.len(), count, "{filter}");
+            assert_eq!(
+                walk(&site, &c.key, &format!("/accounting?limit=2&{filter}")).await.len(),
+                count,
+                "{filter}"
+            );
             let by_platform = format!("/accounting?customer_id={}&limit=1000&{filter}", c.id);
             assert_eq!(site.get(&site.platform, &by_platform).await.rows().len(), count, "{filter}");
         }
@@ -213,7 +219,14 @@ fn limits_have_bounds_and_parameters_names() {
     on_every_database(async |site| {
         let c = charged(&site, 1).await;
         for path in ["/accounting", "/users", "/pricing", "/models", "/uapis"] {
-            for good in ["limit=1", "limit=1000", "limit=100&order=asc&count=true", "count=false&order=desc", "", "&&"] {
+            for good in [
+                "limit=1",
+                "limit=1000",
+                "limit=100&order=asc&count=true",
+                "count=false&order=desc",
+                "",
+                "&&",
+            ] {
                 assert_eq!(site.get(&c.key, &format!("{path}?{good}")).await.status, 200, "{path}?{good}");
             }
             for (wrong, field) in [
@@ -238,7 +251,9 @@ fn limits_have_bounds_and_parameters_names() {
                 assert_eq!(reply.refusal(), (400, "invalid_request"), "{path}?{wrong}");
                 assert_eq!(reply.json["errors"][0]["field"], field, "{path}?{wrong}");
             }
-            for (unknown, name) in [("nope=1", "nope"), ("Limit=1", "Limit"), ("limit=1&x%20y=2", "x y"), ("=1", "")] {
+            for (unknown, name) in
+                [("nope=1", "nope"), ("Limit=1", "Limit"), ("limit=1&x%20y=2", "x y"), ("=1", "")]
+            {
                 let reply = site.get(&c.key, &format!("{path}?{unknown}")).await;
                 assert_eq!(reply.refusal(), (400, "unknown_parameter"), "{path}?{unknown}");
                 if name != "x y" {
@@ -246,7 +261,14 @@ fn limits_have_bounds_and_parameters_names() {
                 }
             }
         }
-        for path in ["/balance?limit=1", "/whoami?a=b", "/health?a=b", "/openapi.json?a", "/users/u?at=x", "/models/m?limit=1"] {
+        for path in [
+            "/balance?limit=1",
+            "/whoami?a=b",
+            "/health?a=b",
+            "/openapi.json?a",
+            "/users/u?at=x",
+            "/models/m?limit=1",
+        ] {
             assert_eq!(site.get(&c.key, path).await.refusal(), (400, "unknown_parameter"), "{path}");
         }
     });
@@ -258,7 +280,8 @@ fn a_total_is_counted_no_further_than_ten_thousand() {
         use sageapi_server::model::Entity;
         let ids: Vec<String> = (0..10_001).map(|n| format!("u-{n:05}")).collect();
         for slice in ids.chunks(500) {
-            let rows: Vec<_> = slice.iter().map(|id| Row::new(id, &[("username", "u"), ("orgid", "org-many")])).collect();
+            let rows: Vec<_> =
+                slice.iter().map(|id| Row::new(id, &[("username", "u"), ("orgid", "org-many")])).collect();
             site.mirror(Entity::Users, &rows).await;
         }
         let page = site.get(&site.platform, "/users?count=true&limit=1&customer_id=org-many").await;

@@ -1,7 +1,13 @@
 //! The REST interface over a real listener, on every kind of database. One module a resource; the contract's rules
 //! are tested where a client would meet them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "this is code of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "this is code of tests"
+)]
 
 #[path = "../raw/mod.rs"]
 mod raw;

@@ -21,9 +21,12 @@ fn names(row: &Value) -> Vec<&str> {
 fn users_are_seen_by_their_own_organization_and_the_platform() {
     on_every_database(async |site| {
         let (a, b) = (site.customer("0").await, site.customer("0").await);
-        let in_a: Vec<(&str, &str)> = vec![("username", "ann"), ("orgid", &a.id), ("user_status", "0"), ("email", "Ann@Example.com")];
-        let also_a: Vec<(&str, &str)> = vec![("username", "al_x%"), ("orgid", &a.id), ("user_status", "1"), ("nick_name", "阿里!")];
-        let in_b: Vec<(&str, &str)> = vec![("username", "ann"), ("orgid", &b.id), ("user_status", "0"), ("mobile", "555")];
+        let in_a: Vec<(&str, &str)> =
+            vec![("username", "ann"), ("orgid", &a.id), ("user_status", "0"), ("email", "Ann@Example.com")];
+        let also_a: Vec<(&str, &str)> =
+            vec![("username", "al_x%"), ("orgid", &a.id), ("user_status", "1"), ("nick_name", "阿里!")];
+        let in_b: Vec<(&str, &str)> =
+            vec![("username", "ann"), ("orgid", &b.id), ("user_status", "0"), ("mobile", "555")];
         let rows = [
             Row { created_s: Some(100), ..Row::new("u-1", &in_a) },
             Row { created_s: Some(200), ..Row::new("u-2", &also_a) },
@@ -39,7 +42,10 @@ fn users_are_seen_by_their_own_organization_and_the_platform() {
         assert_eq!(ids(&site, &a.key, &format!("/users?customer_id={}", a.id)).await, ["u-1", "u-2"]);
         let foreign = site.get(&a.key, &format!("/users?customer_id={}", b.id)).await;
         assert_eq!(foreign.refusal(), (403, "customer_forbidden"));
-        assert_eq!(site.get(&a.key, "/users?customer_id=nobody").await.refusal(), (403, "customer_forbidden"));
+        assert_eq!(
+            site.get(&a.key, "/users?customer_id=nobody").await.refusal(),
+            (403, "customer_forbidden")
+        );
         assert_eq!(ids(&site, &site.platform, "/users?customer_id=nobody").await, [""; 0]);
 
         for (filter, expected) in [
@@ -67,17 +73,34 @@ fn users_are_seen_by_their_own_organization_and_the_platform() {
         assert_eq!(
             names(one.data()),
             [
-                "id", "username", "nick_name", "email", "mobile", "orgid", "orgname", "user_status", "sync_from", "created_at",
-                "cached_at", "sync_version", "version"
+                "id",
+                "username",
+                "nick_name",
+                "email",
+                "mobile",
+                "orgid",
+                "orgname",
+                "user_status",
+                "sync_from",
+                "created_at",
+                "cached_at",
+                "sync_version",
+                "version"
             ]
         );
-        assert_eq!((&one.data()["email"], &one.data()["nick_name"]), (&json!("Ann@Example.com"), &Value::Null));
+        assert_eq!(
+            (&one.data()["email"], &one.data()["nick_name"]),
+            (&json!("Ann@Example.com"), &Value::Null)
+        );
         assert_eq!(one.data()["created_at"], "1970-01-01T00:01:40.000000Z");
         assert_eq!(site.get(&a.key, "/users?username=ann").await.rows()[0], *one.data());
         assert_eq!(site.get(&site.platform, "/users/u-3").await.status, 200);
         let (foreign, absent) = (site.get(&a.key, "/users/u-3").await, site.get(&a.key, "/users/u-9").await);
         assert_eq!((foreign.refusal(), absent.refusal()), ((404, "not_found"), (404, "not_found")));
-        assert_eq!(foreign.json["detail"], absent.json["detail"], "another's user is as if it were not there");
+        assert_eq!(
+            foreign.json["detail"], absent.json["detail"],
+            "another's user is as if it were not there"
+        );
         // The other way about, once it is in the cache.
         assert_eq!(site.get(&b.key, "/users/u-3").await.status, 200);
         assert_eq!(site.get(&a.key, "/users/u-3").await.refusal(), (404, "not_found"));
@@ -90,13 +113,36 @@ const PROGRAMS: &[(&str, &[(&str, &str)])] = &[
     (
         "pp-1-old",
         &[
-            ("ppid", "pp-1"), ("pricing_type", "token"), ("name", "old"), ("ownerid", "own"), ("providerid", "prov"),
-            ("discount", "0.9"), ("currency", "CNY"), ("pricing_data", "pricings: [{unit_prices: 0.002}]"),
-            ("enabled_date", "2026-01-01"), ("expired_date", "2026-03-01"),
+            ("ppid", "pp-1"),
+            ("pricing_type", "token"),
+            ("name", "old"),
+            ("ownerid", "own"),
+            ("providerid", "prov"),
+            ("discount", "0.9"),
+            ("currency", "CNY"),
+            ("pricing_data", "pricings: [{unit_prices: 0.002}]"),
+            ("enabled_date", "2026-01-01"),
+            ("expired_date", "2026-03-01"),
         ],
     ),
-    ("pp-1-now", &[("ppid", "pp-1"), ("pricing_type", "token"), ("enabled_date", "2026-03-01"), ("expired_date", "2026-09-01")]),
-    ("pp-1-next", &[("ppid", "pp-1"), ("pricing_type", "token"), ("enabled_date", "2026-09-01"), ("expired_date", "9999-12-31")]),
+    (
+        "pp-1-now",
+        &[
+            ("ppid", "pp-1"),
+            ("pricing_type", "token"),
+            ("enabled_date", "2026-03-01"),
+            ("expired_date", "2026-09-01"),
+        ],
+    ),
+    (
+        "pp-1-next",
+        &[
+            ("ppid", "pp-1"),
+            ("pricing_type", "token"),
+            ("enabled_date", "2026-09-01"),
+            ("expired_date", "9999-12-31"),
+        ],
+    ),
     ("pp-2-now", &[("ppid", "pp-2"), ("pricing_type", "images"), ("enabled_date", "2026-01-01")]),
     ("pp-3-now", &[("ppid", "pp-3"), ("pricing_belong", "provider"), ("enabled_date", "2026-01-01")]),
     ("pp-4-now", &[("ppid", "pp-4"), ("enabled_date", "2026-01-01")]),
@@ -106,8 +152,15 @@ const MODELS: &[(&str, &[(&str, &str)])] = &[
     (
         "map-1",
         &[
-            ("llmid", "llm-1"), ("name", "One"), ("model", "one"), ("providerid", "prov"), ("ownerid", "own"), ("upappid", "up"),
-            ("ppid", "pp-1"), ("min_balance", "1.5"), ("status", "published"),
+            ("llmid", "llm-1"),
+            ("name", "One"),
+            ("model", "one"),
+            ("providerid", "prov"),
+            ("ownerid", "own"),
+            ("upappid", "up"),
+            ("ppid", "pp-1"),
+            ("min_balance", "1.5"),
+            ("status", "published"),
         ],
     ),
     ("map-2", &[("llmid", "llm-1"), ("model", "one"), ("ppid", "pp-3"), ("status", "published")]),
@@ -138,11 +191,19 @@ fn a_customer_sees_the_programs_that_published_models_name() {
         assert_eq!(ids(&site, &c.key, "/pricing").await, published);
         assert_eq!(ids(&site, &site.platform, "/pricing").await.len(), PROGRAMS.len());
         for (filter, by_customer, by_platform) in [
-            ("ppid=pp-1", vec!["pp-1-next", "pp-1-now", "pp-1-old"], vec!["pp-1-next", "pp-1-now", "pp-1-old"]),
+            (
+                "ppid=pp-1",
+                vec!["pp-1-next", "pp-1-now", "pp-1-old"],
+                vec!["pp-1-next", "pp-1-now", "pp-1-old"],
+            ),
             ("ppid=pp-2", vec![], vec!["pp-2-now"]),
             ("ppid=pp-3", vec![], vec!["pp-3-now"]),
             ("ppid=pp-4", vec![], vec!["pp-4-now"]),
-            ("llmid=llm-1", vec!["pp-1-next", "pp-1-now", "pp-1-old"], vec!["pp-1-next", "pp-1-now", "pp-1-old", "pp-3-now"]),
+            (
+                "llmid=llm-1",
+                vec!["pp-1-next", "pp-1-now", "pp-1-old"],
+                vec!["pp-1-next", "pp-1-now", "pp-1-old", "pp-3-now"],
+            ),
             ("llmid=llm-2", vec![], vec!["pp-4-now"]),
             ("type=images", vec![], vec!["pp-2-now"]),
             ("status=current", vec!["pp-1-now"], vec!["pp-1-now", "pp-2-now", "pp-3-now", "pp-4-now"]),
@@ -151,10 +212,18 @@ fn a_customer_sees_the_programs_that_published_models_name() {
             ("ppid=pp-1&at=2026-02-28T23:59:59Z", vec!["pp-1-old"], vec!["pp-1-old"]),
             ("ppid=pp-1&at=2026-03-01T00:00:00Z", vec!["pp-1-now"], vec!["pp-1-now"]),
             ("ppid=pp-1&at=9999-12-30T00:00:00Z", vec!["pp-1-next"], vec!["pp-1-next"]),
-            ("ppid=pp-1&at=1970-01-01T00:00:00Z&status=future", vec!["pp-1-next", "pp-1-now", "pp-1-old"], vec!["pp-1-next", "pp-1-now", "pp-1-old"]),
+            (
+                "ppid=pp-1&at=1970-01-01T00:00:00Z&status=future",
+                vec!["pp-1-next", "pp-1-now", "pp-1-old"],
+                vec!["pp-1-next", "pp-1-now", "pp-1-old"],
+            ),
         ] {
             assert_eq!(ids(&site, &c.key, &format!("/pricing?{filter}")).await, by_customer, "{filter}");
-            assert_eq!(ids(&site, &site.platform, &format!("/pricing?{filter}")).await, by_platform, "{filter}");
+            assert_eq!(
+                ids(&site, &site.platform, &format!("/pricing?{filter}")).await,
+                by_platform,
+                "{filter}"
+            );
         }
     });
 }
@@ -175,12 +244,19 @@ fn one_program_is_the_row_valid_at_an_instant() {
                 assert_eq!(site.get(key, path).await.data()["id"], id, "{path}");
             }
         }
-        assert_eq!(site.get(&c.key, "/pricing/pp-1?at=2025-12-31T00:00:00Z").await.refusal(), (404, "not_found"));
+        assert_eq!(
+            site.get(&c.key, "/pricing/pp-1?at=2025-12-31T00:00:00Z").await.refusal(),
+            (404, "not_found")
+        );
         assert_eq!(site.get(&c.key, "/pricing/pp-1?at=soon").await.refusal(), (400, "invalid_request"));
         for hidden in ["pp-2", "pp-3", "pp-4"] {
             // First by the platform, so that the answer is in the cache.
             assert_eq!(site.get(&site.platform, &format!("/pricing/{hidden}")).await.status, 200);
-            assert_eq!(site.get(&c.key, &format!("/pricing/{hidden}")).await.refusal(), (404, "not_found"), "{hidden}");
+            assert_eq!(
+                site.get(&c.key, &format!("/pricing/{hidden}")).await.refusal(),
+                (404, "not_found"),
+                "{hidden}"
+            );
         }
         assert_eq!(site.get(&site.platform, "/pricing/nothing").await.refusal(), (404, "not_found"));
     });
@@ -191,8 +267,16 @@ fn columns_of_the_platform_are_not_shown_to_customers() {
     on_that_day(async |site| {
         stocked(&site).await;
         let uapi = [
-            ("upappid", "up"), ("upappname", "App"), ("baseurl", "https://internal.example"), ("name", "chat"), ("path", "/v1/chat"),
-            ("httpmethod", "POST"), ("stream", "yes"), ("need_auth", "1"), ("ioid", "io"), ("input_fields", "[]"),
+            ("upappid", "up"),
+            ("upappname", "App"),
+            ("baseurl", "https://internal.example"),
+            ("name", "chat"),
+            ("path", "/v1/chat"),
+            ("httpmethod", "POST"),
+            ("stream", "yes"),
+            ("need_auth", "1"),
+            ("ioid", "io"),
+            ("input_fields", "[]"),
         ];
         site.mirror(Entity::Uapi, &[Row::new("ua-1", &uapi)]).await;
         let c = site.customer("0").await;
@@ -214,10 +298,20 @@ fn columns_of_the_platform_are_not_shown_to_customers() {
             assert_eq!(all.rows()[0]["version"], 1);
         }
         let program = site.get(&c.key, "/pricing/pp-1?at=2026-02-01T00:00:00Z").await;
-        assert_eq!(program.data()["pricing_data"], json!({"pricings": [{"unit_prices": 0.002}]}), "YAML there, JSON here");
-        assert_eq!((&program.data()["discount"], &program.data()["expired_date"]), (&json!("0.9"), &json!("2026-03-01")));
+        assert_eq!(
+            program.data()["pricing_data"],
+            json!({"pricings": [{"unit_prices": 0.002}]}),
+            "YAML there, JSON here"
+        );
+        assert_eq!(
+            (&program.data()["discount"], &program.data()["expired_date"]),
+            (&json!("0.9"), &json!("2026-03-01"))
+        );
         let model = site.get(&c.key, "/models/map-1").await;
-        assert_eq!((&model.data()["min_balance"], &model.data()["status"]), (&json!("1.5"), &json!("published")));
+        assert_eq!(
+            (&model.data()["min_balance"], &model.data()["status"]),
+            (&json!("1.5"), &json!("published"))
+        );
     });
 }
 
@@ -242,7 +336,16 @@ fn a_list_that_the_client_has_is_not_sent_again() {
     on_that_day(async |site| {
         stocked(&site).await;
         let c = site.customer("0").await;
-        for path in ["/pricing?limit=2", "/models", "/users", "/uapis", "/pricing/pp-1", "/models/map-1", "/accounting", "/whoami"] {
+        for path in [
+            "/pricing?limit=2",
+            "/models",
+            "/users",
+            "/uapis",
+            "/pricing/pp-1",
+            "/models/map-1",
+            "/accounting",
+            "/whoami",
+        ] {
             let first = site.get(&c.key, path).await;
             let tag = first.header("etag");
             assert!(tag.starts_with("W/\""), "{path}: {tag}");
@@ -257,7 +360,8 @@ fn a_list_that_the_client_has_is_not_sent_again() {
 #[test]
 fn texts_of_any_alphabet_filter_without_harm() {
     on_every_database(async |site| {
-        site.mirror(Entity::Users, &[Row::new("u-1", &[("username", "张三 😀"), ("user_status", "0")])]).await;
+        site.mirror(Entity::Users, &[Row::new("u-1", &[("username", "张三 😀"), ("user_status", "0")])])
+            .await;
         site.mirror(Entity::Llmage, &[Row::new("m-1", &[("model", "模型"), ("status", "published")])]).await;
         let found = ids(&site, &site.platform, "/users?username=%E5%BC%A0%E4%B8%89%20%F0%9F%98%80").await;
         assert_eq!(found, ["u-1"]);

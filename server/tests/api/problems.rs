@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::raw::{Ask, Connection};
-use crate::site::{on_every_database, Site};
+use crate::site::{Site, on_every_database};
 
 #[test]
 fn every_answer_has_a_request_id_of_ours() {
@@ -20,11 +20,23 @@ fn every_answer_has_a_request_id_of_ours() {
             (401, Ask::get("/balance")),
             (404, Ask::get("/nothing")),
             (405, Ask::new(Method::DELETE, "/balance")),
-            (201, Ask::post("/accounting", &json!({"transno": "t", "amount": "1"})).signed(&c.key, site.now_s())),
-            (402, Ask::post("/accounting", &json!({"transno": "u", "amount": "1"})).signed(&c.key, site.now_s())),
+            (
+                201,
+                Ask::post("/accounting", &json!({"transno": "t", "amount": "1"}))
+                    .signed(&c.key, site.now_s()),
+            ),
+            (
+                402,
+                Ask::post("/accounting", &json!({"transno": "u", "amount": "1"}))
+                    .signed(&c.key, site.now_s()),
+            ),
             (304, Ask::get("/openapi.json").header("if-none-match", "*")),
         ] {
-            let reply = ask.header("x-request-id", "mine").header("x-client-request-id", "theirs").send(site.http()).await;
+            let reply = ask
+                .header("x-request-id", "mine")
+                .header("x-client-request-id", "theirs")
+                .send(site.http())
+                .await;
             assert_eq!(reply.status, status, "{}", reply.text());
             let id = reply.header("x-request-id").to_owned();
             assert!(id.len() >= 16 && id.bytes().all(|b| b.is_ascii_graphic()) && id != "mine", "{id}");
@@ -61,10 +73,14 @@ fn a_problem_has_the_members_of_the_contract() {
             (Ask::get("/balance"), vec![]),
             (Ask::get("/balance").signed(&c.key, site.now_s() - 999), vec!["server_time"]),
             (
-                Ask::post("/accounting", &json!({"transno": "t", "amount": "2"})).signed(&c.key, site.now_s()),
+                Ask::post("/accounting", &json!({"transno": "t", "amount": "2"}))
+                    .signed(&c.key, site.now_s()),
                 vec!["available", "required"],
             ),
-            (Ask::post("/accounting", &json!({"transno": "", "amount": "2"})).signed(&c.key, site.now_s()), vec![]),
+            (
+                Ask::post("/accounting", &json!({"transno": "", "amount": "2"})).signed(&c.key, site.now_s()),
+                vec![],
+            ),
         ];
         for (ask, added) in cases {
             let reply = ask.send(site.http()).await;
@@ -89,7 +105,10 @@ fn a_problem_has_the_members_of_the_contract() {
 /// The paths of openapi.json with the methods they take.
 fn described(document: &Value) -> Vec<(String, Vec<String>)> {
     let paths = document["paths"].as_object().unwrap();
-    paths.iter().map(|(path, methods)| (path.clone(), methods.as_object().unwrap().keys().cloned().collect())).collect()
+    paths
+        .iter()
+        .map(|(path, methods)| (path.clone(), methods.as_object().unwrap().keys().cloned().collect()))
+        .collect()
 }
 
 #[test]
@@ -103,8 +122,20 @@ fn the_description_is_served_and_is_the_one_in_the_repository() {
         assert_eq!(unchanged.send(site.http()).await.status, 304);
         let paths: Vec<_> = described(&served.json).into_iter().map(|(path, _)| path).collect();
         for path in [
-            "/health", "/openapi.json", "/whoami", "/balance", "/users", "/users/{id}", "/pricing", "/pricing/{ppid}", "/models",
-            "/models/{id}", "/uapis", "/accounting", "/accounting/{id}", "/events",
+            "/health",
+            "/openapi.json",
+            "/whoami",
+            "/balance",
+            "/users",
+            "/users/{id}",
+            "/pricing",
+            "/pricing/{ppid}",
+            "/models",
+            "/models/{id}",
+            "/uapis",
+            "/accounting",
+            "/accounting/{id}",
+            "/events",
         ] {
             assert!(paths.contains(&format!("/api/v1{path}")), "{path}");
         }
@@ -122,10 +153,14 @@ fn a_path_takes_its_methods_and_head_wherever_get() {
             let mut allow = Vec::new();
             allow.extend(takes("get").then_some("GET, HEAD"));
             allow.extend(takes("post").then_some("POST"));
-            for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get", "BREW"] {
+            for method in [
+                "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get",
+                "BREW",
+            ] {
                 let ask = Ask::raw(Method::from_bytes(method.as_bytes()).unwrap(), &path);
                 let reply = ask.send(site.http()).await;
-                let taken = takes(&method.to_ascii_lowercase()) && method != "get" || method == "HEAD" && takes("get");
+                let taken = takes(&method.to_ascii_lowercase()) && method != "get"
+                    || method == "HEAD" && takes("get");
                 assert_eq!(reply.status != 405, taken, "{method} {path}: {}", reply.status);
                 if !taken {
                     assert_eq!(reply.header("allow"), allow.join(", "), "{method} {path}");
@@ -146,9 +181,29 @@ fn a_path_takes_its_methods_and_head_wherever_get() {
 fn what_is_no_path_is_not_found_before_anybody_is_asked_who_he_is() {
     on_every_database(async |site| {
         for path in [
-            "/", "/api", "/api/v1", "/api/v1/", "/api/v1/balance/", "/api/v1//balance", "/api/v2/balance", "/API/v1/balance", "/balance",
-            "/api/v1/users/", "/api/v1/users/a/b", "/api/v1/bal%61nce", "/api/v1/../v1/balance", "/api/v1/balance;a=b",
-            "/api/v1/balance%3Fa", "/api/v1/balance%00", "/livez", "/readyz", "/metrics", "/admin/", "/docs", "/favicon.ico", "/.env",
+            "/",
+            "/api",
+            "/api/v1",
+            "/api/v1/",
+            "/api/v1/balance/",
+            "/api/v1//balance",
+            "/api/v2/balance",
+            "/API/v1/balance",
+            "/balance",
+            "/api/v1/users/",
+            "/api/v1/users/a/b",
+            "/api/v1/bal%61nce",
+            "/api/v1/../v1/balance",
+            "/api/v1/balance;a=b",
+            "/api/v1/balance%3Fa",
+            "/api/v1/balance%00",
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/admin/",
+            "/docs",
+            "/favicon.ico",
+            "/.env",
         ] {
             let reply = Ask::raw(Method::GET, path).send(site.http()).await;
             assert_eq!(reply.refusal(), (404, "not_found"), "{path}");
@@ -165,7 +220,8 @@ fn several_requests_share_a_connection_and_may_be_sent_ahead() {
             let body = json!({"transno": format!("t-{n}"), "amount": "1"});
             Ask::post("/accounting", &body).signed(&c.key, site.now_s())
         };
-        let asks = [charge(1), Ask::get("/nothing"), Ask::get("/balance").signed(&c.key, site.now_s()), charge(2)];
+        let asks =
+            [charge(1), Ask::get("/nothing"), Ask::get("/balance").signed(&c.key, site.now_s()), charge(2)];
         connection.write(&asks.iter().flat_map(Ask::bytes).collect::<Vec<_>>()).await.unwrap();
         let mut statuses = Vec::new();
         for _ in &asks {
@@ -183,7 +239,10 @@ fn health_says_how_the_instance_is() {
         let data = health.data();
         assert_eq!((&data["status"], &data["database"]["status"]), (&json!("ok"), &json!("ok")));
         assert_eq!(data["database"]["kind"], site.database().kind().to_string());
-        assert!(data["version"].is_string() && data["instance"].is_string() && data["uptime_s"].is_u64(), "{data}");
+        assert!(
+            data["version"].is_string() && data["instance"].is_string() && data["uptime_s"].is_u64(),
+            "{data}"
+        );
         assert!(data["cache"].is_object() && data["sync"].is_object(), "{data}");
         let by_admin = Ask::raw(Method::GET, "/health").send(site.app.admin).await;
         assert_eq!(by_admin.data()["instance"], data["instance"]);

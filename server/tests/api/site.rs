@@ -10,8 +10,8 @@ use sageapi_server::config::Config;
 use sageapi_server::domain::verify::verify;
 use sageapi_server::env::Role;
 use sageapi_server::model::{
-    Cell, Clock as _, ColumnKind, Currency, CustomerId, CustomerStatus, Entity, Kind as RecordKind, ManualClock, Money,
-    SystemClock, TextId, Timestamp,
+    Cell, Clock as _, ColumnKind, Currency, CustomerId, CustomerStatus, Entity, Kind as RecordKind,
+    ManualClock, Money, SystemClock, TextId, Timestamp,
 };
 use sageapi_server::store::{Change, NewCustomer, Op, Page};
 use sageapi_test_support::app::{App, AppBuilder};
@@ -60,7 +60,8 @@ pub fn on(kind: Kind, test: impl AsyncFnOnce()) {
     }
     eprintln!("on {kind}:");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(TEST_WITHIN, test()).await.expect("the test ends in time") });
+    runtime
+        .block_on(async { tokio::time::timeout(TEST_WITHIN, test()).await.expect("the test ends in time") });
 }
 
 /// A clock that stands at this Unix time until it is moved.
@@ -242,6 +243,10 @@ impl<'a> Row<'a> {
         };
         let cells = entity.columns().iter().map(cell).collect();
         let created_at = self.created_s.map(Timestamp::from_seconds);
-        Change { id: TextId::parse(self.id).unwrap(), version: self.version, op: Op::Upsert { created_at, cells } }
+        Change {
+            id: TextId::parse(self.id).unwrap(),
+            version: self.version,
+            op: Op::Upsert { created_at, cells },
+        }
     }
 }

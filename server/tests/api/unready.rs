@@ -17,7 +17,16 @@ use crate::site::{Site, on, until};
 fn asks(key: &Credentials, now_s: i64) -> Vec<Ask> {
     use sageapi_server::signing::webhook::{ID, SIGNATURE, TIMESTAMP, WebhookSecret, sign};
     let paths = [
-        "/whoami", "/balance", "/users", "/users/u", "/pricing", "/pricing/p", "/models", "/models/m", "/uapis", "/accounting",
+        "/whoami",
+        "/balance",
+        "/users",
+        "/users/u",
+        "/pricing",
+        "/pricing/p",
+        "/models",
+        "/models/m",
+        "/uapis",
+        "/accounting",
         "/accounting/01890a5d-ac96-774b-bcce-b302099a8057",
     ];
     let mut asks: Vec<_> = paths.iter().map(|path| Ask::get(path).signed(key, now_s)).collect();
@@ -31,7 +40,14 @@ fn asks(key: &Credentials, now_s: i64) -> Vec<Ask> {
 
 #[track_caller]
 fn assert_unavailable(ask: &Ask, reply: &Reply) {
-    assert_eq!(reply.refusal(), (503, "store_unavailable"), "{} {}: {}", ask.method, ask.target, reply.text());
+    assert_eq!(
+        reply.refusal(),
+        (503, "store_unavailable"),
+        "{} {}: {}",
+        ask.method,
+        ask.target,
+        reply.text()
+    );
     assert!(!reply.header("retry-after").is_empty());
     let text = reply.text().to_ascii_lowercase();
     for word in ["select", "table", "doesn't exist", "dapi_keys", "sqlx", "127.0.0.1", "mysql"] {
@@ -79,7 +95,10 @@ fn a_server_on_an_empty_mysql_database_waits_for_migrate() {
         let mut server = ServerProcess::builder(&url).without_waiting().start().await;
         let key = Credentials { key_id: "ak_4Zr0wS1uK8mQ2vYb".into(), secret: "whatever".into() };
         let probe = async |path: &str| Ask::raw(Method::GET, path).send(server.admin_address()).await.status;
-        assert_eq!([probe("/livez").await, probe("/readyz").await, probe("/startupz").await], [200, 503, 503]);
+        assert_eq!(
+            [probe("/livez").await, probe("/readyz").await, probe("/startupz").await],
+            [200, 503, 503]
+        );
         assert_eq!(Ask::get("/health").send(server.http_address()).await.status, 503);
         let now_s = sageapi_server::model::Clock::now(&*sageapi_server::model::SystemClock::new()).seconds();
         for ask in asks(&key, now_s) {

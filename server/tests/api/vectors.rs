@@ -105,7 +105,8 @@ fn every_vector_is_let_in_as_it_is_and_refused_with_another_signature() {
                 assert_eq!(reply.refusal(), (401, "auth_failed"), "{name}");
             }
         }
-        let record = site.get(&site.platform_key(), &format!("/accounting?customer_id={CUSTOMER}&transno=T-1")).await;
+        let record =
+            site.get(&site.platform_key(), &format!("/accounting?customer_id={CUSTOMER}&transno=T-1")).await;
         assert_eq!(record.rows()[0]["note"], "余额");
     });
 }
@@ -151,9 +152,14 @@ fn every_refused_situation_has_its_status_and_code() {
     on_the_vectors_host(async |site| {
         let key = known(&site).await;
         let id = &key.key_id;
-        let fresh = || format!(r#"created={NOW};nonce="{}";keyid="{id}";alg="hmac-sha256";tag="sageapi""#, nonce());
+        let fresh =
+            || format!(r#"created={NOW};nonce="{}";keyid="{id}";alg="hmac-sha256";tag="sageapi""#, nonce());
         let send = async |ask: Ask| ask.send(site.http()).await;
-        assert_eq!(send(booking(&key, &format!("{PARTS};{}", fresh()))).await.status, 201, "the ground is good");
+        assert_eq!(
+            send(booking(&key, &format!("{PARTS};{}", fresh()))).await.status,
+            201,
+            "the ground is good"
+        );
         let query = "/balance?customer_id=V1StGXR8_Z5jdHi6B-myT";
 
         let refused = vectors("http_signatures_refused");
@@ -173,15 +179,23 @@ fn every_refused_situation_has_its_status_and_code() {
                 "created missing" => {
                     vec![booking(&key, &format!(r#"{PARTS};nonce="{}";keyid="{id}""#, nonce()))]
                 }
-                "keyid missing" => vec![booking(&key, &format!(r#"{PARTS};created={NOW};nonce="{}""#, nonce()))],
+                "keyid missing" => {
+                    vec![booking(&key, &format!(r#"{PARTS};created={NOW};nonce="{}""#, nonce()))]
+                }
                 "alg is not hmac-sha256" => ["hmac-sha512", "ed25519", "HMAC-SHA256", ""]
                     .map(|alg| booking(&key, &format!("{PARTS};{}", fresh().replace("hmac-sha256", alg))))
                     .into(),
                 "query present but neither @query, @target-uri nor @request-target covered" => vec![
                     reading(&key, query, &format!(r#"("@method" "@path");{}"#, fresh())),
-                    reading(&key, query, &format!(r#"("@method" "@path" "@query-param";name="customer_id");{}"#, fresh())),
+                    reading(
+                        &key,
+                        query,
+                        &format!(r#"("@method" "@path" "@query-param";name="customer_id");{}"#, fresh()),
+                    ),
                 ],
-                "@method not covered" => vec![booking(&key, &format!(r#"("@path" "@query" "content-digest");{}"#, fresh()))],
+                "@method not covered" => {
+                    vec![booking(&key, &format!(r#"("@path" "@query" "content-digest");{}"#, fresh()))]
+                }
                 "body present but content-digest not covered" => {
                     vec![booking(&key, &format!(r#"("@method" "@path" "@query");{}"#, fresh()))]
                 }
@@ -198,16 +212,25 @@ fn every_refused_situation_has_its_status_and_code() {
                     let rest = |who: &Credentials| fresh().replace(id.as_str(), &who.key_id);
                     let asks = [&unknown, &wrong].map(|who| booking(who, &format!("{PARTS};{}", rest(who))));
                     let replies = [send(asks[0].clone()).await, send(asks[1].clone()).await];
-                    assert_eq!(anonymous(&replies[0]), anonymous(&replies[1]), "the answers cannot be told apart");
+                    assert_eq!(
+                        anonymous(&replies[0]),
+                        anonymous(&replies[1]),
+                        "the answers cannot be told apart"
+                    );
                     asks.into()
                 }
                 "a component is covered twice" => {
-                    vec![booking(&key, &format!(r#"("@method" "@path" "@query" "content-digest" "@path");{}"#, fresh()))]
+                    vec![booking(
+                        &key,
+                        &format!(r#"("@method" "@path" "@query" "content-digest" "@path");{}"#, fresh()),
+                    )]
                 }
                 "two signatures, neither tagged sageapi" => {
                     let one = booking(&key, &format!("{PARTS};{}", fresh().replace(r#";tag="sageapi""#, "")));
-                    let input = one.headers.iter().find(|(name, _)| name == "signature-input").unwrap().1.clone();
-                    let signature = one.headers.iter().find(|(name, _)| name == "signature").unwrap().1.clone();
+                    let input =
+                        one.headers.iter().find(|(name, _)| name == "signature-input").unwrap().1.clone();
+                    let signature =
+                        one.headers.iter().find(|(name, _)| name == "signature").unwrap().1.clone();
                     vec![
                         one.header("signature-input", &input.replacen("sig1", "sig2", 1))
                             .header("signature", &signature.replacen("sig1", "sig2", 1)),
@@ -246,7 +269,8 @@ fn changed(key: &Credentials, fresh: &dyn Fn() -> String) -> Vec<Ask> {
     let covered = r#"("@method" "@path" "@query" "content-digest" "content-type" "x-extra")"#;
     let genuine = || {
         let body = json!({"transno": nonce(), "amount": "0.01"});
-        let ask = Ask { host: "api.example.com".into(), ..Ask::post("/accounting?a", &body) }.header("x-extra", "1");
+        let ask = Ask { host: "api.example.com".into(), ..Ask::post("/accounting?a", &body) }
+            .header("x-extra", "1");
         ask.signed_as(&key.secret, &format!("{covered};{}", fresh()))
     };
     let path = Ask { target: "/api/v1/events?a".into(), ..genuine() };
@@ -262,6 +286,10 @@ fn changed(key: &Credentials, fresh: &dyn Fn() -> String) -> Vec<Ask> {
     let kind = genuine().without("content-type").header("content-type", "application/jsom");
     let mut digest = genuine();
     let value = &mut digest.headers.iter_mut().find(|(name, _)| name == "content-digest").unwrap().1;
-    *value = if value.contains("=:A") { value.replace("=:A", "=:B") } else { format!("sha-256=:A{}", &value[10..]) };
+    *value = if value.contains("=:A") {
+        value.replace("=:A", "=:B")
+    } else {
+        format!("sha-256=:A{}", &value[10..])
+    };
     vec![path, query, no_query, body, header, added, kind, digest]
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sageapi_server::signing::{
-    CONTENT_DIGEST, HmacKey, ParsedSignature, SIGNATURE, SIGNATURE_INPUT, SignedRequest, Signer, content_digest,
+    CONTENT_DIGEST, HmacKey, ParsedSignature, SIGNATURE, SIGNATURE_INPUT, SignedRequest, Signer,
+    content_digest,
 };
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -49,7 +50,13 @@ impl Reply {
     /// The `code` of a problem, after its form has been checked: every error of the server has it.
     #[track_caller]
     pub fn code(&self) -> &str {
-        assert_eq!(self.header("content-type"), "application/problem+json", "{} {}", self.status, self.text());
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{} {}",
+            self.status,
+            self.text()
+        );
         assert_eq!(self.json["status"], self.status, "{}", self.text());
         self.json["code"].as_str().unwrap()
     }
@@ -196,7 +203,14 @@ impl Ask {
             Some((path, query)) => (path, Some(query)),
             None => (self.target.as_str(), None),
         };
-        SignedRequest { method: &self.method, scheme: self.scheme, authority: &self.host, path, query, headers }
+        SignedRequest {
+            method: &self.method,
+            scheme: self.scheme,
+            authority: &self.host,
+            path,
+            query,
+            headers,
+        }
     }
 
     /// The request line and header fields, the last empty line included.
@@ -329,7 +343,9 @@ impl Connection {
                 self.read.extend_from_slice(&chunk[..count]);
                 Ok(true)
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(error),

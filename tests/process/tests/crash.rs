@@ -61,6 +61,8 @@ struct Log {
     intents: Vec<Intent>,
     /// transno -> seq, of every answer that said it was booked.
     acknowledged: BTreeMap<String, u64>,
+    /// How often the server said that it could not book now.
+    unavailable: BTreeMap<String, u64>,
 }
 
 struct Load {
@@ -141,7 +143,10 @@ async fn work(load: Arc<Load>, address: SocketAddr, number: usize, mut rng: StdR
                 load.answers.fetch_add(1, Ordering::Relaxed);
             }
             // Not booked, perhaps: to be repeated like the others.
-            Outcome::Answered(answer) if answer.status == 503 => {}
+            Outcome::Answered(answer) if answer.status == 503 => {
+                let code = answer.body["code"].as_str().unwrap().to_owned();
+                *load.log.lock().unwrap().unavailable.entry(code).or_default() += 1;
+            }
             Outcome::Answered(answer) => panic!("{intent:?}: {answer:?}"),
             Outcome::NotSent | Outcome::Lost(_) => connection = None,
         }
@@ -188,9 +193,10 @@ async fn settle(installation: &Installation, running: &[ServerProcess], key: &Ma
     let records = installation.verify().await;
     assert_eq!(records, (log.intents.len() + CUSTOMERS) as u64, "every intent and every credit once");
     println!(
-        "crash: {what}: {} acknowledged, 0 lost, 0 doubled; {} unknown, all repeated: {had_landed} had landed, {had_not} had not; verify: {records} records add up",
+        "crash: {what}: {} acknowledged, 0 lost, 0 doubled; {} unknown (answered 503: {:?}), all repeated: {had_landed} had landed, {had_not} had not; verify: {records} records add up",
         log.acknowledged.len(),
         unknown.len(),
+        log.unavailable,
     );
 }
 

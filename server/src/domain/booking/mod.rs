@@ -5,17 +5,39 @@
 
 mod decide;
 mod queue;
+mod sweep;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
+pub use decide::preview;
+pub use sweep::sweep_due_holds;
 pub use writer::{Booking, BookingParts};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
+use crate::domain::Error;
+use crate::model::{Currency, Customer, CustomerId, Hold, Kind, Money, Record, RecordId, Timestamp, Transno};
 use crate::store::NonceUse;
+
+/// The longest time that a hold may last.
+pub const MAX_HOLD: Duration = Duration::from_secs(86_400);
+
+/// A change of money as asked for: parsed and within bounds, not yet decided.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Whose money it is about.
+    pub customer_id: CustomerId,
+    /// SHA-256 of the request as parsed; tells a repetition from another request.
+    pub body_hash: [u8; 32],
+    /// The nonce that the request spends.
+    pub nonce: Option<NonceUse>,
+    /// What to do.
+    pub action: Action,
+}
 
 /// A booking as asked for: parsed and within bounds, not yet decided.
 #[derive(Debug, Clone)]
@@ -58,7 +80,8 @@ pub struct BookingRequest {
 
 impl BookingRequest {
     /// A booking without particulars and without a nonce, as programs make them. Its hash covers
-    /// exactly what is given here: the same transno with anything else is a conflict.
+    /// exactly what is given here: the same transno with anything else is a conflict. Records keep
+    /// it, so the formula stays as it is.
     pub fn new(customer_id: CustomerId, transno: Transno, kind: Kind, amount: Money) -> Self {
         let hash = Sha256::new()
             .chain_update(format!("{kind}\0{customer_id}\0"))
@@ -85,6 +108,153 @@ impl BookingRequest {
     }
 }
 
+impl From<BookingRequest> for Request {
+    fn from(r: BookingRequest) -> Self {
+        let about = About {
+            user_id: r.user_id,
+            llmid: r.llmid,
+            model_name: r.model_name,
+            input_tokens: r.input_tokens,
+            output_tokens: r.output_tokens,
+            usage: r.usage,
+            request_id: r.request_id,
+            event_time: r.event_time,
+            note: r.note,
+        };
+        let priced = r.pricing_id.map(|pricing_id| PricedBy { pricing_id, ..PricedBy::default() });
+        let (transno, kind, amount, currency) = (r.transno, r.kind, r.amount, r.currency);
+        let entry = Entry { transno, kind, amount, currency, about, priced };
+        Self {
+            customer_id: r.customer_id,
+            body_hash: r.body_hash,
+            nonce: r.nonce,
+            action: Action::Book(entry),
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Book a record.
+    Book(Entry),
+    /// Take an earlier record back, whole or in part.
+    Reverse(Reverse),
+    /// Reserve money.
+    Hold(Reserve),
+    /// Settle a hold.
+    Capture(Capture),
+    /// Let a hold go.
+    Release(RecordId),
+    /// Close the customer's holds whose time has run out.
+    Expire,
+}
+
+impl Action {
+    /// The caller's name for it, where it has one.
+    fn transno(&self) -> Option<&Transno> {
+        match self {
+            Self::Book(entry) => Some(&entry.transno),
+            Self::Reverse(reverse) => Some(&reverse.transno),
+            Self::Hold(reserve) => Some(&reserve.transno),
+            Self::Capture(capture) => Some(&capture.transno),
+            Self::Release(_) | Self::Expire => None,
+        }
+    }
+}
+
+/// A charge, credit or adjustment.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Names the booking within the customer.
+    pub transno: Transno,
+    /// Charge, credit or adjustment.
+    pub kind: Kind,
+    /// How much; negative only for an adjustment.
+    pub amount: Money,
+    /// The currency the caller has in mind; the customer's if absent.
+    pub currency: Option<Currency>,
+    /// What it was for.
+    pub about: About,
+    /// How the amount was computed, where it was.
+    pub priced: Option<PricedBy>,
+}
+
+/// What a record was for, as the caller tells it.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// The person who caused it.
+    pub user_id: Option<String>,
+    /// The model it was for.
+    pub llmid: Option<String>,
+    /// The model's name.
+    pub model_name: Option<String>,
+    /// Tokens in.
+    pub input_tokens: Option<i64>,
+    /// Tokens out.
+    pub output_tokens: Option<i64>,
+    /// Factors and quantities as JSON text.
+    pub usage: Option<String>,
+    /// The caller's request.
+    pub request_id: Option<String>,
+    /// When the thing happened; the time of booking if absent.
+    pub event_time: Option<Timestamp>,
+    /// A remark.
+    pub note: Option<String>,
+}
+
+/// How an amount was computed, so that anyone can do it again.
+#[derive(Debug, Clone, Default)]
+pub struct PricedBy {
+    /// The program.
+    pub pricing_id: String,
+    /// The version of its row; `None` where the caller only named the program.
+    pub version: Option<i64>,
+    /// The amount before rounding.
+    pub unrounded: Option<String>,
+}
+
+/// Taking a record back.
+#[derive(Debug, Clone)]
+pub struct Reverse {
+    /// Names the booking within the customer.
+    pub transno: Transno,
+    /// The record.
+    pub record: RecordId,
+    /// How much; what is left of it if absent.
+    pub amount: Option<Money>,
+    /// A remark.
+    pub note: Option<String>,
+}
+
+/// Reserving money.
+#[derive(Debug, Clone)]
+pub struct Reserve {
+    /// Names the hold within the customer.
+    pub transno: Transno,
+    /// How much.
+    pub amount: Money,
+    /// The currency the caller has in mind; the customer's if absent.
+    pub currency: Option<Currency>,
+    /// For how long.
+    pub ttl: Duration,
+    /// The person it is for.
+    pub user_id: Option<String>,
+    /// A remark.
+    pub note: Option<String>,
+}
+
+/// Settling a hold.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// Names the booking within the customer.
+    pub transno: Transno,
+    /// The hold.
+    pub hold: RecordId,
+    /// How much; the hold's amount if absent. More than that passes the funds check.
+    pub amount: Option<Money>,
+}
+
 /// A booking that is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Booked {
@@ -94,10 +264,60 @@ pub struct Booked {
     pub replayed: bool,
 }
 
-/// A request on its way to a writer. The record's id is chosen before the first attempt, so that an
-/// attempt whose COMMIT was lost is recognised by the next one.
+/// A hold that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    /// The hold.
+    pub hold: Hold,
+    /// Its customer after the request; `None` for a repetition, which answers as the first time.
+    pub customer: Option<Customer>,
+    /// Whether it had been made, or let go, by an earlier request.
+    pub replayed: bool,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A record was booked.
+    Booked(Booked),
+    /// A hold was made or let go.
+    Reserved(Reserved),
+    /// Due holds were closed.
+    Expired,
+}
+
+impl Outcome {
+    /// The record, where a record was asked for.
+    pub fn into_booked(self) -> Result<Booked, Error> {
+        match self {
+            Self::Booked(booked) => Ok(booked),
+            // The transno names a hold: another request.
+            Self::Reserved(_) | Self::Expired => Err(Error::TransnoConflict),
+        }
+    }
+
+    /// The hold, where a hold was asked for.
+    pub fn into_reserved(self) -> Result<Reserved, Error> {
+        match self {
+            Self::Reserved(reserved) => Ok(reserved),
+            // The transno names a record: another request.
+            Self::Booked(_) | Self::Expired => Err(Error::TransnoConflict),
+        }
+    }
+
+    fn is_replay(&self) -> bool {
+        match self {
+            Self::Booked(booked) => booked.replayed,
+            Self::Reserved(reserved) => reserved.replayed,
+            Self::Expired => false,
+        }
+    }
+}
+
+/// A request on its way to a writer. The id of what it makes is chosen before the first attempt, so
+/// that an attempt whose COMMIT was lost is recognised by the next one.
 #[derive(Debug, Clone)]
 struct Command {
-    request: BookingRequest,
-    record_id: RecordId,
+    request: Request,
+    id: RecordId,
 }

@@ -1,5 +1,6 @@
 //! The writers: each gathers what waits in its shard and commits it in one transaction.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,19 +8,22 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use super::decide::{Decided, Ledger};
-use super::queue::{Pushed, Room, Shard, Waiting};
-use super::{Booked, BookingRequest, Command};
+use super::decide::{Decided, Found, Ledger};
+use super::queue::{Group, Pushed, Room, Shard, Taken, Waiting};
+use super::{Action, Command, Outcome, Request};
 use crate::domain::Error;
 use crate::domain::caches::Caches;
-use crate::model::{Clock, CustomerId, Entropy, Mode, RecordId, new_uuid};
-use crate::store::{self, Changed, Dialect, Store, Tx, Writer};
+use crate::model::{Clock, CustomerId, Entropy, Mode, RecordId, Timestamp, new_uuid};
+use crate::signing::AuthError;
+use crate::store::{self, Changed, Dialect, ReplayTable, Store, Tx, Writer};
 use crate::telemetry::metrics::Metrics;
 
 /// How long a repetition waits for the first request with its transno.
 const BEHIND: Duration = Duration::from_secs(5);
 /// How often a batch is run again: after contention, and after a COMMIT whose outcome is unknown.
 const MAX_ATTEMPTS: u32 = 10;
+/// Transnos looked up by one statement.
+const LOOKED_UP: usize = 64;
 
 /// The booking engine.
 #[derive(Clone)]
@@ -58,6 +62,10 @@ pub struct BookingParts {
     pub writers: usize,
 }
 
+fn lost<T>(_: T) -> Error {
+    Error::Internal("the writer ended".to_owned())
+}
+
 impl Booking {
     /// Starts the writers.
     pub fn start(parts: BookingParts) -> Self {
@@ -77,18 +85,13 @@ impl Booking {
         Self { inner }
     }
 
-    /// Books, and answers once the record is durable. A caller that goes away cancels nothing.
-    pub async fn book(&self, request: BookingRequest) -> Result<Booked, Error> {
+    /// Does what is asked, and answers once it is durable. A caller that goes away cancels nothing.
+    pub async fn submit(&self, request: Request) -> Result<Outcome, Error> {
         let inner = &self.inner;
-        let record_id = RecordId(new_uuid(inner.parts.clock.now(), &*inner.parts.entropy));
         let shard = &inner.shards[shard_of(&request.customer_id, inner.shards.len())];
         let (reply, verdict) = oneshot::channel();
-        let waiting = Waiting { command: Command { request, record_id }, reply };
-        let pushed = shard.push(&inner.room, waiting).inspect_err(|_| {
-            inner.parts.metrics.booking("unavailable");
-        })?;
-        let lost = |_| Error::Internal("the writer ended".to_owned());
-        match pushed {
+        let waiting = Waiting { command: inner.command(request), reply };
+        match shard.push(&inner.room, waiting).inspect_err(|_| inner.refused(1))? {
             Pushed::Queued => verdict.await.map_err(lost)?,
             Pushed::Behind => match tokio::time::timeout(BEHIND, verdict).await {
                 Ok(verdict) => verdict.map_err(lost)?,
@@ -97,9 +100,62 @@ impl Booking {
         }
     }
 
+    /// Does many things, each decided for itself, and answers once all are durable or refused, in
+    /// their order. There is room for all of them or nothing is done.
+    pub async fn submit_bulk(&self, requests: Vec<Request>) -> Result<Vec<Result<Outcome, Error>>, Error> {
+        let inner = &self.inner;
+        inner.enter(&requests)?;
+        let mut verdicts = Vec::with_capacity(requests.len());
+        let mut of_shard: Vec<Vec<Waiting>> = inner.shards.iter().map(|_| Vec::new()).collect();
+        for request in requests {
+            let shard = shard_of(&request.customer_id, inner.shards.len());
+            let (reply, verdict) = oneshot::channel();
+            of_shard[shard].push(Waiting { command: inner.command(request), reply });
+            verdicts.push(verdict);
+        }
+        for (shard, bulk) in inner.shards.iter().zip(of_shard) {
+            // Refused only at the very end, when no request is under way any more; the callers of
+            // what is dropped here hear that the writer ended.
+            if let Err(bulk) = shard.push_bulk(bulk) {
+                inner.room.leave(bulk.len());
+            }
+        }
+        let mut answers = Vec::with_capacity(verdicts.len());
+        for verdict in verdicts {
+            answers.push(verdict.await.map_err(lost).and_then(|verdict| verdict));
+        }
+        Ok(answers)
+    }
+
+    /// Does all of it in one commit, or nothing: the first refusal is the answer.
+    pub async fn submit_group(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Error> {
+        let inner = &self.inner;
+        let Some(first) = requests.first() else { return Ok(Vec::new()) };
+        let shard = &inner.shards[shard_of(&first.customer_id, inner.shards.len())];
+        inner.enter(&requests)?;
+        let (reply, verdict) = oneshot::channel();
+        let commands = requests.into_iter().map(|request| inner.command(request)).collect();
+        if let Err(group) = shard.push_group(Group { commands, reply }) {
+            inner.room.leave(group.commands.len());
+            return Err(Error::Overloaded);
+        }
+        verdict.await.map_err(lost)?
+    }
+
+    /// Closes a customer's holds whose time has run out.
+    pub async fn expire(&self, customer_id: CustomerId) -> Result<(), Error> {
+        let request = Request { customer_id, body_hash: [0; 32], nonce: None, action: Action::Expire };
+        self.submit(request).await.map(drop)
+    }
+
     /// Commands that wait or are being decided.
     pub fn depth(&self) -> usize {
         self.inner.room.taken()
+    }
+
+    /// For customers without a mode of their own.
+    pub fn default_mode(&self) -> Mode {
+        self.inner.parts.default_mode
     }
 
     /// Takes nothing in any more and waits until everything taken in is durable or refused.
@@ -121,10 +177,15 @@ async fn run_writer(inner: Arc<Inner>, index: usize) {
     let shard = &inner.shards[index];
     let mut writer = inner.parts.store.writer();
     let mut expected = 1;
-    while let Some(batch) = shard.gather(inner.parts.batch_max, expected, inner.parts.batch_delay).await {
-        // Halfway back each time, so that one small batch does not end the waiting.
-        expected = batch.len().max(expected / 2);
-        inner.commit(&mut writer, shard, batch).await;
+    while let Some(taken) = shard.gather(inner.parts.batch_max, expected, inner.parts.batch_delay).await {
+        match taken {
+            Taken::Batch(batch) => {
+                // Halfway back each time, so that one small batch does not end the waiting.
+                expected = batch.len().max(expected / 2);
+                inner.commit(&mut writer, shard, batch).await;
+            }
+            Taken::Group(group) => inner.commit_group(&mut writer, shard, group).await,
+        }
         inner.parts.metrics.set_booking_queue_depth(inner.room.taken());
     }
 }
@@ -150,16 +211,60 @@ impl Failed {
             error => Self::Poisoned(error),
         }
     }
+
+    fn to_error(&self) -> Error {
+        match self {
+            Self::Contended(e) | Self::Unknown(e) | Self::Away(e) => Error::StoreUnavailable(e.to_string()),
+            Self::Poisoned(e) => Error::Internal(e.to_string()),
+        }
+    }
+}
+
+/// When a transaction is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    /// Whatever the verdicts.
+    Always,
+    /// Only if nothing was refused.
+    IfAllPass,
 }
 
 impl Inner {
+    fn command(&self, request: Request) -> Command {
+        let id = RecordId(new_uuid(self.parts.clock.now(), &*self.parts.entropy));
+        Command { request, id }
+    }
+
+    fn refused(&self, count: usize) {
+        for _ in 0..count {
+            self.parts.metrics.booking("unavailable");
+        }
+    }
+
+    /// Takes room for all requests, or says that there is none.
+    fn enter(&self, requests: &[Request]) -> Result<(), Error> {
+        let mut of_customer: HashMap<&CustomerId, usize> = HashMap::new();
+        for request in requests {
+            *of_customer.entry(&request.customer_id).or_default() += 1;
+        }
+        let fits = |(customer, count): (&&CustomerId, &usize)| {
+            let shard = &self.shards[shard_of(customer, self.shards.len())];
+            shard.of_customer(customer) + count <= self.room.customer_share()
+        };
+        if of_customer.iter().all(fits) && self.room.enter(requests.len()) {
+            return Ok(());
+        }
+        self.refused(requests.len());
+        Err(Error::Overloaded)
+    }
+
     /// Commits a batch and answers every caller. A poisoned batch is split until the item at fault
     /// stands alone.
     async fn commit(&self, writer: &mut Writer, shard: &Shard, batch: Vec<Waiting>) {
         let mut todo = vec![batch];
         while let Some(mut batch) = todo.pop() {
             let commands: Vec<_> = batch.iter().map(|w| w.command.clone()).collect();
-            match self.commit_once_or_again(writer, &commands).await {
+            match self.commit_once_or_again(writer, &commands, Commit::Always).await {
                 Ok(decided) => self.answer(shard, batch, decided.verdicts),
                 Err(Failed::Poisoned(error)) if batch.len() > 1 => {
                     tracing::warn!(%error, items = batch.len(), "a batch was refused; splitting it");
@@ -176,7 +281,7 @@ impl Inner {
         }
     }
 
-    fn answer(&self, shard: &Shard, batch: Vec<Waiting>, verdicts: Vec<Result<Booked, Error>>) {
+    fn answer(&self, shard: &Shard, batch: Vec<Waiting>, verdicts: Vec<Result<Outcome, Error>>) {
         shard.done(&self.room, batch.iter().map(|w| &w.command));
         for (waiting, verdict) in batch.into_iter().zip(verdicts) {
             self.parts.metrics.booking(result_label(&verdict));
@@ -185,10 +290,44 @@ impl Inner {
         }
     }
 
+    async fn commit_group(&self, writer: &mut Writer, shard: &Shard, group: Group) {
+        let Group { commands, reply } = group;
+        let verdict = match self.commit_once_or_again(writer, &commands, Commit::IfAllPass).await {
+            Ok(decided) => decided.verdicts.into_iter().collect::<Result<Vec<_>, _>>(),
+            Err(failed) => Err(failed.to_error()),
+        };
+        let verdict = match verdict {
+            Err(refusal) => Err(self.keep_nonce(&commands, refusal).await),
+            passed => passed,
+        };
+        shard.done(&self.room, commands.iter());
+        let label = if verdict.is_ok() { "booked" } else { "refused" };
+        for _ in &commands {
+            self.parts.metrics.booking(label);
+        }
+        let _ = reply.send(verdict);
+    }
+
+    /// The nonce of a refused group was rolled back with it, but stays spent.
+    async fn keep_nonce(&self, commands: &[Command], refusal: Error) -> Error {
+        if matches!(refusal, Error::StoreUnavailable(_) | Error::Internal(_)) {
+            return refusal;
+        }
+        for nonce in commands.iter().filter_map(|c| c.request.nonce) {
+            match self.parts.store.first_use(ReplayTable::Nonces, nonce).await {
+                Ok(true) => self.parts.caches.remember_nonce(nonce),
+                Ok(false) => return Error::Auth(AuthError::Replay),
+                Err(error) => return error.into(),
+            }
+        }
+        refusal
+    }
+
     async fn commit_once_or_again(
         &self,
         writer: &mut Writer,
         commands: &[Command],
+        when: Commit,
     ) -> Result<Decided, Failed> {
         // Nonces that an attempt of ours inserted before its COMMIT was lost: finding them again
         // means that it took effect, not that they were used before.
@@ -196,7 +335,7 @@ impl Inner {
         let mut attempt = 0;
         loop {
             let started = self.parts.clock.monotonic();
-            let failed = match self.attempt(writer, commands, &mut ours).await {
+            let failed = match self.attempt(writer, commands, &mut ours, when).await {
                 Ok(decided) => {
                     let took = self.parts.clock.monotonic().saturating_sub(started);
                     self.parts.metrics.booking_commit(commands.len(), took.as_secs_f64());
@@ -228,15 +367,20 @@ impl Inner {
         writer: &mut Writer,
         commands: &[Command],
         ours: &mut [bool],
+        when: Commit,
     ) -> Result<Decided, Failed> {
         let mut tx = writer.begin().await.map_err(Failed::of)?;
-        let (decided, fresh) = match self.decide_in(&mut tx, commands, ours).await {
+        let (decided, fresh) = match self.decide_in(&mut tx, commands, ours, when).await {
             Ok(decided) => decided,
             Err(error) => {
                 writer.rollback(tx).await;
                 return Err(Failed::of(error));
             }
         };
+        if when == Commit::IfAllPass && decided.verdicts.iter().any(Result::is_err) {
+            writer.rollback(tx).await;
+            return Ok(decided);
+        }
         match writer.commit(tx).await {
             Ok(()) => {}
             Err(error) if error.is_contended() => return Err(Failed::Contended(error)),
@@ -246,7 +390,7 @@ impl Inner {
             }
         }
         // After the commit, before the answers: whoever hears of the booking sees its balance.
-        for customer in &decided.customers {
+        for customer in &decided.written.customers {
             self.parts.caches.publish_balance(customer.clone()).await;
         }
         for nonce in commands.iter().filter_map(|c| c.request.nonce) {
@@ -256,56 +400,94 @@ impl Inner {
     }
 
     /// Everything between BEGIN and COMMIT, in an order that matters: the locks come first, so that
-    /// the look-up of transnos cannot race.
+    /// no look-up can race.
     async fn decide_in(
         &self,
         tx: &mut Tx,
         commands: &[Command],
         ours: &[bool],
+        when: Commit,
     ) -> Result<(Decided, Vec<bool>), store::Error> {
-        let mut ids: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let rows = tx.lock_customers(&ids).await?;
-        let bookings = commands.iter().map(|c| (&c.request.customer_id, &c.request.transno));
-        let prior = tx.find_records(bookings).await?;
-        let fresh = self.spend_nonces(tx, commands, ours).await?;
-        let decided = Ledger::new(rows, prior, self.parts.default_mode).decide(commands, &fresh);
-        tx.insert_records(&decided.records).await?;
-        tx.update_customers(&decided.customers).await?;
-        let balances = decided.customers.iter().map(|c| c.id.to_string()).collect();
+        let found = look_up(tx, commands).await?;
+        let fresh = spend_nonces(tx, commands, ours).await?;
+        let decided = Ledger::new(found, self.parts.default_mode).decide(commands, &fresh);
+        if when == Commit::IfAllPass && decided.verdicts.iter().any(Result::is_err) {
+            return Ok((decided, fresh));
+        }
+        let written = &decided.written;
+        tx.insert_records(&written.records).await?;
+        tx.insert_reversals(&written.reversals).await?;
+        tx.upsert_holds(&written.holds).await?;
+        tx.update_customers(&written.customers).await?;
+        let balances = written.customers.iter().map(|c| c.id.to_string()).collect();
         self.parts.store.announce(tx, &Changed { balances, ..Changed::default() }).await?;
         Ok((decided, fresh))
     }
-
-    async fn spend_nonces(
-        &self,
-        tx: &mut Tx,
-        commands: &[Command],
-        ours: &[bool],
-    ) -> Result<Vec<bool>, store::Error> {
-        let nonces: Vec<_> = commands.iter().filter_map(|c| c.request.nonce).collect();
-        let mut inserted = tx.insert_nonces(&nonces).await?.into_iter();
-        let fresh = commands.iter().zip(ours).map(|(command, ours)| {
-            command.request.nonce.is_none() || inserted.next().unwrap_or(false) || *ours
-        });
-        Ok(fresh.collect())
-    }
 }
 
-impl Failed {
-    fn to_error(&self) -> Error {
-        match self {
-            Self::Contended(e) | Self::Unknown(e) | Self::Away(e) => Error::StoreUnavailable(e.to_string()),
-            Self::Poisoned(e) => Error::Internal(e.to_string()),
+/// Locks the customers and reads what deciding needs; what no command names is not asked for.
+async fn look_up(tx: &mut Tx, commands: &[Command]) -> Result<Found, store::Error> {
+    let mut ids: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut found = Found { customers: tx.lock_customers(&ids).await?, ..Found::default() };
+    let with_holds: Vec<_> =
+        found.customers.iter().filter(|r| r.customer.holds_made > 0).map(|r| r.customer.id.clone()).collect();
+    let named: Vec<_> =
+        commands.iter().filter_map(|c| Some((&c.request.customer_id, c.request.action.transno()?))).collect();
+    for chunk in named.chunks(LOOKED_UP) {
+        found.records.extend(tx.find_records(chunk.iter().copied()).await?);
+    }
+    if !with_holds.is_empty() {
+        let named: Vec<_> = named.into_iter().filter(|(customer, _)| with_holds.contains(customer)).collect();
+        for chunk in named.chunks(LOOKED_UP) {
+            found.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
         }
     }
+    let held = |row: &&store::LedgerRow| row.customer.held > crate::model::Money::ZERO;
+    let now = found
+        .customers
+        .iter()
+        .map(|r| r.now.max(r.customer.updated_at))
+        .max()
+        .unwrap_or(Timestamp::default());
+    let holders: Vec<_> = found.customers.iter().filter(held).map(|r| r.customer.id.clone()).collect();
+    if !holders.is_empty() {
+        found.due_holds = tx.due_holds(&holders, now).await?;
+    }
+    let (mut originals, mut holds) = (Vec::new(), Vec::new());
+    for command in commands {
+        match &command.request.action {
+            Action::Reverse(reverse) => originals.push(reverse.record),
+            Action::Capture(capture) => holds.push(capture.hold),
+            Action::Release(hold) => holds.push(*hold),
+            Action::Book(_) | Action::Hold(_) | Action::Expire => {}
+        }
+    }
+    if !originals.is_empty() {
+        found.originals = tx.records_by_id(&originals).await?;
+        found.reversals = tx.reversals(&originals).await?;
+    }
+    if !holds.is_empty() {
+        found.named_holds = tx.holds_by_id(&holds).await?;
+    }
+    Ok(found)
+}
+
+async fn spend_nonces(tx: &mut Tx, commands: &[Command], ours: &[bool]) -> Result<Vec<bool>, store::Error> {
+    let nonces: Vec<_> = commands.iter().filter_map(|c| c.request.nonce).collect();
+    let mut inserted = tx.insert_nonces(&nonces).await?.into_iter();
+    let fresh = commands
+        .iter()
+        .zip(ours)
+        .map(|(command, ours)| command.request.nonce.is_none() || inserted.next().unwrap_or(false) || *ours);
+    Ok(fresh.collect())
 }
 
 /// The label of a verdict in `bookings_total`.
-fn result_label(verdict: &Result<Booked, Error>) -> &'static str {
+fn result_label(verdict: &Result<Outcome, Error>) -> &'static str {
     match verdict {
-        Ok(booked) if booked.replayed => "replayed",
+        Ok(outcome) if outcome.is_replay() => "replayed",
         Ok(_) => "booked",
         Err(Error::InsufficientBalance { .. }) => "insufficient_balance",
         Err(Error::StoreUnavailable(_) | Error::Overloaded) => "unavailable",

@@ -1,0 +1,215 @@
+//! Holds.
+
+use super::dialect::Dialect;
+use super::error::Error;
+use super::sql::{Row, Sql};
+use super::{Store, Tx};
+use crate::model::{Currency, CustomerId, Hold, HoldState, Money, RecordId, Timestamp, Transno};
+
+const TABLE: &str = "holds";
+const COLUMNS: &str = "id, customer_id, transno, amount, captured, currency, state, expires_at, user_id, note, \
+     body_hash, balance_after, held_after, available_after, created_at, updated_at";
+const WIDTH: usize = 16;
+
+fn bind<'a>(sql: &mut Sql<'a>, h: &'a Hold) {
+    sql.add(h.id.as_bytes())
+        .add(h.customer_id.as_str())
+        .add(h.transno.as_str())
+        .add(h.amount)
+        .add(h.captured);
+    sql.add(h.currency.as_str()).add(h.state.as_str()).add(h.expires_at).add(h.user_id.as_deref());
+    sql.add(h.note.as_deref())
+        .add(&h.body_hash)
+        .add(h.balance_after)
+        .add(h.held_after)
+        .add(h.available_after);
+    sql.add(h.created_at).add(h.updated_at);
+}
+
+fn read(row: &Row) -> Result<Hold, Error> {
+    let id = uuid::Uuid::from_slice(row.bytes(0)?).map_err(|e| Error::inconsistent(TABLE, "?", e))?;
+    let bad = |what: &str| Error::inconsistent(TABLE, id, what);
+    let money = |i: usize, what: &str| Money::from_nanos(row.int(i)?).ok_or_else(|| bad(what));
+    Ok(Hold {
+        id: RecordId(id),
+        customer_id: CustomerId::parse(row.str(1)?).map_err(|e| bad(&e.to_string()))?,
+        transno: Transno::parse(row.str(2)?).map_err(|e| bad(&e.to_string()))?,
+        amount: money(3, "amount out of range")?,
+        captured: money(4, "captured out of range")?,
+        currency: Currency::parse(row.str(5)?).ok_or_else(|| bad("unknown currency"))?,
+        state: HoldState::parse(row.str(6)?).ok_or_else(|| bad("unknown state"))?,
+        expires_at: row.time(7)?,
+        user_id: row.opt_text(8)?,
+        note: row.opt_text(9)?,
+        body_hash: row.bytes(10)?.try_into().map_err(|_| bad("body_hash is not 32 bytes"))?,
+        balance_after: money(11, "balance_after out of range")?,
+        held_after: money(12, "held_after out of range")?,
+        available_after: money(13, "available_after out of range")?,
+        created_at: row.time(14)?,
+        updated_at: row.time(15)?,
+    })
+}
+
+/// Which holds to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct HoldFilter {
+    /// Whose.
+    pub customer_id: Option<CustomerId>,
+    /// For which person.
+    pub user_id: Option<String>,
+    /// In which state, at the time of the query.
+    pub state: Option<HoldState>,
+    /// By its transno.
+    pub transno: Option<String>,
+    /// Made at or after.
+    pub from: Option<Timestamp>,
+    /// Made before.
+    pub to: Option<Timestamp>,
+    /// Continue after this position.
+    pub after: Option<(Timestamp, RecordId)>,
+    /// Oldest first instead of newest first.
+    pub ascending: bool,
+    /// How many at most.
+    pub limit: i64,
+}
+
+impl Store {
+    /// A hold, and the database's clock.
+    pub async fn hold(&self, id: RecordId) -> Result<Option<(Hold, Timestamp)>, Error> {
+        let now = self.dialect().now();
+        let sql = Sql::new(format!("SELECT {COLUMNS}, {now} FROM {TABLE} WHERE id = ?")).bind(id.as_bytes());
+        self.fetch_optional(sql).await?.map(|row| Ok((read(&row)?, row.time(WIDTH)?))).transpose()
+    }
+
+    /// Holds that a filter finds, each with the database's clock.
+    pub async fn holds(&self, filter: &HoldFilter) -> Result<Vec<(Hold, Timestamp)>, Error> {
+        let sql = list(filter, self.dialect());
+        self.fetch_all(sql).await?.iter().map(|row| Ok((read(row)?, row.time(WIDTH)?))).collect()
+    }
+
+    /// How many holds a filter finds, counting no further than `cap`.
+    pub async fn count_holds(&self, filter: &HoldFilter, cap: i64) -> Result<i64, Error> {
+        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {TABLE} WHERE 1 = 1"));
+        push_conditions(&mut sql, filter, self.dialect());
+        sql.push(" LIMIT ?) counted").add(cap);
+        self.fetch_one(sql).await?.int(0)
+    }
+
+    /// Customers with open holds whose time has run out, at most `limit` of them.
+    pub async fn customers_with_due_holds(&self, limit: i64) -> Result<Vec<CustomerId>, Error> {
+        let now = self.dialect().now();
+        let sql = Sql::new(format!(
+            "SELECT DISTINCT customer_id FROM (SELECT customer_id FROM {TABLE} WHERE state = 'open' \
+             AND expires_at <= {now} ORDER BY expires_at LIMIT ?) due"
+        ));
+        let rows = self.fetch_all(sql.bind(limit)).await?;
+        rows.iter()
+            .map(|row| {
+                let id = row.str(0)?;
+                CustomerId::parse(id).map_err(|e| Error::inconsistent(TABLE, id, e))
+            })
+            .collect()
+    }
+}
+
+pub(super) fn list(filter: &HoldFilter, dialect: Dialect) -> Sql<'_> {
+    let mut sql = Sql::new(format!("SELECT {COLUMNS}, {} FROM {TABLE} WHERE 1 = 1", dialect.now()));
+    push_conditions(&mut sql, filter, dialect);
+    let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
+    if let Some((time, id)) = &filter.after {
+        sql.push(&format!(" AND created_at {compare}= ? AND (created_at {compare} ? OR id {compare} ?)"));
+        sql.add(*time).add(*time).add(id.as_bytes());
+    }
+    sql.push(&format!(" ORDER BY created_at {order}, id {order} LIMIT ?")).add(filter.limit);
+    sql
+}
+
+fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a HoldFilter, dialect: Dialect) {
+    if let Some(customer) = &filter.customer_id {
+        sql.push(" AND customer_id = ?").add(customer.as_str());
+    }
+    if let Some(user) = &filter.user_id {
+        sql.push(" AND user_id = ?").add(user.as_str());
+    }
+    if let Some(transno) = &filter.transno {
+        sql.push(" AND transno = ?").add(transno.as_str());
+    }
+    let now = dialect.now();
+    match filter.state {
+        Some(HoldState::Open) => drop(sql.push(&format!(" AND state = 'open' AND expires_at > {now}"))),
+        Some(HoldState::Expired) => {
+            sql.push(&format!(" AND (state = 'expired' OR (state = 'open' AND expires_at <= {now}))"));
+        }
+        Some(state) => drop(sql.push(" AND state = ?").add(state.as_str())),
+        None => {}
+    }
+    for (condition, bound) in [(" AND created_at >= ?", filter.from), (" AND created_at < ?", filter.to)] {
+        if let Some(bound) = bound {
+            sql.push(condition).add(bound);
+        }
+    }
+}
+
+impl Tx {
+    /// Open holds of these customers whose time has run out at `now`.
+    pub async fn due_holds(&mut self, customers: &[CustomerId], now: Timestamp) -> Result<Vec<Hold>, Error> {
+        let mut sql = Sql::new(format!(
+            "SELECT {COLUMNS} FROM {TABLE} WHERE state = 'open' AND expires_at <= ? AND customer_id IN "
+        ))
+        .bind(now);
+        sql.push_in(customers.iter().map(CustomerId::as_str));
+        self.conn.fetch_all(sql).await?.iter().map(read).collect()
+    }
+
+    /// The holds that some of these transnos made.
+    pub async fn find_holds<'a>(
+        &mut self,
+        named: impl ExactSizeIterator<Item = (&'a CustomerId, &'a Transno)>,
+    ) -> Result<Vec<Hold>, Error> {
+        let select = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE "));
+        let Some(sql) = super::ledger::with_pairs(select, named) else { return Ok(Vec::new()) };
+        self.conn.fetch_all(sql).await?.iter().map(read).collect()
+    }
+
+    /// Holds by their ids.
+    pub async fn holds_by_id(&mut self, ids: &[RecordId]) -> Result<Vec<Hold>, Error> {
+        let mut sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE id IN "));
+        sql.push_in(ids.iter().map(RecordId::as_bytes));
+        self.conn.fetch_all(sql).await?.iter().map(read).collect()
+    }
+
+    /// Writes new holds, and what became of known ones.
+    pub async fn upsert_holds(&mut self, holds: &[Hold]) -> Result<(), Error> {
+        for chunk in holds.chunks(super::ledger::ROWS_PER_STATEMENT) {
+            let dialect = self.dialect();
+            let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({COLUMNS}) VALUES "));
+            sql.push_rows(chunk.len(), WIDTH);
+            for hold in chunk {
+                bind(&mut sql, hold);
+            }
+            sql.push(&dialect.on_conflict("id"));
+            for (i, column) in ["captured", "state", "updated_at"].iter().enumerate() {
+                let comma = if i == 0 { "" } else { ", " };
+                sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
+            }
+            self.conn.execute(sql).await?;
+        }
+        Ok(())
+    }
+
+    /// Every hold of a customer that is open in the table, after `after` by id, for `verify`.
+    pub async fn open_holds_after(
+        &mut self,
+        customer: &CustomerId,
+        after: (Timestamp, RecordId),
+        limit: i64,
+    ) -> Result<Vec<Hold>, Error> {
+        let sql = Sql::new(format!(
+            "SELECT {COLUMNS} FROM {TABLE} WHERE customer_id = ? AND state = 'open' \
+             AND created_at >= ? AND (created_at > ? OR id > ?) ORDER BY created_at, id LIMIT ?"
+        ));
+        let sql =
+            sql.bind(customer.as_str()).bind(after.0).bind(after.0).bind(after.1.as_bytes()).bind(limit);
+        self.conn.fetch_all(sql).await?.iter().map(read).collect()
+    }
+}
