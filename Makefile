@@ -35,5 +35,5 @@ bench: ## Benchmarks of a release build against bare components; ARGS="--quick" 
 audit: ## Licences, sources, banned and doubled crates, known vulnerabilities (deny.toml)
 	@tests/ci/audit.sh
 
-generate: ## Write anew what is generated: docs/openapi.json, docs/errors.md, docs/CONFIGURATION.md
+generate: ## Write anew what is generated: docs/openapi.json, docs/errors.md, docs/CONFIGURATION.md, README's routes
 	@tests/ci/generate.sh

@@ -36,5 +36,6 @@ CREATE TABLE accounting_records (
 CREATE UNIQUE INDEX accounting_records_id ON accounting_records (id);
 CREATE UNIQUE INDEX accounting_records_transno ON accounting_records (customer_id, transno);
 CREATE INDEX accounting_records_created ON accounting_records (created_at, id);
+CREATE INDEX accounting_records_time ON accounting_records (customer_id, created_at, seq);
 CREATE INDEX accounting_records_user ON accounting_records (customer_id, user_id, seq);
 CREATE INDEX accounting_records_request ON accounting_records (customer_id, request_id);

@@ -18,18 +18,21 @@ pub use health::{CacheHealth, DatabaseHealth, Health, Standing, SyncHealth};
 pub use open::{OpenError, Role, load_sageapi};
 
 use crate::config::Config;
-use crate::domain::accounts::AccountingQuery;
+use crate::domain::accounts::{AccountingQuery, Export, GroupBy, PastBalance, RecordView, SummaryRow};
 use crate::domain::auth::Auth;
-use crate::domain::booking::{Booked, Booking, BookingRequest, sweep_due_holds};
+use crate::domain::booking::{
+    Action, Booked, Booking, BookingRequest, Outcome, Request, preview, sweep_due_holds,
+};
 use crate::domain::caches::Caches;
+use crate::domain::holds::{self, HoldsQuery};
 use crate::domain::keys::Keys;
 use crate::domain::mirror::{ModelsQuery, PricingQuery, UapisQuery, UsersQuery};
 use crate::domain::news::News;
 use crate::domain::page::ListPage;
 use crate::domain::{Error, accounts, mirror};
-use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, MirrorRow, Record, RecordId, Timestamp};
+use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, Hold, MirrorRow, RecordId, Timestamp};
 use crate::signing::webhook::{self, WebhookSecret};
-use crate::store::{NonceUse, ReplayTable, SchemaState, Store};
+use crate::store::{LedgerRow, NonceUse, ReplayTable, SchemaState, Store};
 use crate::sync::SyncService;
 use crate::telemetry::metrics::Metrics;
 
@@ -161,22 +164,93 @@ impl ServerEnv {
         Ok(BalanceView { customer, as_of: entry.loaded, source, stale: entry.stale })
     }
 
+    /// What a customer had at an instant, by the ledger. One without records had nothing.
+    pub async fn get_balance_at(&self, id: &CustomerId, at: Timestamp) -> Result<PastBalance, Error> {
+        accounts::balance_at(&self.inner.store, id, at).await
+    }
+
     /// Books a charge, a credit or an adjustment; answers once it is durable.
     pub async fn create_accounting(&self, request: BookingRequest) -> Result<Booked, Error> {
-        if self.inner.config.server.read_only {
-            return Err(Error::ReadOnly);
-        }
-        self.inner.booking.submit(request.into()).await?.into_booked()
+        self.submit(request.into()).await?.into_booked()
+    }
+
+    /// Does what a request asks for, through the one write path; answers once it is durable.
+    pub async fn submit(&self, request: Request) -> Result<Outcome, Error> {
+        self.may_write()?;
+        self.inner.booking.submit(request).await
+    }
+
+    /// Does many things, each decided for itself; the verdicts are in the order of the requests.
+    pub async fn submit_bulk(&self, requests: Vec<Request>) -> Result<Vec<Result<Outcome, Error>>, Error> {
+        self.may_write()?;
+        self.inner.booking.submit_bulk(requests).await
+    }
+
+    /// Does all of it in one commit, or nothing: the first refusal is the answer.
+    pub async fn submit_group(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Error> {
+        self.may_write()?;
+        self.inner.booking.submit_group(requests).await
+    }
+
+    fn may_write(&self) -> Result<(), Error> {
+        if self.inner.config.server.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    /// What a booking would come to if it were made now; nothing is booked.
+    pub async fn preview_accounting(&self, request: Request) -> Result<Booked, Error> {
+        let inner = &self.inner;
+        let customer = inner.store.customer(&request.customer_id).await?.ok_or(Error::NotFound("customer"))?;
+        let earlier = match &request.action {
+            Action::Book(entry) => accounts::by_transno(&inner.store, &request.customer_id, &entry.transno).await?,
+            _ => None,
+        };
+        let row = LedgerRow { customer, now: inner.clock.now() };
+        preview(row, earlier, request, inner.booking.default_mode())?.into_booked()
+    }
+
+    /// Whose record it is; `scope` is the customer whose records the caller may see.
+    pub async fn owner_of_record(&self, scope: Option<&CustomerId>, id: RecordId) -> Result<CustomerId, Error> {
+        let record = self.inner.store.record(id).await?;
+        let visible = record.filter(|r| scope.is_none_or(|customer| *customer == r.customer_id));
+        visible.map(|record| record.customer_id).ok_or(Error::NotFound("accounting record"))
+    }
+
+    /// Holds.
+    pub async fn query_holds(&self, query: HoldsQuery) -> Result<ListPage<Hold>, Error> {
+        holds::query_holds(&self.inner.store, query).await
+    }
+
+    /// One hold; `scope` is the customer whose holds the caller may see.
+    pub async fn get_hold(&self, scope: Option<&CustomerId>, id: RecordId) -> Result<Hold, Error> {
+        holds::get_hold(&self.inner.store, scope, id).await
     }
 
     /// Accounting records.
-    pub async fn query_accounting(&self, query: AccountingQuery) -> Result<ListPage<Record>, Error> {
+    pub async fn query_accounting(&self, query: AccountingQuery) -> Result<ListPage<RecordView>, Error> {
         accounts::query_accounting(&self.inner.store, query).await
     }
 
     /// One accounting record; `scope` is the customer whose records the caller may see.
-    pub async fn get_accounting(&self, scope: Option<&CustomerId>, id: RecordId) -> Result<Record, Error> {
+    pub async fn get_accounting(
+        &self,
+        scope: Option<&CustomerId>,
+        id: RecordId,
+    ) -> Result<RecordView, Error> {
         accounts::get_accounting(&self.inner.store, scope, id).await
+    }
+
+    /// What the records of a query come to, in groups; the query's page does not matter.
+    pub async fn summarize_accounting(
+        &self,
+        query: AccountingQuery,
+        by: GroupBy,
+    ) -> Result<Vec<SummaryRow>, Error> {
+        accounts::summarize(&self.inner.store, query, by).await
+    }
+
+    /// A walk through all records of a query, oldest first; the query's page does not matter.
+    pub async fn export_accounting(&self, query: AccountingQuery) -> Result<Export, Error> {
+        Export::start(self.inner.store.clone(), query).await
     }
 
     /// Mirrored users.

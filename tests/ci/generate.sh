@@ -9,6 +9,9 @@ server="$(tests/ci/target-dir.sh)/debug/sageapi-server"
 write() { local text; text=$("$server" "${@:2}"); printf '%s\n' "$text" >"$1"; echo "$1"; }
 write docs/openapi.json openapi
 write docs/CONFIGURATION.md config docs
-# Made by the test that compares it.
-UPDATE=1 cargo test --quiet -p sageapi-server --lib -- http::problem >/dev/null
+# Made by the tests that compare them.
+export UPDATE=1
+cargo test --quiet -p sageapi-server --lib -- the_committed_table_is_up_to_date >/dev/null
 echo docs/errors.md
+cargo test --quiet -p sageapi-server --test documentation -- the_readme_lists_every_route >/dev/null
+echo "README.md: the table of routes"

@@ -6,6 +6,7 @@ pub mod booking;
 pub mod caches;
 mod cursor;
 mod error;
+pub mod holds;
 pub mod keys;
 pub mod mirror;
 pub mod news;

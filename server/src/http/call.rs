@@ -23,6 +23,10 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// The segment that the route's pattern leaves open, as sent.
     pub segment: Option<&'a str>,
+    /// Names the request in answers and logs.
+    pub request_id: &'a str,
+    /// The path, as sent.
+    pub path: &'a str,
     /// Who asks; `None` on routes that do not want to know.
     pub caller: Option<Caller>,
 }

@@ -1,9 +1,12 @@
 //! REST over HTTP: the listener, the table of routes, what is read from a request and written to an answer.
 //! The rules are not here: a handler makes one call of [`crate::env::ServerEnv`].
 
+mod accept;
 pub mod admin;
+mod answer_body;
 mod body;
 mod call;
+mod export;
 mod handlers;
 pub mod limits;
 pub mod listener;
@@ -18,7 +21,5 @@ mod routes;
 mod service;
 mod wire;
 
+pub use answer_body::{AnswerBody, BrokenOff};
 pub use service::{Api, ApiService};
-
-/// The body of every answer.
-pub type AnswerBody = http_body_util::Full<bytes::Bytes>;

@@ -112,7 +112,18 @@ fn query_parameter(parameter: &Parameter) -> Value {
         }
         ParameterKind::Flag => json!({ "type": "boolean", "default": false }),
         ParameterKind::Choice(names) => json!({ "type": "string", "enum": names }),
+        ParameterKind::Several(names) => {
+            let items = json!({ "type": "string", "enum": names });
+            json!({ "type": "array", "items": items, "minItems": 1, "uniqueItems": true })
+        }
     };
+    if let ParameterKind::Several(_) = parameter.kind {
+        // A comma between them, not a parameter for each.
+        return json!({
+            "name": parameter.name, "in": "query", "description": parameter.description, "required": true,
+            "style": "form", "explode": false, "schema": schema,
+        });
+    }
     json!({ "name": parameter.name, "in": "query", "description": parameter.description, "schema": schema })
 }
 
@@ -149,17 +160,23 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
             envelope(&list(&row))
         }
         Payload::Bare(body) => body(g),
+        Payload::Export(row) => row(g),
     };
+    let export = matches!(route.answer, Payload::Export(_));
     let mut responses = Map::new();
     let mut success = |status: u16, description: &str| {
-        let content = json!({ "application/json": { "schema": schema } });
+        let content = if export {
+            json!({ "application/x-ndjson": { "schema": schema }, "text/csv": { "schema": { "type": "string" } } })
+        } else {
+            json!({ "application/json": { "schema": schema } })
+        };
         responses.insert(status.to_string(), json!({ "description": description, "content": content }));
     };
     success(route.status, "Success");
     if route.status == 201 {
         success(200, "The transno was booked before; this is the first answer again");
     }
-    if !route.is_write() {
+    if !route.is_write() && !export {
         responses.insert("304".into(), json!({ "description": "If-None-Match names what it is now" }));
     }
     for (status, codes) in problems(route) {

@@ -104,6 +104,26 @@ impl<'a> Params<'a> {
         })
     }
 
+    /// Some of some names, with commas between them; each at most once.
+    pub fn several(&mut self, name: &str, known: &[&'static str]) -> Vec<&'static str> {
+        let chosen = self.parsed(name, |text| {
+            let mut chosen = Vec::new();
+            for part in text.split(',') {
+                match known.iter().find(|name| **name == part) {
+                    Some(name) if !chosen.contains(name) => chosen.push(*name),
+                    _ => return Err(format!("must be some of {}, each once, with commas between", known.join(", "))),
+                }
+            }
+            Ok(chosen)
+        });
+        chosen.unwrap_or_default()
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, name: &str) -> Option<bool> {
+        self.choice(name, &[("true", true), ("false", false)])
+    }
+
     /// `limit`, `order`, `cursor` and `count`.
     pub fn page(&mut self) -> PageRequest {
         let limit = self.parsed("limit", |text| {
@@ -188,6 +208,21 @@ mod tests {
             assert_eq!(page(&format!("limit={limit}")).unwrap_err(), ["limit"], "{limit}");
         }
         assert_eq!(page("order=up&count=1&limit=0").unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn some_of_several_names_are_given_each_once() {
+        let chosen = |query: &str| {
+            let query = format!("transno={query}");
+            let mut params = parse(&query).unwrap();
+            let chosen = params.several("transno", &["day", "model"]);
+            params.finish().map(|()| chosen).map_err(|_| ())
+        };
+        assert_eq!(chosen("day"), Ok(vec!["day"]));
+        assert_eq!(chosen("model%2Cday"), Ok(vec!["model", "day"]));
+        for wrong in ["", ",", "day,", "day,day", "Day", "day, model", "week"] {
+            assert_eq!(chosen(wrong), Err(()), "{wrong:?}");
+        }
     }
 
     #[test]

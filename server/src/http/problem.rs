@@ -228,6 +228,26 @@ impl Problem {
     pub fn into_response(self, at: Occurrence<'_>) -> Response<AnswerBody> {
         self.log(at);
         let status = self.code.status();
+        let mut response = Response::new(AnswerBody::from(self.body(at)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, CONTENT_TYPE_PROBLEM);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.code.retry_after() {
+            headers.insert(RETRY_AFTER, seconds);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
+        }
+        if let Extra::Allow(allow) = self.extra {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+
+    /// The problem document.
+    pub fn body(&self, at: Occurrence<'_>) -> Vec<u8> {
+        let status = self.code.status();
         let (available, required) = match self.extra {
             Extra::Funds { available, required } => (Some(available), Some(required)),
             Extra::None | Extra::Allow(_) => (None, None),
@@ -246,22 +266,7 @@ impl Problem {
             server_time: (self.code == Code::AuthExpired).then_some(at.now),
         };
         // Strings and numbers alone: writing them to memory cannot fail.
-        let bytes = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = Response::new(AnswerBody::from(bytes));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, CONTENT_TYPE_PROBLEM);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.code.retry_after() {
-            headers.insert(RETRY_AFTER, seconds);
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, CHALLENGE);
-        }
-        if let Extra::Allow(allow) = self.extra {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
-        }
-        response
+        serde_json::to_vec(&body).unwrap_or_default()
     }
 
     fn log(&self, at: Occurrence<'_>) {

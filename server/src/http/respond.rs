@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION};
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION,
+};
 use http::{HeaderMap, HeaderName, Response, StatusCode};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -11,8 +13,10 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::Error;
 
 use super::AnswerBody;
+use super::wire::BatchForm;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 /// Answers are one caller's own, and may be reused only after asking again.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -24,8 +28,17 @@ pub struct Answer {
     status: StatusCode,
     body: Bytes,
     tag: Tag,
+    content_type: HeaderValue,
     location: Option<String>,
     replayed: bool,
+    download: Option<Download>,
+}
+
+/// A body that is made while the client reads, to be saved under a name.
+#[derive(Debug)]
+struct Download {
+    parts: AnswerBody,
+    name: &'static str,
 }
 
 /// How an answer's entity tag is made.
@@ -45,6 +58,27 @@ impl Answer {
         Ok(Self::new(StatusCode::OK, envelope("ok", data)?, Tag::Body))
     }
 
+    /// 200 with `data` in the envelope, after something was changed; not tagged.
+    pub fn done(data: &impl Serialize) -> Result<Self, Error> {
+        Ok(Self::new(StatusCode::OK, envelope("ok", data)?, Tag::None))
+    }
+
+    /// 200 with the answer to a batch, in the form that the batch had.
+    pub fn batch(body: Bytes, form: BatchForm) -> Self {
+        let answer = Self::new(StatusCode::OK, body, Tag::None);
+        match form {
+            BatchForm::Array => answer,
+            BatchForm::Lines => Self { content_type: NDJSON, ..answer },
+        }
+    }
+
+    /// 200 with parts that are made while the client reads, to be saved under a name. Never tagged.
+    pub fn download(parts: AnswerBody, content_type: &'static str, name: &'static str) -> Self {
+        let answer = Self::new(StatusCode::OK, Bytes::new(), Tag::None);
+        let content_type = HeaderValue::from_static(content_type);
+        Self { content_type, download: Some(Download { parts, name }), ..answer }
+    }
+
     /// 503 with `data` in the envelope: what is known, though nothing can be served.
     pub fn down(data: &impl Serialize) -> Result<Self, Error> {
         Ok(Self::new(StatusCode::SERVICE_UNAVAILABLE, envelope("error", data)?, Tag::None))
@@ -56,7 +90,7 @@ impl Answer {
     }
 
     fn new(status: StatusCode, body: Bytes, tag: Tag) -> Self {
-        Self { status, body, tag, location: None, replayed: false }
+        Self { status, body, tag, content_type: JSON, location: None, replayed: false, download: None }
     }
 
     /// With another entity tag.
@@ -74,7 +108,7 @@ impl Answer {
 
     /// The answer to a request with these headers; 304 without a body if the client has it already.
     pub fn into_response(self, request: &HeaderMap) -> Response<AnswerBody> {
-        let Self { status, body, tag, location, replayed } = self;
+        let Self { status, body, tag, content_type, location, replayed, download } = self;
         let tag = match tag {
             Tag::None => None,
             Tag::Version(version) => Some(format!("W/\"{version}\"")),
@@ -84,7 +118,7 @@ impl Answer {
         let mut response = Response::new(AnswerBody::new(if known { Bytes::new() } else { body }));
         let headers = response.headers_mut();
         if !known {
-            headers.insert(CONTENT_TYPE, JSON);
+            headers.insert(CONTENT_TYPE, content_type);
         }
         headers.insert(CACHE_CONTROL, PRIVATE);
         if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
@@ -95,6 +129,13 @@ impl Answer {
         }
         if replayed {
             headers.insert(REPLAYED, TRUE);
+        }
+        if let Some(Download { parts, name }) = download {
+            // The name is ours: letters and a dot.
+            if let Ok(value) = HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
+                headers.insert(CONTENT_DISPOSITION, value);
+            }
+            *response.body_mut() = parts;
         }
         *response.status_mut() = if known { StatusCode::NOT_MODIFIED } else { status };
         response

@@ -37,10 +37,28 @@ pub enum Operation {
     ListUapis,
     /// GET /accounting
     ListAccounting,
+    /// GET /accounting/summary
+    SummarizeAccounting,
+    /// GET /accounting/export
+    ExportAccounting,
     /// GET /accounting/{id}
     GetAccounting,
     /// POST /accounting
     CreateAccounting,
+    /// POST /accounting/batch
+    CreateBatch,
+    /// POST /accounting/{id}/reverse
+    ReverseAccounting,
+    /// GET /holds
+    ListHolds,
+    /// GET /holds/{id}
+    GetHold,
+    /// POST /holds
+    CreateHold,
+    /// POST /holds/{id}/capture
+    CaptureHold,
+    /// POST /holds/{id}/release
+    ReleaseHold,
     /// POST /events
     ReceiveEvent,
 }
@@ -76,18 +94,6 @@ pub enum Access {
     Event,
 }
 
-/// When the nonce of a signed write is spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nonce {
-    /// There is none to spend: a read, or no key at all.
-    Unneeded,
-    /// In the transaction of the write itself.
-    InTransaction,
-    /// Before the write.
-    #[expect(dead_code, reason = "for writes that are no booking; the first ones come with batches")]
-    First,
-}
-
 /// A query parameter.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
@@ -116,6 +122,8 @@ pub enum ParameterKind {
     Flag,
     /// One of some names.
     Choice(&'static [&'static str]),
+    /// At least one of some names, each once, with commas between them.
+    Several(&'static [&'static str]),
 }
 
 /// Makes the schema of a body.
@@ -134,8 +142,6 @@ pub struct Route {
     pub path: &'static str,
     /// Who may ask.
     pub access: Access,
-    /// When a nonce is spent.
-    pub nonce: Nonce,
     /// The query parameters, in groups.
     pub parameters: &'static [&'static [Parameter]],
     /// The JSON body, for writes.
@@ -159,12 +165,19 @@ pub enum Payload {
     List(SchemaOf),
     /// No envelope.
     Bare(SchemaOf),
+    /// Records one a line, as CSV or NDJSON.
+    Export(SchemaOf),
 }
 
 impl Route {
     /// Whether it changes something.
     pub fn is_write(&self) -> bool {
         self.verb != Verb::Get
+    }
+
+    /// Whether it takes many things at once: a larger body, and NDJSON too.
+    pub fn is_bulk(&self) -> bool {
+        self.operation == Operation::CreateBatch
     }
 
     /// Its query parameters.
@@ -177,7 +190,7 @@ const fn parameter(name: &'static str, kind: ParameterKind, description: &'stati
     Parameter { name, kind, description }
 }
 
-use ParameterKind::{Choice, Count, Cursor, Flag, Id, Text, Time};
+use ParameterKind::{Choice, Count, Cursor, Flag, Id, Several, Text, Time};
 
 const CUSTOMER: &[Parameter] = &[parameter(
     "customer_id",
@@ -194,6 +207,18 @@ const PAGE: &[Parameter] = &[
 
 const CREATED: &[Parameter] =
     &[parameter("from", Time, "Created at or after."), parameter("to", Time, "Created before.")];
+
+const RECORDS: &[Parameter] = &[
+    parameter("user_id", Id(64), "The person who caused it."),
+    parameter("model", Id(64), "The model's name as the booking gave it."),
+    parameter("llmid", Id(64), "The model's id."),
+    parameter("kind", Choice(KINDS), "What the record is."),
+    parameter("status", Choice(STATUSES), "What became of it."),
+    parameter("transno", Id(160), "The caller's name for the booking."),
+    parameter("request_id", Id(160), "The caller's request."),
+    parameter("event_from", Time, "Happened at or after."),
+    parameter("event_to", Time, "Happened before."),
+];
 
 const AT: Parameter =
     parameter("at", Time, "The instant whose calendar day decides which row is valid; now by default.");
@@ -214,6 +239,30 @@ const BOOKING_PROBLEMS: &[Code] = &[
     Code::AmountOutOfRange,
 ];
 
+const REVERSE_PROBLEMS: &[Code] = &[
+    Code::AmountNotString,
+    Code::AmountInvalid,
+    Code::InsufficientBalance,
+    Code::NotFound,
+    Code::TransnoInProgress,
+    Code::TransnoConflict,
+    Code::ReversalExceeds,
+];
+
+const HOLD_PROBLEMS: &[Code] = &[
+    Code::AmountNotString,
+    Code::AmountInvalid,
+    Code::InsufficientBalance,
+    Code::CustomerForbidden,
+    Code::CustomerSuspended,
+    Code::NotFound,
+    Code::TransnoInProgress,
+    Code::TransnoConflict,
+    Code::CurrencyMismatch,
+    Code::AmountOutOfRange,
+    Code::HoldClosed,
+];
+
 /// A read by the holder of a key; what differs is given per row.
 const READ: Route = Route {
     operation: Operation::WhoAmI,
@@ -221,7 +270,6 @@ const READ: Route = Route {
     verb: Verb::Get,
     path: "",
     access: Access::Key(None),
-    nonce: Nonce::Unneeded,
     parameters: &[],
     body: None,
     status: 200,
@@ -262,7 +310,10 @@ pub static ROUTES: &[Route] = &[
         id: "getBalance",
         path: "/api/v1/balance",
         access: Access::Key(Some(Scope::BalanceRead)),
-        parameters: &[CUSTOMER],
+        parameters: &[
+            CUSTOMER,
+            &[parameter("at", Time, "The balance after the last record that was booked until then.")],
+        ],
         answer: Payload::One(schema::balance),
         summary: "A customer's balance. With Cache-Control: no-cache it is read from the database.",
         problems: &[Code::CustomerForbidden, Code::NotFound],
@@ -380,25 +431,42 @@ pub static ROUTES: &[Route] = &[
         id: "listAccounting",
         path: "/api/v1/accounting",
         access: Access::Key(Some(Scope::AccountingRead)),
-        parameters: &[
-            CUSTOMER,
-            &[
-                parameter("user_id", Id(64), "The person who caused it."),
-                parameter("model", Id(64), "The model's name as the booking gave it."),
-                parameter("llmid", Id(64), "The model's id."),
-                parameter("kind", Choice(KINDS), "What the record is."),
-                parameter("status", Choice(STATUSES), "What became of it."),
-                parameter("transno", Id(160), "The caller's name for the booking."),
-                parameter("request_id", Id(160), "The caller's request."),
-                parameter("event_from", Time, "Happened at or after."),
-                parameter("event_to", Time, "Happened before."),
-            ],
-            CREATED,
-            PAGE,
-        ],
+        parameters: &[CUSTOMER, RECORDS, CREATED, PAGE],
         answer: Payload::List(schema::record),
         summary: "Accounting records.",
         problems: &[Code::CustomerForbidden, Code::InvalidCursor],
+        ..READ
+    },
+    Route {
+        operation: Operation::SummarizeAccounting,
+        id: "summarizeAccounting",
+        path: "/api/v1/accounting/summary",
+        access: Access::Key(Some(Scope::AccountingRead)),
+        parameters: &[
+            CUSTOMER,
+            &[parameter(
+                "group_by",
+                Several(GROUPS),
+                "Required. Days are those of created_at in UTC; the currency always divides.",
+            )],
+            RECORDS,
+            CREATED,
+        ],
+        answer: Payload::List(schema::summary),
+        summary: "What records come to, in at most 10,000 groups ordered by day, model and kind; on one page.",
+        problems: &[Code::CustomerForbidden],
+        ..READ
+    },
+    Route {
+        operation: Operation::ExportAccounting,
+        id: "exportAccounting",
+        path: "/api/v1/accounting/export",
+        access: Access::Key(Some(Scope::AccountingRead)),
+        parameters: &[CUSTOMER, RECORDS, CREATED],
+        answer: Payload::Export(schema::record),
+        summary: "Every record until the newest one at the start, oldest first, as Accept says. Only an export \
+                  whose last line is #end,n or {\"_end\":true,\"count\":n} is complete.",
+        problems: &[Code::CustomerForbidden],
         ..READ
     },
     Route {
@@ -417,12 +485,106 @@ pub static ROUTES: &[Route] = &[
         verb: Verb::Post,
         path: "/api/v1/accounting",
         access: Access::Key(Some(Scope::AccountingWrite)),
-        nonce: Nonce::InTransaction,
+        parameters: &[&[parameter("dry_run", Flag, "Decides and tells, but books nothing; answers 200.")]],
         body: Some(schema::booking),
         status: 201,
         answer: Payload::One(schema::booked),
         summary: "Books one charge, credit or adjustment, exactly once per transno. 200 repeats the first answer.",
         problems: BOOKING_PROBLEMS,
+        ..READ
+    },
+    Route {
+        operation: Operation::CreateBatch,
+        id: "createAccountingBatch",
+        verb: Verb::Post,
+        path: "/api/v1/accounting/batch",
+        access: Access::Key(Some(Scope::AccountingWrite)),
+        parameters: &[&[parameter("atomic", Flag, "All items or none: the first failure is the answer.")]],
+        body: Some(schema::batch),
+        answer: Payload::One(schema::batched),
+        summary: "Books up to 1,000 items, each for itself, and says for each what became of it.",
+        problems: BOOKING_PROBLEMS,
+        ..READ
+    },
+    Route {
+        operation: Operation::ReverseAccounting,
+        id: "reverseAccounting",
+        verb: Verb::Post,
+        path: "/api/v1/accounting/{id}/reverse",
+        access: Access::Key(Some(Scope::AccountingWrite)),
+        body: Some(schema::reverse),
+        status: 201,
+        answer: Payload::One(schema::booked),
+        summary: "Takes a record back, whole or in part, by a record of its own.",
+        problems: REVERSE_PROBLEMS,
+        ..READ
+    },
+    Route {
+        operation: Operation::ListHolds,
+        id: "listHolds",
+        path: "/api/v1/holds",
+        access: Access::Key(Some(Scope::BalanceRead)),
+        parameters: &[
+            CUSTOMER,
+            &[
+                parameter("user_id", Id(64), "The person they were made for."),
+                parameter("state", Choice(HOLD_STATES), "What became of it."),
+                parameter("transno", Id(160), "The caller's name for it."),
+            ],
+            CREATED,
+            PAGE,
+        ],
+        answer: Payload::List(schema::hold),
+        summary: "Holds.",
+        problems: &[Code::CustomerForbidden, Code::InvalidCursor],
+        ..READ
+    },
+    Route {
+        operation: Operation::GetHold,
+        id: "getHold",
+        path: "/api/v1/holds/{id}",
+        access: Access::Key(Some(Scope::BalanceRead)),
+        answer: Payload::One(schema::hold),
+        summary: "One hold.",
+        problems: &[Code::NotFound],
+        ..READ
+    },
+    Route {
+        operation: Operation::CreateHold,
+        id: "createHold",
+        verb: Verb::Post,
+        path: "/api/v1/holds",
+        access: Access::Key(Some(Scope::AccountingWrite)),
+        body: Some(schema::reserve),
+        status: 201,
+        answer: Payload::One(schema::hold),
+        summary: "Reserves money before an expensive call; it expires by itself.",
+        problems: HOLD_PROBLEMS,
+        ..READ
+    },
+    Route {
+        operation: Operation::CaptureHold,
+        id: "captureHold",
+        verb: Verb::Post,
+        path: "/api/v1/holds/{id}/capture",
+        access: Access::Key(Some(Scope::AccountingWrite)),
+        body: Some(schema::capture),
+        status: 201,
+        answer: Payload::One(schema::booked),
+        summary: "Settles a hold: books what was used and frees the rest.",
+        problems: HOLD_PROBLEMS,
+        ..READ
+    },
+    Route {
+        operation: Operation::ReleaseHold,
+        id: "releaseHold",
+        verb: Verb::Post,
+        path: "/api/v1/holds/{id}/release",
+        access: Access::Key(Some(Scope::AccountingWrite)),
+        body: Some(schema::nothing),
+        answer: Payload::One(schema::hold),
+        summary: "Lets a hold go; can be repeated. The body may be left out.",
+        problems: &[Code::NotFound, Code::HoldClosed],
         ..READ
     },
     Route {
@@ -439,8 +601,12 @@ pub static ROUTES: &[Route] = &[
     },
 ];
 
+/// The values of `state` that holds can be filtered by.
+pub const HOLD_STATES: &[&str] = &["open", "captured", "released", "expired"];
 /// The values of `kind` that a list can be filtered by.
 pub const KINDS: &[&str] = &["opening", "charge", "credit", "adjustment", "reversal", "capture", "sync"];
+/// What a summary can be grouped by.
+pub const GROUPS: &[&str] = &["day", "model", "kind"];
 /// The values of `status` that a list can be filtered by.
 pub const STATUSES: &[&str] = &["pending", "accounted", "failed", "reversed"];
 
@@ -473,8 +639,6 @@ mod tests {
         for route in ROUTES {
             let open = matches!(route.operation, Operation::Health | Operation::OpenApi);
             assert_eq!(route.access == Access::Open, open, "{}", route.id);
-            let keyed_write = route.is_write() && matches!(route.access, Access::Key(_));
-            assert_eq!(route.nonce != Nonce::Unneeded, keyed_write, "{}", route.id);
             assert_eq!(route.is_write(), route.body.is_some(), "{}", route.id);
         }
     }

@@ -36,7 +36,8 @@ use super::problem::{Code, Occurrence, Problem};
 use super::request_id::{CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, of_client};
 use super::respond::{Answer, without_body};
 use super::router::{Router, Target};
-use super::routes::{Access, Nonce, Route};
+use super::routes::{Access, Route};
+use super::wire::NDJSON;
 
 /// The REST interface of one server. Clones share everything.
 #[derive(Clone)]
@@ -97,7 +98,7 @@ impl Api {
         set_parent(&span, &parts.headers);
 
         let handled =
-            within(env.config().server.request_timeout, self.handle(&parts, body, peer, found.target));
+            within(env.config().server.request_timeout, self.handle(&parts, body, peer, found.target, id.as_str()));
         let mut response = match handled.instrument(span.clone()).await {
             Ok(answer) => answer.into_response(&parts.headers),
             Err(problem) => {
@@ -130,6 +131,7 @@ impl Api {
         body: B,
         peer: SocketAddr,
         target: Target<'_>,
+        request_id: &str,
     ) -> Result<Answer, Problem>
     where
         B: Body<Data = Bytes>,
@@ -151,17 +153,12 @@ impl Api {
         if route.is_write() && env.config().server.read_only {
             return Err(Error::ReadOnly.into());
         }
-        if matches!(route.access, Access::Key(_)) && route.body.is_some() && !is_json(&parts.headers) {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "send the body as content-type application/json",
-            ));
+        if matches!(route.access, Access::Key(_)) && route.body.is_some() && !body.is_empty() {
+            check_content_type(&parts.headers, route)?;
         }
         let params = Params::parse(parts.uri.query(), route)?;
-        if let (Some(caller), Nonce::First) = (&caller, route.nonce) {
-            env.auth().spend_nonce(caller).await?;
-        }
-        let call = Call { env, headers: &parts.headers, params, body, segment, caller };
+        let (headers, path) = (&parts.headers, parts.uri.path());
+        let call = Call { env, headers, params, body, segment, request_id, path, caller };
         Ok(handlers::run(route.operation, call).await?)
     }
 
@@ -183,7 +180,7 @@ impl Api {
             Access::Open => return Ok((None, Bytes::new())),
             Access::Event => {
                 refuse_encoding(&parts.headers)?;
-                return Ok((None, self.read(body).await?));
+                return Ok((None, self.read(body, route).await?));
             }
             Access::Key(scope) => scope,
         };
@@ -198,19 +195,20 @@ impl Api {
         };
         let identified = env.auth().identify(&signed, !body.is_end_stream()).await?;
         refuse_encoding(&parts.headers)?;
-        let body = self.read(body).await?;
+        let body = self.read(body, route).await?;
         let caller = env.auth().authorize(identified, &parts.headers, &body, origin.client, scope)?;
         Ok((Some(caller), body))
     }
 
-    async fn read<B>(&self, body: B) -> Result<Bytes, Problem>
+    async fn read<B>(&self, body: B, route: &Route) -> Result<Bytes, Problem>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
         let server = &self.shared.env.config().server;
         // A body that takes longer than this leaves too little time to do what it asks for.
-        Ok(read_body(body, server.max_body_bytes, server.request_timeout / 2).await?)
+        let most = if route.is_bulk() { server.max_batch_bytes } else { server.max_body_bytes };
+        Ok(read_body(body, most, server.request_timeout / 2).await?)
     }
 }
 
@@ -257,10 +255,20 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// JSON, or NDJSON where many things are taken at once.
+fn check_content_type(headers: &HeaderMap, route: &Route) -> Result<(), Problem> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let takes = |name: &str| essence.eq_ignore_ascii_case(name);
+    if takes("application/json") || (route.is_bulk() && takes(NDJSON)) {
+        return Ok(());
+    }
+    let detail = if route.is_bulk() {
+        "send the body as content-type application/json or application/x-ndjson"
+    } else {
+        "send the body as content-type application/json"
+    };
+    Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub use hold::{Hold, HoldState};
 pub use id::{CustomerId, IdError, KeyId, LlmId, RecordId, TextId, Transno, UserId};
 pub use key::{AuthMode, Key, Scope, Scopes};
 pub use mirror::{Cell, Column, ColumnKind, Entity, MirrorRow};
+pub(crate) use money::write_decimal;
 pub use money::{MAX_UNITS, Money, MoneyError};
 pub use secret::Secret;
 pub use time::{Timestamp, TimestampError};

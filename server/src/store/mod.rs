@@ -44,7 +44,7 @@ pub use leases::Lease;
 pub use ledger::{LedgerRow, Writer};
 pub use migrate::{Migrate, MigrateError, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Quarantined, Validity};
-pub use records::{RecordFilter, RecordOrder, VerifyRow};
+pub use records::{RecordFigures, RecordFilter, RecordOrder, RecordPosition, VerifyRow};
 pub use replay::{NonceUse, ReplayTable};
 pub use reversals::Reversal;
 pub use sealed::{Keyring, KeyringError, SealedAt};

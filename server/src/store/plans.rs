@@ -472,14 +472,8 @@ async fn single_rows_are_found_by_a_key() {
         bench
             .look("a customer suspended", store.set_customer_status(&customer(3), CustomerStatus::Suspended))
             .await;
-        let record = record(100);
-        let listed = store.records(
-            &RecordFilter { customer_id: Some(record.customer_id.clone()), ..RecordFilter::default() },
-            &RecordOrder::Seq(None),
-            true,
-            1,
-        );
-        let some = listed.await.unwrap().remove(0);
+        let filter = RecordFilter { customer_id: Some(customer(0)), ..RecordFilter::default() };
+        let some = store.records(&filter, &RecordOrder::Seq(None), true, 1).await.unwrap().remove(0);
         assert!(bench.look("a record", store.record(some.id)).await.is_some());
         for entity in Entity::ALL {
             let id = format!("{}_00012", entity.as_str());

@@ -77,6 +77,15 @@ pub enum RecordOrder {
     Created(Option<(Timestamp, RecordId)>),
 }
 
+/// The place of a record in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordPosition {
+    /// Within a customer.
+    Seq(i64),
+    /// Among all customers.
+    Created(Timestamp, RecordId),
+}
+
 /// Which records to list.
 #[derive(Debug, Clone, Default)]
 pub struct RecordFilter {
@@ -84,6 +93,10 @@ pub struct RecordFilter {
     pub customer_id: Option<CustomerId>,
     /// Columns that must equal a text.
     pub equals: Vec<(&'static str, String)>,
+    /// Whether reversals have taken back all of it.
+    pub reversed: Option<bool>,
+    /// No later place in the list than this one.
+    pub until: Option<RecordPosition>,
     /// Booked at or after.
     pub from: Option<Timestamp>,
     /// Booked before.
@@ -109,27 +122,167 @@ impl Store {
         ascending: bool,
         limit: i64,
     ) -> Result<Vec<Record>, Error> {
-        self.fetch_all(list(filter, order, ascending, limit)).await?.iter().map(read_record).collect()
+        let rows = self.listed(RECORD_COLUMNS, filter, order, ascending, limit).await?;
+        rows.iter().map(read_record).collect()
+    }
+
+    /// What sums are made of, oldest first.
+    pub async fn record_figures(
+        &self,
+        filter: &RecordFilter,
+        order: &RecordOrder,
+        limit: i64,
+    ) -> Result<Vec<RecordFigures>, Error> {
+        let rows = self.listed(FIGURE_COLUMNS, filter, order, true, limit).await?;
+        rows.iter().map(read_figures).collect()
     }
 
     /// How many records a filter finds, counting no further than `cap`.
     pub async fn count_records(&self, filter: &RecordFilter, cap: i64) -> Result<i64, Error> {
+        let Some(span) = self.span(filter).await? else { return Ok(0) };
         let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {TABLE} WHERE 1 = 1"));
-        push_conditions(&mut sql, filter);
+        push_conditions(&mut sql, filter, span);
         sql.push(" LIMIT ?) counted").add(cap);
         self.fetch_one(sql).await?.int(0)
     }
+
+    /// The last place in the list of a customer, or of all; `None` while there is no record.
+    pub async fn newest_record(
+        &self,
+        customer: Option<&CustomerId>,
+    ) -> Result<Option<RecordPosition>, Error> {
+        let mut sql = Sql::new(format!("SELECT seq, created_at, id FROM {TABLE}"));
+        match customer {
+            Some(customer) => {
+                sql.push(" WHERE customer_id = ? ORDER BY seq DESC LIMIT 1").add(customer.as_str());
+            }
+            None => drop(sql.push(" ORDER BY created_at DESC, id DESC LIMIT 1")),
+        }
+        let Some(row) = self.fetch_optional(sql).await? else { return Ok(None) };
+        Ok(Some(match customer {
+            Some(_) => RecordPosition::Seq(row.int(0)?),
+            None => RecordPosition::Created(row.time(1)?, read_id(row.bytes(2)?)?),
+        }))
+    }
+
+    /// A customer's last record that was booked no later than `at`.
+    pub async fn record_at(&self, customer: &CustomerId, at: Timestamp) -> Result<Option<Record>, Error> {
+        let sql = Sql::new(format!(
+            "SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE customer_id = ? AND created_at <= ? \
+             ORDER BY created_at DESC, seq DESC LIMIT 1"
+        ));
+        let row = self.fetch_optional(sql.bind(customer.as_str()).bind(at)).await?;
+        row.as_ref().map(read_record).transpose()
+    }
+
+    async fn listed(
+        &self,
+        columns: &str,
+        filter: &RecordFilter,
+        order: &RecordOrder,
+        ascending: bool,
+        limit: i64,
+    ) -> Result<Vec<Row>, Error> {
+        match self.span(filter).await? {
+            Some(span) => self.fetch_all(list(columns, filter, span, order, ascending, limit)).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The places that the filter's times leave; `None` if they leave none. Within a customer time never
+    /// goes back, so that two look-ups turn times into places, and the list walks nothing outside them.
+    async fn span(&self, filter: &RecordFilter) -> Result<Option<Span>, Error> {
+        let Some(customer) = &filter.customer_id else {
+            return Ok(Some(Span { from: filter.from, to: filter.to, ..Span::default() }));
+        };
+        let mut span = Span::default();
+        let select = format!("SELECT seq FROM {TABLE} WHERE customer_id = ? AND created_at ");
+        if let Some(from) = filter.from {
+            let sql = Sql::new(format!("{select}>= ? ORDER BY created_at, seq LIMIT 1"));
+            let Some(row) = self.fetch_optional(sql.bind(customer.as_str()).bind(from)).await? else {
+                return Ok(None);
+            };
+            span.first = Some(row.int(0)?);
+        }
+        if let Some(to) = filter.to {
+            let sql = Sql::new(format!("{select}< ? ORDER BY created_at DESC, seq DESC LIMIT 1"));
+            let Some(row) = self.fetch_optional(sql.bind(customer.as_str()).bind(to)).await? else {
+                return Ok(None);
+            };
+            span.last = Some(row.int(0)?);
+        }
+        let empty = span.first.zip(span.last).is_some_and(|(first, last)| first > last);
+        Ok((!empty).then_some(span))
+    }
 }
 
-pub(super) fn list<'a>(
+/// The part of a list that its times leave: places within a customer, else times.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    first: Option<i64>,
+    last: Option<i64>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+/// What sums are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordFigures {
+    /// Its place within its customer.
+    pub seq: i64,
+    /// When it was booked.
+    pub created_at: Timestamp,
+    /// Its id.
+    pub id: RecordId,
+    /// The model's name.
+    pub model_name: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// The customer's currency.
+    pub currency: Currency,
+    /// What was added to the balance.
+    pub delta: Money,
+    /// Tokens in.
+    pub input_tokens: Option<i64>,
+    /// Tokens out.
+    pub output_tokens: Option<i64>,
+}
+
+const FIGURE_COLUMNS: &str =
+    "seq, created_at, id, model_name, kind, currency, delta, input_tokens, output_tokens";
+
+fn read_figures(row: &Row) -> Result<RecordFigures, Error> {
+    let id = read_id(row.bytes(2)?)?;
+    let bad = |what: &str| Error::inconsistent(TABLE, id, what);
+    Ok(RecordFigures {
+        seq: row.int(0)?,
+        created_at: row.time(1)?,
+        id,
+        model_name: row.opt_text(3)?,
+        kind: Kind::parse(row.str(4)?).ok_or_else(|| bad("unknown kind"))?,
+        currency: Currency::parse(row.str(5)?).ok_or_else(|| bad("unknown currency"))?,
+        delta: Money::from_nanos(row.int(6)?).ok_or_else(|| bad("delta out of range"))?,
+        input_tokens: row.opt_int(7)?,
+        output_tokens: row.opt_int(8)?,
+    })
+}
+
+fn read_id(bytes: &[u8]) -> Result<RecordId, Error> {
+    let id = uuid::Uuid::from_slice(bytes);
+    id.map(RecordId).map_err(|_| Error::inconsistent(TABLE, "?", "an id is not 16 bytes"))
+}
+
+fn list<'a>(
+    columns: &str,
     filter: &'a RecordFilter,
+    span: Span,
     order: &'a RecordOrder,
     ascending: bool,
     limit: i64,
 ) -> Sql<'a> {
     let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
-    let mut sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE 1 = 1"));
-    push_conditions(&mut sql, filter);
+    let mut sql = Sql::new(format!("SELECT {columns} FROM {TABLE} WHERE 1 = 1"));
+    push_conditions(&mut sql, filter, span);
     match order {
         RecordOrder::Seq(after) => {
             if let Some(seq) = after {
@@ -151,23 +304,47 @@ pub(super) fn list<'a>(
     sql
 }
 
-fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a RecordFilter) {
-    if let Some(customer) = &filter.customer_id {
+/// What reversals took back of the row at hand; NULL for nothing. Never more than the row's own amount, so
+/// that the database's sum stays within 64 bits.
+const TAKEN_BACK: &str =
+    "(SELECT SUM(r.amount) FROM record_reversals r WHERE r.original_id = accounting_records.id)";
+
+fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a RecordFilter, span: Span) {
+    let RecordFilter { customer_id, equals, reversed, until, from: _, to: _, event_from, event_to } = filter;
+    if let Some(customer) = customer_id {
         sql.push(" AND customer_id = ?").add(customer.as_str());
     }
-    for (column, value) in &filter.equals {
+    for (column, value) in equals {
         sql.push(&format!(" AND {column} = ?")).add(value.as_str());
     }
+    for (condition, bound) in [(" AND seq >= ?", span.first), (" AND seq <= ?", span.last)] {
+        if let Some(bound) = bound {
+            sql.push(condition).add(bound);
+        }
+    }
     let bounds = [
-        (" AND created_at >= ?", filter.from),
-        (" AND created_at < ?", filter.to),
-        (" AND event_time >= ?", filter.event_from),
-        (" AND event_time < ?", filter.event_to),
+        (" AND created_at >= ?", span.from),
+        (" AND created_at < ?", span.to),
+        (" AND event_time >= ?", *event_from),
+        (" AND event_time < ?", *event_to),
     ];
     for (condition, bound) in bounds {
         if let Some(bound) = bound {
             sql.push(condition).add(bound);
         }
+    }
+    match until {
+        Some(RecordPosition::Seq(seq)) => drop(sql.push(" AND seq <= ?").add(*seq)),
+        Some(RecordPosition::Created(time, id)) => {
+            sql.push(" AND created_at <= ? AND (created_at < ? OR id <= ?)");
+            sql.add(*time).add(*time).add(id.as_bytes());
+        }
+        None => {}
+    }
+    match reversed {
+        Some(true) => drop(sql.push(&format!(" AND {TAKEN_BACK} >= ABS(delta)"))),
+        Some(false) => drop(sql.push(&format!(" AND COALESCE({TAKEN_BACK}, -1) < ABS(delta)"))),
+        None => {}
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sageapi_server::model::Entity;
 use sageapi_server::signing::webhook::{ID, SIGNATURE, TIMESTAMP, WebhookSecret, sign};
 use sageapi_test_support::app::{AppBuilder, UAPI_SECRET};
 use sageapi_upstream_sim::event::Event;
@@ -189,11 +188,12 @@ fn an_event_pulls_what_it_names() {
             let sim = platform().await;
             let builder = sageapi_test_support::app::App::builder(kind);
             let site = Site::new(mirroring(builder, &sim).start().await);
-            for entity in Entity::ALL {
-                site.env().sync().run_once(entity, &|_| ()).await.unwrap();
-            }
             let id = sim.control.id(sageapi_upstream_sim::Entity::Users, 3);
             let path = format!("/users/{id}");
+            until("the first run is over", async || {
+                site.env().sync().freshness().iter().all(|(_, freshness)| freshness.age_s.is_some())
+            })
+            .await;
             let before = site.get(&site.platform, &path).await.data().clone();
             let set = json!({"nick_name": "renamed"}).as_object().unwrap().clone();
             sim.control

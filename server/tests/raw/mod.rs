@@ -190,6 +190,7 @@ impl Ask {
 
     fn header_map(&self) -> HeaderMap {
         let mut map = HeaderMap::new();
+        map.insert(http::header::HOST, HeaderValue::from_str(&self.host).unwrap());
         for (name, value) in &self.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             map.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());

@@ -146,6 +146,8 @@ async fn work(load: Arc<Load>, address: SocketAddr, number: usize, mut rng: StdR
             Outcome::Answered(answer) if answer.status == 503 => {
                 let code = answer.body["code"].as_str().unwrap().to_owned();
                 *load.log.lock().unwrap().unavailable.entry(code).or_default() += 1;
+                // A server that has just started, as a rule: it listens before it has seen its schema.
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
             Outcome::Answered(answer) => panic!("{intent:?}: {answer:?}"),
             Outcome::NotSent | Outcome::Lost(_) => connection = None,

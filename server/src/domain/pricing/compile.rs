@@ -80,7 +80,7 @@ impl Program {
         let drafts = rules
             .iter()
             .enumerate()
-            .map(|(index, rule)| Draft::read(rule, &units, format!("pricings[{index}]")))
+            .map(|(index, rule)| Draft::read(rule, &units, &format!("pricings[{index}]")))
             .collect::<Result<Vec<_>, _>>()?;
         if drafts.iter().map(|draft| draft.prices.len()).sum::<usize>() > MAX_RULES {
             return Err(PricingDataError::value(
@@ -97,14 +97,13 @@ impl Program {
 
 /// A rule that was read but for the meaning of its names.
 struct Draft<'a> {
-    path: String,
     prices: Vec<(&'a str, Decimal)>,
     unit: Decimal,
     filters: Vec<(String, &'a str, &'a Node)>,
 }
 
 impl<'a> Draft<'a> {
-    fn read(rule: &'a Node, units: &[(&str, Decimal)], path: String) -> Result<Self, PricingDataError> {
+    fn read(rule: &'a Node, units: &[(&str, Decimal)], path: &str) -> Result<Self, PricingDataError> {
         let Node::Map(members) = rule else {
             return Err(PricingDataError::value(
                 path,
@@ -117,30 +116,23 @@ impl<'a> Draft<'a> {
                 "price_factors" | "unit_prices" | "unit" | "filters" | "name" | "label" | "description"
             ) {
                 return Err(PricingDataError::value(
-                    member(&path, key),
+                    member(path, key),
                     "is unknown; a rule has price_factors, unit_prices, unit, filters, name, label, description",
                 ));
             }
         }
         let unit = match get(members, "unit") {
-            Node::Null => Decimal::ONE,
-            Node::Scalar(name) => match units.iter().find(|(unit, _)| unit == name) {
-                Some((_, value)) => *value,
-                None => {
-                    let reason = "is no name in unit_values; add it there or correct it";
-                    return Err(PricingDataError::value(member(&path, "unit"), reason));
-                }
-            },
-            Node::List(_) | Node::Map(_) => {
-                return Err(PricingDataError::value(
-                    member(&path, "unit"),
-                    "must be one name of unit_values",
-                ));
-            }
+            Node::Null => Some(Decimal::ONE),
+            Node::Scalar(name) => units.iter().find(|(unit, _)| unit == name).map(|(_, value)| *value),
+            Node::List(_) | Node::Map(_) => None,
         };
-        let prices = prices(members, &path)?;
-        let filters = filters(get(members, "filters"), member(&path, "filters"))?;
-        Ok(Self { path, prices, unit, filters })
+        let unit = unit.ok_or_else(|| {
+            let reason = "must be a name of unit_values; add it there or correct it";
+            PricingDataError::value(member(path, "unit"), reason)
+        })?;
+        let prices = prices(members, path)?;
+        let filters = filters(get(members, "filters"), member(path, "filters"))?;
+        Ok(Self { prices, unit, filters })
     }
 
     fn names(&self) -> impl Iterator<Item = &'a str> {

@@ -74,13 +74,7 @@ impl Filter {
 
     /// Whether the usage has the field and every test holds.
     pub(super) fn matches(&self, usage: &Usage) -> bool {
-        usage.see(&self.field).is_some_and(|seen| {
-            let number = match seen {
-                Seen::Number(number) => Some(number),
-                Seen::Text(text) => Decimal::parse(text).ok(),
-            };
-            self.tests.iter().all(|test| test.holds(seen, number))
-        })
+        usage.see(&self.field).is_some_and(|seen| self.tests.iter().all(|test| test.holds(seen)))
     }
 }
 
@@ -96,13 +90,13 @@ impl Test {
         })
     }
 
-    fn holds(&self, seen: Seen, number: Option<Decimal>) -> bool {
+    fn holds(&self, seen: Seen) -> bool {
         match self {
-            Self::In(operands) => operands.iter().any(|operand| operand.equals(seen, number)),
-            Self::Below(bound) => number.is_some_and(|n| n < *bound),
-            Self::AtMost(bound) => number.is_some_and(|n| n <= *bound),
-            Self::Above(bound) => number.is_some_and(|n| n > *bound),
-            Self::AtLeast(bound) => number.is_some_and(|n| n >= *bound),
+            Self::In(operands) => operands.iter().any(|operand| operand.equals(seen)),
+            Self::Below(bound) => seen.number.is_some_and(|n| n < *bound),
+            Self::AtMost(bound) => seen.number.is_some_and(|n| n <= *bound),
+            Self::Above(bound) => seen.number.is_some_and(|n| n > *bound),
+            Self::AtLeast(bound) => seen.number.is_some_and(|n| n >= *bound),
         }
     }
 }
@@ -112,12 +106,11 @@ impl Operand {
         Self { text: text.to_owned(), number: Decimal::parse(text).ok() }
     }
 
-    fn equals(&self, seen: Seen, number: Option<Decimal>) -> bool {
-        match (self.number, number, seen) {
-            (Some(wanted), Some(number), _) => wanted == number,
-            (_, _, Seen::Text(text)) => self.text == text,
-            // The text of a number is a number too.
-            (_, _, Seen::Number(_)) => false,
+    fn equals(&self, seen: Seen) -> bool {
+        match (self.number, seen.number) {
+            (Some(wanted), Some(number)) => wanted == number,
+            // A quantity has no text; its text would be a number.
+            _ => seen.text == Some(&*self.text),
         }
     }
 }

@@ -3,10 +3,10 @@ use std::fmt;
 
 /// More digits than this are the noise of a float, not a price or a count.
 const MAX_DIGITS: u32 = 15;
-const MAX_WHOLE_DIGITS: i64 = 15;
+const MAX_WHOLE_DIGITS: i64 = 18;
 const MAX_DECIMALS: i64 = 30;
 
-/// A decimal number: at most 15 significant digits, below 10^15, at most 30 decimals.
+/// A decimal number: at most 15 significant digits, below 10^18, at most 30 decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decimal {
     /// Not divisible by ten, so that equal numbers are equal values; zero is 0 x 10^0.
@@ -16,7 +16,7 @@ pub struct Decimal {
 
 /// A text is no [`Decimal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a decimal number of at most 15 significant digits, below 10^15, with at most 30 decimals")]
+#[error("must be a decimal number of at most 15 significant digits, below 10^18, with at most 30 decimals")]
 pub struct DecimalError;
 
 impl Decimal {
@@ -227,8 +227,8 @@ mod tests {
             "1.2.3",
             "NaN",
             ".inf",
-            "1e15",
-            "1000000000000000",
+            "1e18",
+            "1000000000000000000",
             "1234567890123456",
             "1.000000000000001",
             "1e-31",
@@ -259,7 +259,9 @@ mod tests {
             ("0", "1e-30", Some("1e-30")),
             ("1e12", "0", Some("1e12")),
             ("1", "-1", Some("0")),
-            ("999999999999999", "1", None),
+            ("999999999999999", "1", Some("1e15")),
+            ("999999999999999e3", "1", None),
+            ("9e17", "1e17", None),
             ("100000000000000", "0.1", None),
             ("1e12", "1e-30", None),
         ] {

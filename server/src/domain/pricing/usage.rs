@@ -21,14 +21,14 @@ const TOTAL: &str = "total_tokens";
 #[derive(Debug, Clone, Default)]
 pub struct Usage<'a> {
     quantities: Vec<(&'a str, Decimal)>,
-    attributes: Vec<(&'a str, &'a str)>,
+    attributes: Vec<(&'a str, Seen<'a>)>,
 }
 
-/// What a filter sees of a field.
+/// What a filter sees of a field: a number, a text, or a text that is a number too.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Seen<'a> {
-    Number(Decimal),
-    Text(&'a str),
+pub(super) struct Seen<'a> {
+    pub(super) number: Option<Decimal>,
+    pub(super) text: Option<&'a str>,
 }
 
 impl<'a> Usage<'a> {
@@ -56,7 +56,7 @@ impl<'a> Usage<'a> {
 
     /// Adds a text for filters. Of two with one name the first counts, and a quantity of that name before both.
     pub fn attribute(&mut self, field: &'a str, text: &'a str) {
-        self.attributes.push((field, text));
+        self.attributes.push((field, Seen { number: Decimal::parse(text).ok(), text: Some(text) }));
     }
 
     fn add(&mut self, factor: &'a str, quantity: Decimal) -> Result<(), UsageError> {
@@ -90,10 +90,9 @@ impl<'a> Usage<'a> {
     }
 
     pub(super) fn see(&self, field: &Field) -> Option<Seen<'a>> {
-        let text = || {
-            self.attributes.iter().find(|(name, _)| **name == *field.name).map(|(_, text)| Seen::Text(text))
-        };
-        self.find(field).map(Seen::Number).or_else(text)
+        let attribute =
+            || self.attributes.iter().find(|(name, _)| **name == *field.name).map(|(_, seen)| *seen);
+        self.find(field).map(|number| Seen { number: Some(number), text: None }).or_else(attribute)
     }
 
     /// The usage for a message, cut off where it is long.
@@ -103,8 +102,8 @@ impl<'a> Usage<'a> {
             // Writing to a String cannot fail.
             let _ = write!(text, ", {name}={quantity}");
         }
-        for (name, value) in &self.attributes {
-            let _ = write!(text, ", {name}={value:?}");
+        for (name, seen) in &self.attributes {
+            let _ = write!(text, ", {name}={:?}", seen.text.unwrap_or_default());
         }
         let text = text.strip_prefix(", ").unwrap_or("that is empty");
         match text.char_indices().nth(MAX_SHOWN) {
@@ -224,9 +223,9 @@ mod tests {
         both.attribute("SR", "1080");
         both.attribute("size", "720P");
         both.attribute("size", "1080P");
-        let see = |name| both.see(&Field::new(name, |_| false));
-        assert_eq!(see("SR"), Some(Seen::Number(Decimal::parse("720").unwrap())));
-        assert_eq!(see("size"), Some(Seen::Text("720P")));
+        let see = |name| both.see(&Field::new(name, |_| false)).map(|seen| (seen.number, seen.text));
+        assert_eq!(see("SR"), Some((Decimal::parse("720").ok(), None)));
+        assert_eq!(see("size"), Some((None, Some("720P"))));
         assert_eq!(see("audio"), None);
         assert_eq!(both.find(&Field::new("size", |_| false)), None, "a text is no quantity");
     }

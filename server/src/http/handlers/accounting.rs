@@ -1,15 +1,55 @@
+use super::super::accept;
 use super::super::call::Call;
+use super::super::export::ExportLines;
 use super::super::respond::Answer;
-use super::super::routes::STATUSES;
-use super::super::wire::{BookedBody, ListBody, RecordBody, read_booking};
+use super::super::routes::{GROUPS, STATUSES};
+use super::super::wire::{BookedBody, ExportForm, ListBody, PreviewBody, RecordBody, SummaryBody, read_booking, read_reverse};
 use crate::domain::Error;
-use crate::domain::accounts::AccountingQuery;
+use crate::domain::accounts::{AccountingQuery, GroupBy};
+use crate::domain::page::{ListPage, PageRequest};
 use crate::model::{Kind, RecordId};
 
 const RECORD: &str = "accounting record";
 
 /// Accounting records.
 pub async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
+    let page = call.params.page();
+    let query = AccountingQuery { page, ..query(&mut call)? };
+    let page = call.env.query_accounting(query).await?;
+    Answer::ok(&ListBody::of(&page, RecordBody::of))
+}
+
+/// What records come to.
+pub async fn summarize(mut call: Call<'_>) -> Result<Answer, Error> {
+    let chosen = call.params.several("group_by", GROUPS);
+    let by = |name: &str| chosen.contains(&name);
+    let by = GroupBy { day: by("day"), model: by("model"), kind: by("kind") };
+    let query = query(&mut call)?;
+    let rows = call.env.summarize_accounting(query, by).await?;
+    let page = ListPage { rows, next_cursor: None, total: None };
+    Answer::ok(&ListBody::of(&page, SummaryBody::of))
+}
+
+/// All records, one a line. The first page is read before anything is answered, so that most of what can go
+/// wrong is told by a status.
+pub async fn export(mut call: Call<'_>) -> Result<Answer, Error> {
+    let form = accept::choose(call.headers, ExportForm::ALL);
+    if form.is_none() {
+        call.params.refuse("accept", "must take application/x-ndjson or text/csv");
+    }
+    let query = query(&mut call)?;
+    let Some(form) = form else { return Err(Error::Internal("a refused form went on".to_owned())) };
+    let export = call.env.export_accounting(query).await?;
+    let lines = ExportLines::start(export, form, call.env.config().server.request_timeout).await?;
+    let (content_type, name) = match form {
+        ExportForm::Ndjson => ("application/x-ndjson", "accounting.ndjson"),
+        ExportForm::Csv => ("text/csv; charset=utf-8; header=present", "accounting.csv"),
+    };
+    Ok(Answer::download(lines.into_body(), content_type, name))
+}
+
+/// Which records are asked for; the end of reading the parameters.
+fn query(call: &mut Call<'_>) -> Result<AccountingQuery, Error> {
     let params = &mut call.params;
     let named = params.customer();
     let query = AccountingQuery {
@@ -30,12 +70,10 @@ pub async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
         to: params.time("to"),
         event_from: params.time("event_from"),
         event_to: params.time("event_to"),
-        page: params.page(),
+        page: PageRequest::default(),
     };
     std::mem::take(params).finish()?;
-    let query = AccountingQuery { customer_id: call.customer(named.as_ref())?, ..query };
-    let page = call.env.query_accounting(query).await?;
-    Answer::ok(&ListBody::of(&page, RecordBody::of))
+    Ok(AccountingQuery { customer_id: call.customer(named.as_ref())?, ..query })
 }
 
 /// One record. What is no id of ours names nothing.
@@ -45,9 +83,26 @@ pub async fn get(call: Call<'_>) -> Result<Answer, Error> {
     Answer::ok(&RecordBody::of(&record))
 }
 
-/// Books one charge, credit or adjustment.
-pub async fn create(call: Call<'_>) -> Result<Answer, Error> {
+/// Books one charge, credit or adjustment, or with `dry_run=true` only tells what that would come to.
+pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
+    let dry_run = call.params.flag("dry_run").unwrap_or(false);
+    std::mem::take(&mut call.params).finish()?;
+    if dry_run {
+        let request = read_booking(&call)?;
+        call.env.auth().spend_nonce(call.caller()?).await?;
+        let booked = call.env.preview_accounting(request.into()).await?;
+        return Answer::done(&PreviewBody::of(&booked));
+    }
     let booked = call.env.create_accounting(read_booking(&call)?).await?;
+    let location = format!("/api/v1/accounting/{}", booked.record.id);
+    Answer::created(&BookedBody::of(&booked.record, booked.replayed), location, booked.replayed)
+}
+
+/// Takes a record back, whole or in part.
+pub async fn reverse(call: Call<'_>) -> Result<Answer, Error> {
+    let id = RecordId::parse(call.id(RECORD)?.as_str()).ok_or(Error::NotFound(RECORD))?;
+    let customer_id = call.env.owner_of_record(call.caller()?.customer(), id).await?;
+    let booked = call.env.submit(read_reverse(&call, id, customer_id)?).await?.into_booked()?;
     let location = format!("/api/v1/accounting/{}", booked.record.id);
     Answer::created(&BookedBody::of(&booked.record, booked.replayed), location, booked.replayed)
 }

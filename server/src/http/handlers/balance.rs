@@ -6,12 +6,16 @@ use super::super::respond::{Answer, Tag};
 use super::super::wire::BalanceBody;
 use crate::domain::Error;
 
-/// A customer's balance.
+/// A customer's balance, now or at an instant.
 pub async fn get(mut call: Call<'_>) -> Result<Answer, Error> {
-    let named = call.params.customer();
+    let (named, at) = (call.params.customer(), call.params.time("at"));
     std::mem::take(&mut call.params).finish()?;
     let customer = call.one_customer(named.as_ref())?;
     let view = call.env.get_balance(&customer, wants_fresh(call.headers)).await?;
+    if let Some(at) = at {
+        let past = call.env.get_balance_at(&customer, at).await?;
+        return Answer::ok(&BalanceBody::at(&view, &past));
+    }
     Ok(Answer::ok(&BalanceBody::of(&view))?.tagged(Tag::Version(view.customer.version)))
 }
 

@@ -2,8 +2,10 @@
 
 mod accounting;
 mod balance;
+mod batch;
 mod events;
 mod health;
+mod holds;
 mod models;
 mod pricing;
 mod uapis;
@@ -38,8 +40,17 @@ pub async fn run(operation: Operation, call: Call<'_>) -> Result<Answer, Error> 
         Operation::GetModel => models::get(call).await,
         Operation::ListUapis => uapis::list(call).await,
         Operation::ListAccounting => accounting::list(call).await,
+        Operation::SummarizeAccounting => accounting::summarize(call).await,
+        Operation::ExportAccounting => accounting::export(call).await,
         Operation::GetAccounting => accounting::get(call).await,
         Operation::CreateAccounting => accounting::create(call).await,
+        Operation::CreateBatch => batch::create(call).await,
+        Operation::ReverseAccounting => accounting::reverse(call).await,
+        Operation::ListHolds => holds::list(call).await,
+        Operation::GetHold => holds::get(call).await,
+        Operation::CreateHold => holds::create(call).await,
+        Operation::CaptureHold => holds::capture(call).await,
+        Operation::ReleaseHold => holds::release(call).await,
         Operation::ReceiveEvent => events::receive(call).await,
     }
 }

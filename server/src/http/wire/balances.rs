@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::schema::{CurrencyText, IdText, MoneyText, TimeText};
+use crate::domain::accounts::PastBalance;
 use crate::env::BalanceView;
 use crate::model::{Currency, CustomerId, CustomerStatus, Money, Timestamp};
 
@@ -13,26 +14,28 @@ pub struct BalanceBody<'a> {
     customer_id: &'a CustomerId,
     #[schemars(with = "MoneyText")]
     balance: Money,
-    /// Sum of the open holds.
+    /// Sum of the open holds. With `at`: as it was right after the record `seq`, like the balance.
     #[schemars(with = "MoneyText")]
     held: Money,
-    /// balance + credit_limit - held.
+    /// balance + credit_limit - held. With `at`: by the credit limit of that time.
     #[schemars(with = "MoneyText")]
     available: Money,
+    /// Today's, with `at` too.
     #[schemars(with = "MoneyText")]
     credit_limit: Money,
     #[schemars(with = "CurrencyText")]
     currency: Currency,
+    /// Today's, with `at` too.
     #[schemars(with = "super::schema::StatusText")]
     status: CustomerStatus,
-    /// seq of the customer's newest record.
+    /// seq of the customer's newest record; with `at`: of the newest one booked until then, 0 if there was none.
     seq: i64,
-    /// Rises with every change.
+    /// Rises with every change. Today's, with `at` too.
     version: i64,
-    /// When this was true.
+    /// When this was true; with `at`: that instant.
     #[schemars(with = "TimeText")]
     as_of: Timestamp,
-    /// Where it was read: cache or database.
+    /// Where it was read: cache or database; with `at`: ledger.
     source: &'static str,
     /// true when the balance is below zero.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -60,6 +63,22 @@ impl<'a> BalanceBody<'a> {
             source: view.source,
             arrears: customer.balance.is_negative(),
             stale: view.stale,
+        }
+    }
+
+    /// Of what was there at an instant; `view` is the customer today.
+    pub fn at(view: &'a BalanceView, past: &PastBalance) -> Self {
+        let (balance, held) = (past.balance(), past.held());
+        let available = past.last.as_ref().map_or(view.customer.credit_limit, |last| last.available_after);
+        Self {
+            balance,
+            held,
+            available,
+            seq: past.seq(),
+            as_of: past.at,
+            source: "ledger",
+            arrears: balance.is_negative(),
+            ..Self::of(view)
         }
     }
 }

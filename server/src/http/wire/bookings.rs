@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::Error;
-use crate::domain::booking::BookingRequest;
+use crate::domain::booking::{BookingRequest, Request};
 use crate::model::{Currency, CustomerId, Kind, Money, Timestamp, Transno};
 use crate::signing::IDEMPOTENCY_KEY;
 
@@ -36,7 +36,17 @@ struct Parsed {
 
 /// Reads the request: its form, then whether the caller may book for that customer and of that kind.
 pub fn read(call: &Call<'_>) -> Result<BookingRequest, Error> {
-    let parsed = parse(&call.body, call.headers)?;
+    let nonce = call.caller()?.nonce;
+    Ok(BookingRequest { nonce, ..read_one(call, &call.body, call.headers)? })
+}
+
+/// Reads one item of a batch. It has no nonce of its own, and no header names its transno.
+pub fn read_item(call: &Call<'_>, item: &[u8]) -> Result<Request, Error> {
+    Ok(read_one(call, item, &http::HeaderMap::new())?.into())
+}
+
+fn read_one(call: &Call<'_>, body: &[u8], headers: &http::HeaderMap) -> Result<BookingRequest, Error> {
+    let parsed = parse(body, headers)?;
     let customer_id = call.one_customer(parsed.customer_id.as_ref())?;
     let caller = call.caller()?;
     if parsed.kind != Kind::Charge && !caller.is_platform() {
@@ -60,7 +70,7 @@ pub fn read(call: &Call<'_>) -> Result<BookingRequest, Error> {
         event_time: parsed.event_time,
         note: parsed.note,
         body_hash,
-        nonce: caller.nonce,
+        nonce: None,
     })
 }
 
@@ -117,7 +127,7 @@ fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<Parsed, Error> {
 }
 
 /// The transno of the body, or the header that names the same thing.
-fn transno(body: &mut Object<'_>, headers: &http::HeaderMap) -> Option<Transno> {
+pub(super) fn transno(body: &mut Object<'_>, headers: &http::HeaderMap) -> Option<Transno> {
     let (had, given) = (body.has("transno"), body.parsed("transno", Transno::parse_client));
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let header = match (lines.next(), lines.next()) {

@@ -1,17 +1,25 @@
 //! What travels: entities as JSON, and JSON as commands. Nowhere else is an entity turned into either.
 
 mod balances;
+mod batch;
 mod bookings;
+mod export;
+mod holds;
 mod keys;
 mod mirror;
 mod records;
 pub mod schema;
+mod summary;
 
 pub use balances::BalanceBody;
-pub use bookings::read as read_booking;
+pub use batch::{Form as BatchForm, NDJSON, RowBody as BatchRow, answer as batch_answer, items as batch_items};
+pub use bookings::{read as read_booking, read_item};
+pub use export::ExportForm;
+pub use holds::{HoldBody, read_capture, read_hold, read_release, read_reverse};
 pub use keys::KeyBody;
 pub use mirror::MirrorBody;
-pub use records::{BookedBody, RecordBody};
+pub use records::{BookedBody, PreviewBody, RecordBody};
+pub use summary::SummaryBody;
 
 use serde::Serialize;
 

@@ -5,12 +5,12 @@ use serde_json::value::RawValue;
 use super::schema::{
     CurrencyText, IdText, KindText, MoneyText, QuantitiesObject, TimeText, TransnoText, UuidText,
 };
+use crate::domain::accounts::RecordView;
+use crate::domain::booking::Booked;
 use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
 
-/// What every record is until reversals are built.
+/// What a record is that was just booked.
 const ACCOUNTED: &str = "accounted";
-/// A record is never rewritten, so it has one version.
-const VERSION: i64 = 1;
 
 /// An accounting record.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -57,8 +57,9 @@ pub struct RecordBody<'a> {
     held_after: Money,
     #[schemars(with = "MoneyText")]
     available_after: Money,
-    /// pending, accounted, failed or reversed.
+    /// accounted, or reversed once nothing of it is left.
     status: &'static str,
+    /// What reversals took back of it.
     #[schemars(with = "MoneyText")]
     reversed_amount: Money,
     /// When the thing that is booked happened.
@@ -66,12 +67,14 @@ pub struct RecordBody<'a> {
     event_time: Timestamp,
     #[schemars(with = "TimeText")]
     created_at: Timestamp,
+    /// Rises with every reversal.
     version: i64,
 }
 
 impl<'a> RecordBody<'a> {
-    /// Of a record.
-    pub fn of(record: &'a Record) -> Self {
+    /// Of a record as it stands.
+    pub fn of(view: &'a RecordView) -> Self {
+        let record = &view.record;
         Self {
             id: record.id,
             customer_id: &record.customer_id,
@@ -98,11 +101,11 @@ impl<'a> RecordBody<'a> {
             balance_after: record.balance_after,
             held_after: record.held_after,
             available_after: record.available_after,
-            status: ACCOUNTED,
-            reversed_amount: Money::ZERO,
+            status: view.status(),
+            reversed_amount: view.reversed,
             event_time: record.event_time,
             created_at: record.created_at,
-            version: VERSION,
+            version: view.version(),
         }
     }
 }
@@ -159,14 +162,60 @@ impl<'a> BookedBody<'a> {
     }
 }
 
+/// What a booking would come to.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Preview")]
+pub struct PreviewBody<'a> {
+    /// Always true: nothing was booked.
+    dry_run: bool,
+    #[schemars(with = "TransnoText")]
+    transno: &'a Transno,
+    #[schemars(with = "IdText")]
+    customer_id: &'a CustomerId,
+    #[schemars(with = "KindText")]
+    kind: Kind,
+    #[schemars(with = "MoneyText")]
+    amount: Money,
+    #[schemars(with = "CurrencyText")]
+    currency: Currency,
+    /// The balance that would remain.
+    #[schemars(with = "MoneyText")]
+    balance: Money,
+    #[schemars(with = "MoneyText")]
+    held: Money,
+    #[schemars(with = "MoneyText")]
+    available: Money,
+    /// Whether the transno was booked before, so that booking would repeat that answer.
+    replayed: bool,
+}
+
+impl<'a> PreviewBody<'a> {
+    /// Of a booking that was decided and not made.
+    pub fn of(booked: &'a Booked) -> Self {
+        let record = &booked.record;
+        Self {
+            dry_run: true,
+            transno: &record.transno,
+            customer_id: &record.customer_id,
+            kind: record.kind,
+            amount: record.amount,
+            currency: record.currency,
+            balance: record.balance_after,
+            held: record.held_after,
+            available: record.available_after,
+            replayed: booked.replayed,
+        }
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::{Value, json};
     use uuid::Uuid;
 
     use super::*;
 
-    fn record() -> Record {
+    pub(in super::super) fn record() -> Record {
         Record {
             id: RecordId(Uuid::from_u128(7)),
             customer_id: CustomerId::parse("c-1").unwrap(),
@@ -202,7 +251,8 @@ mod tests {
 
     #[test]
     fn a_record_has_its_columns_and_no_hash() {
-        let text = serde_json::to_string(&RecordBody::of(&record())).unwrap();
+        let view = RecordView { record: record(), reversed: Money::ZERO, reversals: 0 };
+        let text = serde_json::to_string(&RecordBody::of(&view)).unwrap();
         assert!(text.contains(r#""quantity":{"tokens":0.10}"#), "{text}");
         let json: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
@@ -218,6 +268,20 @@ mod tests {
                 "created_at": "1970-01-01T00:00:02.000000Z", "version": 1,
             })
         );
+    }
+
+    #[test]
+    fn a_record_is_reversed_once_nothing_of_it_is_left() {
+        let shown = |reversed: &str, reversals| {
+            let view = RecordView { record: record(), reversed: Money::parse(reversed).unwrap(), reversals };
+            let json = serde_json::to_value(RecordBody::of(&view)).unwrap();
+            (json["status"].clone(), json["reversed_amount"].clone(), json["version"].clone())
+        };
+        assert_eq!(shown("1.4", 2), (json!("accounted"), json!("1.4"), json!(3)));
+        assert_eq!(shown("1.5", 1), (json!("reversed"), json!("1.5"), json!(2)));
+        let record = Record { delta: Money::ZERO, ..record() };
+        let nothing = RecordView { record, reversed: Money::ZERO, reversals: 0 };
+        assert_eq!(RecordBody::of(&nothing).status, "accounted");
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::model::{AuthMode, ColumnKind, CustomerStatus, Entity, Kind, Scope};
+use crate::model::{AuthMode, ColumnKind, CustomerStatus, Entity, HoldState, Kind, Scope};
 
-use super::{BalanceBody, BookedBody, KeyBody, RecordBody};
+use super::{BalanceBody, BookedBody, HoldBody, KeyBody, RecordBody, SummaryBody};
 
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident = $title:literal, $schema:expr;)+) => {
@@ -34,6 +34,13 @@ texts! {
         "type": "string", "pattern": "^-?(0|[1-9][0-9]{0,9})(\\.[0-9]{1,9})?$", "examples": ["12.5"],
         "description": "An amount as a decimal string: no exponent, no trailing zeros.",
     });
+    /// A sum of money.
+    SumText = "Sum", json!({
+        "type": "string", "pattern": "^-?(0|[1-9][0-9]*)(\\.[0-9]{1,9})?$", "examples": ["12.5"],
+        "description": "A sum as a decimal string; it may leave the range of one amount.",
+    });
+    /// A calendar day.
+    DayText = "Day", json!({ "type": "string", "format": "date", "examples": ["2026-05-28"] });
     /// An instant.
     TimeText = "Time", json!({
         "type": "string", "format": "date-time", "examples": ["2026-05-28T20:26:40.000000Z"],
@@ -52,6 +59,8 @@ texts! {
     CurrencyText = "Currency", json!({ "type": "string", "pattern": "^[A-Z]{3,8}$", "examples": ["CNY"] });
     /// What a record is.
     KindText = "Kind", names(Kind::ALL.iter().map(|kind| kind.as_str()));
+    /// What became of a hold.
+    HoldStateText = "HoldState", names(HoldState::ALL.iter().map(|state| state.as_str()));
     /// Whether a customer may spend.
     StatusText = "CustomerStatus", names(CustomerStatus::ALL.iter().map(|status| status.as_str()));
     /// What a key may do.
@@ -94,6 +103,11 @@ pub fn balance(g: &mut SchemaGenerator) -> Schema {
 /// A record.
 pub fn record(g: &mut SchemaGenerator) -> Schema {
     g.subschema_for::<RecordBody<'static>>()
+}
+
+/// A group of records.
+pub fn summary(g: &mut SchemaGenerator) -> Schema {
+    g.subschema_for::<SummaryBody<'static>>()
 }
 
 /// The answer to a booking.
@@ -179,6 +193,89 @@ pub fn booking(g: &mut SchemaGenerator) -> Schema {
         },
     });
     defined(g, "Booking", schema)
+}
+
+/// A hold.
+pub fn hold(g: &mut SchemaGenerator) -> Schema {
+    g.subschema_for::<HoldBody<'static>>()
+}
+
+/// The body of POST /holds.
+pub fn reserve(g: &mut SchemaGenerator) -> Schema {
+    let (id, money, currency) =
+        (g.subschema_for::<IdText>(), g.subschema_for::<MoneyText>(), g.subschema_for::<CurrencyText>());
+    let schema = json!({
+        "type": "object", "additionalProperties": false,
+        "description": "Required are transno, here or as the header Idempotency-Key, and amount.",
+        "properties": {
+            "transno": client_name(), "customer_id": id, "amount": money, "currency": currency,
+            "ttl_s": { "type": "integer", "minimum": 1, "maximum": 86_400, "default": 600 },
+            "user_id": id, "note": { "type": "string", "maxLength": 1024 },
+        },
+    });
+    defined(g, "Reserve", schema)
+}
+
+/// The body of POST /holds/{id}/capture.
+pub fn capture(g: &mut SchemaGenerator) -> Schema {
+    let money = g.subschema_for::<MoneyText>();
+    let schema = json!({
+        "type": "object", "additionalProperties": false,
+        "description": "Without an amount the whole hold is taken; more than the hold passes the funds check.",
+        "properties": { "transno": client_name(), "amount": money },
+    });
+    defined(g, "Capture", schema)
+}
+
+/// The body of POST /holds/{id}/release.
+pub fn nothing(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": false })
+}
+
+/// The body of POST /accounting/{id}/reverse.
+pub fn reverse(g: &mut SchemaGenerator) -> Schema {
+    let money = g.subschema_for::<MoneyText>();
+    let schema = json!({
+        "type": "object", "additionalProperties": false,
+        "description": "Without an amount what is left of the record is taken back.",
+        "properties": {
+            "transno": client_name(), "amount": money, "note": { "type": "string", "maxLength": 1024 },
+        },
+    });
+    defined(g, "Reverse", schema)
+}
+
+/// The body of POST /accounting/batch.
+pub fn batch(g: &mut SchemaGenerator) -> Schema {
+    let item = booking(g);
+    json_schema!({
+        "type": "array", "items": item, "minItems": 1, "maxItems": 1000,
+        "description": "Or the same items as application/x-ndjson, one a line; the answer then has that form too.",
+    })
+}
+
+/// The answer to a batch.
+pub fn batched(g: &mut SchemaGenerator) -> Schema {
+    let booked = booked(g);
+    let row = json!({
+        "type": "object", "required": ["index", "status"],
+        "properties": {
+            "index": { "type": "integer" }, "status": { "type": "integer" }, "data": booked,
+            "error": { "$ref": "#/components/schemas/Problem" },
+        },
+    });
+    let schema = json!({
+        "type": "object", "required": ["rows", "accepted", "rejected"],
+        "properties": {
+            "rows": { "type": "array", "items": row },
+            "accepted": { "type": "integer" }, "rejected": { "type": "integer" },
+        },
+    });
+    defined(g, "Batch", schema)
+}
+
+fn client_name() -> Value {
+    json!({ "type": "string", "pattern": "^[!-~]{1,128}$" })
 }
 
 /// The body of an event.

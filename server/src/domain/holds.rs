@@ -1,0 +1,56 @@
+//! Reading holds.
+
+use super::Error;
+use super::cursor::Listing;
+use super::page::{ListPage, PageRequest, TOTAL_CAP};
+use crate::model::{CustomerId, Hold, HoldState, RecordId, Timestamp};
+use crate::store::{HoldFilter, Store};
+
+/// Which holds to list. An absent filter lets everything pass.
+#[derive(Debug, Clone, Default)]
+pub struct HoldsQuery {
+    /// Whose; `None`: of all customers.
+    pub customer_id: Option<CustomerId>,
+    /// The person they were made for.
+    pub user_id: Option<String>,
+    /// What they count as now.
+    pub state: Option<HoldState>,
+    /// The caller's name for it.
+    pub transno: Option<String>,
+    /// Made at or after.
+    pub from: Option<Timestamp>,
+    /// Made before.
+    pub to: Option<Timestamp>,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+/// A page of holds by creation and id, each with the state that it counts as now.
+pub async fn query_holds(store: &Store, q: HoldsQuery) -> Result<ListPage<Hold>, Error> {
+    let HoldsQuery { customer_id, user_id, state, transno, from, to, page } = q;
+    let mut listing = Listing::new(store.keyring().cursor_key(), "holds", page.ascending);
+    listing.filter("customer_id", customer_id.as_ref().map(CustomerId::as_str));
+    listing.filter("user_id", user_id.as_deref());
+    listing.filter("state", state.map(HoldState::as_str));
+    listing.filter("transno", transno.as_deref());
+    listing.filter_time("from", from);
+    listing.filter_time("to", to);
+    let after = page.cursor.as_deref().map(|cursor| listing.decode::<(Timestamp, RecordId)>(cursor)).transpose()?;
+    let (ascending, limit) = (page.ascending, page.read_limit());
+    let filter = HoldFilter { customer_id, user_id, state, transno, from, to, after, ascending, limit };
+    let total = if page.count { Some(store.count_holds(&filter, TOTAL_CAP).await?) } else { None };
+    let rows = store.holds(&filter).await?.into_iter().map(as_of).collect();
+    Ok(ListPage::cut(rows, total, &page, |last: &Hold| listing.encode(&(last.created_at, last.id))))
+}
+
+/// A hold by its id. One of another customer than `scope` is [`Error::NotFound`], as if it did not
+/// exist; `None` sees all.
+pub async fn get_hold(store: &Store, scope: Option<&CustomerId>, id: RecordId) -> Result<Hold, Error> {
+    let hold = store.hold(id).await?.map(as_of);
+    hold.filter(|hold| scope.is_none_or(|customer| *customer == hold.customer_id)).ok_or(Error::NotFound("hold"))
+}
+
+fn as_of((mut hold, now): (Hold, Timestamp)) -> Hold {
+    hold.state = hold.state_at(now);
+    hold
+}

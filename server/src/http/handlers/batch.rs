@@ -1,0 +1,93 @@
+use serde_json::value::RawValue;
+
+use super::super::call::Call;
+use super::super::problem::{Occurrence, Problem};
+use super::super::respond::Answer;
+use super::super::wire::{BatchForm, BookedBody, BatchRow, batch_answer, batch_items, read_item};
+use crate::domain::booking::{Booked, Outcome, Request};
+use crate::domain::Error;
+use crate::signing::IDEMPOTENCY_KEY;
+
+/// Books many items, each for itself, or with `atomic=true` all or none.
+pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
+    let atomic = call.params.flag("atomic").unwrap_or(false);
+    if call.headers.contains_key(IDEMPOTENCY_KEY) {
+        call.params.refuse(IDEMPOTENCY_KEY, "is not for batches; every item has its own transno");
+    }
+    std::mem::take(&mut call.params).finish()?;
+    let form = BatchForm::of(call.headers);
+    let items = batch_items(&call.body, form)?;
+    let mut read = Vec::with_capacity(items.len());
+    for item in items {
+        read.push(read_item(&call, item.as_bytes()));
+    }
+    let verdicts = if atomic { all_or_none(&call, read).await? } else { each(&call, read).await? };
+    let rows: Vec<_> = verdicts.iter().enumerate().map(|(index, verdict)| row(&call, index, verdict)).collect();
+    Ok(Answer::batch(batch_answer(&rows, form)?, form))
+}
+
+/// The first item that cannot be read, or is refused, is the answer; then nothing is booked.
+async fn all_or_none(
+    call: &Call<'_>,
+    read: Vec<Result<Request, Error>>,
+) -> Result<Vec<Result<Booked, Problem>>, Error> {
+    let nonce = call.caller()?.nonce;
+    let mut requests = match read.into_iter().collect::<Result<Vec<_>, _>>() {
+        Ok(requests) => requests,
+        Err(error) => {
+            call.env.auth().spend_nonce(call.caller()?).await?;
+            return Err(error);
+        }
+    };
+    // One request, one nonce: it goes with the first item into the one transaction.
+    if let Some(first) = requests.first_mut() {
+        first.nonce = nonce;
+    }
+    let outcomes = call.env.submit_group(requests).await?;
+    outcomes.into_iter().map(|outcome| Ok(Ok(outcome.into_booked()?))).collect()
+}
+
+/// Each item for itself; what cannot be read does not keep the others from being booked.
+async fn each(
+    call: &Call<'_>,
+    read: Vec<Result<Request, Error>>,
+) -> Result<Vec<Result<Booked, Problem>>, Error> {
+    call.env.auth().spend_nonce(call.caller()?).await?;
+    let mut verdicts: Vec<Option<Result<Booked, Problem>>> = Vec::with_capacity(read.len());
+    let mut requests = Vec::with_capacity(read.len());
+    for item in read {
+        match item {
+            Ok(request) => {
+                requests.push(request);
+                verdicts.push(None);
+            }
+            Err(error) => verdicts.push(Some(Err(error.into()))),
+        }
+    }
+    let mut booked = call.env.submit_bulk(requests).await?.into_iter();
+    let missing = || Error::Internal("an item has no verdict".to_owned());
+    let verdict = |known: Option<Result<Booked, Problem>>| {
+        known.unwrap_or_else(|| {
+            let outcome = booked.next().unwrap_or_else(|| Err(missing()));
+            outcome.and_then(Outcome::into_booked).map_err(Problem::from)
+        })
+    };
+    Ok(verdicts.into_iter().map(verdict).collect())
+}
+
+fn row<'a>(call: &Call<'_>, index: usize, verdict: &'a Result<Booked, Problem>) -> BatchRow<'a> {
+    match verdict {
+        Ok(booked) => BatchRow {
+            index,
+            status: if booked.replayed { 200 } else { 201 },
+            data: Some(BookedBody::of(&booked.record, booked.replayed)),
+            error: None,
+        },
+        Err(problem) => {
+            let at = Occurrence { request_id: call.request_id, path: call.path, now: call.env.clock().now() };
+            let json = String::from_utf8(problem.body(at)).ok();
+            let error = json.and_then(|json| RawValue::from_string(json).ok());
+            BatchRow { index, status: problem.code().status().as_u16(), data: None, error }
+        }
+    }
+}
