@@ -1,6 +1,8 @@
 //! Holds the pages for people to the code: the table of routes, the links, the make targets.
 //! `make generate` writes the table anew.
 
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -45,7 +47,8 @@ fn every_link_between_pages_leads_somewhere() {
 #[test]
 fn every_make_target_that_a_page_names_is_there() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
-    let targets: BTreeSet<_> = makefile.lines().filter_map(|line| line.split_once(": ## ")).map(|(t, _)| t).collect();
+    let targets: BTreeSet<_> =
+        makefile.lines().filter_map(|line| line.split_once(": ## ")).map(|(t, _)| t).collect();
     assert!(targets.contains("run") && targets.contains("test"), "the Makefile was not understood");
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
@@ -63,7 +66,8 @@ fn routes() -> String {
     for (path, operations) in document["paths"].as_object().unwrap() {
         let path = path.trim_start_matches("/api/v1");
         for (method, operation) in operations.as_object().unwrap() {
-            let scope = operation["description"].as_str().and_then(|text| text.strip_prefix("Needs the scope "));
+            let scope =
+                operation["description"].as_str().and_then(|text| text.strip_prefix("Needs the scope "));
             let needs = match (scope, operation["security"][0].as_object()) {
                 (Some(scope), _) => scope.trim_end_matches('.'),
                 (None, None) => "nothing",

@@ -66,7 +66,14 @@ impl From<store::Error> for Failure {
 
 impl From<SyncError> for Failure {
     fn from(error: SyncError) -> Self {
-        Self { code: ExitCode::Unavailable, message: error.to_string() }
+        let code = match &error {
+            SyncError::Held(_) | SyncError::Overlap(_) => ExitCode::TryAgain,
+            SyncError::Configuration { .. } | SyncError::Unconfigured(_) => ExitCode::Usage,
+            SyncError::Source(_) | SyncError::Endless(_) | SyncError::Store(_) | SyncError::Stopped => {
+                ExitCode::Unavailable
+            }
+        };
+        Self { code, message: error.to_string() }
     }
 }
 

@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use sageapi_contract::ExitCode;
@@ -81,11 +83,17 @@ struct Checked {
 
 pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode, Failure> {
     let bad = |e: &dyn std::fmt::Display| Failure::usage(format!("{}: {e}", file.display()));
-    let size = std::fs::metadata(file).map_err(|e| bad(&e))?.len();
-    if size > MAX_BYTES {
+    // Bounded by what is read: a device has no size.
+    let mut text = String::new();
+    let mut bounded = File::open(file).map_err(|e| bad(&e))?.take(MAX_BYTES + 1);
+    bounded.read_to_string(&mut text).map_err(|e| bad(&e))?;
+    if text.len() as u64 > MAX_BYTES {
         return Err(bad(&format!("is larger than {MAX_BYTES} bytes")));
     }
-    let text = std::fs::read_to_string(file).map_err(|e| bad(&e))?;
+    // serde would take a list as the members in their order.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(bad(&"is not a JSON object"));
+    }
     let seed: Seed<'_> = serde_json::from_str(&text).map_err(|e| bad(&e))?;
     let checked = check(env, &seed).map_err(|e| bad(&e))?;
     let mut done = Seeded::default();
@@ -150,6 +158,7 @@ fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
             expires_at: None,
             allowed_cidrs: Vec::new(),
         };
+        env.keys().check(&request).map_err(|e| Failure::from(e).about(&format!("key {}", key.name)))?;
         checked.keys.push((key.name.clone(), request));
     }
     let mirrored = [

@@ -60,8 +60,8 @@ impl Keys {
         Self { store, clock, entropy, pepper }
     }
 
-    /// Makes a key.
-    pub async fn create(&self, request: KeyRequest) -> Result<MadeKey, Error> {
+    /// Whether such a key may be made; [`Error::Invalid`] says what is wrong with it.
+    pub fn check(&self, request: &KeyRequest) -> Result<(), Error> {
         let invalid = |field: &str, message: &str| Error::Invalid(vec![FieldError::new(field, message)]);
         if request.scopes == Scopes::default() {
             return Err(invalid("scopes", "must name at least one scope"));
@@ -77,6 +77,13 @@ impl Keys {
         if request.name.as_ref().is_some_and(|name| name.is_empty() || name.chars().count() > 128) {
             return Err(invalid("name", "must have 1 to 128 characters"));
         }
+        self.stored(request.auth_mode, &Secret::default()).map(drop)
+    }
+
+    /// Makes a key.
+    pub async fn create(&self, request: KeyRequest) -> Result<MadeKey, Error> {
+        self.check(&request)?;
+        let cidrs: Vec<_> = request.allowed_cidrs.iter().map(ToString::to_string).collect();
         let key_id = format!("ak_{}", self.base62(16));
         let key_id = KeyId::parse(&key_id).map_err(|e| Error::Internal(e.to_string()))?;
         let secret = self.secret();

@@ -68,7 +68,9 @@ mod tests {
     fn chosen(lines: &[&str]) -> Option<char> {
         let headers = lines.iter().map(|line| (ACCEPT, HeaderValue::from_str(line).unwrap()));
         let mut map = HeaderMap::new();
-        headers.for_each(|(name, value)| drop(map.append(name, value)));
+        headers.for_each(|(name, value)| {
+            map.append(name, value);
+        });
         choose(&map, &[("application/x-ndjson", 'n'), ("text/csv", 'c')])
     }
 

@@ -275,6 +275,7 @@ fn check_content_type(headers: &HeaderMap, route: &Route) -> Result<(), Problem>
 mod tests {
     use http::HeaderValue;
 
+    use super::super::routes::{Operation, route};
     use super::*;
 
     const SOON: Duration = Duration::from_secs(5);
@@ -295,12 +296,16 @@ mod tests {
     }
 
     #[test]
-    fn json_may_have_parameters() {
-        let json = |value: &str| {
-            is_json(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_str(value).unwrap())]))
+    fn json_may_have_parameters_and_ndjson_is_for_many_things() {
+        let takes = |operation, value: &str| {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_str(value).unwrap())]);
+            check_content_type(&headers, route(operation)).is_ok()
         };
-        assert!(json("application/json") && json("Application/JSON; charset=utf-8"));
-        assert!(!json("application/jsonp") && !json("text/plain") && !json("application/problem+json"));
-        assert!(!is_json(&HeaderMap::new()));
+        let one = |value: &str| takes(Operation::CreateAccounting, value);
+        assert!(one("application/json") && one("Application/JSON; charset=utf-8"));
+        assert!(!one("application/jsonp") && !one("text/plain") && !one("application/problem+json"));
+        assert!(!one(NDJSON) && takes(Operation::CreateBatch, NDJSON));
+        assert!(takes(Operation::CreateBatch, "application/json"));
+        assert!(check_content_type(&HeaderMap::new(), route(Operation::CreateBatch)).is_err());
     }
 }

@@ -57,6 +57,8 @@ use sql::{Row, Sql};
 
 /// How long a caller waits for a connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an attempt to connect may take that is made only to learn why the others failed.
+const LEARN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a transaction is run again after a deadlock or lock time-out.
 const MAX_ATTEMPTS: u32 = 8;
 /// A multi-row insert has a statement of its own for each count of rows; they are all kept prepared.
@@ -211,7 +213,10 @@ impl Store {
 
     async fn reader(&self) -> Result<Conn, Error> {
         Ok(match &self.inner.backend {
-            Backend::MySql { pool, .. } => Conn::MySql(pool.acquire().await?),
+            Backend::MySql { pool, options, .. } => Conn::MySql(match pool.acquire().await {
+                Err(sqlx::Error::PoolTimedOut) if pool.size() == 0 => return Err(why_none(options).await.into()),
+                acquired => acquired?,
+            }),
             Backend::Sqlite { pool, .. } => Conn::Sqlite(pool.acquire().await?),
         })
     }

@@ -12,7 +12,7 @@ use sqlx::Row as _;
 use super::sql::{Row, Sql};
 use super::{
     Change, Context, Dialect, Keyring, Lease, Migrate, MirrorFilter, NonceUse, Op, Page, RecordFilter,
-    RecordOrder, ReplayTable, Store, Validity,
+    RecordOrder, ReplayTable, Reversal, Store, Validity,
 };
 use crate::model::{
     Cell, Currency, CustomerId, CustomerStatus, Entity, KeyId, Kind, Money, Record, RecordId, Secret,
@@ -81,10 +81,23 @@ impl Bench {
         })
         .await;
         let records: Vec<_> = (0..ROWS).map(record).collect();
+        // Some are taken back, in two halves.
+        let reversals = records.iter().step_by(40).flat_map(|r| {
+            let half = Money::from_nanos(r.amount.nanos() / 2).unwrap();
+            (1..3).map(move |n| Reversal {
+                original: r.id,
+                reversal: RecordId(uuid::Uuid::from_u128(n)),
+                amount: half,
+            })
+        });
+        let reversals: Vec<_> = reversals.collect();
         self.store
             .write("test.records", move |tx| {
-                let records = records.clone();
-                Box::pin(async move { tx.insert_records(&records).await })
+                let (records, reversals) = (records.clone(), reversals.clone());
+                Box::pin(async move {
+                    tx.insert_records(&records).await?;
+                    tx.insert_reversals(&reversals).await
+                })
             })
             .await
             .unwrap();
@@ -122,6 +135,7 @@ impl Bench {
             for table in [
                 "customer_balance",
                 "accounting_records",
+                "record_reversals",
                 "users_cache",
                 "pricing_cache",
                 "llmage_cache",
@@ -319,6 +333,18 @@ impl Bench {
                 .await;
         }
         self.look(&format!("records {what}, counted"), store.count_records(&filter, 10_000)).await;
+        let until = store.newest_record(filter.customer_id.as_ref());
+        let until = self.look(&format!("records {what}, newest"), until).await;
+        let (filter, what) = (RecordFilter { until, ..filter }, format!("records {what}, for sums"));
+        let first = if within { RecordOrder::Seq(None) } else { RecordOrder::Created(None) };
+        let rows = self.look(&what, store.record_figures(&filter, &first, 11)).await;
+        let last = &rows[rows.len() / 2];
+        let next = if within {
+            RecordOrder::Seq(Some(last.seq))
+        } else {
+            RecordOrder::Created(Some((last.created_at, last.id)))
+        };
+        self.look(&what, store.record_figures(&filter, &next, 11)).await;
     }
 
     async fn mirrored(&mut self, entity: Entity, what: &str, filter: MirrorFilter) {
@@ -380,6 +406,12 @@ async fn lists_of_records_walk_an_index_in_order() {
                     let by = equals.first().map_or(String::new(), |(column, _)| format!(" by {column}"));
                     bench.records(&format!("{whose}{by}{when}"), filter).await;
                 }
+            }
+        }
+        for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
+            for reversed in [Some(false), Some(true)] {
+                let filter = RecordFilter { reversed, ..of(owner.clone(), &[]) };
+                bench.records(&format!("{whose}, reversed: {reversed:?}"), filter).await;
             }
         }
         bench
@@ -475,6 +507,8 @@ async fn single_rows_are_found_by_a_key() {
         let filter = RecordFilter { customer_id: Some(customer(0)), ..RecordFilter::default() };
         let some = store.records(&filter, &RecordOrder::Seq(None), true, 1).await.unwrap().remove(0);
         assert!(bench.look("a record", store.record(some.id)).await.is_some());
+        assert!(bench.look("a past record", store.record_at(&customer(0), time(1000))).await.is_some());
+        assert_eq!(bench.look("reversals", store.reversals(&[some.id])).await.len(), 2);
         for entity in Entity::ALL {
             let id = format!("{}_00012", entity.as_str());
             assert!(bench.look(&format!("{entity} row"), store.mirror_row(entity, &id)).await.is_some());

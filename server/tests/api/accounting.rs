@@ -408,10 +408,9 @@ fn everything_wrong_with_a_body_is_told_at_once_and_what_is_unknown_by_name() {
             "{}",
             refused.text()
         );
-        // A parameter that is not built is refused, rather than booked against the caller's intent.
-        let dry =
-            site.post(&c.key, "/accounting?dry_run=true", &json!({"transno": "t", "amount": "1"})).await;
-        assert_eq!(dry.refusal(), (400, "unknown_parameter"));
+        let unknown =
+            site.post(&c.key, "/accounting?simulate=true", &json!({"transno": "t", "amount": "1"})).await;
+        assert_eq!(unknown.refusal(), (400, "unknown_parameter"));
         let twice = Ask::post_bytes("/accounting", r#"{"transno":"t","amount":"1","amount":"2"}"#);
         assert_eq!(site.send(twice, &c.key).await.refusal(), (400, "body_malformed"));
         let unpriced = json!({"transno": "t", "llmid": "l", "input_tokens": 5});

@@ -10,20 +10,59 @@ const MALFORMED: &[u16] = &[400];
 const DECIDED: &[u16] = &[201, 200, 400, 402, 403, 404, 422];
 
 const MEMBERS: &[&str] = &[
-    "transno", "customer_id", "kind", "amount", "currency", "user_id", "llmid", "model", "pricing_id", "input_tokens", "output_tokens", "usage",
-    "request_id", "event_time", "note",
+    "transno",
+    "customer_id",
+    "kind",
+    "amount",
+    "currency",
+    "user_id",
+    "llmid",
+    "model",
+    "pricing_id",
+    "input_tokens",
+    "output_tokens",
+    "usage",
+    "request_id",
+    "event_time",
+    "note",
 ];
 
 /// JSON texts that no member takes, or that are easily taken wrongly.
 fn values() -> Vec<(&'static str, String)> {
     let texts = [
-        ("true", "true"), ("false", "false"), ("zero", "0"), ("minus zero", "-0"), ("minus one", "-1"), ("a fraction", "0.1"), ("a large exponent", "1e308"),
-        ("a tiny exponent", "1e-400"), ("2^63", "9223372036854775808"), ("2^64", "18446744073709551616"), ("minus 2^63", "-9223372036854775809"),
-        ("an empty text", r#""""#), ("a space", r#"" ""#), ("a NUL", r#""\u0000""#), ("NUL inside", r#""a\u0000b""#), ("control characters", r#""\u0001\u001f\u007f""#),
-        ("a line break", r#""a\r\nX-Injected: 1""#), ("a surrogate pair", r#""\ud83d\ude00""#), ("an emoji", "\"😀\""), ("right to left", r#""\u202e""#),
-        ("a byte order mark", r#""\ufeff""#), ("SQL", r#""'; DROP TABLE users; --""#), ("a quote", r#""'""#), ("a backslash", r#""\\""#), ("a percent sign", r#""%s%n%x""#),
-        ("an empty list", "[]"), ("a list", r#"["a"]"#), ("an empty object", "{}"), ("an object", r#"{"a":"b"}"#), ("an operator", r#"{"$gt":""}"#),
-        ("a prototype", r#"{"__proto__":{"a":1}}"#), ("a time", r#""9999-12-31T23:59:59Z""#), ("another time", r#""0000-01-01T00:00:00Z""#),
+        ("true", "true"),
+        ("false", "false"),
+        ("zero", "0"),
+        ("minus zero", "-0"),
+        ("minus one", "-1"),
+        ("a fraction", "0.1"),
+        ("a large exponent", "1e308"),
+        ("a tiny exponent", "1e-400"),
+        ("2^63", "9223372036854775808"),
+        ("2^64", "18446744073709551616"),
+        ("minus 2^63", "-9223372036854775809"),
+        ("an empty text", r#""""#),
+        ("a space", r#"" ""#),
+        ("a NUL", r#""\u0000""#),
+        ("NUL inside", r#""a\u0000b""#),
+        ("control characters", r#""\u0001\u001f\u007f""#),
+        ("a line break", r#""a\r\nX-Injected: 1""#),
+        ("a surrogate pair", r#""\ud83d\ude00""#),
+        ("an emoji", "\"😀\""),
+        ("right to left", r#""\u202e""#),
+        ("a byte order mark", r#""\ufeff""#),
+        ("SQL", r#""'; DROP TABLE users; --""#),
+        ("a quote", r#""'""#),
+        ("a backslash", r#""\\""#),
+        ("a percent sign", r#""%s%n%x""#),
+        ("an empty list", "[]"),
+        ("a list", r#"["a"]"#),
+        ("an empty object", "{}"),
+        ("an object", r#"{"a":"b"}"#),
+        ("an operator", r#"{"$gt":""}"#),
+        ("a prototype", r#"{"__proto__":{"a":1}}"#),
+        ("a time", r#""9999-12-31T23:59:59Z""#),
+        ("another time", r#""0000-01-01T00:00:00Z""#),
     ];
     let mut values: Vec<_> = texts.into_iter().map(|(what, text)| (what, text.to_owned())).collect();
     values.extend([
@@ -36,7 +75,10 @@ fn values() -> Vec<(&'static str, String)> {
         ("depth 31", format!("{}{}", "[".repeat(31), "]".repeat(31))),
         ("depth 1,000", format!("{}{}", "[".repeat(1000), "]".repeat(1000))),
         ("objects of depth 1,000", format!("{}1{}", r#"{"a":"#.repeat(1000), "}".repeat(1000))),
-        ("1,000 members", format!("{{{}\"z\":1}}", (0..999).map(|n| format!("\"f{n}\":1,")).collect::<String>())),
+        (
+            "1,000 members",
+            format!("{{{}\"z\":1}}", (0..999).map(|n| format!("\"f{n}\":1,")).collect::<String>()),
+        ),
         ("a name of 100,000", format!("{{\"{}\":1}}", "n".repeat(100_000))),
         ("65 factors", format!("{{{}\"z\":1}}", (0..64).map(|n| format!("\"f{n}\":1,")).collect::<String>())),
         ("factors without a name", r#"{"":1}"#.to_owned()),
@@ -98,7 +140,11 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         ("depth 33", format!("{{\"x\":{}{}}}", "[".repeat(33), "]".repeat(33)).into_bytes()),
         ("depth 100,000", format!("{{\"x\":{}", "[".repeat(100_000)).into_bytes()),
         ("objects of depth 100,000", r#"{"x":"#.repeat(100_000).into_bytes()),
-        ("2,000 members", format!("{{{}\"z\":1}}", (0..2000).map(|n| format!("\"m{n}\":1,")).collect::<String>()).into_bytes()),
+        (
+            "2,000 members",
+            format!("{{{}\"z\":1}}", (0..2000).map(|n| format!("\"m{n}\":1,")).collect::<String>())
+                .into_bytes(),
+        ),
         ("900,000 braces", vec![b'{'; 900_000]),
         ("900,000 spaces", vec![b' '; 900_000]),
         ("900,000 quotes", vec![b'"'; 900_000]),
@@ -121,9 +167,14 @@ pub fn bookings() -> Vec<Case> {
             let mut body = json!({"transno": nonce(), "amount": "0.000000001"});
             body[*member] = Value::Null;
             // Put in as text, so that no reader of ours smooths it.
-            let body = body.to_string().replace(&format!("\"{member}\":null"), &format!("\"{member}\":{value}"));
+            let body =
+                body.to_string().replace(&format!("\"{member}\":null"), &format!("\"{member}\":{value}"));
             let name = format!("booking: {member} is {what}");
-            cases.push(Case::new(&name, Attack::Signed(Ask::post_bytes("/accounting", body.clone())), DECIDED));
+            cases.push(Case::new(
+                &name,
+                Attack::Signed(Ask::post_bytes("/accounting", body.clone())),
+                DECIDED,
+            ));
             if ["customer_id", "kind", "amount"].contains(member) {
                 let name = format!("platform: {name}");
                 cases.push(Case::new(name, Attack::Platform(Ask::post_bytes("/accounting", body)), DECIDED));
@@ -131,7 +182,11 @@ pub fn bookings() -> Vec<Case> {
         }
     }
     let unknown = json!({"transno": "t", "amount": "1", "'; DROP TABLE": 1, "__proto__": {}, "constructor": {}, "id": "x", "seq": 1, "balance": "9"});
-    cases.push(Case::new("booking: members of others", Attack::Signed(Ask::post("/accounting", &unknown)), MALFORMED));
+    cases.push(Case::new(
+        "booking: members of others",
+        Attack::Signed(Ask::post("/accounting", &unknown)),
+        MALFORMED,
+    ));
     for key in ["", " ", "a b", "'; --", "\u{e9}", &"k".repeat(129), &"k".repeat(8000)] {
         let ask = Ask::post("/accounting", &json!({"amount": "1"})).header("idempotency-key", key);
         // A header that is no ASCII cannot be signed by our signer; that is tested among the headers.
@@ -139,8 +194,18 @@ pub fn bookings() -> Vec<Case> {
             cases.push(Case::new(format!("booking: key {key:.20}"), Attack::Signed(ask), MALFORMED));
         }
     }
-    for kind in ["text/html", "application/xml", "multipart/form-data; boundary=a", "application/json, text/plain", "*/*", "application/json/x", "a".repeat(4000).as_str()] {
-        let ask = Ask::post("/accounting", &json!({"transno": nonce(), "amount": "1"})).without("content-type").header("content-type", kind);
+    for kind in [
+        "text/html",
+        "application/xml",
+        "multipart/form-data; boundary=a",
+        "application/json, text/plain",
+        "*/*",
+        "application/json/x",
+        "a".repeat(4000).as_str(),
+    ] {
+        let ask = Ask::post("/accounting", &json!({"transno": nonce(), "amount": "1"}))
+            .without("content-type")
+            .header("content-type", kind);
         cases.push(Case::new(format!("booking: type {kind:.40}"), Attack::Signed(ask), &[415]));
     }
     let ask = Ask::post_bytes("/accounting", vec![b'a'; (1 << 20) + 1]);
@@ -164,7 +229,9 @@ pub fn events() -> Vec<Case> {
             format!(r#"{{"type":"user.updated","data":{{"entity":{value},"ids":["u-1"]}}}}"#),
             format!(r#"{{"type":"user.updated","data":{{"entity":"users","ids":{value}}}}}"#),
             format!(r#"{{"type":"user.updated","data":{{"entity":"users","ids":[{value}]}}}}"#),
-            format!(r#"{{"type":"user.updated","timestamp":{value},"more":{value},"data":{{"entity":"pricing","ids":[],"x":{value}}}}}"#),
+            format!(
+                r#"{{"type":"user.updated","timestamp":{value},"more":{value},"data":{{"entity":"pricing","ids":[],"x":{value}}}}}"#
+            ),
         ] {
             cases.push(Case::new(format!("event: {what}"), Attack::Event(body.into_bytes()), &[202]));
         }

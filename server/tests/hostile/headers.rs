@@ -75,7 +75,10 @@ fn instead_of_a_signature() -> Vec<Case> {
         ("an empty list", "sig1=()"),
         ("an integer beyond the RFC", "sig1=();created=9999999999999999;keyid=\"k\""),
         ("a negative time", "sig1=(\"@method\" \"@path\");created=-999999999999999;keyid=\"k\""),
-        ("times at the limit", "sig1=(\"@method\" \"@path\");created=999999999999999;expires=-999999999999999;keyid=\"k\""),
+        (
+            "times at the limit",
+            "sig1=(\"@method\" \"@path\");created=999999999999999;expires=-999999999999999;keyid=\"k\"",
+        ),
         ("an unknown type", "sig1=(\"@method\" \"@path\");created=@1;keyid=%\"a\""),
         ("a text without end", "sig1=(\"@method"),
         ("a text with an escape", "sig1=(\"@meth\\od\");created=1;keyid=\"k\""),
@@ -90,12 +93,24 @@ fn instead_of_a_signature() -> Vec<Case> {
         let ask = Ask::get("/balance").header("signature-input", input).header("signature", "sig1=:AAAA:");
         cases.push(Case::new(format!("signature-input: {what}"), Attack::Stranger(ask), &[401]));
     }
-    for (what, list, rest) in [("500 components", components.as_str(), ""), ("500 parameters", "", parameters.as_str())] {
+    for (what, list, rest) in
+        [("500 components", components.as_str(), ""), ("500 parameters", "", parameters.as_str())]
+    {
         let input = format!("sig1=({list});created=1;keyid=\"k\"{rest}");
         let ask = Ask::get("/balance").header("signature-input", &input).header("signature", "sig1=:AAAA:");
         cases.push(Case::new(format!("signature-input: {what}"), Attack::Stranger(ask), &[401]));
     }
-    for signature in ["", "sig1", "sig1=AAAA", "sig1=:A:", "sig1=:====:", "sig1=:AAAA:, sig1=:BBBB:", "other=:AAAA:", "sig1=();a=b", long.as_str()] {
+    for signature in [
+        "",
+        "sig1",
+        "sig1=AAAA",
+        "sig1=:A:",
+        "sig1=:====:",
+        "sig1=:AAAA:, sig1=:BBBB:",
+        "other=:AAAA:",
+        "sig1=();a=b",
+        long.as_str(),
+    ] {
         let input = "sig1=(\"@method\" \"@path\");created=1;keyid=\"k\"";
         let ask = Ask::get("/balance").header("signature-input", input).header("signature", signature);
         cases.push(Case::new(format!("signature: {signature:.20}"), Attack::Stranger(ask), &[401]));
@@ -117,7 +132,16 @@ fn instead_of_a_signature() -> Vec<Case> {
         let ask = Ask::get("/balance").header(name, value);
         cases.push(Case::new(format!("{name}: {value:.30}"), Attack::Stranger(ask), &[401]));
     }
-    for digest in ["", "sha-256", "sha-256=AAAA", "sha-256=::", "md5=:AAAA:", "sha-256=:AAAA:, sha-256=:AAAA:", "sha-512=:AAAA:", long.as_str()] {
+    for digest in [
+        "",
+        "sha-256",
+        "sha-256=AAAA",
+        "sha-256=::",
+        "md5=:AAAA:",
+        "sha-256=:AAAA:, sha-256=:AAAA:",
+        "sha-512=:AAAA:",
+        long.as_str(),
+    ] {
         let ask = Ask::get("/balance").header("content-digest", digest);
         cases.push(Case::new(format!("content-digest: {digest:.20}"), Attack::Signed(ask), &[401]));
     }
@@ -131,9 +155,27 @@ fn beyond_the_limits() -> Vec<Case> {
     let mut cases = vec![
         Case::new("150 fields", Attack::Stranger(many), &[400, 431]),
         Case::new("3,000 fields", Attack::Stranger(thousands), &[400, 431]).or_closed(),
-        Case::new("a field of 64 KB", Attack::Stranger(Ask::get("/health").header("x-a", &"a".repeat(64 << 10))), &[431]).or_closed(),
-        Case::new("a field's name of 64 KB", Attack::Stranger(Ask::get("/health").header(&"a".repeat(64 << 10), "1")), &[431]).or_closed(),
-        Case::new("fields of 1 MB", Attack::Stranger((0..90).fold(Ask::get("/health"), |ask, n| ask.header(&format!("x-{n}"), &"a".repeat(12_000)))), &[431]).or_closed(),
+        Case::new(
+            "a field of 64 KB",
+            Attack::Stranger(Ask::get("/health").header("x-a", &"a".repeat(64 << 10))),
+            &[431],
+        )
+        .or_closed(),
+        Case::new(
+            "a field's name of 64 KB",
+            Attack::Stranger(Ask::get("/health").header(&"a".repeat(64 << 10), "1")),
+            &[431],
+        )
+        .or_closed(),
+        Case::new(
+            "fields of 1 MB",
+            Attack::Stranger(
+                (0..90)
+                    .fold(Ask::get("/health"), |ask, n| ask.header(&format!("x-{n}"), &"a".repeat(12_000))),
+            ),
+            &[431],
+        )
+        .or_closed(),
     ];
     for (what, target) in [
         ("a path of 100 KB", format!("/api/v1/users/{}", "a".repeat(100 << 10))),
@@ -144,7 +186,10 @@ fn beyond_the_limits() -> Vec<Case> {
         cases.push(Case::new(what, Attack::Stranger(ask), &[414, 431]).or_closed());
     }
     let long_method = format!("{} / HTTP/1.1\r\nhost: a\r\n\r\n", "M".repeat(64 << 10));
-    cases.push(Case::new("a method of 64 KB", Attack::Bytes(long_method.into_bytes(), false), &[400, 405, 414, 431]).or_closed());
+    cases.push(
+        Case::new("a method of 64 KB", Attack::Bytes(long_method.into_bytes(), false), &[400, 405, 414, 431])
+            .or_closed(),
+    );
     cases
 }
 

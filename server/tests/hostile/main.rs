@@ -1,7 +1,13 @@
 //! Bad input, against the real binary on every kind of database: a documented answer or a closed connection, never a
 //! 5xx, a panic, a leak of SQL or secrets, or growth in memory; and afterwards it serves as before.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "this is code of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "this is code of tests"
+)]
 
 #[path = "../raw/mod.rs"]
 mod raw;

@@ -20,12 +20,72 @@ const ANSWERED: &[u16] = &[200, 400, 403];
 
 /// Values that are texts to everybody but the careless.
 pub const TEXTS: &[&str] = &[
-    "'", "''", "\\", "\\'", "%27", "%27%20OR%20%271%27%3D%271", "1%3B%20DROP%20TABLE%20users%3B--", "%27%20UNION%20SELECT%20null%2Cnull--",
-    "%22%20OR%20%22%22%3D%22", "1)%20OR%20(1%3D1", "admin%27%2F*", "%2A%2F%201", "%25", "%25%25%25", "_", "!", "!!", "!%25", "%25!", "%5C%25",
-    "%00", "a%00b", "%0a", "%0d%0aX-Injected%3A%201", "%7F", "%80", "%ff", "%fe%ff", "%c0%af", "%c0%80", "%ed%a0%80", "%f4%90%80%80", "%f0%9f%98%80",
-    "%e4%b8%ad%e6%96%87", "%e2%80%ae", "%ef%bb%bf", "%", "%%", "%2", "%zz", "%u0041", "%2525", "+", "%2b", "%20", "%09", "", "null", "undefined", "NaN",
-    "true", "-1", "0", "1e308", "99999999999999999999999999", "..%2f..%2f..%2fetc%2fpasswd", "%2e%2e%2f", "$%7Bjndi:ldap://x%7D", "%7B%7B7*7%7D%7D",
-    "%3Cscript%3Ealert(1)%3C%2Fscript%3E", "$(id)", "%60id%60", "%7C%7Cid", "sleep(5)", "%27%7C%7Cpg_sleep(5)--", "%27%2B(select*from(select(sleep(5)))a)%2B%27",
+    "'",
+    "''",
+    "\\",
+    "\\'",
+    "%27",
+    "%27%20OR%20%271%27%3D%271",
+    "1%3B%20DROP%20TABLE%20users%3B--",
+    "%27%20UNION%20SELECT%20null%2Cnull--",
+    "%22%20OR%20%22%22%3D%22",
+    "1)%20OR%20(1%3D1",
+    "admin%27%2F*",
+    "%2A%2F%201",
+    "%25",
+    "%25%25%25",
+    "_",
+    "!",
+    "!!",
+    "!%25",
+    "%25!",
+    "%5C%25",
+    "%00",
+    "a%00b",
+    "%0a",
+    "%0d%0aX-Injected%3A%201",
+    "%7F",
+    "%80",
+    "%ff",
+    "%fe%ff",
+    "%c0%af",
+    "%c0%80",
+    "%ed%a0%80",
+    "%f4%90%80%80",
+    "%f0%9f%98%80",
+    "%e4%b8%ad%e6%96%87",
+    "%e2%80%ae",
+    "%ef%bb%bf",
+    "%",
+    "%%",
+    "%2",
+    "%zz",
+    "%u0041",
+    "%2525",
+    "+",
+    "%2b",
+    "%20",
+    "%09",
+    "",
+    "null",
+    "undefined",
+    "NaN",
+    "true",
+    "-1",
+    "0",
+    "1e308",
+    "99999999999999999999999999",
+    "..%2f..%2f..%2fetc%2fpasswd",
+    "%2e%2e%2f",
+    "$%7Bjndi:ldap://x%7D",
+    "%7B%7B7*7%7D%7D",
+    "%3Cscript%3Ealert(1)%3C%2Fscript%3E",
+    "$(id)",
+    "%60id%60",
+    "%7C%7Cid",
+    "sleep(5)",
+    "%27%7C%7Cpg_sleep(5)--",
+    "%27%2B(select*from(select(sleep(5)))a)%2B%27",
 ];
 
 fn get(target: &str) -> Ask {
@@ -40,11 +100,19 @@ pub fn cases() -> Vec<Case> {
             for text in TEXTS {
                 let target = format!("{path}?{parameter}={text}");
                 cases.push(Case::new(&target, Attack::Signed(get(&target)), ANSWERED));
-                cases.push(Case::new(format!("platform: {target}"), Attack::Platform(get(&target)), ANSWERED));
+                cases.push(Case::new(
+                    format!("platform: {target}"),
+                    Attack::Platform(get(&target)),
+                    ANSWERED,
+                ));
             }
             for (what, value) in long_values() {
                 let name = format!("{path}?{parameter}: {what}");
-                cases.push(Case::new(name, Attack::Platform(get(&format!("{path}?{parameter}={value}"))), ANSWERED));
+                cases.push(Case::new(
+                    name,
+                    Attack::Platform(get(&format!("{path}?{parameter}={value}"))),
+                    ANSWERED,
+                ));
             }
         }
         cases.extend(of_pages(path));
@@ -79,17 +147,69 @@ fn long_values() -> Vec<(&'static str, String)> {
 
 fn of_pages(path: &str) -> Vec<Case> {
     let wrong = [
-        "limit=0", "limit=-1", "limit=1001", "limit=1e3", "limit=0x10", "limit=+5", "limit=%2B5", "limit=5.0", "limit=", "limit=99999999999999999999999",
-        "limit=NaN", "limit=%EF%BC%95", "limit=5&limit=5", "limit=5&%6cimit=5", "order=ASC", "order=asc%00", "order=asc,desc", "order=created_at;--",
-        "order=", "order=asc&order=asc", "count=1", "count=TRUE", "count=", "cursor=", "cursor=%00", "cursor=A", "cursor=AAAA", "cursor=%2F%2B%3D",
-        "cursor=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "cursor=null", "cursor=eyJhbGciOiJub25lIn0", "cursor=%F0%9F%98%80", "cursor=-1&order=asc",
-        "cursor=AAAA&cursor=AAAA", "from=0", "from=now", "to=", "from=2026-01-01T00:00:00Z&from=2026-01-01T00:00:00Z",
+        "limit=0",
+        "limit=-1",
+        "limit=1001",
+        "limit=1e3",
+        "limit=0x10",
+        "limit=+5",
+        "limit=%2B5",
+        "limit=5.0",
+        "limit=",
+        "limit=99999999999999999999999",
+        "limit=NaN",
+        "limit=%EF%BC%95",
+        "limit=5&limit=5",
+        "limit=5&%6cimit=5",
+        "order=ASC",
+        "order=asc%00",
+        "order=asc,desc",
+        "order=created_at;--",
+        "order=",
+        "order=asc&order=asc",
+        "count=1",
+        "count=TRUE",
+        "count=",
+        "cursor=",
+        "cursor=%00",
+        "cursor=A",
+        "cursor=AAAA",
+        "cursor=%2F%2B%3D",
+        "cursor=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "cursor=null",
+        "cursor=eyJhbGciOiJub25lIn0",
+        "cursor=%F0%9F%98%80",
+        "cursor=-1&order=asc",
+        "cursor=AAAA&cursor=AAAA",
+        "from=0",
+        "from=now",
+        "to=",
+        "from=2026-01-01T00:00:00Z&from=2026-01-01T00:00:00Z",
     ];
-    let unknown = ["order[]=asc", "limit[]=1", "limit[$gt]=1", "a[b][c]=1", "__proto__=1", "Limit=1", "limit%00=1", "%6c%69mit%20=1", "=", "=1", "a&b", ";limit=1", "?limit=1", "#limit=1", "limit"];
-    let mut cases: Vec<_> = wrong.iter().chain(&unknown).map(|query| {
-        let target = format!("{path}?{query}");
-        Case::new(&target, Attack::Signed(get(&target)), &[400])
-    }).collect();
+    let unknown = [
+        "order[]=asc",
+        "limit[]=1",
+        "limit[$gt]=1",
+        "a[b][c]=1",
+        "__proto__=1",
+        "Limit=1",
+        "limit%00=1",
+        "%6c%69mit%20=1",
+        "=",
+        "=1",
+        "a&b",
+        ";limit=1",
+        "?limit=1",
+        "limit",
+    ];
+    let mut cases: Vec<_> = wrong
+        .iter()
+        .chain(&unknown)
+        .map(|query| {
+            let target = format!("{path}?{query}");
+            Case::new(&target, Attack::Signed(get(&target)), &[400])
+        })
+        .collect();
     let many: String = (0..3000).map(|n| format!("a{n}=1&")).collect();
     let same: String = "limit=1&".repeat(3000);
     let empty = "&".repeat(20_000);
@@ -121,12 +241,24 @@ fn of_paths() -> Vec<Case> {
             let ask = get(&format!("{path}{value}"));
             cases.push(Case::new(format!("{path}: {what}"), Attack::Platform(ask), NOT_THERE));
         }
-        for odd in ["..", ".", "...", "a/b", "a//b", "%2e%2e", "..;/", "a;b=c", "a,b", "a:b", "@", "~root", "*"] {
+        for odd in
+            ["..", ".", "...", "a/b", "a//b", "%2e%2e", "..;/", "a;b=c", "a,b", "a:b", "@", "~root", "*"]
+        {
             let target = format!("{path}{odd}");
             cases.push(Case::new(&target, Attack::Signed(get(&target)), NOT_THERE));
         }
     }
-    for target in ["/../../etc/passwd", "/api/v1/../v1/balance", "//api/v1/balance", "/api/v1/%62alance", "/api/v1/balance/.", "/api/v1/balance%2f", "/%00", "/api%2Fv1%2Fbalance", "/api/v1/balance\\"] {
+    for target in [
+        "/../../etc/passwd",
+        "/api/v1/../v1/balance",
+        "//api/v1/balance",
+        "/api/v1/%62alance",
+        "/api/v1/balance/.",
+        "/api/v1/balance%2f",
+        "/%00",
+        "/api%2Fv1%2Fbalance",
+        "/api/v1/balance\\",
+    ] {
         let ask = Ask::raw(http::Method::GET, target);
         cases.push(Case::new(target, Attack::Signed(ask), NOT_THERE));
     }
@@ -135,10 +267,26 @@ fn of_paths() -> Vec<Case> {
 
 fn of_times() -> Vec<Case> {
     let times = [
-        "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-30T00:00:00Z", "10000-01-01T00:00:00Z", "-0001-01-01T00:00:00Z", "0000-00-00T00:00:00Z",
-        "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-06-30T23:59:60Z", "2026-01-01T00:00:00%2B99:99", "2026-01-01T00:00:00-23:59",
-        "2026-01-01T00:00:00.000000000000000000000001Z", "2026-01-01T00:00:00,5Z", "2026-01-01%20%200:00:00Z", "20260101T000000Z", "2026-W01-1T00:00:00Z",
-        "+002026-01-01T00:00:00Z", "2026-01-01T00:00:00Z%00", "2026-01-01T00:00:00[Europe%2FParis]", "999999999999999999999999-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+        "9999-12-30T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        "-0001-01-01T00:00:00Z",
+        "0000-00-00T00:00:00Z",
+        "2026-02-30T00:00:00Z",
+        "2026-01-01T24:00:00Z",
+        "2026-06-30T23:59:60Z",
+        "2026-01-01T00:00:00%2B99:99",
+        "2026-01-01T00:00:00-23:59",
+        "2026-01-01T00:00:00.000000000000000000000001Z",
+        "2026-01-01T00:00:00,5Z",
+        "2026-01-01%20%200:00:00Z",
+        "20260101T000000Z",
+        "2026-W01-1T00:00:00Z",
+        "+002026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00Z%00",
+        "2026-01-01T00:00:00[Europe%2FParis]",
+        "999999999999999999999999-01-01T00:00:00Z",
     ];
     let mut cases = Vec::new();
     for (path, names) in [

@@ -290,6 +290,17 @@ impl Connection {
             .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "neither answered nor closed")))
     }
 
+    /// Reads until the server closes the connection; whatever came is given back.
+    pub async fn rest(&mut self) -> io::Result<Vec<u8>> {
+        let all = async {
+            while self.fill().await? {}
+            Ok(std::mem::take(&mut self.read))
+        };
+        tokio::time::timeout(PATIENCE, all)
+            .await
+            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "not closed")))
+    }
+
     async fn read_reply(&mut self, to_head: bool) -> io::Result<Option<Reply>> {
         let malformed = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let end = loop {

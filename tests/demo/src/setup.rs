@@ -144,7 +144,7 @@ async fn first_sync(place: &Place, children: &mut Children) -> Result<(), Failur
         let fresh = |sync: &Value| {
             sync["status"] == "success" && sync["age_s"].as_f64().is_some_and(|age| age < FRESH_S)
         };
-        line = "  mirror    ".to_owned();
+        line = String::from("  mirror    ");
         for (entity, sync) in entities {
             let state = if fresh(sync) { "done" } else { sync["status"].as_str().unwrap_or("?") };
             line += &format!(" {entity}: {state}");

@@ -1,0 +1,112 @@
+//! Somebody else's implementation of RFC 9421, the PyPI package http-message-signatures, signs requests that running
+//! servers accept, and makes every kind of request that they must refuse.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use sageapi_process_tests::Installation;
+use sageapi_test_support::database::{Kind, kinds};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+const VECTORS: &str = include_str!("../../../server/tests/vectors/signing.json");
+const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+const CUSTOMER: &str = "org_demo_0001";
+/// Packages may have to be downloaded.
+const INSTALLED_WITHIN: Duration = Duration::from_mins(5);
+const DONE_WITHIN: Duration = Duration::from_mins(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_library_of_another_language_signs_what_is_accepted_and_each_vector_of_refusal_is_refused() {
+    let python = python().await;
+    for kind in kinds() {
+        let installation = Installation::new(kind).await;
+        installation.seed(&[CUSTOMER.to_owned()], "100").await;
+        let key = installation.key(CUSTOMER).await;
+        let mut servers = vec![installation.server().start().await];
+        if kind == Kind::MySql {
+            servers.push(installation.server().start().await);
+        }
+        let bases: Vec<_> = servers.iter().map(sageapi_test_support::server::ServerProcess::http).collect();
+        let task = json!({
+            "bases": bases, "key_id": key.key_id, "secret": key.secret, "customer": CUSTOMER, "run": kind.to_string(),
+        });
+        let told = run(&python, &task).await;
+
+        let accepted: Vec<_> = told.iter().filter(|line| line["group"] == "accepted").collect();
+        assert!(accepted.len() >= 14, "{accepted:?}");
+        for line in accepted {
+            let ok = if line["name"].as_str().unwrap().starts_with("POST") { 201 } else { 200 };
+            assert_eq!(line["status"], ok, "{line}");
+        }
+
+        let mut by_name: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+        for line in told.iter().filter(|line| line["group"] == "refused") {
+            by_name.entry(line["name"].as_str().unwrap()).or_default().push(line);
+        }
+        let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+        for vector in vectors["http_signatures_refused"].as_array().unwrap() {
+            let name = vector["name"].as_str().unwrap();
+            let lines = by_name.remove(name).unwrap_or_else(|| panic!("no request was made for {name:?}"));
+            for line in lines {
+                assert_eq!((&line["status"], &line["code"]), (&vector["status"], &vector["code"]), "{line}");
+            }
+        }
+        assert!(by_name.is_empty(), "not among the vectors: {by_name:?}");
+        println!("third party: {kind}, {} server(s): {} requests, each answered as it must be", servers.len(), told.len());
+        // What was accepted was booked, what was refused was not.
+        let posted = told.iter().filter(|line| line["status"] == 201).count() as u64;
+        let (credit, first_of_the_replayed) = (1, 1);
+        assert_eq!(installation.verify().await, posted + credit + first_of_the_replayed);
+    }
+}
+
+async fn run(python: &Path, task: &Value) -> Vec<Value> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/signatures.py");
+    let mut command = Command::new(python);
+    command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(task.to_string().as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = tokio::time::timeout(DONE_WITHIN, child.wait_with_output()).await.expect("the script ends").unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Python in an environment with the packages, made under the target folder on first use.
+async fn python() -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    REQUIREMENTS.hash(&mut hasher);
+    let exe = std::env::current_exe().unwrap();
+    let target = exe.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).expect("a target folder");
+    let folder = target.join(format!("python-{:016x}", hasher.finish()));
+    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
+    if complete.is_file() {
+        return python;
+    }
+    // A half-made one of an interrupted run is of no use.
+    let _ = std::fs::remove_dir_all(&folder);
+    step(Command::new("python3").args(["-m", "venv"]).arg(&folder), "install it with: apt-get install -y python3-venv").await;
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/requirements.txt");
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--requirement"]);
+    step(pip.arg(requirements), "it needs PyPI, or a mirror that pip is configured for").await;
+    std::fs::write(complete, "").unwrap();
+    python
+}
+
+async fn step(command: &mut Command, advice: &str) {
+    let what = format!("{command:?}");
+    let output = tokio::time::timeout(INSTALLED_WITHIN, command.kill_on_drop(true).output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{what} did not end within {INSTALLED_WITHIN:?}; {advice}"));
+    let output = output.unwrap_or_else(|e| panic!("{what}: {e}; {advice}"));
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{what} failed; {advice}\n{}", String::from_utf8_lossy(&said));
+}
