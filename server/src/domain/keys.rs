@@ -69,9 +69,7 @@ impl Keys {
         if request.customer_id.is_some() && request.scopes.contains(Scope::Admin) {
             return Err(invalid("scopes", "admin is never given to a customer's key"));
         }
-        let cidrs: Vec<_> = request.allowed_cidrs.iter().map(ToString::to_string).collect();
-        let allowed_cidrs = cidrs.join(",");
-        if allowed_cidrs.len() > 1024 {
+        if joined(&request.allowed_cidrs).len() > 1024 {
             return Err(invalid("allowed_cidrs", "must not exceed 1024 characters together"));
         }
         if request.name.as_ref().is_some_and(|name| name.is_empty() || name.chars().count() > 128) {
@@ -83,7 +81,6 @@ impl Keys {
     /// Makes a key.
     pub async fn create(&self, request: KeyRequest) -> Result<MadeKey, Error> {
         self.check(&request)?;
-        let cidrs: Vec<_> = request.allowed_cidrs.iter().map(ToString::to_string).collect();
         let key_id = format!("ak_{}", self.base62(16));
         let key_id = KeyId::parse(&key_id).map_err(|e| Error::Internal(e.to_string()))?;
         let secret = self.secret();
@@ -96,7 +93,7 @@ impl Keys {
             auth_mode: request.auth_mode,
             secret: stored,
             expires_at: request.expires_at,
-            allowed_cidrs,
+            allowed_cidrs: joined(&request.allowed_cidrs),
         };
         match self.store.create_key(new).await {
             Ok(()) => Ok(MadeKey { key_id, secret }),
@@ -182,4 +179,9 @@ impl Keys {
         }
         text
     }
+}
+
+/// Networks as a key's row holds them.
+fn joined(networks: &[IpNet]) -> String {
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

@@ -97,8 +97,9 @@ impl Api {
         );
         set_parent(&span, &parts.headers);
 
-        let handled =
-            within(env.config().server.request_timeout, self.handle(&parts, body, peer, found.target, id.as_str()));
+        // Pinned where it is made: it is large, and each layer around it would move it.
+        let handled = std::pin::pin!(self.handle(&parts, body, peer, found.target, id.as_str()));
+        let handled = within(env.config().server.request_timeout, handled);
         let mut response = match handled.instrument(span.clone()).await {
             Ok(answer) => answer.into_response(&parts.headers),
             Err(problem) => {

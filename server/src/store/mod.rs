@@ -212,12 +212,15 @@ impl Store {
     }
 
     async fn reader(&self) -> Result<Conn, Error> {
+        // In boxes: these futures take 5 KB, and so would every one that reads.
         Ok(match &self.inner.backend {
-            Backend::MySql { pool, options, .. } => Conn::MySql(match pool.acquire().await {
-                Err(sqlx::Error::PoolTimedOut) if pool.size() == 0 => return Err(why_none(options).await.into()),
+            Backend::MySql { pool, options, .. } => Conn::MySql(match Box::pin(pool.acquire()).await {
+                Err(sqlx::Error::PoolTimedOut) if pool.size() == 0 => {
+                    return Err(Box::pin(why_none(options)).await.into());
+                }
                 acquired => acquired?,
             }),
-            Backend::Sqlite { pool, .. } => Conn::Sqlite(pool.acquire().await?),
+            Backend::Sqlite { pool, .. } => Conn::Sqlite(Box::pin(pool.acquire()).await?),
         })
     }
 
@@ -346,6 +349,15 @@ fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
         .test_before_acquire(false)
         .connect_lazy_with(options.clone().statement_cache_capacity(64).pragma("query_only", "1"));
     Backend::Sqlite { pool, options: Box::new(options), writer: SqliteWriterSlot::default() }
+}
+
+/// Why no connection can be had at all: the pool itself only says that it waited.
+async fn why_none(options: &MySqlConnectOptions) -> sqlx::Error {
+    match tokio::time::timeout(LEARN_TIMEOUT, options.connect()).await {
+        Ok(Err(error)) => error,
+        // It connects now, or hangs: the next attempt will tell.
+        Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+    }
 }
 
 /// What every MySQL session of ours runs under.

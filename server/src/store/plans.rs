@@ -11,11 +11,11 @@ use sqlx::Row as _;
 
 use super::sql::{Row, Sql};
 use super::{
-    Change, Context, Dialect, Keyring, Lease, Migrate, MirrorFilter, NonceUse, Op, Page, RecordFilter,
-    RecordOrder, ReplayTable, Reversal, Store, Validity,
+    Change, Context, Dialect, HoldFilter, Keyring, Lease, Migrate, MirrorFilter, NewCustomer, NonceUse, Op, Page,
+    RecordFilter, RecordOrder, ReplayTable, Reversal, Store, Validity,
 };
 use crate::model::{
-    Cell, Currency, CustomerId, CustomerStatus, Entity, KeyId, Kind, Money, Record, RecordId, Secret,
+    Cell, Currency, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind, Money, Record, RecordId, Secret,
     SystemClock, SystemEntropy, TextId, Timestamp, Transno, new_uuid,
 };
 
@@ -75,28 +75,16 @@ impl Bench {
     }
 
     async fn fill(&self) {
-        self.insert("customer_balance", 60, |n, sql| {
-            sql.add(format!("org_{n:04}")).add(0).add(0).add("CNY").add(0).add("active").add("log").add(0);
-            sql.add(vec![0_u8; 32]).add(1).add(BASE + n).add(BASE + n);
-        })
-        .await;
-        let records: Vec<_> = (0..ROWS).map(record).collect();
-        // Some are taken back, in two halves.
-        let reversals = records.iter().step_by(40).flat_map(|r| {
-            let half = Money::from_nanos(r.amount.nanos() / 2).unwrap();
-            (1..3).map(move |n| Reversal {
-                original: r.id,
-                reversal: RecordId(uuid::Uuid::from_u128(n)),
-                amount: half,
-            })
-        });
-        let reversals: Vec<_> = reversals.collect();
+        for n in 0..60 {
+            let new = NewCustomer { id: customer(n), currency: cny(), credit_limit: Money::ZERO };
+            self.store.create_customer(new).await.unwrap();
+        }
         self.store
-            .write("test.records", move |tx| {
-                let (records, reversals) = (records.clone(), reversals.clone());
+            .write("test.ledger", |tx| {
                 Box::pin(async move {
-                    tx.insert_records(&records).await?;
-                    tx.insert_reversals(&reversals).await
+                    tx.insert_records(&(0..ROWS).map(record).collect::<Vec<_>>()).await?;
+                    tx.upsert_holds(&(0..ROWS).map(hold).collect::<Vec<_>>()).await?;
+                    tx.insert_reversals(&(0..ROWS).map(reversal).collect::<Vec<_>>()).await
                 })
             })
             .await
@@ -154,10 +142,6 @@ impl Bench {
 
     async fn insert(&self, table: &str, rows: i64, bind: impl Fn(i64, &mut Sql<'static>)) {
         let columns = match table {
-            "customer_balance" => {
-                "customer_id, balance, held, currency, credit_limit, status, usage_billing, last_seq, last_hash, \
-                 version, created_at, updated_at"
-            }
             "dapi_keys" => {
                 "key_id, name, customer_id, scopes, auth_mode, token_hash, previous_token_hash, enabled, \
                  allowed_cidrs, version, created_at, updated_at"
@@ -242,6 +226,10 @@ fn judge(row: &Row, limited: bool) -> (String, bool) {
     }
 }
 
+fn cny() -> Currency {
+    Currency::parse("CNY").unwrap()
+}
+
 fn key_text() -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode([7; 32])
@@ -265,7 +253,7 @@ fn record(n: i64) -> Record {
         kind: if n % 50 < 2 { Kind::Credit } else { Kind::Charge },
         amount,
         delta: amount,
-        currency: Currency::parse("CNY").unwrap(),
+        currency: cny(),
         user_id: Some(format!("user_{}", n % 200)),
         llmid: Some(format!("llm_{}", n % 40)),
         model_name: Some(format!("model-{}", n % 40)),
@@ -288,6 +276,37 @@ fn record(n: i64) -> Record {
         event_time: time(n),
         created_at: time(n),
     }
+}
+
+/// One in ten is open, and half of those are due.
+fn hold(n: i64) -> Hold {
+    let one = Money::parse("1").unwrap();
+    Hold {
+        id: id(n),
+        customer_id: customer(if n % 2 == 0 { 0 } else { 1 + n / 2 % 50 }),
+        transno: Transno::parse(&format!("h{n}")).unwrap(),
+        amount: one,
+        captured: Money::ZERO,
+        currency: cny(),
+        state: if n % 10 == 0 { HoldState::Open } else { HoldState::ALL[usize::try_from(1 + n % 3).unwrap()] },
+        expires_at: if n % 20 == 0 { time(0) } else { Timestamp::from_micros(4 * BASE) },
+        user_id: Some(format!("user_{}", n % 200)),
+        note: None,
+        body_hash: [0; 32],
+        balance_after: one,
+        held_after: one,
+        available_after: one,
+        created_at: time(n),
+        updated_at: time(n),
+    }
+}
+
+fn reversal(n: i64) -> Reversal {
+    Reversal { original: id(n / 2), reversal: id(n + ROWS), amount: Money::parse("1").unwrap() }
+}
+
+fn id(n: i64) -> RecordId {
+    RecordId(uuid::Uuid::from_bytes(hash(n)[..16].try_into().unwrap()))
 }
 
 /// Every fiftieth row is a tombstone.
@@ -603,6 +622,58 @@ async fn verify_walks_primary_keys() {
         let found = bench.look("verify", call).await;
         bench.store.end_snapshot(tx).await;
         assert_eq!(found, (10, 10, Some("org_0004".to_owned())));
+        bench.done();
+    }
+}
+
+#[tokio::test]
+async fn holds_and_reversals_are_found_by_an_index() {
+    for kind in kinds() {
+        let mut bench = Bench::new(kind).await;
+        let store = bench.store.clone();
+        assert!(bench.look("a hold", store.hold(id(12))).await.is_some());
+        assert!(!bench.look("customers with due holds", store.customers_with_due_holds(20)).await.is_empty());
+        let whole = HoldFilter { limit: 11, ..HoldFilter::default() };
+        let user_id = Some("user_4".to_owned());
+        for (whose, customer_id) in [("of a customer", Some(customer(0))), ("of all", None)] {
+            let whole = HoldFilter { customer_id, ..whole.clone() };
+            let (from, to) = (Some(time(100)), Some(time(300)));
+            for (by, filter) in [
+                ("", whole.clone()),
+                (" by user", HoldFilter { user_id: user_id.clone(), ..whole.clone() }),
+                (" by transno", HoldFilter { transno: Some("h104".into()), ..whole.clone() }),
+                (" open", HoldFilter { state: Some(HoldState::Open), ..whole.clone() }),
+                (" expired", HoldFilter { state: Some(HoldState::Expired), ..whole.clone() }),
+                (" captured", HoldFilter { state: Some(HoldState::Captured), ..whole.clone() }),
+                (" of a time", HoldFilter { from, to, ..whole.clone() }),
+            ] {
+                for ascending in [false, true] {
+                    let filter = HoldFilter { ascending, ..filter.clone() };
+                    let rows = bench.look(&format!("holds {whose}{by}"), store.holds(&filter)).await;
+                    let last = &rows[rows.len() / 2].0;
+                    let filter = HoldFilter { after: Some((last.created_at, last.id)), ..filter };
+                    bench.look(&format!("holds {whose}{by}, next page"), store.holds(&filter)).await;
+                }
+                bench.look(&format!("holds {whose}{by}, counted"), store.count_holds(&filter, 10_000)).await;
+            }
+        }
+        for count in [1_i64, 3, 64] {
+            let ids: Vec<_> = (0..count).map(id).collect();
+            let named: Vec<_> = (0..count).map(hold).map(|h| (h.customer_id, h.transno)).collect();
+            let customers: Vec<_> = (0..count.min(50)).map(customer).collect();
+            let mut tx = store.snapshot().await.unwrap();
+            let call = async {
+                tx.due_holds(&customers, time(1)).await?;
+                let found = tx.find_holds(named.iter().map(|(c, t)| (c, t))).await?.len();
+                let by_id = tx.holds_by_id(&ids).await?.len();
+                tx.open_holds_after(&customer(0), (time(0), id(0)), 10).await?;
+                tx.records_by_id(&ids).await?;
+                Ok::<_, super::Error>((found, by_id, tx.reversals(&ids).await?.len()))
+            };
+            let (found, by_id, reversals) = bench.look(&format!("{count} holds"), call).await;
+            store.end_snapshot(tx).await;
+            assert_eq!((found, by_id, reversals), (named.len(), ids.len(), 2 * ids.len()));
+        }
         bench.done();
     }
 }

@@ -153,6 +153,21 @@ impl TestDatabase {
         rows.first().and_then(|row| row.first().copied().flatten()).unwrap_or_else(|| panic!("{sql} gave nothing"))
     }
 
+    /// Reads text beside the server: the first column of every row.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        match &self.target {
+            DatabaseTarget::Sqlite { .. } => {
+                let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.sqlite().await).await;
+                rows.unwrap_or_else(|e| panic!("{sql}: {e}")).iter().map(|row| row.get_unchecked(0)).collect()
+            }
+            DatabaseTarget::Mysql { .. } => {
+                let mut conn = connect_mysql(&self.target).await;
+                let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut conn).await;
+                rows.unwrap_or_else(|e| panic!("{sql}: {e}")).iter().map(|row| row.get_unchecked(0)).collect()
+            }
+        }
+    }
+
     /// A connection of its own to a SQLite database.
     pub async fn sqlite(&self) -> SqliteConnection {
         let DatabaseTarget::Sqlite { path } = &self.target else { panic!("not a SQLite database") };

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_line_of_csv_has_the_members_of_the_json_in_their_order() {
-        let view = view(|record| record.note = None);
+        let view = view(|record| (record.note, record.usage) = (None, None));
         let json: Value = serde_json::to_value(RecordBody::of(&view)).unwrap();
         let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(COLUMNS.split(',').collect::<Vec<_>>(), names);
@@ -172,6 +172,7 @@ mod tests {
         }
         let line = written(ExportForm::Csv, &view(|r| r.transno = Transno::parse("=cmd").unwrap()));
         assert!(line.contains(",3,'=cmd,charge,"), "{line}");
+        assert!(line.contains("\"{\"\"tokens\"\":0.10}\""), "JSON keeps its digits: {line}");
         assert!(line.contains(",1.5,-1.5,"), "a number below zero is a number: {line}");
     }
 
