@@ -199,9 +199,12 @@ impl ServerEnv {
     /// What a booking would come to if it were made now; nothing is booked.
     pub async fn preview_accounting(&self, request: Request) -> Result<Booked, Error> {
         let inner = &self.inner;
-        let customer = inner.store.customer(&request.customer_id).await?.ok_or(Error::NotFound("customer"))?;
+        let customer =
+            inner.store.customer(&request.customer_id).await?.ok_or(Error::NotFound("customer"))?;
         let earlier = match &request.action {
-            Action::Book(entry) => accounts::by_transno(&inner.store, &request.customer_id, &entry.transno).await?,
+            Action::Book(entry) => {
+                accounts::by_transno(&inner.store, &request.customer_id, &entry.transno).await?
+            }
             _ => None,
         };
         let row = LedgerRow { customer, now: inner.clock.now() };
@@ -209,7 +212,11 @@ impl ServerEnv {
     }
 
     /// Whose record it is; `scope` is the customer whose records the caller may see.
-    pub async fn owner_of_record(&self, scope: Option<&CustomerId>, id: RecordId) -> Result<CustomerId, Error> {
+    pub async fn owner_of_record(
+        &self,
+        scope: Option<&CustomerId>,
+        id: RecordId,
+    ) -> Result<CustomerId, Error> {
         let record = self.inner.store.record(id).await?;
         let visible = record.filter(|r| scope.is_none_or(|customer| *customer == r.customer_id));
         visible.map(|record| record.customer_id).ok_or(Error::NotFound("accounting record"))

@@ -35,7 +35,8 @@ pub async fn query_holds(store: &Store, q: HoldsQuery) -> Result<ListPage<Hold>,
     listing.filter("transno", transno.as_deref());
     listing.filter_time("from", from);
     listing.filter_time("to", to);
-    let after = page.cursor.as_deref().map(|cursor| listing.decode::<(Timestamp, RecordId)>(cursor)).transpose()?;
+    let after =
+        page.cursor.as_deref().map(|cursor| listing.decode::<(Timestamp, RecordId)>(cursor)).transpose()?;
     let (ascending, limit) = (page.ascending, page.read_limit());
     let filter = HoldFilter { customer_id, user_id, state, transno, from, to, after, ascending, limit };
     let total = if page.count { Some(store.count_holds(&filter, TOTAL_CAP).await?) } else { None };
@@ -47,7 +48,8 @@ pub async fn query_holds(store: &Store, q: HoldsQuery) -> Result<ListPage<Hold>,
 /// exist; `None` sees all.
 pub async fn get_hold(store: &Store, scope: Option<&CustomerId>, id: RecordId) -> Result<Hold, Error> {
     let hold = store.hold(id).await?.map(as_of);
-    hold.filter(|hold| scope.is_none_or(|customer| *customer == hold.customer_id)).ok_or(Error::NotFound("hold"))
+    hold.filter(|hold| scope.is_none_or(|customer| *customer == hold.customer_id))
+        .ok_or(Error::NotFound("hold"))
 }
 
 fn as_of((mut hold, now): (Hold, Timestamp)) -> Hold {

@@ -6,7 +6,8 @@ use http::header::ACCEPT;
 /// The form that `Accept` prefers among `offers` (a name such as `text/csv` each); the earlier of two that it
 /// likes alike, the first if there is no such header. `None` if it takes none of them.
 pub fn choose<T: Copy>(headers: &HeaderMap, offers: &[(&str, T)]) -> Option<T> {
-    let lines: Vec<_> = headers.get_all(ACCEPT).iter().map(|line| line.to_str().unwrap_or_default()).collect();
+    let lines: Vec<_> =
+        headers.get_all(ACCEPT).iter().map(|line| line.to_str().unwrap_or_default()).collect();
     if lines.iter().all(|line| line.trim().is_empty()) {
         return offers.first().map(|(_, value)| *value);
     }

@@ -52,7 +52,8 @@ impl ExportLines {
 
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         if self.ready.is_empty() && !self.over {
-            let late = || Error::StoreUnavailable("a page took longer than server.request_timeout".to_owned());
+            let late =
+                || Error::StoreUnavailable("a page took longer than server.request_timeout".to_owned());
             tokio::time::timeout(self.page_timeout, self.read_page()).await.map_err(|_| late())??;
         }
         Ok((!self.ready.is_empty()).then(|| std::mem::take(&mut self.ready).into()))

@@ -111,7 +111,12 @@ impl<'a> Params<'a> {
             for part in text.split(',') {
                 match known.iter().find(|name| **name == part) {
                     Some(name) if !chosen.contains(name) => chosen.push(*name),
-                    _ => return Err(format!("must be some of {}, each once, with commas between", known.join(", "))),
+                    _ => {
+                        return Err(format!(
+                            "must be some of {}, each once, with commas between",
+                            known.join(", ")
+                        ));
+                    }
                 }
             }
             Ok(chosen)

@@ -491,7 +491,6 @@ pub static ROUTES: &[Route] = &[
         answer: Payload::One(schema::booked),
         summary: "Books one charge, credit or adjustment, exactly once per transno. 200 repeats the first answer.",
         problems: BOOKING_PROBLEMS,
-        ..READ
     },
     Route {
         operation: Operation::CreateBatch,

@@ -88,10 +88,10 @@ impl Conn {
     pub async fn run(&mut self, text: &str) -> Result<(), Error> {
         match self.target()? {
             Target::MySql(conn) => {
-                sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?
+                sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?;
             }
             Target::Sqlite(conn) => {
-                sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?
+                sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?;
             }
         }
         Ok(())

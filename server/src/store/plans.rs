@@ -11,12 +11,12 @@ use sqlx::Row as _;
 
 use super::sql::{Row, Sql};
 use super::{
-    Change, Context, Dialect, HoldFilter, Keyring, Lease, Migrate, MirrorFilter, NewCustomer, NonceUse, Op, Page,
-    RecordFilter, RecordOrder, ReplayTable, Reversal, Store, Validity,
+    Change, Context, Dialect, HoldFilter, Keyring, Lease, Migrate, MirrorFilter, NewCustomer, NonceUse, Op,
+    Page, RecordFilter, RecordOrder, ReplayTable, Reversal, Store, Validity,
 };
 use crate::model::{
-    Cell, Currency, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind, Money, Record, RecordId, Secret,
-    SystemClock, SystemEntropy, TextId, Timestamp, Transno, new_uuid,
+    Cell, Currency, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind, Money, Record,
+    RecordId, Secret, SystemClock, SystemEntropy, TextId, Timestamp, Transno, new_uuid,
 };
 
 thread_local! {
@@ -288,7 +288,11 @@ fn hold(n: i64) -> Hold {
         amount: one,
         captured: Money::ZERO,
         currency: cny(),
-        state: if n % 10 == 0 { HoldState::Open } else { HoldState::ALL[usize::try_from(1 + n % 3).unwrap()] },
+        state: if n % 10 == 0 {
+            HoldState::Open
+        } else {
+            HoldState::ALL[usize::try_from(1 + n % 3).unwrap()]
+        },
         expires_at: if n % 20 == 0 { time(0) } else { Timestamp::from_micros(4 * BASE) },
         user_id: Some(format!("user_{}", n % 200)),
         note: None,

@@ -92,7 +92,8 @@ fn an_export_outlasts_the_time_of_a_request_as_long_as_it_goes_on() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let limit = Duration::from_millis(1500);
-            let app = App::builder(kind).config(move |config| config.server.request_timeout = limit).start().await;
+            let app =
+                App::builder(kind).config(move |config| config.server.request_timeout = limit).start().await;
             app.customer("org-b", "0").await;
             fill(&app.env, "org-b", 0, RECORDS).await;
             let mut body = begun(&app).await;

@@ -95,7 +95,8 @@ fn an_export_takes_the_filters_of_the_list() {
             "?customer_id=org-f&from=2001-01-01T00:00:00Z&to=2001-01-01T00:00:00Z",
             "?customer_id=nobody",
         ] {
-            let list = walk(&app.platform, &format!("/accounting{query}&order=asc&limit=1000"), async || ()).await;
+            let list =
+                walk(&app.platform, &format!("/accounting{query}&order=asc&limit=1000"), async || ()).await;
             let answer = export(&app.platform, query, "application/x-ndjson").await;
             assert_eq!(exported(&answer.text()), list, "{query}");
         }
@@ -130,7 +131,10 @@ fn an_export_says_what_it_is_and_has_no_entity_tag() {
             }
         }
         let refused = export(&key, "", "application/json").await;
-        assert_eq!((refused.problem(), &refused.body["errors"][0]["field"]), ((400, "invalid_request"), &"accept".into()));
+        assert_eq!(
+            (refused.problem(), &refused.body["errors"][0]["field"]),
+            ((400, "invalid_request"), &"accept".into())
+        );
         assert_eq!(export(&key, "?customer_id=org-x", "*/*").await.problem(), (403, "customer_forbidden"));
         let unsigned = key.call(Method::GET, "/accounting/export").unsigned().send().await;
         assert_eq!(unsigned.problem(), (401, "auth_missing"));

@@ -33,11 +33,20 @@ fn a_past_balance_is_that_after_the_last_record_until_then() {
             assert_eq!((&past["status"], &past["credit_limit"]), (&json!("active"), &json!("0")));
         }
         let newest = key.get("/balance?at=2999-01-01T08:00:00%2B08:00").await;
-        assert_eq!((&newest.data()["seq"], &newest.data()["as_of"]), (&json!(50), &json!("2999-01-01T00:00:00.000000Z")));
+        assert_eq!(
+            (&newest.data()["seq"], &newest.data()["as_of"]),
+            (&json!(50), &json!("2999-01-01T00:00:00.000000Z"))
+        );
         let before = key.get("/balance?at=2001-01-01T00:00:00Z").await;
         assert_eq!((&before.data()["seq"], &before.data()["balance"]), (&json!(0), &json!("0")));
-        assert_eq!(app.platform.get("/balance?at=2001-01-01T00:00:00Z&customer_id=nobody").await.problem(), (404, "not_found"));
+        assert_eq!(
+            app.platform.get("/balance?at=2001-01-01T00:00:00Z&customer_id=nobody").await.problem(),
+            (404, "not_found")
+        );
         assert_eq!(key.get("/balance?at=yesterday").await.problem(), (400, "invalid_request"));
-        assert_eq!(key.get("/balance?at=2001-01-01T00:00:00Z&customer_id=org-x").await.problem(), (403, "customer_forbidden"));
+        assert_eq!(
+            key.get("/balance?at=2001-01-01T00:00:00Z&customer_id=org-x").await.problem(),
+            (403, "customer_forbidden")
+        );
     });
 }

@@ -42,7 +42,13 @@ fn summed(rows: &[Value], by: &[&str]) -> BTreeMap<String, Sums> {
         let (charged, credited) = (nanos(row, "charged"), nanos(row, "credited"));
         assert_eq!(nanos(row, "net"), credited - charged, "{row}");
         let tokens = |member: &str| row[member].as_i64().unwrap();
-        let sums = (row["count"].as_u64().unwrap(), charged, credited, tokens("input_tokens"), tokens("output_tokens"));
+        let sums = (
+            row["count"].as_u64().unwrap(),
+            charged,
+            credited,
+            tokens("input_tokens"),
+            tokens("output_tokens"),
+        );
         assert_eq!(row.as_object().unwrap().len(), by.len() + 7, "{row}");
         (Value::Object(key).to_string(), sums)
     };
@@ -66,7 +72,8 @@ fn a_summary_is_what_a_reader_of_the_list_would_compute() {
             app.database
                 .execute(&format!(
                     "UPDATE accounting_records SET created_at = {time} + seq WHERE seq BETWEEN {} AND {}",
-                    seqs.start(), seqs.end()
+                    seqs.start(),
+                    seqs.end()
                 ))
                 .await;
         }
@@ -90,7 +97,11 @@ fn a_summary_is_what_a_reader_of_the_list_would_compute() {
             }
         }
         let days = key.get("/accounting/summary?group_by=day").await;
-        let days: Vec<_> = days.rows().iter().map(|row| (row["day"].as_str().unwrap().to_owned(), row["count"].clone())).collect();
+        let days: Vec<_> = days
+            .rows()
+            .iter()
+            .map(|row| (row["day"].as_str().unwrap().to_owned(), row["count"].clone()))
+            .collect();
         let wanted = [("2026-05-28", 1500), ("2026-05-29", 1000), ("2027-07-02", 1601)];
         assert_eq!(days, wanted.map(|(day, count)| (day.to_owned(), json!(count))));
         let own = key.get("/accounting/summary?group_by=kind").await;
@@ -114,14 +125,27 @@ fn sums_beyond_the_range_of_money_are_exact() {
 fn a_summary_needs_a_grouping_that_it_knows_and_not_too_many_groups() {
     on_every_database(async |app| {
         let key = app.customer("org-g", "0").await;
-        for wrong in ["", "?group_by=", "?group_by=week", "?group_by=day,day", "?group_by=Day", "?group_by=day&status=gone"] {
+        for wrong in [
+            "",
+            "?group_by=",
+            "?group_by=week",
+            "?group_by=day,day",
+            "?group_by=Day",
+            "?group_by=day&status=gone",
+        ] {
             let answer = key.get(&format!("/accounting/summary{wrong}")).await;
             assert_eq!(answer.problem(), (400, "invalid_request"), "{wrong}");
             let field = if wrong.contains("gone") { "status" } else { "group_by" };
             assert_eq!(answer.body["errors"][0]["field"], field, "{wrong}");
         }
-        assert_eq!(key.get("/accounting/summary?group_by=day&limit=5").await.problem(), (400, "unknown_parameter"));
-        assert_eq!(key.get("/accounting/summary?group_by=day&customer_id=org-x").await.problem(), (403, "customer_forbidden"));
+        assert_eq!(
+            key.get("/accounting/summary?group_by=day&limit=5").await.problem(),
+            (400, "unknown_parameter")
+        );
+        assert_eq!(
+            key.get("/accounting/summary?group_by=day&customer_id=org-x").await.problem(),
+            (403, "customer_forbidden")
+        );
         assert_eq!(key.get("/accounting/summary?group_by=day").await.rows().len(), 0);
 
         fill(&app.env, "org-g", 0, 10_001).await;

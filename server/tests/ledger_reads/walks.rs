@@ -34,21 +34,23 @@ fn walks_skip_and_double_nothing_while_eight_clients_book() {
                 "/accounting?limit=13&customer_id=org-2&order=asc&from=2001-01-01T00:00:00Z",
             ] {
                 let rows = walk(&app.platform, path, async || ()).await;
-                let ids: BTreeSet<_> = rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+                let ids: BTreeSet<_> =
+                    rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
                 assert_eq!(ids.len(), rows.len(), "{path}: one twice");
                 if path.contains("customer_id") {
                     let mut seqs: Vec<_> = rows.iter().map(|row| row["seq"].as_i64().unwrap()).collect();
                     seqs.sort_unstable();
-                    assert!(seqs.len() >= 120 && seqs.iter().copied().eq(1..=seqs.len() as i64), "{path}: a gap");
+                    assert!(
+                        seqs.len() >= 120 && seqs.iter().copied().eq(1..=seqs.len() as i64),
+                        "{path}: a gap"
+                    );
                 } else {
                     assert!(before.is_subset(&ids), "{path}: one is missing");
                 }
             }
             done.store(true, Ordering::Relaxed);
         };
-        tokio::join!(
-            read, book(0), book(1), book(2), book(3), book(4), book(5), book(6), book(7)
-        );
+        tokio::join!(read, book(0), book(1), book(2), book(3), book(4), book(5), book(6), book(7));
     });
 }
 
@@ -62,7 +64,16 @@ fn times_within_a_customer_leave_the_records_that_they_name() {
         fill(&app.env, "org-t", 12, 30).await;
         let all = walk(&key, "/accounting?order=asc", async || ()).await;
         let times: Vec<_> = all.iter().map(|row| row["created_at"].as_str().unwrap()).collect();
-        let ends = [times[0], times[1], times[5], times[11], times[12], times[41], "2001-01-01T00:00:00Z", "9999-01-01T00:00:00Z"];
+        let ends = [
+            times[0],
+            times[1],
+            times[5],
+            times[11],
+            times[12],
+            times[41],
+            "2001-01-01T00:00:00Z",
+            "9999-01-01T00:00:00Z",
+        ];
         for from in ends {
             for to in ends {
                 // Both are written alike up to the second, so that texts compare as times do.

@@ -337,6 +337,7 @@ impl Connection {
                 }
                 self.read.drain(..length).collect()
             }
+            None if headers.contains_key("transfer-encoding") => self.read_chunks().await?,
             None => {
                 while self.fill().await? {}
                 std::mem::take(&mut self.read)
@@ -344,6 +345,35 @@ impl Connection {
         };
         let json = serde_json::from_slice(&bytes).unwrap_or_default();
         Ok(Some(Reply { status, headers, bytes, json }))
+    }
+
+    /// A body in chunks, to its end.
+    async fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
+        let malformed = || io::Error::new(io::ErrorKind::InvalidData, "half a chunk, or none");
+        let mut body = Vec::new();
+        loop {
+            let end = loop {
+                if let Some(at) = self.read.windows(2).position(|two| two == b"\r\n") {
+                    break at;
+                }
+                if !self.fill().await? {
+                    return Err(malformed());
+                }
+            };
+            let size = std::str::from_utf8(&self.read[..end]).ok();
+            let size = size.and_then(|size| usize::from_str_radix(size, 16).ok()).ok_or_else(malformed)?;
+            // The size with its end of line, the chunk, and the end of line after that.
+            while self.read.len() < end + 2 + size + 2 {
+                if !self.fill().await? {
+                    return Err(malformed());
+                }
+            }
+            let chunk: Vec<u8> = self.read.drain(..end + 2 + size + 2).collect();
+            body.extend_from_slice(&chunk[end + 2..end + 2 + size]);
+            if size == 0 {
+                return Ok(body);
+            }
+        }
     }
 
     /// Reads more; `false` at the end, be it orderly or not.

@@ -118,7 +118,8 @@ impl MadeKey {
 }
 
 impl Ended {
-    fn of(output: std::process::Output) -> Self {
+    /// What a process left behind.
+    pub fn of(output: std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
             code: output.status.code().unwrap_or(-1),

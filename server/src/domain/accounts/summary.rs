@@ -116,7 +116,9 @@ impl Groups {
         }
         if self.rows.len() == self.most {
             let most = self.most;
-            return Err(invalid(format!("makes more than {most} groups; narrow the filters or group by less")));
+            return Err(invalid(format!(
+                "makes more than {most} groups; narrow the filters or group by less"
+            )));
         }
         let mut row = SummaryRow {
             day: day.map(|day| Timestamp::from_micros(day * DAY_MICROS)),
@@ -181,7 +183,8 @@ mod tests {
             groups.add(figures(day, model, Money::ZERO)).unwrap();
         }
         let rows = groups.rows.values();
-        let found: Vec<_> = rows.map(|r| (r.day.unwrap().seconds() / 86_400, r.model.clone(), r.count)).collect();
+        let found: Vec<_> =
+            rows.map(|r| (r.day.unwrap().seconds() / 86_400, r.model.clone(), r.count)).collect();
         let name = Some(Some("b".to_owned()));
         assert_eq!(found, [(6, name.clone(), 1), (7, Some(None), 2), (7, name, 1)]);
         let more = groups.add(figures(8, None, Money::ZERO));

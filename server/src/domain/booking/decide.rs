@@ -176,7 +176,7 @@ impl Ledger {
         let about = &entry.about;
         let draft =
             Draft { transno: &entry.transno, kind, amount, delta, about, priced: entry.priced.as_ref() };
-        self.append(command, draft, None, None)
+        self.append(command, &draft, None, None)
     }
 
     fn reverse(&mut self, command: &Command, reverse: &Reverse) -> Result<Booked, Error> {
@@ -212,7 +212,7 @@ impl Ledger {
             about: &about,
             priced: None,
         };
-        let booked = self.append(command, draft, Some(id), None)?;
+        let booked = self.append(command, &draft, Some(id), None)?;
         *self.reversed.entry(id).or_default() += amount.wide();
         self.written.reversals.push(Reversal { original: id, reversal: booked.record.id, amount });
         Ok(booked)
@@ -283,7 +283,7 @@ impl Ledger {
             about: &about,
             priced: None,
         };
-        let booked = self.append(command, draft, None, Some(hold.id))?;
+        let booked = self.append(command, &draft, None, Some(hold.id))?;
         (hold.state, hold.captured, hold.updated_at) =
             (HoldState::Captured, amount, booked.record.created_at);
         self.close(hold);
@@ -344,7 +344,7 @@ impl Ledger {
     fn append(
         &mut self,
         command: &Command,
-        draft: Draft<'_>,
+        draft: &Draft<'_>,
         reverses: Option<RecordId>,
         hold_id: Option<RecordId>,
     ) -> Result<Booked, Error> {

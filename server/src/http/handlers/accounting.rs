@@ -3,7 +3,9 @@ use super::super::call::Call;
 use super::super::export::ExportLines;
 use super::super::respond::Answer;
 use super::super::routes::{GROUPS, STATUSES};
-use super::super::wire::{BookedBody, ExportForm, ListBody, PreviewBody, RecordBody, SummaryBody, read_booking, read_reverse};
+use super::super::wire::{
+    BookedBody, ExportForm, ListBody, PreviewBody, RecordBody, SummaryBody, read_booking, read_reverse,
+};
 use crate::domain::Error;
 use crate::domain::accounts::{AccountingQuery, GroupBy};
 use crate::domain::page::{ListPage, PageRequest};

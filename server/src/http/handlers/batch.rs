@@ -3,9 +3,9 @@ use serde_json::value::RawValue;
 use super::super::call::Call;
 use super::super::problem::{Occurrence, Problem};
 use super::super::respond::Answer;
-use super::super::wire::{BatchForm, BookedBody, BatchRow, batch_answer, batch_items, read_item};
-use crate::domain::booking::{Booked, Outcome, Request};
+use super::super::wire::{BatchForm, BatchRow, BookedBody, batch_answer, batch_items, read_item};
 use crate::domain::Error;
+use crate::domain::booking::{Booked, Outcome, Request};
 use crate::signing::IDEMPOTENCY_KEY;
 
 /// Books many items, each for itself, or with `atomic=true` all or none.
@@ -22,7 +22,8 @@ pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
         read.push(read_item(&call, item.as_bytes()));
     }
     let verdicts = if atomic { all_or_none(&call, read).await? } else { each(&call, read).await? };
-    let rows: Vec<_> = verdicts.iter().enumerate().map(|(index, verdict)| row(&call, index, verdict)).collect();
+    let rows: Vec<_> =
+        verdicts.iter().enumerate().map(|(index, verdict)| row(&call, index, verdict)).collect();
     Ok(Answer::batch(batch_answer(&rows, form)?, form))
 }
 

@@ -1,8 +1,6 @@
 use super::super::call::Call;
 use super::super::respond::Answer;
-use super::super::wire::{
-    BookedBody, HoldBody, ListBody, read_capture, read_hold, read_release,
-};
+use super::super::wire::{BookedBody, HoldBody, ListBody, read_capture, read_hold, read_release};
 use crate::domain::Error;
 use crate::domain::holds::HoldsQuery;
 use crate::model::{HoldState, RecordId};

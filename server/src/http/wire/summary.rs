@@ -13,6 +13,7 @@ pub struct SummaryBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "DayText")]
     day: Option<String>,
+    #[expect(clippy::option_option, reason = "absent when not grouped by, null when grouped and nameless")]
     /// The model's name, null for records without one; only when grouped by model.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<Option<&'a str>>,
@@ -96,7 +97,8 @@ mod tests {
         let json = |row: &SummaryRow| serde_json::to_string(&SummaryBody::of(row)).unwrap();
         let sums = r#""currency":"CNY","count":3,"charged":"900000000000","credited":"0.5","net":"-899999999999.5","input_tokens":1,"output_tokens":0}"#;
         assert_eq!(json(&row), format!("{{{sums}"));
-        (row.day, row.model, row.kind) = (Some(Timestamp::from_seconds(86_400)), Some(None), Some(Kind::Charge));
+        (row.day, row.model, row.kind) =
+            (Some(Timestamp::from_seconds(86_400)), Some(None), Some(Kind::Charge));
         assert_eq!(json(&row), format!(r#"{{"day":"1970-01-02","model":null,"kind":"charge",{sums}"#));
     }
 }

@@ -1,0 +1,15 @@
+//! The commands, as people and jobs run them: results on standard output, exit codes, and what a server sees of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
+
+mod cli {
+    mod configuration;
+    mod customers;
+    mod failures;
+    mod keys;
+    mod migrations;
+    mod mirror;
+    mod secrets;
+    mod seed;
+    mod sign;
+    mod verify;
+}
