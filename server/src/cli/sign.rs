@@ -10,13 +10,11 @@ use crate::signing::{SignedRequest, Signer};
 pub fn run(args: &Sign, out: &Output) -> Result<ExitCode, Failure> {
     let secret = std::fs::read_to_string(&args.secret_file)
         .map_err(|e| Failure::usage(format!("--secret-file {}: {e}", args.secret_file.display())))?;
-    let uri: Uri = args.url.parse().map_err(|e| Failure::usage(format!("url {:?}: {e}", args.url)))?;
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(Failure::usage(format!(
-            "url {:?}: must start with http:// or https:// and name a host",
-            args.url
-        )));
+    let no_url = || {
+        Failure::usage(format!("url {:?}: must start with http:// or https:// and name a host", args.url))
     };
+    let uri: Uri = args.url.parse().map_err(|_| no_url())?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(no_url()) };
     let default = if args.body.is_some() { "POST" } else { "GET" };
     let method = args.method.as_deref().unwrap_or(default);
     let method: Method = method.parse().map_err(|_| Failure::usage(format!("method {method:?} is none")))?;

@@ -145,7 +145,7 @@ where
                 return Ok(self.stale(entry));
             }
         }
-        // In a box: what loads is fifty times as large as what finds, and every request carries this future.
+        // In a box: loading takes far more room than finding, and every request carries this future.
         Box::pin(self.load(key, old, load)).await
     }
 

@@ -351,6 +351,15 @@ fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
     Backend::Sqlite { pool, options: Box::new(options), writer: SqliteWriterSlot::default() }
 }
 
+/// Why no connection can be had at all: the pool itself only says that it waited.
+async fn why_none(options: &MySqlConnectOptions) -> sqlx::Error {
+    match tokio::time::timeout(LEARN_TIMEOUT, options.connect()).await {
+        Ok(Err(error)) => error,
+        // It connects now, or hangs: the next attempt will tell.
+        Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+    }
+}
+
 /// What every MySQL session of ours runs under.
 async fn set_session(conn: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(

@@ -2,7 +2,7 @@
 
 use crate::cases::{Attack, Case};
 
-const REFUSED: &[u16] = &[400];
+const REFUSED: &[u16] = &[400, 431];
 
 fn case(name: impl Into<String>, bytes: impl Into<Vec<u8>>, statuses: &'static [u16]) -> Case {
     Case::new(name, Attack::Bytes(bytes.into(), false), statuses).or_closed()
