@@ -37,5 +37,5 @@ CREATE TABLE IF NOT EXISTS accounting_records (
   KEY accounting_records_created (created_at, id),
   KEY accounting_records_time (customer_id, created_at, seq),
   KEY accounting_records_user (customer_id, user_id, seq),
-  KEY accounting_records_request (customer_id, request_id)
+  KEY accounting_records_request (request_id, customer_id, seq)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

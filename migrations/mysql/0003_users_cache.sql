@@ -18,6 +18,6 @@ CREATE TABLE IF NOT EXISTS users_cache (
   PRIMARY KEY (id),
   KEY users_cache_org (orgid, created_at, id),
   KEY users_cache_created (created_at, id),
-  KEY users_cache_username (username),
-  KEY users_cache_sweep (generation, id)
+  KEY users_cache_username (username, created_at, id),
+  KEY users_cache_sweep (deleted, generation, id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

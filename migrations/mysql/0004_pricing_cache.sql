@@ -22,5 +22,5 @@ CREATE TABLE IF NOT EXISTS pricing_cache (
   PRIMARY KEY (id),
   KEY pricing_cache_ppid (ppid, enabled_date, id),
   KEY pricing_cache_created (created_at, id),
-  KEY pricing_cache_sweep (generation, id)
+  KEY pricing_cache_sweep (deleted, generation, id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS llmage_cache (
   PRIMARY KEY (id),
   KEY llmage_cache_llmid (llmid, created_at, id),
   KEY llmage_cache_ppid (ppid, status),
+  KEY llmage_cache_program (ppid, created_at, id),
   KEY llmage_cache_created (created_at, id),
-  KEY llmage_cache_sweep (generation, id)
+  KEY llmage_cache_sweep (deleted, generation, id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

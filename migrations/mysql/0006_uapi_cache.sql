@@ -19,5 +19,5 @@ CREATE TABLE IF NOT EXISTS uapi_cache (
   deleted SMALLINT NOT NULL,
   PRIMARY KEY (id),
   KEY uapi_cache_created (created_at, id),
-  KEY uapi_cache_sweep (generation, id)
+  KEY uapi_cache_sweep (deleted, generation, id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

@@ -38,4 +38,4 @@ CREATE UNIQUE INDEX accounting_records_transno ON accounting_records (customer_i
 CREATE INDEX accounting_records_created ON accounting_records (created_at, id);
 CREATE INDEX accounting_records_time ON accounting_records (customer_id, created_at, seq);
 CREATE INDEX accounting_records_user ON accounting_records (customer_id, user_id, seq);
-CREATE INDEX accounting_records_request ON accounting_records (customer_id, request_id);
+CREATE INDEX accounting_records_request ON accounting_records (request_id, customer_id, seq);

@@ -19,5 +19,5 @@ CREATE TABLE users_cache (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX users_cache_org ON users_cache (orgid, created_at, id);
 CREATE INDEX users_cache_created ON users_cache (created_at, id);
-CREATE INDEX users_cache_username ON users_cache (username);
-CREATE INDEX users_cache_sweep ON users_cache (generation, id);
+CREATE INDEX users_cache_username ON users_cache (username, created_at, id);
+CREATE INDEX users_cache_sweep ON users_cache (deleted, generation, id);

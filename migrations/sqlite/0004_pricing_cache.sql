@@ -23,4 +23,4 @@ CREATE TABLE pricing_cache (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pricing_cache_ppid ON pricing_cache (ppid, enabled_date, id);
 CREATE INDEX pricing_cache_created ON pricing_cache (created_at, id);
-CREATE INDEX pricing_cache_sweep ON pricing_cache (generation, id);
+CREATE INDEX pricing_cache_sweep ON pricing_cache (deleted, generation, id);

@@ -26,5 +26,6 @@ CREATE TABLE llmage_cache (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX llmage_cache_llmid ON llmage_cache (llmid, created_at, id);
 CREATE INDEX llmage_cache_ppid ON llmage_cache (ppid, status);
+CREATE INDEX llmage_cache_program ON llmage_cache (ppid, created_at, id);
 CREATE INDEX llmage_cache_created ON llmage_cache (created_at, id);
-CREATE INDEX llmage_cache_sweep ON llmage_cache (generation, id);
+CREATE INDEX llmage_cache_sweep ON llmage_cache (deleted, generation, id);

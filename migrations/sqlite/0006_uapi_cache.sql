@@ -20,4 +20,4 @@ CREATE TABLE uapi_cache (
   PRIMARY KEY (id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX uapi_cache_created ON uapi_cache (created_at, id);
-CREATE INDEX uapi_cache_sweep ON uapi_cache (generation, id);
+CREATE INDEX uapi_cache_sweep ON uapi_cache (deleted, generation, id);

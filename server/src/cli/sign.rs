@@ -10,9 +10,8 @@ use crate::signing::{SignedRequest, Signer};
 pub fn run(args: &Sign, out: &Output) -> Result<ExitCode, Failure> {
     let secret = std::fs::read_to_string(&args.secret_file)
         .map_err(|e| Failure::usage(format!("--secret-file {}: {e}", args.secret_file.display())))?;
-    let no_url = || {
-        Failure::usage(format!("url {:?}: must start with http:// or https:// and name a host", args.url))
-    };
+    let no_url =
+        || Failure::usage(format!("url {:?}: must start with http:// or https:// and name a host", args.url));
     let uri: Uri = args.url.parse().map_err(|_| no_url())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(no_url()) };
     let default = if args.body.is_some() { "POST" } else { "GET" };

@@ -20,6 +20,8 @@ pub(super) enum Conn {
     Sqlite(PoolConnection<Sqlite>),
     /// SQLite's one writing connection. `None` until it is opened.
     SqliteWriter(OwnedMutexGuard<Option<SqliteConnection>>),
+    /// None any more: what an ended transaction has.
+    Gone,
 }
 
 enum Target<'c> {
@@ -31,7 +33,7 @@ impl Conn {
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::MySql(_) => Dialect::MySql,
-            Self::Sqlite(_) | Self::SqliteWriter(_) => Dialect::Sqlite,
+            Self::Sqlite(_) | Self::SqliteWriter(_) | Self::Gone => Dialect::Sqlite,
         }
     }
 
@@ -40,6 +42,7 @@ impl Conn {
             Self::MySql(c) => Target::MySql(c),
             Self::Sqlite(c) => Target::Sqlite(c),
             Self::SqliteWriter(c) => Target::Sqlite(c.as_mut().ok_or(sqlx::Error::PoolClosed)?),
+            Self::Gone => return Err(sqlx::Error::PoolClosed.into()),
         })
     }
 
@@ -104,31 +107,45 @@ impl Conn {
     }
 }
 
-/// A transaction: statements run through it, and it ends with the closure that got it.
+/// A transaction: statements run through it, and it ends with the closure that got it. Where it is
+/// dropped without an end (a panic, a future given up), its connection is closed: the next user would
+/// go on within it, or commit it unknowingly.
 pub struct Tx {
     pub(super) conn: Conn,
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        self.conn.take().discard();
+    }
 }
 
 /// What a transaction's closure gives.
 pub type TxFuture<'t, T> = BoxFuture<'t, Result<T, Error>>;
 
 impl Tx {
-    pub(super) async fn begin(mut conn: Conn) -> Result<Self, Error> {
+    pub(super) async fn begin(conn: Conn) -> Result<Self, Error> {
         let begin = conn.dialect().begin();
-        conn.run(begin).await?;
-        Ok(Self { conn })
+        Self::begin_with(conn, &[begin]).await
     }
 
-    pub(super) async fn begin_snapshot(mut conn: Conn) -> Result<Self, Error> {
-        for statement in conn.dialect().begin_snapshot() {
-            conn.run(statement).await?;
+    pub(super) async fn begin_snapshot(conn: Conn) -> Result<Self, Error> {
+        let begin = conn.dialect().begin_snapshot();
+        Self::begin_with(conn, begin).await
+    }
+
+    /// Begins by other statements than usual.
+    pub(super) async fn begin_with(conn: Conn, begin: &[&str]) -> Result<Self, Error> {
+        let mut tx = Self { conn };
+        for statement in begin {
+            tx.conn.run(statement).await?;
         }
-        Ok(Self { conn })
+        Ok(tx)
     }
 
     pub(super) async fn commit(mut self) -> Result<Conn, (Error, Option<Conn>)> {
         match self.conn.run("COMMIT").await {
-            Ok(()) => Ok(self.conn),
+            Ok(()) => Ok(self.conn.take()),
             Err(error) => Err((error, self.rollback().await)),
         }
     }
@@ -136,24 +153,10 @@ impl Tx {
     /// Gives the connection back only if it is known to be clean.
     pub(super) async fn rollback(mut self) -> Option<Conn> {
         match self.conn.run("ROLLBACK").await {
-            Ok(()) => Some(self.conn),
-            Err(_) if self.conn.dialect() == Dialect::Sqlite => {
-                // SQLite may have rolled back by itself (disk full, I/O error); then there is nothing to undo.
-                Some(self.conn)
-            }
-            Err(_) => {
-                self.discard();
-                None
-            }
-        }
-    }
-
-    /// Closes the connection instead of returning it to the pool: its state is unknown.
-    pub(super) fn discard(self) {
-        match self.conn {
-            Conn::MySql(conn) => drop(conn.detach()),
-            Conn::Sqlite(conn) => drop(conn.detach()),
-            Conn::SqliteWriter(mut guard) => drop(guard.take()),
+            Ok(()) => Some(self.conn.take()),
+            // SQLite may have rolled back by itself (disk full, I/O error); then there is nothing to undo.
+            Err(_) if self.conn.dialect() == Dialect::Sqlite => Some(self.conn.take()),
+            Err(_) => None,
         }
     }
 
@@ -172,8 +175,17 @@ impl Tx {
 pub(super) type SqliteWriterSlot = Arc<tokio::sync::Mutex<Option<SqliteConnection>>>;
 
 impl Conn {
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Gone)
+    }
+
     /// Closes the connection instead of returning it to the pool: its state is unknown.
     pub(super) fn discard(self) {
-        Tx { conn: self }.discard();
+        match self {
+            Self::MySql(conn) => drop(conn.detach()),
+            Self::Sqlite(conn) => drop(conn.detach()),
+            Self::SqliteWriter(mut guard) => drop(guard.take()),
+            Self::Gone => {}
+        }
     }
 }

@@ -9,7 +9,7 @@ use sageapi_contract::Verdict;
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::conn::Conn;
+use super::conn::{Conn, Tx};
 use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::Sql;
@@ -194,24 +194,33 @@ impl Store {
                 result
             }
             Backend::Sqlite { .. } => {
-                let mut conn = self.writing().await?;
-                conn.run("BEGIN EXCLUSIVE").await.map_err(|e| match e {
-                    Error::Contended(_) => MigrateError::Locked,
-                    e => e.into(),
-                })?;
-                let result = self.migrate_sqlite(&mut conn, how).await;
-                conn.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-                Ok(result?)
+                let mut tx =
+                    Tx::begin_with(self.writing().await?, &["BEGIN EXCLUSIVE"]).await.map_err(|e| match e {
+                        Error::Contended(_) => MigrateError::Locked,
+                        e => e.into(),
+                    })?;
+                let state = self.migrate_sqlite(&mut tx.conn, how).await?;
+                tx.commit().await.map_err(|(error, _)| error)?;
+                Ok(state)
             }
         }
     }
 
     async fn migrate_mysql(&self, how: &Migrate) -> Result<SchemaState, MigrateError> {
         let mut conn = self.reader().await?;
-        if logs_statements(&mut conn).await? {
+        let result = self.migrate_mysql_on(&mut conn, how).await;
+        if result.is_err() {
+            // A transaction may be open on it.
+            conn.discard();
+        }
+        result
+    }
+
+    async fn migrate_mysql_on(&self, conn: &mut Conn, how: &Migrate) -> Result<SchemaState, MigrateError> {
+        if logs_statements(conn).await? {
             return Err(MigrateError::StatementBinlog);
         }
-        let (found, state) = match self.prepare(&mut conn, how).await? {
+        let (found, state) = match self.prepare(conn, how).await? {
             Prepared::Refused(state) => return Ok(state),
             Prepared::Go(found, state) => (found, state),
         };
@@ -223,18 +232,20 @@ impl Store {
                 None => false,
             };
             if !begun {
-                self.note(&mut conn, m, false).await?;
+                self.note(conn, m, false).await?;
             }
             match conn.run(m.sql.as_str()).await {
                 Err(error) if begun && error.mysql_number().is_some_and(|n| ALREADY_DONE.contains(&n)) => {}
                 result => result?,
             }
             conn.run("START TRANSACTION").await?;
+            // The text that was run at last counts: a file may be corrected after a failed attempt.
             let done = Sql::new(format!(
-                "UPDATE schema_migrations SET done = 1, updated_at = {now} WHERE version = ?"
+                "UPDATE schema_migrations SET done = 1, checksum = ?, compatible_from = ?, updated_at = {now} \
+                 WHERE version = ?"
             ));
-            conn.execute(done.bind(m.version)).await?;
-            advance(&mut conn, m).await?;
+            conn.execute(done.bind(&*m.checksum).bind(compatible_from(m)).bind(m.version)).await?;
+            advance(conn, m).await?;
             conn.run("COMMIT").await?;
         }
         Ok(state)

@@ -116,9 +116,13 @@ fn column_list(entity: Entity) -> String {
     entity.columns().iter().fold(String::from("id"), |list, c| list + ", " + c.name)
 }
 
+/// Leaves tombstones out. The plus keeps SQLite from taking the index of the sweeps for it, which nearly
+/// every row fits; MySQL knows by itself.
+const ALIVE: &str = "+deleted = 0";
+
 fn select<'a>(entity: Entity) -> Sql<'a> {
     Sql::new(format!(
-        "SELECT {}, created_at, sync_version, cached_at FROM {} WHERE deleted = 0",
+        "SELECT {}, created_at, sync_version, cached_at FROM {} WHERE {ALIVE}",
         column_list(entity),
         entity.table()
     ))
@@ -277,7 +281,7 @@ impl Store {
     /// How many rows a filter finds, counting no further than `cap`.
     pub async fn mirror_count(&self, entity: Entity, filter: &MirrorFilter, cap: i64) -> Result<i64, Error> {
         let mut sql =
-            Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE deleted = 0", entity.table()));
+            Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE {ALIVE}", entity.table()));
         push_conditions(&mut sql, filter);
         sql.push(" LIMIT ?) counted").add(cap);
         self.fetch_one(sql).await?.int(0)
@@ -337,8 +341,8 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter) {
     }
     if filter.published_only {
         sql.push(
-            " AND ppid IN (SELECT ppid FROM llmage_cache WHERE status = 'published' AND deleted = 0) \
-             AND (pricing_belong IS NULL OR pricing_belong <> 'provider')",
+            " AND EXISTS (SELECT 1 FROM llmage_cache m WHERE m.ppid = pricing_cache.ppid AND m.status = 'published' \
+             AND m.deleted = 0) AND (pricing_belong IS NULL OR pricing_belong <> 'provider')",
         );
     }
     if let Some((validity, day)) = &filter.validity {

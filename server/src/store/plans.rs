@@ -15,7 +15,7 @@ use super::{
     Page, RecordFilter, RecordOrder, ReplayTable, Reversal, Store, Validity,
 };
 use crate::model::{
-    Cell, Currency, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind, Money, Record,
+    Cell, ColumnKind, Currency, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind, Money, Record,
     RecordId, Secret, SystemClock, SystemEntropy, TextId, Timestamp, Transno, new_uuid,
 };
 
@@ -195,7 +195,7 @@ impl Bench {
 
     /// The steps of a plan, and whether each is one that we do not want.
     async fn explain(&self, sql: Sql<'static>) -> Vec<(String, bool)> {
-        let limited = sql.text().contains("LIMIT ");
+        let limited = sql.text().contains("LIMIT ?");
         // What is counted up to a cap has no order; a walk through the table itself is as good as one by an index.
         let counts = sql.text().ends_with(" counted");
         let explain = sql.after(self.store.dialect().explain());
@@ -330,7 +330,9 @@ fn change(entity: Entity, n: i64) -> Change {
             "min_balance" => return Cell::Int(1),
             name => format!("{name} {n}"),
         };
-        Cell::Text(text.into())
+        // No longer than the column is wide.
+        let most = if let ColumnKind::Text(most) = column.kind { most } else { text.len() };
+        Cell::Text(text[..most.min(text.len())].into())
     });
     let op = Op::Upsert { created_at: Some(time(n)), cells: cells.collect() };
     let op = if n % 50 == 49 { Op::Delete } else { op };

@@ -154,10 +154,11 @@ impl Store {
         let mut sql = Sql::new(format!("SELECT seq, created_at, id FROM {TABLE}"));
         match customer {
             Some(customer) => {
-                sql.push(" WHERE customer_id = ? ORDER BY seq DESC LIMIT 1").add(customer.as_str());
+                sql.push(" WHERE customer_id = ? ORDER BY seq DESC").add(customer.as_str());
             }
-            None => drop(sql.push(" ORDER BY created_at DESC, id DESC LIMIT 1")),
+            None => drop(sql.push(" ORDER BY created_at DESC, id DESC")),
         }
+        sql.push(" LIMIT ?").add(1);
         let Some(row) = self.fetch_optional(sql).await? else { return Ok(None) };
         Ok(Some(match customer {
             Some(_) => RecordPosition::Seq(row.int(0)?),

@@ -65,20 +65,22 @@ pub(super) async fn insert(
     for i in 1..uses.len() {
         fresh[i] = uses[..i].iter().all(|earlier| earlier.hash != uses[i].hash);
     }
-    match insert_rows(conn, table, uses.iter().zip(&fresh).filter(|(_, f)| **f).map(|(u, _)| u)).await {
-        Err(Error::Duplicate(_)) => {}
-        result => return result.map(|()| fresh),
-    }
     let (name, column) = (table.table(), table.column());
-    let mut sql = Sql::new(format!("SELECT {column} FROM {name} WHERE {column} IN "));
-    sql.push_in(uses.iter().map(|u| &u.hash));
-    let rows = conn.fetch_all(sql).await?;
-    let known = rows.iter().map(|row| row.bytes(0)).collect::<Result<Vec<_>, _>>()?;
-    for (i, entry) in uses.iter().enumerate() {
-        fresh[i] = fresh[i] && !known.contains(&entry.hash.as_slice());
+    let mut attempt = 0;
+    loop {
+        match insert_rows(conn, table, uses.iter().zip(&fresh).filter(|(_, f)| **f).map(|(u, _)| u)).await {
+            // Others may commit more of these between our look and our insert.
+            Err(Error::Duplicate(_)) if attempt < uses.len() => attempt += 1,
+            result => return result.map(|()| fresh),
+        }
+        let mut sql = Sql::new(format!("SELECT {column} FROM {name} WHERE {column} IN "));
+        sql.push_in(uses.iter().map(|u| &u.hash));
+        let rows = conn.fetch_all(sql).await?;
+        let known = rows.iter().map(|row| row.bytes(0)).collect::<Result<Vec<_>, _>>()?;
+        for (fresh, entry) in fresh.iter_mut().zip(uses) {
+            *fresh = *fresh && !known.contains(&entry.hash.as_slice());
+        }
     }
-    insert_rows(conn, table, uses.iter().zip(&fresh).filter(|(_, f)| **f).map(|(u, _)| u)).await?;
-    Ok(fresh)
 }
 
 async fn insert_rows(

@@ -61,6 +61,14 @@ impl Case {
         }
     }
 
+    /// Whether the server may answer before it has read all of the body, and close after that.
+    pub fn has_unread_body(&self) -> bool {
+        match &self.attack {
+            Attack::Signed(ask) | Attack::Platform(ask) | Attack::Stranger(ask) => !ask.body.is_empty(),
+            Attack::Event(_) | Attack::Bytes(..) => true,
+        }
+    }
+
     /// Sends it on a connection of its own, and judges the answer.
     pub async fn run(&self, victim: &Victim) {
         let mut connection = Connection::open(victim.server.http_address()).await;

@@ -99,13 +99,13 @@ fn twenty_thousand_hostile_requests_do_not_grow_the_server() {
 async fn attack(victim: &Victim, cases: &[Case]) {
     let next = AtomicUsize::new(0);
     let client = async || {
-        let mut kept = None;
+        let mut kept: Option<Connection> = None;
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut connection = match kept.take() {
                 Some(connection) if !case.may_close => connection,
                 _ => Connection::open(victim.server.http_address()).await,
             };
-            if case.run_on(&mut connection, victim).await && !case.may_close {
+            if case.run_on(&mut connection, victim).await && !case.may_close && !case.has_unread_body() {
                 kept = Some(connection);
             }
         }

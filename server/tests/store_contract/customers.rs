@@ -62,7 +62,7 @@ contract! {
             db.customer(id).await;
         }
         let mut tx = db.store.snapshot().await.unwrap();
-        let mut seen = Vec::new();
+        let mut seen: Vec<String> = Vec::new();
         loop {
             let after = seen.last().cloned().unwrap_or_default();
             let page = tx.customers_after(&after, 2).await.unwrap();

@@ -12,8 +12,8 @@
 use std::sync::Arc;
 
 use sageapi_server::model::{
-    Clock as _, Currency, CustomerId, Entropy as _, Kind, Money, Record, RecordId, Secret, SystemClock, SystemEntropy,
-    Timestamp, Transno, new_uuid,
+    Clock as _, Currency, CustomerId, Entropy as _, Kind, Money, Record, RecordId, Secret, SystemClock,
+    SystemEntropy, Timestamp, Transno, new_uuid,
 };
 use sageapi_server::store::{Context, Keyring, Migrate, NewCustomer, Store};
 use sageapi_test_support::app::ENCRYPTION_KEY;

@@ -17,7 +17,9 @@ async fn verdict(store: &Store, owner: Option<&str>) -> SchemaState {
 /// Everything that the schema consists of, as sorted text.
 async fn schema(database: &TestDatabase) -> Vec<String> {
     let queries: &[&str] = match database.kind() {
-        Kind::Sqlite => &["SELECT type || ' ' || name || ': ' || COALESCE(sql, '') FROM sqlite_master ORDER BY 1"],
+        Kind::Sqlite => {
+            &["SELECT type || ' ' || name || ': ' || COALESCE(sql, '') FROM sqlite_master ORDER BY 1"]
+        }
         Kind::MySql => &[
             "SELECT CONCAT_WS(' ', table_name, column_name, ordinal_position, column_type, is_nullable, \
              collation_name) FROM information_schema.columns WHERE table_schema = DATABASE() ORDER BY 1",
@@ -86,7 +88,9 @@ async fn break_off(db: &Db, noted: &[String], version: i64, stop: Stop) {
         db.database.execute(insert).await;
     }
     let (reached, done) = if stop == Stop::Done { (version, 1) } else { (version - 1, 0) };
-    db.database.execute(&format!("UPDATE schema_migrations SET done = {done} WHERE version = {version}")).await;
+    db.database
+        .execute(&format!("UPDATE schema_migrations SET done = {done} WHERE version = {version}"))
+        .await;
     db.database.execute(&format!("UPDATE schema_info SET version = {reached}")).await;
 }
 

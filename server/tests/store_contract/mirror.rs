@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use sageapi_server::model::{Cell, Entity, TextId, Timestamp};
-use sageapi_server::store::{Change, Error, MirrorFilter, Op, Page, Quarantined, Store, SyncOutcome, Validity};
+use sageapi_server::store::{
+    Change, Error, MirrorFilter, Op, Page, Quarantined, Store, SyncOutcome, Validity,
+};
 
 use crate::contract;
 
@@ -256,7 +258,7 @@ contract! {
             }
             assert_eq!(walked, all);
         }
-        let at = |n| Some(Timestamp::from_micros(1_700_000_000_000_000 + n));
+        let at = |n: i64| Some(Timestamp::from_micros(1_700_000_000_000_000 + n));
         let ranged = MirrorFilter { from: at(3), to: at(9), ..of_a.clone() };
         assert_eq!(ids(&db.store, Entity::Users, ranged).await, ["u3", "u6"]);
         assert_eq!(db.store.mirror_count(Entity::Users, &of_a, 4).await.unwrap(), 4, "counting stops at its cap");

@@ -131,7 +131,7 @@ impl Programs {
     }
 
     /// Starts the bare server, whose answers are so large.
-    pub fn bare(&self, bytes: usize, database: &Database) -> Result<(Child, SocketAddr), Failure> {
+    pub fn bare(bytes: usize, database: &Database) -> Result<(Child, SocketAddr), Failure> {
         let listen = free_address()?;
         let args = ["bare", "--listen", &listen.to_string(), "--bytes", &bytes.to_string()];
         let mut child = Child::start(&std::env::current_exe()?, &args, &[], &database.folder())?;

@@ -47,7 +47,8 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         // How it ends shows in the request that is under way then.
         let task = tokio::spawn(async move { drop(connection.await) });
         let authority = HeaderValue::try_from(address.to_string()).expect("an address is printable");

@@ -64,7 +64,7 @@ impl Installation {
         let url = self.database.url();
         let own = [("SAGEAPI_DATABASE_URL", url.as_str())];
         let env = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        Ended::of(cli(args, own.into_iter().chain(env)).await)
+        Ended::of(&cli(args, own.into_iter().chain(env)).await)
     }
 
     /// Runs a command that must succeed, with `--output json`; gives its result, which must be all that
@@ -107,7 +107,9 @@ impl Installation {
 impl MadeKey {
     /// The key that a command printed.
     pub fn of(printed: &Value) -> Self {
-        let text = |name: &str| printed[name].as_str().unwrap_or_else(|| panic!("no {name} in {printed}")).to_owned();
+        let text = |name: &str| {
+            printed[name].as_str().unwrap_or_else(|| panic!("no {name} in {printed}")).to_owned()
+        };
         Self { key_id: text("key_id"), secret: text("secret") }
     }
 
@@ -119,7 +121,7 @@ impl MadeKey {
 
 impl Ended {
     /// What a process left behind.
-    pub fn of(output: std::process::Output) -> Self {
+    pub fn of(output: &std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
             code: output.status.code().unwrap_or(-1),

@@ -15,7 +15,9 @@ pub use sim::SimProcess;
 /// A number from the environment, for tests that can be made longer.
 pub fn setting(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
-        Ok(text) if !text.is_empty() => text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, which is no number")),
+        Ok(text) if !text.is_empty() => {
+            text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, which is no number"))
+        }
         _ => default,
     }
 }

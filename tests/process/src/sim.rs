@@ -24,7 +24,12 @@ impl SimProcess {
         let ready = process.wait_stdout("it listens", |line| serde_json::from_str::<Value>(line).ok()).await;
         let address = |port: &str| format!("http://{}", ready[port].as_str().expect("an address"));
         let (feed, control) = (address("listen"), address("control"));
-        Self { _process: process, http: Client::new(format!("{feed}/"), DEMO_KEY, DEMO_SECRET), feed, control }
+        Self {
+            _process: process,
+            http: Client::new(format!("{feed}/"), DEMO_KEY, DEMO_SECRET),
+            feed,
+            control,
+        }
     }
 
     /// What `upstream.url` is set to.
@@ -79,7 +84,9 @@ impl SimProcess {
         loop {
             let page = self.http.get(&format!("sync/v1/{entity}?limit=500&since={since}")).await;
             let page = page.data();
-            rows.extend(page["rows"].as_array().expect("rows").iter().filter(|row| row["op"] == "upsert").cloned());
+            rows.extend(
+                page["rows"].as_array().expect("rows").iter().filter(|row| row["op"] == "upsert").cloned(),
+            );
             if page["has_more"] == false {
                 return rows;
             }
@@ -89,7 +96,8 @@ impl SimProcess {
 
     async fn control(&self, method: Method, name: &str, body: String) -> Value {
         let url = format!("{}/control/{name}", self.control);
-        let request = Request::builder().method(method).uri(&url).body(Full::from(body)).expect("a URL of ours");
+        let request =
+            Request::builder().method(method).uri(&url).body(Full::from(body)).expect("a URL of ours");
         let mut answer = self.http.send(request).await.unwrap_or_else(|e| panic!("{url}: {e}"));
         assert!(answer.status.is_success(), "{url}: {answer}");
         answer.body["data"].take()

@@ -83,7 +83,12 @@ async fn crash(kind: Kind, servers: usize) {
         running.push(installation.server().start().await);
     }
 
-    let load = Arc::new(Load { log: Mutex::default(), answers: AtomicUsize::new(0), stop: AtomicBool::new(false), key });
+    let load = Arc::new(Load {
+        log: Mutex::default(),
+        answers: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        key,
+    });
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
             let rng = StdRng::seed_from_u64(rng.random());
@@ -93,11 +98,17 @@ async fn crash(kind: Kind, servers: usize) {
     for _ in 0..rounds {
         // Every server's clients are at work again, then a moment of its own.
         let before = load.answers.load(Ordering::Relaxed);
-        let busy = || async { (load.answers.load(Ordering::Relaxed) > before + 4 * CONNECTIONS).then_some(()) };
+        let busy =
+            || async { (load.answers.load(Ordering::Relaxed) > before + 4 * CONNECTIONS).then_some(()) };
         waiting::until("the servers answer", Duration::from_secs(60), busy).await;
         tokio::time::sleep(Duration::from_millis(rng.random_range(0..400))).await;
         // Now one of them, now all of them.
-        let victims = if rng.random_bool(0.3) { 0..servers } else { let one = rng.random_range(0..servers); one..one + 1 };
+        let victims = if rng.random_bool(0.3) {
+            0..servers
+        } else {
+            let one = rng.random_range(0..servers);
+            one..one + 1
+        };
         for server in &mut running[victims.clone()] {
             server.kill9();
         }
@@ -111,7 +122,14 @@ async fn crash(kind: Kind, servers: usize) {
         client.await.unwrap();
     }
     let log = std::mem::take(&mut *load.log.lock().unwrap());
-    settle(&installation, &running, &load.key, log, &format!("{kind}, {servers} server(s), {rounds} rounds, seed {seed}")).await;
+    settle(
+        &installation,
+        &running,
+        &load.key,
+        log,
+        &format!("{kind}, {servers} server(s), {rounds} rounds, seed {seed}"),
+    )
+    .await;
 }
 
 /// Books until told to stop; after a crash on a new connection, and never the same thing twice.
@@ -159,7 +177,11 @@ async fn work(load: Arc<Load>, address: SocketAddr, number: usize, mut rng: StdR
 async fn settle(installation: &Installation, running: &[ServerProcess], key: &MadeKey, log: Log, what: &str) {
     let client = key.client(&running[0].http());
     let booked = ledger(&client).await;
-    let lost: Vec<_> = log.acknowledged.iter().filter(|(transno, seq)| booked.get(*transno).map(|(s, _)| s) != Some(seq)).collect();
+    let lost: Vec<_> = log
+        .acknowledged
+        .iter()
+        .filter(|(transno, seq)| booked.get(*transno).map(|(s, _)| s) != Some(seq))
+        .collect();
     assert!(lost.is_empty(), "acknowledged, but not there under the same seq: {lost:?}");
 
     let unknown: Vec<_> = log.intents.iter().filter(|i| !log.acknowledged.contains_key(&i.transno)).collect();
@@ -182,11 +204,13 @@ async fn settle(installation: &Installation, running: &[ServerProcess], key: &Ma
     assert_eq!(booked.len(), log.intents.len(), "as many records as intents");
     for number in 0..CUSTOMERS {
         let mine = log.intents.iter().filter(|i| i.customer == number);
-        let spent: u64 = mine.map(|i| {
-            let (_, amount) = &booked[&i.transno];
-            assert_eq!(*amount, decimal(i.amount), "{i:?}");
-            i.amount
-        }).sum();
+        let spent: u64 = mine
+            .map(|i| {
+                let (_, amount) = &booked[&i.transno];
+                assert_eq!(*amount, decimal(i.amount), "{i:?}");
+                i.amount
+            })
+            .sum();
         // Another instance may have booked last: the row, not what this one has cached.
         let balance = client.call(Method::GET, &format!("/balance?customer_id={}", customer(number)));
         let balance = balance.header("cache-control", "no-cache").send().await;
@@ -194,12 +218,15 @@ async fn settle(installation: &Installation, running: &[ServerProcess], key: &Ma
     }
     let records = installation.verify().await;
     assert_eq!(records, (log.intents.len() + CUSTOMERS) as u64, "every intent and every credit once");
-    println!(
-        "crash: {what}: {} acknowledged, 0 lost, 0 doubled; {} unknown (answered 503: {:?}), all repeated: {had_landed} had landed, {had_not} had not; verify: {records} records add up",
-        log.acknowledged.len(),
-        unknown.len(),
-        log.unavailable,
-    );
+    #[expect(clippy::print_stdout, reason = "the counts are what the rounds were for")]
+    {
+        println!(
+            "crash: {what}: {} acknowledged, 0 lost, 0 doubled; {} unknown (answered 503: {:?}), all repeated: {had_landed} had landed, {had_not} had not; verify: {records} records add up",
+            log.acknowledged.len(),
+            unknown.len(),
+            log.unavailable,
+        );
+    }
 }
 
 /// transno -> (seq, amount) of every charge, read through the API; each seq is there once, without a gap.
@@ -208,10 +235,15 @@ async fn ledger(client: &Client) -> BTreeMap<String, (u64, String)> {
     for number in 0..CUSTOMERS {
         let (mut cursor, mut next) = (String::new(), None);
         loop {
-            let page = client.get(&format!("/accounting?customer_id={}&limit=1000{cursor}", customer(number))).await;
+            let page =
+                client.get(&format!("/accounting?customer_id={}&limit=1000{cursor}", customer(number))).await;
             for row in page.rows() {
                 let seq = row["seq"].as_u64().unwrap();
-                assert!(next.is_none_or(|next| next == seq), "{}: {seq} in place of {next:?}", customer(number));
+                assert!(
+                    next.is_none_or(|next| next == seq),
+                    "{}: {seq} in place of {next:?}",
+                    customer(number)
+                );
                 next = Some(seq - 1);
                 if row["kind"] == "charge" {
                     let charge = (seq, row["amount"].as_str().unwrap().to_owned());

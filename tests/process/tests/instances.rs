@@ -30,7 +30,11 @@ async fn balance(client: &Client) -> String {
 
 /// How long until a client sees a balance.
 async fn until_balance(client: &Client, expected: &str) -> Duration {
-    until(&format!("a balance of {expected}"), SOON, || async { (balance(client).await == expected).then_some(()) }).await.1
+    until(&format!("a balance of {expected}"), SOON, || async {
+        (balance(client).await == expected).then_some(())
+    })
+    .await
+    .1
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +65,11 @@ async fn a_booking_at_one_server_is_seen_at_the_other_within_a_second() {
     }
     // One straggler in 45 is a busy machine's, not the server's.
     let (half, most) = (percentile(&mut waits, 50), percentile(&mut waits, 97));
-    println!("booking to visible at the other server: p50 {half:?}, max {:?} of {}", waits.last(), waits.len());
+    println!(
+        "booking to visible at the other server: p50 {half:?}, max {:?} of {}",
+        waits.last(),
+        waits.len()
+    );
     assert!(most < A_SECOND, "{most:?}");
     installation.verify().await;
 }
@@ -80,7 +88,8 @@ async fn commands_beside_running_servers_are_seen_within_a_second() {
                 balance(client).await;
             }
             let transno = format!("by-command-{number}");
-            let credited = installation.json(&["customer", "credit", CUSTOMER, "10", "--transno", &transno]).await;
+            let credited =
+                installation.json(&["customer", "credit", CUSTOMER, "10", "--transno", &transno]).await;
             let expected = (1000 + number * 10).to_string();
             assert_eq!(credited["balance"], expected);
             for client in &clients {
@@ -92,16 +101,22 @@ async fn commands_beside_running_servers_are_seen_within_a_second() {
 
         let made = installation.key(CUSTOMER).await;
         for server in &servers {
-            assert_eq!(made.client(&server.http()).get("/whoami").await.status, 200, "a new key works at once");
+            assert_eq!(
+                made.client(&server.http()).get("/whoami").await.status,
+                200,
+                "a new key works at once"
+            );
         }
         installation.json(&["customer", "suspend", CUSTOMER]).await;
         installation.json(&["key", "revoke", &made.key_id]).await;
         for server in &servers {
             let client = made.client(&server.http());
-            let refused = || async { (client.get("/whoami").await.problem() == (403, "key_disabled")).then_some(()) };
+            let refused =
+                || async { (client.get("/whoami").await.problem() == (403, "key_disabled")).then_some(()) };
             let ((), took) = until("the key is refused", SOON, refused).await;
             assert!(took < A_SECOND, "{kind}: {took:?}");
-            let charge = json!({"transno": "suspended", "customer_id": CUSTOMER, "kind": "charge", "amount": "1"});
+            let charge =
+                json!({"transno": "suspended", "customer_id": CUSTOMER, "kind": "charge", "amount": "1"});
             let answer = key.client(&server.http()).post("/accounting", &charge).await;
             assert_eq!(answer.problem(), (403, "customer_suspended"));
         }
@@ -151,9 +166,14 @@ async fn a_server_on_mysql_waits_unready_for_its_schema_and_serves_once_it_is_th
     assert_eq!(probe.fetch(&format!("{}/livez", server.admin())).await.status, 200);
     assert_eq!(probe.fetch(&format!("{}/startupz", server.admin())).await.status, 503);
     let down = probe.fetch(&health).await;
-    assert_eq!((down.status.as_u16(), &down.body["data"]["database"]["status"]), (503, &json!("unready")), "{down}");
+    assert_eq!(
+        (down.status.as_u16(), &down.body["data"]["database"]["status"]),
+        (503, &json!("unready")),
+        "{down}"
+    );
     let url = database.url();
-    let migrated = sageapi_test_support::server::cli(&["migrate"], [("SAGEAPI_DATABASE_URL", url.as_str())]).await;
+    let migrated =
+        sageapi_test_support::server::cli(&["migrate"], [("SAGEAPI_DATABASE_URL", url.as_str())]).await;
     assert_eq!(migrated.status.code(), Some(0));
     server.wait_ready().await;
     let up = probe.fetch(&health).await;

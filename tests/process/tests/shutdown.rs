@@ -33,7 +33,11 @@ async fn under_load_every_accepted_request_is_answered_and_the_exit_code_is_0() 
     for kind in kinds() {
         let (installation, key) = installed(kind).await;
         let mut server = installation.server().start().await;
-        let load = Arc::new(Load { stopping: AtomicBool::new(false), read: AtomicU64::new(0), booked: AtomicU64::new(0) });
+        let load = Arc::new(Load {
+            stopping: AtomicBool::new(false),
+            read: AtomicU64::new(0),
+            booked: AtomicU64::new(0),
+        });
         let clients: Vec<_> = (0..20)
             .map(|number| {
                 let client = key.client(&server.http());
@@ -51,8 +55,15 @@ async fn under_load_every_accepted_request_is_answered_and_the_exit_code_is_0() 
         }
         let booked = load.booked.load(Ordering::Relaxed);
         // The one record that no client booked is the customer's credit.
-        assert_eq!(installation.verify().await, booked + 1, "everything acknowledged is there, and nothing else");
-        println!("shutdown: {kind}: {booked} bookings and {} reads answered, none lost", load.read.load(Ordering::Relaxed));
+        assert_eq!(
+            installation.verify().await,
+            booked + 1,
+            "everything acknowledged is there, and nothing else"
+        );
+        println!(
+            "shutdown: {kind}: {booked} bookings and {} reads answered, none lost",
+            load.read.load(Ordering::Relaxed)
+        );
     }
 }
 
@@ -93,7 +104,7 @@ async fn work(load: Arc<Load>, client: Client, address: SocketAddr, number: usiz
             Outcome::Answered(answer) => {
                 assert!(answer.status.is_success(), "{answer:?}");
                 if books { &load.booked } else { &load.read }.fetch_add(1, Ordering::Relaxed);
-                if !answer.closing && number % 4 != 0 {
+                if !answer.closing && !number.is_multiple_of(4) {
                     connection = Some(open);
                 }
             }
@@ -173,7 +184,12 @@ async fn a_second_signal_ends_it_at_once_with_70() {
     let mut server = installation.server().start().await;
     let half = HalfSent::send(&server, &key).await;
     server.sigterm();
-    let first = server.process().wait_stderr("the first signal", |line| line.contains("requests under way are finished").then_some(())).await;
+    let first = server
+        .process()
+        .wait_stderr("the first signal", |line| {
+            line.contains("requests under way are finished").then_some(())
+        })
+        .await;
     assert_eq!(first, ());
     server.sigterm();
     assert_eq!(server.process().wait(PROMPTLY).await.code(), Some(70), "{:?}", server.stderr());
@@ -203,7 +219,12 @@ async fn an_idle_server_ends_promptly_on_either_signal() {
             assert_eq!(idle.fetch(&format!("{}/api/v1/health", server.http())).await.status, 200);
             let silent = TcpStream::connect(server.http_address()).await.unwrap();
             server.process().signal(signal);
-            assert_eq!(server.process().wait(PROMPTLY).await.code(), Some(0), "{signal}: {:?}", server.stderr());
+            assert_eq!(
+                server.process().wait(PROMPTLY).await.code(),
+                Some(0),
+                "{signal}: {:?}",
+                server.stderr()
+            );
             drop(silent);
         }
     }

@@ -58,7 +58,11 @@ async fn a_library_of_another_language_signs_what_is_accepted_and_each_vector_of
             }
         }
         assert!(by_name.is_empty(), "not among the vectors: {by_name:?}");
-        println!("third party: {kind}, {} server(s): {} requests, each answered as it must be", servers.len(), told.len());
+        println!(
+            "third party: {kind}, {} server(s): {} requests, each answered as it must be",
+            servers.len(),
+            told.len()
+        );
         // What was accepted was booked, what was refused was not.
         let posted = told.iter().filter(|line| line["status"] == 201).count() as u64;
         let (credit, first_of_the_replayed) = (1, 1);
@@ -69,12 +73,18 @@ async fn a_library_of_another_language_signs_what_is_accepted_and_each_vector_of
 async fn run(python: &Path, task: &Value) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/signatures.py");
     let mut command = Command::new(python);
-    command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(task.to_string().as_bytes()).await.unwrap();
     drop(stdin);
-    let output = tokio::time::timeout(DONE_WITHIN, child.wait_with_output()).await.expect("the script ends").unwrap();
+    let output =
+        tokio::time::timeout(DONE_WITHIN, child.wait_with_output()).await.expect("the script ends").unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -85,7 +95,8 @@ async fn python() -> PathBuf {
     let mut hasher = DefaultHasher::new();
     REQUIREMENTS.hash(&mut hasher);
     let exe = std::env::current_exe().unwrap();
-    let target = exe.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).expect("a target folder");
+    let target =
+        exe.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).expect("a target folder");
     let folder = target.join(format!("python-{:016x}", hasher.finish()));
     let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
     if complete.is_file() {
@@ -93,10 +104,22 @@ async fn python() -> PathBuf {
     }
     // A half-made one of an interrupted run is of no use.
     let _ = std::fs::remove_dir_all(&folder);
-    step(Command::new("python3").args(["-m", "venv"]).arg(&folder), "install it with: apt-get install -y python3-venv").await;
+    step(
+        Command::new("python3").args(["-m", "venv"]).arg(&folder),
+        "install it with: apt-get install -y python3-venv",
+    )
+    .await;
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/requirements.txt");
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--requirement"]);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--requirement",
+    ]);
     step(pip.arg(requirements), "it needs PyPI, or a mirror that pip is configured for").await;
     std::fs::write(complete, "").unwrap();
     python
@@ -105,7 +128,8 @@ async fn python() -> PathBuf {
 async fn step(command: &mut Command, advice: &str) {
     let what = format!("{command:?}");
     let output = tokio::time::timeout(INSTALLED_WITHIN, command.kill_on_drop(true).output()).await;
-    let output = output.unwrap_or_else(|_| panic!("{what} did not end within {INSTALLED_WITHIN:?}; {advice}"));
+    let output =
+        output.unwrap_or_else(|_| panic!("{what} did not end within {INSTALLED_WITHIN:?}; {advice}"));
     let output = output.unwrap_or_else(|e| panic!("{what}: {e}; {advice}"));
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{what} failed; {advice}\n{}", String::from_utf8_lossy(&said));

@@ -17,7 +17,8 @@ use sageapi_server::http::admin::AdminService;
 use sageapi_server::http::limits::Limits;
 use sageapi_server::http::{Api, listener};
 use sageapi_server::model::{
-    AuthMode, Clock, CustomerId, Entropy, Kind as RecordKind, Money, Scope, Scopes, SystemClock, SystemEntropy, Transno,
+    AuthMode, Clock, CustomerId, Entropy, Kind as RecordKind, Money, Scope, Scopes, SystemClock,
+    SystemEntropy, Transno,
 };
 use sageapi_server::store::{Migrate, NewCustomer};
 use tokio_util::sync::CancellationToken;
@@ -74,13 +75,16 @@ pub struct App {
     tasks: TaskTracker,
 }
 
+/// A change to the configuration.
+type Edit = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// An instance to be.
 #[must_use = "a builder does nothing until it is started"]
 pub struct AppBuilder {
     kind: Kind,
     database: Option<Arc<TestDatabase>>,
     variables: Vec<(String, String)>,
-    edits: Vec<Box<dyn FnOnce(&mut Config) + Send>>,
+    edits: Vec<Edit>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     limits: Limits,
@@ -160,7 +164,10 @@ impl App {
         static COUNT: AtomicU64 = AtomicU64::new(1);
         let transno = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let request = booking(customer, &transno, kind, amount);
-        self.env.create_accounting(request).await.unwrap_or_else(|e| panic!("{customer} {kind:?} {amount}: {e}"))
+        self.env
+            .create_accounting(request)
+            .await
+            .unwrap_or_else(|e| panic!("{customer} {kind:?} {amount}: {e}"))
     }
 
     /// A client with a new key: of a customer, or of the platform.
@@ -291,8 +298,9 @@ impl AppBuilder {
         });
         tasks.spawn(serving);
         let service = AdminService::new(env);
-        let serving =
-            listener::serve(admin, self.limits, soft, hard, move |_| TowerToHyperService::new(service.clone()));
+        let serving = listener::serve(admin, self.limits, soft, hard, move |_| {
+            TowerToHyperService::new(service.clone())
+        });
         tasks.spawn(serving);
         tasks.close();
         app.platform = match self.platform {
@@ -375,7 +383,10 @@ mod tests {
             assert_eq!(booked.status, 201, "{booked}");
             assert_eq!(client.get("/balance").await.data()["balance"], "7.5");
             assert_eq!(app.platform.get("/balance?customer_id=org_a").await.data()["balance"], "7.5");
-            assert_eq!(client.call(http::Method::GET, "/balance").unsigned().send().await.problem(), (401, "auth_missing"));
+            assert_eq!(
+                client.call(http::Method::GET, "/balance").unsigned().send().await.problem(),
+                (401, "auth_missing")
+            );
             assert_eq!(client.fetch(&format!("{}/readyz", app.admin_base())).await.status, 200);
             let database = app.stop().await;
             assert_eq!(database.int("SELECT COUNT(*) FROM accounting_records").await, 2);

@@ -91,22 +91,26 @@ impl Client {
     }
 
     /// The same client with connections of its own.
+    #[must_use]
     pub fn unshared(&self) -> Self {
         let fresh = Self::new(&self.base, &self.key_id, &self.secret);
         Self { clock: self.clock.clone(), ..fresh }
     }
 
     /// The same key at another server.
+    #[must_use]
     pub fn at(&self, base: impl Into<String>) -> Self {
         Self { base: base.into(), ..self.clone() }
     }
 
     /// The same client, signing with another clock.
+    #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
     /// Another key at the same server.
+    #[must_use]
     pub fn with_key(&self, key_id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { key_id: key_id.into(), secret: secret.into(), ..self.clone() }
     }
@@ -171,7 +175,10 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("base", &self.base).field("key_id", &self.key_id).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("base", &self.base)
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -265,7 +272,9 @@ impl Call {
         let text = |text: String| HeaderValue::try_from(text).expect("a token is printable");
         match &self.credential {
             Credential::None => {}
-            Credential::Bearer(token) => drop(headers.insert("authorization", text(format!("Bearer {token}")))),
+            Credential::Bearer(token) => {
+                drop(headers.insert("authorization", text(format!("Bearer {token}"))));
+            }
             Credential::ApiKey(token) => drop(headers.insert("x-api-key", text(token.clone()))),
             Credential::Signed => {
                 let request = SignedRequest {
@@ -294,7 +303,9 @@ impl Call {
 
     /// Sends it; no answer fails the test.
     pub async fn send(&self) -> Answer {
-        self.try_send().await.unwrap_or_else(|e| panic!("{} {}{}: {e}", self.method, self.client.base, self.target))
+        self.try_send()
+            .await
+            .unwrap_or_else(|e| panic!("{} {}{}: {e}", self.method, self.client.base, self.target))
     }
 
     /// Sends it, where there may be no answer.

@@ -86,12 +86,14 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// A new, empty database.
     pub async fn fresh(kind: Kind) -> Self {
-        let folder = tempfile::Builder::new().prefix("sageapi-test-").tempdir().expect("a folder can be made");
+        let folder =
+            tempfile::Builder::new().prefix("sageapi-test-").tempdir().expect("a folder can be made");
         let url = match kind {
             Kind::Sqlite => format!("sqlite://{}", folder.path().join("sage.db").display()),
             Kind::MySql => {
                 // Starting a server blocks.
-                let server = tokio::task::spawn_blocking(mysql_server_url).await.expect("a database server starts");
+                let server =
+                    tokio::task::spawn_blocking(mysql_server_url).await.expect("a database server starts");
                 let name = random_name();
                 let mut conn = connect_mysql(&target_of(&format!("{server}/mysql"))).await;
                 execute_mysql(&mut conn, &format!("CREATE DATABASE {name}")).await;
@@ -134,7 +136,8 @@ impl TestDatabase {
     pub async fn ints(&self, sql: &str) -> Vec<Vec<Option<i64>>> {
         match &self.target {
             DatabaseTarget::Sqlite { .. } => {
-                let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.sqlite().await).await;
+                let rows =
+                    sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.sqlite().await).await;
                 let rows = rows.unwrap_or_else(|e| panic!("{sql}: {e}"));
                 rows.iter().map(|row| (0..row.len()).map(|i| row.get_unchecked(i)).collect()).collect()
             }
@@ -150,14 +153,17 @@ impl TestDatabase {
     /// Reads one integer beside the server.
     pub async fn int(&self, sql: &str) -> i64 {
         let rows = self.ints(sql).await;
-        rows.first().and_then(|row| row.first().copied().flatten()).unwrap_or_else(|| panic!("{sql} gave nothing"))
+        rows.first()
+            .and_then(|row| row.first().copied().flatten())
+            .unwrap_or_else(|| panic!("{sql} gave nothing"))
     }
 
     /// Reads text beside the server: the first column of every row.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         match &self.target {
             DatabaseTarget::Sqlite { .. } => {
-                let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.sqlite().await).await;
+                let rows =
+                    sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.sqlite().await).await;
                 rows.unwrap_or_else(|e| panic!("{sql}: {e}")).iter().map(|row| row.get_unchecked(0)).collect()
             }
             DatabaseTarget::Mysql { .. } => {
@@ -171,7 +177,10 @@ impl TestDatabase {
     /// A connection of its own to a SQLite database.
     pub async fn sqlite(&self) -> SqliteConnection {
         let DatabaseTarget::Sqlite { path } = &self.target else { panic!("not a SQLite database") };
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).busy_timeout(Duration::from_secs(10));
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .busy_timeout(Duration::from_secs(10));
         options.connect().await.unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
@@ -262,7 +271,8 @@ mod tests {
             let name = one.url().rsplit('/').next().map(str::to_owned);
             drop(one);
             if let (Kind::MySql, Some(name)) = (kind, name) {
-                let left = format!("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = '{name}'");
+                let left =
+                    format!("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = '{name}'");
                 assert_eq!(other.int(&left).await, 0);
             }
         }

@@ -116,7 +116,8 @@ impl Mysqld {
     }
 
     fn wait_ready(&mut self, port: u16, password: &str) -> Result<(), String> {
-        let options = MySqlConnectOptions::new().host("127.0.0.1").port(port).username("sageapi").password(password);
+        let options =
+            MySqlConnectOptions::new().host("127.0.0.1").port(port).username("sageapi").password(password);
         let mut why = String::new();
         for _ in 0..READY_WITHIN.as_millis() / 100 {
             if let Ok(Some(status)) = self.guard.try_wait() {
@@ -142,7 +143,8 @@ impl Drop for Mysqld {
 /// Connects once, on a thread of its own: a runtime may be running on this one.
 fn ask(options: MySqlConnectOptions) -> Result<(), String> {
     let work = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
         runtime.block_on(async {
             let connected = tokio::time::timeout(Duration::from_secs(5), options.connect()).await;
             let conn = connected.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
@@ -220,10 +222,14 @@ fn mysql_root() -> Result<PathBuf, String> {
     let target = paths::target_folder();
     let root = target.join("mysql-root");
     if !is_root() {
-        return Err("Oracle MySQL runs in a chroot, which needs root; or set SAGEAPI_TEST_MYSQL_URL to a server".into());
+        return Err(
+            "Oracle MySQL runs in a chroot, which needs root; or set SAGEAPI_TEST_MYSQL_URL to a server"
+                .into(),
+        );
     }
     let lock = std::fs::File::create(target.join("mysql-root.lock"));
-    let lock = lock.and_then(|file| file.lock().map(|()| file)).map_err(|e| format!("{}: {e}", target.display()))?;
+    let lock =
+        lock.and_then(|file| file.lock().map(|()| file)).map_err(|e| format!("{}: {e}", target.display()))?;
     if !root.join("usr/sbin/mysqld").exists() {
         need("debootstrap", "debootstrap")?;
         let mirror = mirror()?;
@@ -242,7 +248,13 @@ fn mysql_root() -> Result<PathBuf, String> {
 /// The Debian mirror that this machine's apt uses.
 fn mirror() -> Result<String, String> {
     let mut command = Command::new("apt-get");
-    let output = run(command.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian"]))?;
+    let output = run(command.args([
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        "Created-By: Packages",
+        "Origin: Debian",
+    ]))?;
     let uris = String::from_utf8_lossy(&output.stdout).into_owned();
     let mirror = uris.lines().find(|uri| uri.trim_end_matches('/').ends_with("/debian"));
     mirror.map(str::to_owned).ok_or_else(|| {
@@ -256,19 +268,24 @@ fn run(command: &mut Command) -> Result<Output, String> {
     if output.status.success() {
         return Ok(output);
     }
-    let said = String::from_utf8_lossy(if output.stderr.is_empty() { &output.stdout } else { &output.stderr }).into_owned();
+    let said =
+        String::from_utf8_lossy(if output.stderr.is_empty() { &output.stdout } else { &output.stderr })
+            .into_owned();
     let from = said.len() - said.len().min(2000);
     Err(format!("{name} failed, {}: {}", output.status, said.get(from..).unwrap_or(&said)))
 }
 
 fn need(program: &str, package: &str) -> Result<(), String> {
-    let places = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
+    let places =
+        ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places = std::env::split_paths(&path).chain(places);
     if places.any(|place| place.join(program).exists()) {
         return Ok(());
     }
-    Err(format!("{program} is missing; install it with: apt-get install -y {package} (or set SAGEAPI_TEST_MYSQL_URL)"))
+    Err(format!(
+        "{program} is missing; install it with: apt-get install -y {package} (or set SAGEAPI_TEST_MYSQL_URL)"
+    ))
 }
 
 fn id_of(user: &str) -> Result<u32, String> {

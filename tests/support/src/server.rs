@@ -144,10 +144,10 @@ impl Process {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        match tokio::time::timeout(within, ended).await {
-            Ok(status) => status,
-            Err(_) => panic!("{} did not end within {within:?}:\n{}", self.pid(), self.stderr().join("\n")),
-        }
+        let Ok(status) = tokio::time::timeout(within, ended).await else {
+            panic!("{} did not end within {within:?}:\n{}", self.pid(), self.stderr().join("\n"))
+        };
+        status
     }
 
     /// Waits for something to be found in the lines of standard error.
@@ -305,9 +305,8 @@ impl ServerProcess {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        if tokio::time::timeout(WITHIN, ready).await.is_err() {
-            panic!("not ready within {WITHIN:?}:\n{}", self.process.stderr().join("\n"));
-        }
+        let late = tokio::time::timeout(WITHIN, ready).await.is_err();
+        assert!(!late, "not ready within {WITHIN:?}:\n{}", self.process.stderr().join("\n"));
     }
 }
 
@@ -390,11 +389,7 @@ pub async fn cli<'a>(args: &[&str], env: impl IntoIterator<Item = (&'a str, &'a 
 }
 
 /// Runs any binary of the workspace to its end, with no other `SAGEAPI_` variables than these.
-pub async fn run(
-    name: &str,
-    args: &[&str],
-    env: impl IntoIterator<Item = (String, String)>,
-) -> Output {
+pub async fn run(name: &str, args: &[&str], env: impl IntoIterator<Item = (String, String)>) -> Output {
     let mut command = Command::new(binary(name));
     clear_variables(&mut command);
     command.args(args).envs(env).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

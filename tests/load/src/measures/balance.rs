@@ -23,7 +23,7 @@ pub fn measure(programs: &Programs, effort: &Effort) -> Result<Vec<Line>, Failur
     if status != 200 {
         return Err(format!("GET /balance was answered by {status}: {body}").into());
     }
-    let (bare, bare_address) = programs.bare(body.len(), &database)?;
+    let (bare, bare_address) = Programs::bare(body.len(), &database)?;
 
     let mut round = |address, child: &Child, limit| -> Result<(Outcome, f64), Failure> {
         // Signed anew each time: a signature lives for five minutes.

@@ -58,18 +58,35 @@ async fn every_error_of_a_configuration_is_shown_at_once_with_its_place() {
     let file = installation.file("bad.yaml", text).display().to_string();
     let more = [("SAGEAPI_SYNC_USERS_EVERY", "soon"), ("SAGEAPI_TYPO", "1")];
     // Whatever would use the configuration says the same.
-    for command in [&["config", "check"][..], &["config", "print"], &["serve"], &["migrate"], &["verify"], &["key", "list"]] {
+    for command in [
+        &["config", "check"][..],
+        &["config", "print"],
+        &["serve"],
+        &["migrate"],
+        &["verify"],
+        &["key", "list"],
+    ] {
         let args = [command, &["--config", &file]].concat();
         // The one that the file has, rather than the tests' own.
-        let mut env: Vec<_> = sageapi_test_support::app::variables(&installation.database.url()).into_iter().collect();
+        let mut env: Vec<_> =
+            sageapi_test_support::app::variables(&installation.database.url()).into_iter().collect();
         env.retain(|(name, _)| name != "SAGEAPI_AUTH_ENCRYPTION_KEY" && name != "SAGEAPI_SERVER_LISTEN");
         env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let output = sageapi_test_support::server::run("sageapi-server", &args, env).await;
         assert_eq!(output.status.code(), Some(64), "{command:?}");
         assert!(output.stdout.is_empty(), "{command:?}");
         let stderr = String::from_utf8(output.stderr).unwrap();
-        for (line, key) in [(2, "server.listen"), (3, "server.colour"), (5, "accounting.scale"), (7, "log.level"), (9, "auth.encryption_key")] {
-            assert!(stderr.contains(&format!("bad.yaml:{line}: {key}")), "{command:?}, line {line}: {stderr}");
+        for (line, key) in [
+            (2, "server.listen"),
+            (3, "server.colour"),
+            (5, "accounting.scale"),
+            (7, "log.level"),
+            (9, "auth.encryption_key"),
+        ] {
+            assert!(
+                stderr.contains(&format!("bad.yaml:{line}: {key}")),
+                "{command:?}, line {line}: {stderr}"
+            );
         }
         assert!(stderr.contains("SAGEAPI_SYNC_USERS_EVERY") && stderr.contains("SAGEAPI_TYPO"), "{stderr}");
         assert!(!stderr.contains("short"), "a secret's value is not shown, however wrong: {stderr}");
@@ -95,6 +112,7 @@ async fn results_that_need_no_database_are_what_is_committed() {
     let sample = root.join("conf/config.yaml").display().to_string();
     let checked = printed(&["config", "check", "--config", &sample, "--output", "json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&checked).unwrap()["file"], sample, "{checked}");
-    let effective: Value = serde_json::from_str(&printed(&["config", "print", "--output", "json"]).await).unwrap();
+    let effective: Value =
+        serde_json::from_str(&printed(&["config", "print", "--output", "json"]).await).unwrap();
     assert_eq!(effective["accounting"]["currency"], "CNY");
 }

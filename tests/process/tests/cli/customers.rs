@@ -20,13 +20,21 @@ async fn a_customer_is_created_credited_limited_suspended_and_resumed() {
         assert_eq!(of(&created), expected);
         for _ in 0..2 {
             let credited = run(&["credit", "org_a", "12.5", "--transno", "T-1"]).await;
-            assert_eq!((&credited["balance"], &credited["seq"]), (&json!("12.5"), &json!(1)), "the second books nothing");
+            assert_eq!(
+                (&credited["balance"], &credited["seq"]),
+                (&json!("12.5"), &json!(1)),
+                "the second books nothing"
+            );
         }
         assert_eq!(run(&["set-limit", "org_a", "100"]).await["available"], "112.5");
         assert_eq!(run(&["set-mode", "org_a", "allow_negative"]).await["mode"], "allow_negative");
         assert_eq!(run(&["set-mode", "org_a", "default"]).await["mode"], Value::Null);
         assert_eq!(run(&["suspend", "org_a"]).await["status"], "suspended");
-        assert_eq!(run(&["credit", "org_a", "1", "--transno", "T-2"]).await["balance"], "13.5", "credits pass");
+        assert_eq!(
+            run(&["credit", "org_a", "1", "--transno", "T-2"]).await["balance"],
+            "13.5",
+            "credits pass"
+        );
         assert_eq!(run(&["resume", "org_a"]).await["status"], "active");
         let shown = run(&["show", "org_a"]).await;
         assert_eq!((&shown["balance"], &shown["status"]), (&json!("13.5"), &json!("active")));

@@ -60,7 +60,11 @@ async fn wrong_usage_ends_with_64_and_says_what_is_wrong() {
         assert_eq!(ended.code, 64, "{args:?}: {ended:?}");
         assert_eq!(ended.stdout, "", "{args:?}");
         assert!(ended.stderr.contains(names), "{args:?} should name {names}: {}", ended.stderr);
-        assert!(!ended.stderr.contains("SELECT") && !ended.stderr.contains("panicked"), "{args:?}: {}", ended.stderr);
+        assert!(
+            !ended.stderr.contains("SELECT") && !ended.stderr.contains("panicked"),
+            "{args:?}: {}",
+            ended.stderr
+        );
     }
     assert_eq!(installation.verify().await, 1, "none of it booked anything");
 }
@@ -69,7 +73,8 @@ async fn wrong_usage_ends_with_64_and_says_what_is_wrong() {
 async fn a_database_that_cannot_be_reached_ends_every_command_with_69() {
     // Bound and never listening: nothing else can take the port, and nothing answers there.
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let url = format!("mysql://sageapi:not-to-be-shown@127.0.0.1:{}/sageapi", nobody.local_addr().unwrap().port());
+    let url =
+        format!("mysql://sageapi:not-to-be-shown@127.0.0.1:{}/sageapi", nobody.local_addr().unwrap().port());
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../init/data.json");
     let commands: [&[&str]; 7] = [
         &["verify"],
@@ -90,8 +95,12 @@ async fn a_database_that_cannot_be_reached_ends_every_command_with_69() {
     for run in runs {
         let (args, output) = run.await.unwrap();
         assert_eq!(output.status.code(), Some(69), "{args:?}: {output:?}");
-        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-        assert!(!stdout.contains("not-to-be-shown") && !stderr.contains("not-to-be-shown"), "{stdout}{stderr}");
+        let (stdout, stderr) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(
+            !stdout.contains("not-to-be-shown") && !stderr.contains("not-to-be-shown"),
+            "{stdout}{stderr}"
+        );
         let why = if args[0] == "migrate" {
             let result: Value = serde_json::from_str(&stdout).unwrap();
             assert_eq!(result["verdict"], "unreachable", "{args:?}");
@@ -123,7 +132,9 @@ async fn a_platform_that_cannot_be_reached_ends_sync_with_69_and_a_run_elsewhere
         assert_eq!(installation.json(&["sync", "--once", "users"]).await[0]["upserts"], 40);
 
         let far = i64::MAX / 2;
-        let held = format!("UPDATE sync_state SET lease_owner = 'somebody', lease_until = {far} WHERE entity_type = 'users'");
+        let held = format!(
+            "UPDATE sync_state SET lease_owner = 'somebody', lease_until = {far} WHERE entity_type = 'users'"
+        );
         installation.database.execute(&held).await;
         let busy = installation.command(&["sync", "--once", "users"]).await;
         assert_eq!((busy.code, busy.stdout.as_str()), (75, ""), "{busy:?}");
@@ -131,7 +142,10 @@ async fn a_platform_that_cannot_be_reached_ends_sync_with_69_and_a_run_elsewhere
         installation.set("SAGEAPI_UPSTREAM_DAPI_SECRET", "another secret");
         let refused = installation.command(&["sync", "--once", "uapi"]).await;
         assert_eq!(refused.code, 69, "{refused:?}");
-        assert!(refused.stderr.contains("401") && refused.stderr.contains("upstream.dapi_key"), "{refused:?}");
+        assert!(
+            refused.stderr.contains("401") && refused.stderr.contains("upstream.dapi_key"),
+            "{refused:?}"
+        );
     }
 }
 

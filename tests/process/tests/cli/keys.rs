@@ -26,7 +26,10 @@ async fn a_key_is_made_listed_rotated_with_an_overlap_and_revoked() {
 
         let listed = installation.json(&["key", "list"]).await;
         let (mine, text) = (&listed[0], listed.to_string());
-        assert_eq!((&mine["key_id"], &mine["name"], &mine["enabled"]), (&json!(first.key_id), &json!("mine"), &json!(true)));
+        assert_eq!(
+            (&mine["key_id"], &mine["name"], &mine["enabled"]),
+            (&json!(first.key_id), &json!("mine"), &json!(true))
+        );
         assert!(!text.contains(&first.secret) && !text.contains("secret"), "{text}");
 
         let second = MadeKey::of(&installation.json(&["key", "rotate", &first.key_id]).await);
@@ -37,8 +40,10 @@ async fn a_key_is_made_listed_rotated_with_an_overlap_and_revoked() {
         assert_eq!(old.get("/balance").await.status, 200, "the old one too, for a day");
         assert_ne!(installation.json(&["key", "list"]).await[0]["rotating_until"], Value::Null);
 
-        let third = MadeKey::of(&installation.json(&["key", "rotate", &first.key_id, "--overlap-hours", "0"]).await);
-        let refused = || async { (new.get("/balance").await.problem() == (401, "auth_failed")).then_some(()) };
+        let third =
+            MadeKey::of(&installation.json(&["key", "rotate", &first.key_id, "--overlap-hours", "0"]).await);
+        let refused =
+            || async { (new.get("/balance").await.problem() == (401, "auth_failed")).then_some(()) };
         until("without an overlap the secret before is out", SOON, refused).await;
         assert_eq!(old.get("/balance").await.problem(), (401, "auth_failed"));
         let third = third.client(&server.http());
@@ -47,7 +52,8 @@ async fn a_key_is_made_listed_rotated_with_an_overlap_and_revoked() {
         assert_eq!(long.code, 64, "{long:?}");
 
         installation.json(&["key", "revoke", &first.key_id]).await;
-        let disabled = || async { (third.get("/balance").await.problem() == (403, "key_disabled")).then_some(()) };
+        let disabled =
+            || async { (third.get("/balance").await.problem() == (403, "key_disabled")).then_some(()) };
         until("a revoked key is refused", SOON, disabled).await;
         assert_eq!(installation.json(&["key", "list"]).await[0]["enabled"], false);
     }
@@ -63,7 +69,10 @@ async fn keys_with_conditions_work_only_under_them() {
         MadeKey::of(&installation.json(&args).await)
     };
     let get = async |key: MadeKey| key.client(&server.http()).get("/balance").await;
-    assert_eq!(get(create(&["--expires", "2001-01-01T00:00:00Z"]).await).await.problem(), (403, "key_disabled"));
+    assert_eq!(
+        get(create(&["--expires", "2001-01-01T00:00:00Z"]).await).await.problem(),
+        (403, "key_disabled")
+    );
     assert_eq!(get(create(&["--expires", "2101-01-01T00:00:00Z"]).await).await.status, 200);
     assert_eq!(get(create(&["--cidrs", "192.0.2.0/24"]).await).await.problem(), (403, "address_denied"));
     assert_eq!(get(create(&["--cidrs", "192.0.2.0/24,127.0.0.0/8"]).await).await.status, 200);

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 async fn migrate(database: &TestDatabase, args: &[&str]) -> (i32, Value, String) {
     let url = database.url();
-    let ended = Ended::of(cli(&[&["migrate"], args].concat(), [("SAGEAPI_DATABASE_URL", url.as_str())]).await);
+    let ended =
+        Ended::of(&cli(&[&["migrate"], args].concat(), [("SAGEAPI_DATABASE_URL", url.as_str())]).await);
     let result = serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {ended:?}"));
     (ended.code, result, ended.stderr)
 }

@@ -24,7 +24,9 @@ async fn no_secret_shows_in_a_log_or_in_a_printed_configuration() {
         let server = sim.mirrored_by(installation.server(), Duration::from_millis(200)).start().await;
 
         let client = signed.client(&server.http());
-        let users = || async { (platform.client(&server.http()).get("/users").await.rows().len() == 20).then_some(()) };
+        let users = || async {
+            (platform.client(&server.http()).get("/users").await.rows().len() == 20).then_some(())
+        };
         until("the platform is mirrored", Duration::from_secs(30), users).await;
         let charge = json!({"transno": "T-1", "kind": "charge", "amount": "1"});
         assert_eq!(client.post("/accounting", &charge).await.status, 201);
@@ -34,7 +36,15 @@ async fn no_secret_shows_in_a_log_or_in_a_printed_configuration() {
         // Secrets where they do not belong.
         assert_eq!(call().bearer(&signed.secret).send().await.status, 401);
         assert_eq!(call().key(&signed.secret, &signed.key_id).send().await.status, 401);
-        assert_eq!(call().unsigned().header("authorization", &format!("Basic {}", signed.secret)).send().await.status, 401);
+        assert_eq!(
+            call()
+                .unsigned()
+                .header("authorization", &format!("Basic {}", signed.secret))
+                .send()
+                .await
+                .status,
+            401
+        );
         let target = format!("/balance?api_key={}", signed.secret);
         assert_eq!(client.get(&target).await.problem(), (400, "unknown_parameter"));
         assert_eq!(sim.event(&server.http(), UAPI_SECRET, "users", &["user_demo_0001"]).await, 202);
@@ -66,7 +76,10 @@ async fn no_secret_shows_in_a_log_or_in_a_printed_configuration() {
             said.extend([ended.stdout, ended.stderr]);
         }
         let url = installation.database.url();
-        let password = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).and_then(|(user, _)| user.split_once(':'));
+        let password = url
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('@'))
+            .and_then(|(user, _)| user.split_once(':'));
         let secrets = [
             ("the encryption key", ENCRYPTION_KEY),
             ("the pepper", TOKEN_PEPPER),

@@ -17,7 +17,9 @@ async fn the_sample_is_loaded_once_however_often_it_is_seeded() {
         for _ in 0..2 {
             let again = installation.json(&["seed", SAMPLE]).await;
             assert_eq!((&again["customers_created"], &again["credits_booked"]), (&json!(0), &json!(0)));
-            for (before, after) in first["keys"].as_array().unwrap().iter().zip(again["keys"].as_array().unwrap()) {
+            for (before, after) in
+                first["keys"].as_array().unwrap().iter().zip(again["keys"].as_array().unwrap())
+            {
                 assert_eq!(before["key_id"], after["key_id"]);
                 assert_eq!(after["secret"], Value::Null, "a secret is shown once");
             }
@@ -57,10 +59,18 @@ async fn a_seed_with_anything_wrong_changes_nothing() {
             let file = installation.file("seed.json", &seed.to_string()).display().to_string();
             let ended = installation.command(&["seed", &file]).await;
             assert_eq!((ended.code, ended.stdout.as_str()), (64, ""), "{seed}: {ended:?}");
-            assert!(ended.stderr.contains("seed.json") && ended.stderr.contains(names), "{seed} should name {names}: {ended:?}");
-            assert_eq!(installation.command(&["customer", "show", "org_good"]).await.code, 64, "{seed}: nothing was made");
+            assert!(
+                ended.stderr.contains("seed.json") && ended.stderr.contains(names),
+                "{seed} should name {names}: {ended:?}"
+            );
+            assert_eq!(
+                installation.command(&["customer", "show", "org_good"]).await.code,
+                64,
+                "{seed}: nothing was made"
+            );
         }
-        let rows = json!({"customers": [good], "users": [{"id": "u-1", "username": "ann", "orgid": "org_good"}]});
+        let rows =
+            json!({"customers": [good], "users": [{"id": "u-1", "username": "ann", "orgid": "org_good"}]});
         let file = installation.file("seed.json", &rows.to_string()).display().to_string();
         assert_eq!(installation.json(&["seed", &file]).await["rows_written"], 1);
         let changed = json!({"customers": [{"id": "org_good", "credit": "6"}]});

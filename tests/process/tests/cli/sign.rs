@@ -25,7 +25,9 @@ async fn the_curl_commands_that_sign_prints_are_accepted() {
     // As an editor leaves it: with the end of a line.
     let secret = installation.file("secret", &format!("{}\n", key.secret)).display().to_string();
     let sign = async |args: &[&str]| {
-        let ended = installation.command(&[&["sign", "--key-id", &key.key_id, "--secret-file", &secret], args].concat()).await;
+        let ended = installation
+            .command(&[&["sign", "--key-id", &key.key_id, "--secret-file", &secret], args].concat())
+            .await;
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{ended:?}");
         assert!(!ended.stdout.contains(&key.secret), "{}", ended.stdout);
         ended.stdout
@@ -38,7 +40,9 @@ async fn the_curl_commands_that_sign_prints_are_accepted() {
     let body = r#"{"transno":"it's-1","kind":"charge","amount":"2.5","note":"it's “余额” $HOME `id` \\"}"#;
     let booked = run(&sign(&["-d", body, &url("/accounting")]).await).await;
     assert_eq!(booked["data"]["balance"], "7.5", "{booked}");
-    let command = sign(&["-X", "POST", "-d", r#"{"transno":"T-2","kind":"charge","amount":"1"}"#, &url("/accounting")]).await;
+    let command =
+        sign(&["-X", "POST", "-d", r#"{"transno":"T-2","kind":"charge","amount":"1"}"#, &url("/accounting")])
+            .await;
     assert_eq!(run(&command).await["data"]["balance"], "6.5");
     assert_eq!(run(&command).await["code"], "auth_replay", "a signed write is good once");
     assert_eq!(installation.verify().await, 3);

@@ -14,10 +14,26 @@ async fn verify_ends_with_65_and_names_the_place_when_something_was_changed_behi
         assert_eq!(installation.verify().await, 5);
         // Each with what undoes it.
         let tamperings = [
-            ("UPDATE customer_balance SET balance = balance + 1 WHERE customer_id = 'org_a'", "UPDATE customer_balance SET balance = balance - 1 WHERE customer_id = 'org_a'", "org_a"),
-            ("UPDATE accounting_records SET user_id = 'u' WHERE customer_id = 'org_a' AND seq = 2", "UPDATE accounting_records SET user_id = NULL WHERE customer_id = 'org_a' AND seq = 2", "record 2"),
-            ("UPDATE accounting_records SET seq = 9 WHERE customer_id = 'org_a' AND seq = 3", "UPDATE accounting_records SET seq = 3 WHERE customer_id = 'org_a' AND seq = 9", "seq 3 is missing"),
-            ("UPDATE accounting_records SET customer_id = 'org_c' WHERE customer_id = 'org_b'", "UPDATE accounting_records SET customer_id = 'org_b' WHERE customer_id = 'org_c'", "org_"),
+            (
+                "UPDATE customer_balance SET balance = balance + 1 WHERE customer_id = 'org_a'",
+                "UPDATE customer_balance SET balance = balance - 1 WHERE customer_id = 'org_a'",
+                "org_a",
+            ),
+            (
+                "UPDATE accounting_records SET user_id = 'u' WHERE customer_id = 'org_a' AND seq = 2",
+                "UPDATE accounting_records SET user_id = NULL WHERE customer_id = 'org_a' AND seq = 2",
+                "record 2",
+            ),
+            (
+                "UPDATE accounting_records SET seq = 9 WHERE customer_id = 'org_a' AND seq = 3",
+                "UPDATE accounting_records SET seq = 3 WHERE customer_id = 'org_a' AND seq = 9",
+                "seq 3 is missing",
+            ),
+            (
+                "UPDATE accounting_records SET customer_id = 'org_c' WHERE customer_id = 'org_b'",
+                "UPDATE accounting_records SET customer_id = 'org_b' WHERE customer_id = 'org_c'",
+                "org_",
+            ),
         ];
         for (tamper, undo, names) in tamperings {
             assert_eq!(installation.database.execute(tamper).await, 1, "{tamper}");

@@ -23,7 +23,9 @@ fn main() -> ExitCode {
     let status = Command::new(command.0).args(command.1).env(database::MYSQL_URL, server.url()).status();
     drop(server);
     match status {
-        Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from),
+        Ok(status) => {
+            status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
         Err(error) => complain(&format!("{}: {error}", command.0.display())),
     }
 }
