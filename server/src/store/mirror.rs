@@ -12,7 +12,7 @@ use crate::model::{Cell, Entity, MirrorRow, Money, TextId, Timestamp};
 /// Pages of more rows than this tell other instances to drop the whole entity.
 const ANNOUNCED_ROWS: usize = 100;
 /// Rows deleted by one transaction of a sweep.
-const SWEEP_SLICE: i64 = 1000;
+const SWEEP_SLICE: i64 = 256;
 /// Columns after an entity's own: created_at, cached_at, sync_version, generation, deleted.
 const SYNC_COLUMNS: &str = "created_at, cached_at, sync_version, generation, deleted";
 

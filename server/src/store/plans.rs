@@ -34,6 +34,16 @@ pub(super) fn note(sql: &Sql<'_>) {
     });
 }
 
+/// Cases in which a few rows, found by an index, are sorted, and why they are few.
+const FEW: [(&str, &str); 6] = [
+    ("pricing of a program", "a program has a row for each of its validities"),
+    ("pricing of a model", "a model is offered under some programs"),
+    ("pricing published of a model", "the same"),
+    ("pricing current of a program", "the same"),
+    ("customers with due holds", "no more than are asked for"),
+    ("records of all by request_id", "a request is booked a few times"),
+];
+
 const ROWS: i64 = 5000;
 const BASE: i64 = 1_780_000_000_000_000;
 
@@ -180,7 +190,7 @@ impl Bench {
                 continue;
             }
             self.statements += 1;
-            for (step, fault) in self.explain(sql).await {
+            for (step, fault) in self.explain(what, sql).await {
                 let line = format!("{what}: {step}\n      {}", &text[text.find(" FROM ").unwrap_or(0)..]);
                 if std::env::var_os("SAGEAPI_TEST_SHOW_PLANS").is_some() {
                     eprintln!("{} {line}", self.store.dialect().as_str());
@@ -194,37 +204,43 @@ impl Bench {
     }
 
     /// The steps of a plan, and whether each is one that we do not want.
-    async fn explain(&self, sql: Sql<'static>) -> Vec<(String, bool)> {
+    async fn explain(&self, what: &str, sql: Sql<'static>) -> Vec<(String, bool)> {
+        let few = FEW.iter().any(|(case, _)| what.starts_with(case));
         let limited = sql.text().contains("LIMIT ?");
         // What is counted up to a cap has no order; a walk through the table itself is as good as one by an index.
         let counts = sql.text().ends_with(" counted");
         let explain = sql.after(self.store.dialect().explain());
         let rows = self.store.fetch_all(explain).await.unwrap();
-        rows.iter().map(|row| judge(row, limited, counts)).collect()
+        let judged = rows.iter().map(|row| {
+            let (step, whole, sorts) = judge(row, limited);
+            (step, whole && !counts || sorts && !few)
+        });
+        judged.collect()
     }
 }
 
-/// A walk over a whole index is good only in the order of a list, where LIMIT ends it.
-fn judge(row: &Row, limited: bool, counts: bool) -> (String, bool) {
+/// What a step does; whether it walks a whole table or index, and whether it sorts. A walk over an index is
+/// good only in the order of a list, where LIMIT ends it.
+fn judge(row: &Row, limited: bool) -> (String, bool, bool) {
     match row {
         Row::Sqlite(row) => {
             let step: String = row.get("detail");
-            let whole =
-                step.starts_with("SCAN") && !(limited && step.contains("USING") && step.contains("INDEX"));
-            let whole = whole && !counts;
-            let fault = whole || step.contains("TEMP B-TREE") || step.contains("AUTOMATIC");
-            (step, fault)
+            let walks = limited && step.contains("USING") && step.contains("INDEX");
+            // Inner queries have lines of their own.
+            let inner = matches!(step.as_str(), "SCAN due" | "SCAN counted");
+            let whole = step.starts_with("SCAN") && !walks && !inner;
+            let sorts = step.contains("TEMP B-TREE") || step.contains("AUTOMATIC");
+            (step, whole, sorts)
         }
         Row::MySql(row) => {
             let text =
                 |name: &str| row.try_get_unchecked::<Option<String>, _>(name).unwrap().unwrap_or_default();
             let (table, kind, key, extra) = (text("table"), text("type"), text("key"), text("Extra"));
-            let step = format!("{table} {kind} {key} ({extra})");
             // A query that the optimizer answers without a table, or an inner one that is materialised.
             let inner = table.is_empty() || table.starts_with('<');
             let whole = !inner && (kind == "ALL" || key.is_empty() || (kind == "index" && !limited));
-            let whole = whole && !counts;
-            (step, whole || extra.contains("filesort") || extra.contains("temporary"))
+            let sorts = extra.contains("filesort") || extra.contains("temporary");
+            (format!("{table} {kind} {key} ({extra})"), whole, sorts)
         }
     }
 }
@@ -559,17 +575,18 @@ async fn the_statements_of_a_booking_use_keys_however_many_rows_they_name() {
             let bookings: Vec<_> = (0..count).map(record).map(|r| (r.customer_id, r.transno)).collect();
             let nonces: Vec<_> =
                 (0..count).map(|n| NonceUse::new("k", &format!("{count} {n}"), time(n))).collect();
-            let mut writer = store.writer();
-            let mut tx = writer.begin().await.unwrap();
+            // Ended before its statements are explained: MariaDB locks rows even for that.
             let call = async {
+                let mut writer = store.writer();
+                let mut tx = writer.begin().await?;
                 let rows = tx.lock_customers(&ids).await?;
                 let found = tx.find_records(bookings.iter().map(|(c, t)| (c, t))).await?;
                 let fresh = tx.insert_nonces(&nonces).await?;
                 let known = tx.insert_nonces(&nonces).await?;
+                writer.rollback(tx).await;
                 Ok::<_, super::Error>((rows.len(), found.len(), fresh, known))
             };
             let (locked, found, fresh, known) = bench.look(&format!("a booking of {count}"), call).await;
-            writer.rollback(tx).await;
             assert_eq!((locked, found), (ids.len(), bookings.len()));
             assert!(fresh.iter().all(|fresh| *fresh) && known.iter().all(|fresh| !fresh));
         }

@@ -331,7 +331,7 @@ fn whatever_stands_in_a_row_the_page_is_applied_and_can_be_read() {
             eprintln!(
                 "{entity}: of {} odd rows {aside} were set aside and {} taken",
                 bad.len(),
-                taken as usize - bad.len()
+                usize::try_from(taken).unwrap() - bad.len()
             );
         }
         for path in [

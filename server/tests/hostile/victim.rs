@@ -50,7 +50,7 @@ pub fn on_every_database(test: impl AsyncFn(Kind)) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            tokio::time::timeout(TEST_WITHIN, test(kind)).await.expect("the test ends in time")
+            tokio::time::timeout(TEST_WITHIN, test(kind)).await.expect("the test ends in time");
         });
     }
 }

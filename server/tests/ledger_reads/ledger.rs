@@ -44,10 +44,10 @@ fn nth(customer: &str, n: usize) -> BookingRequest {
         _ => (RecordKind::Charge, format!("0.{:03}", n % 999 + 1)),
     };
     BookingRequest {
-        model_name: (n % 5 > 0).then(|| format!("model-{}", n % 3)),
+        model_name: (!n.is_multiple_of(5)).then(|| format!("model-{}", n % 3)),
         user_id: Some(format!("u-{}", n % 4)),
         input_tokens: Some(i64::try_from(n).unwrap()),
-        output_tokens: (n % 2 == 0).then_some(3),
+        output_tokens: n.is_multiple_of(2).then_some(3),
         ..booking(customer, &format!("t-{n}"), kind, &amount)
     }
 }

@@ -60,7 +60,7 @@ contract! {
                 let mut values: Vec<_> = (0..VALUES).map(|n| (n * 7 + task * 13) % VALUES).collect();
                 let mut first = Vec::new();
                 while !values.is_empty() {
-                    let size = usize::try_from(1 + (task + first.len() as u32) % 5).unwrap().min(values.len());
+                    let size = (1 + (usize::try_from(task).unwrap() + first.len()) % 5).min(values.len());
                     let batch: Vec<_> = values.drain(..size).collect();
                     let uses = batch.iter().map(|n| NonceUse::new("ak_1", &format!("nonce {n}"), until)).collect();
                     let fresh = insert(&store, uses).await.unwrap_or_else(|e| panic!("task {task}, {batch:?}: {e}"));
