@@ -194,11 +194,12 @@ impl Store {
                 result
             }
             Backend::Sqlite { .. } => {
-                let mut tx =
-                    Tx::begin_with(self.writing().await?, &["BEGIN EXCLUSIVE"]).await.map_err(|e| match e {
+                let mut tx = Tx::begin_with(self.writing().await?, &["BEGIN EXCLUSIVE"]).await.map_err(
+                    |e| match e {
                         Error::Contended(_) => MigrateError::Locked,
                         e => e.into(),
-                    })?;
+                    },
+                )?;
                 let state = self.migrate_sqlite(&mut tx.conn, how).await?;
                 tx.commit().await.map_err(|(error, _)| error)?;
                 Ok(state)

@@ -15,8 +15,8 @@ use super::{
     Page, RecordFilter, RecordOrder, ReplayTable, Reversal, Store, Validity,
 };
 use crate::model::{
-    Cell, ColumnKind, Currency, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind, Money, Record,
-    RecordId, Secret, SystemClock, SystemEntropy, TextId, Timestamp, Transno, new_uuid,
+    Cell, ColumnKind, Currency, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind, Money,
+    Record, RecordId, Secret, SystemClock, SystemEntropy, TextId, Timestamp, Transno, new_uuid,
 };
 
 thread_local! {
