@@ -172,7 +172,7 @@ impl Auth {
         if key_id.len() > 64 {
             return Ok(Entry::none(self.clock.now()));
         }
-        self.caches.keys().get(&format!("id:{key_id}"), load).await
+        self.caches.keys().get(&["id:", key_id].concat(), load).await
     }
 
     /// HMAC of a bearer token under the pepper; `None` without a pepper.
@@ -193,8 +193,8 @@ impl Auth {
         if identified.signed {
             signing::check_content_digest(headers, body)?;
         }
-        let key = identified.key;
-        if !key.enabled || key.expires_at.is_some_and(|at| at <= self.clock.now()) {
+        let (key, now) = (identified.key, self.clock.now());
+        if !key.enabled || key.expires_at.is_some_and(|at| at <= now) {
             return Err(Error::KeyDisabled);
         }
         let peer = peer.to_canonical();
@@ -206,7 +206,7 @@ impl Auth {
         {
             return Err(Error::ScopeMissing(scope));
         }
-        if identified.nonce.is_some_and(|nonce| self.caches.knows_nonce(&nonce)) {
+        if identified.nonce.is_some_and(|nonce| self.caches.knows_nonce(&nonce, now)) {
             return Err(AuthError::Replay.into());
         }
         Ok(Caller { key, nonce: identified.nonce })

@@ -13,13 +13,12 @@ use moka::ops::compute::Op;
 
 use super::Error;
 use super::auth::KnownKey;
+use super::nonces::SpentNonces;
 use crate::config;
 use crate::model::{Clock, Customer, CustomerId, MirrorRow, Timestamp};
 use crate::store::{Changed, NonceUse};
 use crate::telemetry::metrics::{CacheMetrics, Metrics};
 
-/// Nonces remembered here, in front of the database's.
-const LOCAL_NONCES: u64 = 65_536;
 /// How long beyond its time to live an entry may be served while the database is away.
 const STALE_LIMIT: Duration = Duration::from_secs(300);
 /// Keys have a tighter limit: a revoked key must not work on for long.
@@ -269,17 +268,12 @@ struct Inner {
     balances: Versioned<CustomerId, Customer>,
     users: Versioned<String, MirrorRow>,
     prices: Versioned<(String, String, bool), MirrorRow>,
-    nonces: moka::sync::Cache<[u8; 16], ()>,
+    nonces: SpentNonces,
 }
 
 impl Caches {
     /// Makes the caches within the configured bounds.
-    pub fn new(
-        cache: &config::Cache,
-        nonce_life: Duration,
-        clock: &Arc<dyn Clock>,
-        metrics: &Metrics,
-    ) -> Self {
+    pub fn new(cache: &config::Cache, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Self {
         let settings = |share: u64, stale_limit| Settings {
             bytes: cache.max_bytes / 8 * share,
             ttl: cache.ttl,
@@ -308,10 +302,7 @@ impl Caches {
                     clock.clone(),
                     metrics.cache("prices"),
                 ),
-                nonces: moka::sync::Cache::builder()
-                    .max_capacity(LOCAL_NONCES)
-                    .time_to_live(nonce_life)
-                    .build(),
+                nonces: SpentNonces::default(),
             }),
         }
     }
@@ -343,13 +334,13 @@ impl Caches {
     }
 
     /// Whether the nonce was spent through this instance.
-    pub fn knows_nonce(&self, nonce: &NonceUse) -> bool {
-        self.inner.nonces.contains_key(&nonce.hash)
+    pub fn knows_nonce(&self, nonce: &NonceUse, now: Timestamp) -> bool {
+        self.inner.nonces.contains(nonce, now)
     }
 
     /// Remembers a nonce that is recorded in the database.
     pub fn remember_nonce(&self, nonce: NonceUse) {
-        self.inner.nonces.insert(nonce.hash, ());
+        self.inner.nonces.insert(nonce);
     }
 
     /// Drops everything but the spent nonces.

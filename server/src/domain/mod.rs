@@ -10,6 +10,7 @@ pub mod holds;
 pub mod keys;
 pub mod mirror;
 pub mod news;
+mod nonces;
 pub mod page;
 pub mod verify;
 

@@ -140,8 +140,7 @@ impl ServerEnv {
             sole_cache: role == Role::Serve && lock.is_some(),
         };
         let store = Store::open(&config.database.target, config.database.max_connections, context)?;
-        let nonce_life = Auth::nonce_life(config.auth.clock_skew);
-        let caches = Caches::new(&config.cache, nonce_life, &clock, &metrics);
+        let caches = Caches::new(&config.cache, &clock, &metrics);
         let accounting = &config.accounting;
         let booking = Booking::start(BookingParts {
             store: store.clone(),

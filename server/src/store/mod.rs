@@ -347,7 +347,14 @@ fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
         .max_connections(max_connections.clamp(2, 8))
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
-        .connect_lazy_with(options.clone().statement_cache_capacity(64).pragma("query_only", "1"));
+        .connect_lazy_with(
+            // A quarter of SQLite's own page cache: the system caches the file's pages once for all of them.
+            options
+                .clone()
+                .statement_cache_capacity(64)
+                .pragma("query_only", "1")
+                .pragma("cache_size", "-500"),
+        );
     Backend::Sqlite { pool, options: Box::new(options), writer: SqliteWriterSlot::default() }
 }
 
