@@ -341,8 +341,9 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter) {
     }
     if filter.published_only {
         sql.push(
-            " AND EXISTS (SELECT 1 FROM llmage_cache m WHERE m.ppid = pricing_cache.ppid AND m.status = 'published' \
-             AND m.deleted = 0) AND (pricing_belong IS NULL OR pricing_belong <> 'provider')",
+            // As a value and not as EXISTS, which MariaDB answers by reading all models for every list.
+            " AND (SELECT 1 FROM llmage_cache m WHERE m.ppid = pricing_cache.ppid AND m.status = 'published' \
+             AND m.deleted = 0 LIMIT 1) = 1 AND (pricing_belong IS NULL OR pricing_belong <> 'provider')",
         );
     }
     if let Some((validity, day)) = &filter.validity {

@@ -28,7 +28,9 @@ use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{MySqlPool, SqlitePool};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -61,6 +63,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const LEARN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a transaction is run again after a deadlock or lock time-out.
 const MAX_ATTEMPTS: u32 = 8;
+/// How long one waits for another process that holds SQLite's file, and between looks at it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// A multi-row insert has a statement of its own for each count of rows; they are all kept prepared.
 const STATEMENTS_KEPT: usize = 256;
 
@@ -231,7 +236,7 @@ impl Store {
             Backend::Sqlite { options, writer, .. } => {
                 let mut slot = writer.clone().lock_owned().await;
                 if slot.is_none() {
-                    *slot = Some(options.connect().await?);
+                    *slot = Some(connect_writer(options).await?);
                 }
                 Ok(Conn::SqliteWriter(slot))
             }
@@ -243,13 +248,14 @@ impl Store {
     async fn fetch_all(&self, sql: Sql<'_>) -> Result<Vec<Row>, Error> {
         let mut stale = 0;
         loop {
-            let mut conn = self.reader().await?;
+            let mut reading = Reading(Some(self.reader().await?));
+            let Some(conn) = &mut reading.0 else { return Ok(Vec::new()) };
             match conn.fetch_all(sql.clone()).await {
-                Err(error) if error.is_unavailable() && stale < 2 => {
-                    stale += 1;
-                    conn.discard();
+                Err(error) if error.is_unavailable() && stale < 2 => stale += 1,
+                result => {
+                    drop(reading.0.take());
+                    return result;
                 }
-                result => return result,
             }
         }
     }
@@ -326,6 +332,19 @@ impl Store {
     }
 }
 
+/// A connection that reads. A read that is given up half-way, its caller being gone, leaves an answer on the
+/// way that nobody waits for: such a connection is closed instead of returned to the pool, and so is one that
+/// was found broken.
+struct Reading(Option<Conn>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            conn.discard();
+        }
+    }
+}
+
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("dialect", &self.dialect()).finish_non_exhaustive()
@@ -336,9 +355,8 @@ fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(5))
+        .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS_KEPT)
         .pragma("wal_autocheckpoint", "1000")
         .disable_statement_logging();
@@ -355,7 +373,26 @@ fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
                 .pragma("query_only", "1")
                 .pragma("cache_size", "-500"),
         );
+    // Only who writes chooses the journal: the choice lies in the file.
+    let options = options.journal_mode(SqliteJournalMode::Wal);
     Backend::Sqlite { pool, options: Box::new(options), writer: SqliteWriterSlot::default() }
+}
+
+/// Opens the writing connection. SQLite's busy time-out does not hold while a new file's journal is
+/// switched to the write-ahead log: whoever meets another process doing so is told `busy` at once.
+async fn connect_writer(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
+    let patient = async {
+        loop {
+            match options.connect().await.map_err(Error::from) {
+                Err(Error::Contended(_)) => tokio::time::sleep(BUSY_PAUSE).await,
+                result => return result,
+            }
+        }
+    };
+    match tokio::time::timeout(BUSY_TIMEOUT, patient).await {
+        Ok(result) => result,
+        Err(_) => Ok(options.connect().await?),
+    }
 }
 
 /// Why no connection can be had at all: the pool itself only says that it waited.

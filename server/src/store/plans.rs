@@ -15,8 +15,8 @@ use super::{
     Page, RecordFilter, RecordOrder, ReplayTable, Reversal, Store, Validity,
 };
 use crate::model::{
-    Cell, ColumnKind, Currency, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind, Money,
-    Record, RecordId, Secret, SystemClock, SystemEntropy, TextId, Timestamp, Transno, new_uuid,
+    Cell, ColumnKind, Currency, Customer, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind,
+    Money, Record, RecordId, Secret, SystemClock, SystemEntropy, TextId, Timestamp, Transno, new_uuid,
 };
 
 thread_local! {
@@ -85,13 +85,15 @@ impl Bench {
     }
 
     async fn fill(&self) {
-        for n in 0..60 {
-            let new = NewCustomer { id: customer(n), currency: cny(), credit_limit: Money::ZERO };
-            self.store.create_customer(new).await.unwrap();
-        }
+        let new = NewCustomer { id: customer(0), currency: cny(), credit_limit: Money::ZERO };
+        self.store.create_customer(new).await.unwrap();
+        let first = self.store.customer(&customer(0)).await.unwrap().unwrap();
+        let customers: Vec<_> = (0..ROWS).map(|n| Customer { id: customer(n), ..first.clone() }).collect();
         self.store
-            .write("test.ledger", |tx| {
+            .write("test.ledger", move |tx| {
+                let customers = customers.clone();
                 Box::pin(async move {
+                    tx.update_customers(&customers).await?;
                     tx.insert_records(&(0..ROWS).map(record).collect::<Vec<_>>()).await?;
                     tx.upsert_holds(&(0..ROWS).map(hold).collect::<Vec<_>>()).await?;
                     tx.insert_reversals(&(0..ROWS).map(reversal).collect::<Vec<_>>()).await
@@ -418,179 +420,169 @@ impl Bench {
     }
 }
 
+/// One test, because what takes time is to fill the tables.
 #[tokio::test]
-async fn lists_of_records_walk_an_index_in_order() {
+async fn reads_and_bookings_use_an_index_and_sort_nothing() {
     for kind in kinds() {
         let mut bench = Bench::new(kind).await;
-        let of = |customer_id: Option<CustomerId>, equals: &[(&'static str, &str)]| RecordFilter {
-            customer_id,
-            equals: equal(equals),
-            ..RecordFilter::default()
-        };
-        let filters: [&[(&'static str, &str)]; 7] = [
-            &[],
-            &[("user_id", "user_4")],
-            &[("model_name", "model-4")],
-            &[("llmid", "llm_4")],
-            &[("transno", "t104")],
-            &[("request_id", "r104")],
-            &[("kind", "credit")],
-        ];
-        let ranges = |filter: &RecordFilter| {
-            let (from, to) = (Some(time(100)), Some(time(300)));
-            [
-                ("", filter.clone()),
-                (" of a time", RecordFilter { from, to, ..filter.clone() }),
-                (" of an event time", RecordFilter { event_from: from, event_to: to, ..filter.clone() }),
-            ]
-        };
-        for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
-            for equals in filters {
-                for (when, filter) in ranges(&of(owner.clone(), equals)) {
-                    let by = equals.first().map_or(String::new(), |(column, _)| format!(" by {column}"));
-                    bench.records(&format!("{whose}{by}{when}"), filter).await;
-                }
-            }
-        }
-        for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
-            for reversed in [Some(false), Some(true)] {
-                let filter = RecordFilter { reversed, ..of(owner.clone(), &[]) };
-                bench.records(&format!("{whose}, reversed: {reversed:?}"), filter).await;
-            }
-        }
-        bench
-            .records(
-                "of a customer by two",
-                of(Some(customer(0)), &[("user_id", "user_4"), ("kind", "charge")]),
-            )
-            .await;
+        lists_of_records(&mut bench).await;
+        lists_of_the_mirror(&mut bench).await;
+        single_rows(&mut bench).await;
+        holds_and_reversals(&mut bench).await;
+        bookings(&mut bench).await;
+        verify(&mut bench).await;
         bench.done();
     }
 }
 
-#[tokio::test]
-async fn lists_of_the_mirror_walk_an_index_in_order() {
-    for kind in kinds() {
-        let mut bench = Bench::new(kind).await;
-        let by = |equals: &[(&'static str, &str)]| MirrorFilter {
-            equals: equal(equals),
-            ..MirrorFilter::default()
-        };
-        let contains = Some((["username", "nick_name", "email", "mobile"].as_slice(), "name 12".to_owned()));
+async fn lists_of_records(bench: &mut Bench) {
+    let of = |customer_id: Option<CustomerId>, equals: &[(&'static str, &str)]| RecordFilter {
+        customer_id,
+        equals: equal(equals),
+        ..RecordFilter::default()
+    };
+    let filters: [&[(&'static str, &str)]; 7] = [
+        &[],
+        &[("user_id", "user_4")],
+        &[("model_name", "model-4")],
+        &[("llmid", "llm_4")],
+        &[("transno", "t104")],
+        &[("request_id", "r104")],
+        &[("kind", "credit")],
+    ];
+    let ranges = |filter: &RecordFilter| {
         let (from, to) = (Some(time(100)), Some(time(300)));
-        let whole = MirrorFilter::default();
-        for (what, filter) in [
-            ("all", whole.clone()),
-            ("of a customer", by(&[("orgid", "org_0007")])),
-            ("by name", by(&[("username", "username 7")])),
-            ("by status", by(&[("user_status", "1")])),
-            ("of a customer by name", by(&[("orgid", "org_0007"), ("username", "username 7")])),
-            ("of a customer by status", by(&[("orgid", "org_0007"), ("user_status", "1")])),
-            ("of a time", MirrorFilter { from, to, ..whole.clone() }),
-            ("of a customer and a time", MirrorFilter { from, to, ..by(&[("orgid", "org_0007")]) }),
-            ("searched", MirrorFilter { contains: contains.clone(), ..whole.clone() }),
-            ("of a customer, searched", MirrorFilter { contains, ..by(&[("orgid", "org_0000")]) }),
-        ] {
-            bench.mirrored(Entity::Users, what, filter).await;
+        [
+            ("", filter.clone()),
+            (" of a time", RecordFilter { from, to, ..filter.clone() }),
+            (" of an event time", RecordFilter { event_from: from, event_to: to, ..filter.clone() }),
+        ]
+    };
+    for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
+        for equals in filters {
+            for (when, filter) in ranges(&of(owner.clone(), equals)) {
+                let by = equals.first().map_or(String::new(), |(column, _)| format!(" by {column}"));
+                bench.records(&format!("{whose}{by}{when}"), filter).await;
+            }
         }
-        let day = |validity| Some((validity, "2027-06-01".to_owned()));
-        for (what, filter) in [
-            ("all", whole.clone()),
-            ("of a program", by(&[("ppid", "pp_12")])),
-            ("of a type", by(&[("pricing_type", "pricing_type 12")])),
-            ("of a model", MirrorFilter { llmid: Some("llm_12".into()), ..whole.clone() }),
-            ("published", MirrorFilter { published_only: true, ..whole.clone() }),
-            (
-                "published of a model",
-                MirrorFilter { published_only: true, llmid: Some("llm_12".into()), ..whole.clone() },
-            ),
-            ("current", MirrorFilter { validity: day(Validity::Current), ..whole.clone() }),
-            ("future", MirrorFilter { validity: day(Validity::Future), ..whole.clone() }),
-            ("expired", MirrorFilter { validity: day(Validity::Expired), ..whole.clone() }),
-            (
-                "current of a program",
-                MirrorFilter { validity: day(Validity::Current), ..by(&[("ppid", "pp_12")]) },
-            ),
-        ] {
-            bench.mirrored(Entity::Pricing, what, filter).await;
+    }
+    for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
+        for reversed in [Some(false), Some(true)] {
+            let filter = RecordFilter { reversed, ..of(owner.clone(), &[]) };
+            bench.records(&format!("{whose}, reversed: {reversed:?}"), filter).await;
         }
-        for (what, filter) in [
-            ("all", whole.clone()),
-            ("of a model", by(&[("llmid", "llm_12")])),
-            ("by name", by(&[("model", "model 12")])),
-            ("of a program", by(&[("ppid", "pp_12")])),
-            ("published", by(&[("status", "published")])),
-            ("published of a model", by(&[("llmid", "llm_12"), ("status", "published")])),
-        ] {
-            bench.mirrored(Entity::Llmage, what, filter).await;
-        }
-        bench.mirrored(Entity::Uapi, "all", whole.clone()).await;
-        bench.mirrored(Entity::Uapi, "by name", by(&[("name", "name 12")])).await;
-        bench.done();
+    }
+    bench
+        .records("of a customer by two", of(Some(customer(0)), &[("user_id", "user_4"), ("kind", "charge")]))
+        .await;
+}
+
+async fn lists_of_the_mirror(bench: &mut Bench) {
+    let by =
+        |equals: &[(&'static str, &str)]| MirrorFilter { equals: equal(equals), ..MirrorFilter::default() };
+    let contains = Some((["username", "nick_name", "email", "mobile"].as_slice(), "name 12".to_owned()));
+    let (from, to) = (Some(time(100)), Some(time(300)));
+    let whole = MirrorFilter::default();
+    for (what, filter) in [
+        ("all", whole.clone()),
+        ("of a customer", by(&[("orgid", "org_0007")])),
+        ("by name", by(&[("username", "username 7")])),
+        ("by status", by(&[("user_status", "1")])),
+        ("of a customer by name", by(&[("orgid", "org_0007"), ("username", "username 7")])),
+        ("of a customer by status", by(&[("orgid", "org_0007"), ("user_status", "1")])),
+        ("of a time", MirrorFilter { from, to, ..whole.clone() }),
+        ("of a customer and a time", MirrorFilter { from, to, ..by(&[("orgid", "org_0007")]) }),
+        ("searched", MirrorFilter { contains: contains.clone(), ..whole.clone() }),
+        ("of a customer, searched", MirrorFilter { contains, ..by(&[("orgid", "org_0000")]) }),
+    ] {
+        bench.mirrored(Entity::Users, what, filter).await;
+    }
+    let day = |validity| Some((validity, "2027-06-01".to_owned()));
+    for (what, filter) in [
+        ("all", whole.clone()),
+        ("of a program", by(&[("ppid", "pp_12")])),
+        ("of a type", by(&[("pricing_type", "pricing_type 12")])),
+        ("of a model", MirrorFilter { llmid: Some("llm_12".into()), ..whole.clone() }),
+        ("published", MirrorFilter { published_only: true, ..whole.clone() }),
+        (
+            "published of a model",
+            MirrorFilter { published_only: true, llmid: Some("llm_12".into()), ..whole.clone() },
+        ),
+        ("current", MirrorFilter { validity: day(Validity::Current), ..whole.clone() }),
+        ("future", MirrorFilter { validity: day(Validity::Future), ..whole.clone() }),
+        ("expired", MirrorFilter { validity: day(Validity::Expired), ..whole.clone() }),
+        (
+            "current of a program",
+            MirrorFilter { validity: day(Validity::Current), ..by(&[("ppid", "pp_12")]) },
+        ),
+    ] {
+        bench.mirrored(Entity::Pricing, what, filter).await;
+    }
+    for (what, filter) in [
+        ("all", whole.clone()),
+        ("of a model", by(&[("llmid", "llm_12")])),
+        ("by name", by(&[("model", "model 12")])),
+        ("of a program", by(&[("ppid", "pp_12")])),
+        ("published", by(&[("status", "published")])),
+        ("published of a model", by(&[("llmid", "llm_12"), ("status", "published")])),
+    ] {
+        bench.mirrored(Entity::Llmage, what, filter).await;
+    }
+    bench.mirrored(Entity::Uapi, "all", whole.clone()).await;
+    bench.mirrored(Entity::Uapi, "by name", by(&[("name", "name 12")])).await;
+}
+
+async fn single_rows(bench: &mut Bench) {
+    let store = bench.store.clone();
+    let id = KeyId::parse("ak_0000000000000012").unwrap();
+    assert!(bench.look("a key", store.key(&id)).await.is_some());
+    assert!(bench.look("a key by name", store.key_by_name("key 12")).await.is_some());
+    let token = hash(12).try_into().unwrap();
+    assert!(bench.look("a key by token", store.key_by_token(&token)).await.is_some());
+    let token = hash(12 + ROWS).try_into().unwrap();
+    bench.look("a key by its token before", store.key_by_token(&token)).await;
+    assert_eq!(bench.look("keys", store.keys("ak_0000000000000012", 10)).await.len(), 10);
+    bench.look("a key switched off", store.set_key_enabled(&id, false)).await;
+    assert!(bench.look("a customer", store.customer(&customer(3))).await.is_some());
+    bench
+        .look("a customer suspended", store.set_customer_status(&customer(3), CustomerStatus::Suspended))
+        .await;
+    let filter = RecordFilter { customer_id: Some(customer(0)), ..RecordFilter::default() };
+    let some = store.records(&filter, &RecordOrder::Seq(None), true, 1).await.unwrap().remove(0);
+    assert!(bench.look("a record", store.record(some.id)).await.is_some());
+    assert!(bench.look("a past record", store.record_at(&customer(0), time(1000))).await.is_some());
+    assert_eq!(bench.look("reversals", store.reversals(&[some.id])).await.len(), 2);
+    for entity in Entity::ALL {
+        let id = format!("{}_00012", entity.as_str());
+        assert!(bench.look(&format!("{entity} row"), store.mirror_row(entity, &id)).await.is_some());
+    }
+    for published in [false, true] {
+        let found = bench.look("a price", store.pricing_on("pp_12", "2027-06-01", published)).await;
+        assert!(found.is_some());
     }
 }
 
-#[tokio::test]
-async fn single_rows_are_found_by_a_key() {
-    for kind in kinds() {
-        let mut bench = Bench::new(kind).await;
-        let store = bench.store.clone();
-        let id = KeyId::parse("ak_0000000000000012").unwrap();
-        assert!(bench.look("a key", store.key(&id)).await.is_some());
-        assert!(bench.look("a key by name", store.key_by_name("key 12")).await.is_some());
-        let token = hash(12).try_into().unwrap();
-        assert!(bench.look("a key by token", store.key_by_token(&token)).await.is_some());
-        let token = hash(12 + ROWS).try_into().unwrap();
-        bench.look("a key by its token before", store.key_by_token(&token)).await;
-        assert_eq!(bench.look("keys", store.keys("ak_0000000000000012", 10)).await.len(), 10);
-        bench.look("a key switched off", store.set_key_enabled(&id, false)).await;
-        assert!(bench.look("a customer", store.customer(&customer(3))).await.is_some());
-        bench
-            .look("a customer suspended", store.set_customer_status(&customer(3), CustomerStatus::Suspended))
-            .await;
-        let filter = RecordFilter { customer_id: Some(customer(0)), ..RecordFilter::default() };
-        let some = store.records(&filter, &RecordOrder::Seq(None), true, 1).await.unwrap().remove(0);
-        assert!(bench.look("a record", store.record(some.id)).await.is_some());
-        assert!(bench.look("a past record", store.record_at(&customer(0), time(1000))).await.is_some());
-        assert_eq!(bench.look("reversals", store.reversals(&[some.id])).await.len(), 2);
-        for entity in Entity::ALL {
-            let id = format!("{}_00012", entity.as_str());
-            assert!(bench.look(&format!("{entity} row"), store.mirror_row(entity, &id)).await.is_some());
-        }
-        for published in [false, true] {
-            let found = bench.look("a price", store.pricing_on("pp_12", "2027-06-01", published)).await;
-            assert!(found.is_some());
-        }
-        bench.done();
-    }
-}
-
-#[tokio::test]
-async fn the_statements_of_a_booking_use_keys_however_many_rows_they_name() {
-    for kind in kinds() {
-        let mut bench = Bench::new(kind).await;
-        let store = bench.store.clone();
-        for count in [1_i64, 2, 3, 8, 17, 64] {
-            let ids: Vec<_> = (0..count.min(50)).map(customer).collect();
-            let bookings: Vec<_> = (0..count).map(record).map(|r| (r.customer_id, r.transno)).collect();
-            let nonces: Vec<_> =
-                (0..count).map(|n| NonceUse::new("k", &format!("{count} {n}"), time(n))).collect();
-            // Ended before its statements are explained: MariaDB locks rows even for that.
-            let call = async {
-                let mut writer = store.writer();
-                let mut tx = writer.begin().await?;
-                let rows = tx.lock_customers(&ids).await?;
-                let found = tx.find_records(bookings.iter().map(|(c, t)| (c, t))).await?;
-                let fresh = tx.insert_nonces(&nonces).await?;
-                let known = tx.insert_nonces(&nonces).await?;
-                writer.rollback(tx).await;
-                Ok::<_, super::Error>((rows.len(), found.len(), fresh, known))
-            };
-            let (locked, found, fresh, known) = bench.look(&format!("a booking of {count}"), call).await;
-            assert_eq!((locked, found), (ids.len(), bookings.len()));
-            assert!(fresh.iter().all(|fresh| *fresh) && known.iter().all(|fresh| !fresh));
-        }
-        bench.done();
+async fn bookings(bench: &mut Bench) {
+    let store = bench.store.clone();
+    for count in [1_i64, 2, 3, 8, 17, 64] {
+        let ids: Vec<_> = (0..count.min(50)).map(customer).collect();
+        let bookings: Vec<_> = (0..count).map(record).map(|r| (r.customer_id, r.transno)).collect();
+        let nonces: Vec<_> =
+            (0..count).map(|n| NonceUse::new("k", &format!("{count} {n}"), time(n))).collect();
+        // Ended before its statements are explained: MariaDB locks rows even for that.
+        let call = async {
+            let mut writer = store.writer();
+            let mut tx = writer.begin().await?;
+            let rows = tx.lock_customers(&ids).await?;
+            let found = tx.find_records(bookings.iter().map(|(c, t)| (c, t))).await?;
+            let fresh = tx.insert_nonces(&nonces).await?;
+            let known = tx.insert_nonces(&nonces).await?;
+            writer.rollback(tx).await;
+            Ok::<_, super::Error>((rows.len(), found.len(), fresh, known))
+        };
+        let (locked, found, fresh, known) = bench.look(&format!("a booking of {count}"), call).await;
+        assert_eq!((locked, found), (ids.len(), bookings.len()));
+        assert!(fresh.iter().all(|fresh| *fresh) && known.iter().all(|fresh| !fresh));
     }
 }
 
@@ -634,72 +626,62 @@ async fn leases_caches_sweeps_and_purges_use_an_index() {
     }
 }
 
-#[tokio::test]
-async fn verify_walks_primary_keys() {
-    for kind in kinds() {
-        let mut bench = Bench::new(kind).await;
-        let mut tx = bench.store.snapshot().await.unwrap();
-        let call = async {
-            let customers = tx.customers_after("org_0003", 10).await?;
-            let records = tx.records_after(&customer(0), 5, 10).await?;
-            let next = tx.next_customer_with_records("org_0003").await?;
-            Ok::<_, super::Error>((customers.len(), records.len(), next))
-        };
-        let found = bench.look("verify", call).await;
-        bench.store.end_snapshot(tx).await;
-        assert_eq!(found, (10, 10, Some("org_0004".to_owned())));
-        bench.done();
-    }
+async fn verify(bench: &mut Bench) {
+    let mut tx = bench.store.snapshot().await.unwrap();
+    let call = async {
+        let customers = tx.customers_after("org_0003", 10).await?;
+        let records = tx.records_after(&customer(0), 5, 10).await?;
+        let next = tx.next_customer_with_records("org_0003").await?;
+        Ok::<_, super::Error>((customers.len(), records.len(), next))
+    };
+    let found = bench.look("verify", call).await;
+    bench.store.end_snapshot(tx).await;
+    assert_eq!(found, (10, 10, Some("org_0004".to_owned())));
 }
 
-#[tokio::test]
-async fn holds_and_reversals_are_found_by_an_index() {
-    for kind in kinds() {
-        let mut bench = Bench::new(kind).await;
-        let store = bench.store.clone();
-        assert!(bench.look("a hold", store.hold(id(12))).await.is_some());
-        assert!(!bench.look("customers with due holds", store.customers_with_due_holds(20)).await.is_empty());
-        let whole = HoldFilter { limit: 11, ..HoldFilter::default() };
-        let user_id = Some("user_4".to_owned());
-        for (whose, customer_id) in [("of a customer", Some(customer(0))), ("of all", None)] {
-            let whole = HoldFilter { customer_id, ..whole.clone() };
-            let (from, to) = (Some(time(100)), Some(time(300)));
-            for (by, filter) in [
-                ("", whole.clone()),
-                (" by user", HoldFilter { user_id: user_id.clone(), ..whole.clone() }),
-                (" by transno", HoldFilter { transno: Some("h104".into()), ..whole.clone() }),
-                (" open", HoldFilter { state: Some(HoldState::Open), ..whole.clone() }),
-                (" expired", HoldFilter { state: Some(HoldState::Expired), ..whole.clone() }),
-                (" captured", HoldFilter { state: Some(HoldState::Captured), ..whole.clone() }),
-                (" of a time", HoldFilter { from, to, ..whole.clone() }),
-            ] {
-                for ascending in [false, true] {
-                    let filter = HoldFilter { ascending, ..filter.clone() };
-                    let rows = bench.look(&format!("holds {whose}{by}"), store.holds(&filter)).await;
-                    let last = &rows[rows.len() / 2].0;
-                    let filter = HoldFilter { after: Some((last.created_at, last.id)), ..filter };
-                    bench.look(&format!("holds {whose}{by}, next page"), store.holds(&filter)).await;
-                }
-                bench.look(&format!("holds {whose}{by}, counted"), store.count_holds(&filter, 10_000)).await;
+async fn holds_and_reversals(bench: &mut Bench) {
+    let store = bench.store.clone();
+    assert!(bench.look("a hold", store.hold(id(12))).await.is_some());
+    assert!(!bench.look("customers with due holds", store.customers_with_due_holds(20)).await.is_empty());
+    let whole = HoldFilter { limit: 11, ..HoldFilter::default() };
+    let user_id = Some("user_4".to_owned());
+    for (whose, customer_id) in [("of a customer", Some(customer(0))), ("of all", None)] {
+        let whole = HoldFilter { customer_id, ..whole.clone() };
+        let (from, to) = (Some(time(100)), Some(time(300)));
+        for (by, filter) in [
+            ("", whole.clone()),
+            (" by user", HoldFilter { user_id: user_id.clone(), ..whole.clone() }),
+            (" by transno", HoldFilter { transno: Some("h104".into()), ..whole.clone() }),
+            (" open", HoldFilter { state: Some(HoldState::Open), ..whole.clone() }),
+            (" expired", HoldFilter { state: Some(HoldState::Expired), ..whole.clone() }),
+            (" captured", HoldFilter { state: Some(HoldState::Captured), ..whole.clone() }),
+            (" of a time", HoldFilter { from, to, ..whole.clone() }),
+        ] {
+            for ascending in [false, true] {
+                let filter = HoldFilter { ascending, ..filter.clone() };
+                let rows = bench.look(&format!("holds {whose}{by}"), store.holds(&filter)).await;
+                let last = &rows[rows.len() / 2].0;
+                let filter = HoldFilter { after: Some((last.created_at, last.id)), ..filter };
+                bench.look(&format!("holds {whose}{by}, next page"), store.holds(&filter)).await;
             }
+            bench.look(&format!("holds {whose}{by}, counted"), store.count_holds(&filter, 10_000)).await;
         }
-        for count in [1_i64, 3, 64] {
-            let ids: Vec<_> = (0..count).map(id).collect();
-            let named: Vec<_> = (0..count).map(hold).map(|h| (h.customer_id, h.transno)).collect();
-            let customers: Vec<_> = (0..count.min(50)).map(customer).collect();
-            let mut tx = store.snapshot().await.unwrap();
-            let call = async {
-                tx.due_holds(&customers, time(1)).await?;
-                let found = tx.find_holds(named.iter().map(|(c, t)| (c, t))).await?.len();
-                let by_id = tx.holds_by_id(&ids).await?.len();
-                tx.open_holds_after(&customer(0), (time(0), id(0)), 10).await?;
-                tx.records_by_id(&ids).await?;
-                Ok::<_, super::Error>((found, by_id, tx.reversals(&ids).await?.len()))
-            };
-            let (found, by_id, reversals) = bench.look(&format!("{count} holds"), call).await;
-            store.end_snapshot(tx).await;
-            assert_eq!((found, by_id, reversals), (named.len(), ids.len(), 2 * ids.len()));
-        }
-        bench.done();
+    }
+    for count in [1_i64, 3, 64] {
+        let ids: Vec<_> = (0..count).map(id).collect();
+        let named: Vec<_> = (0..count).map(hold).map(|h| (h.customer_id, h.transno)).collect();
+        let customers: Vec<_> = (0..count.min(50)).map(customer).collect();
+        let mut tx = store.snapshot().await.unwrap();
+        let call = async {
+            tx.due_holds(&customers, time(1)).await?;
+            let found = tx.find_holds(named.iter().map(|(c, t)| (c, t))).await?.len();
+            let by_id = tx.holds_by_id(&ids).await?.len();
+            tx.open_holds_after(&customer(0), (time(0), id(0)), 10).await?;
+            tx.records_by_id(&ids).await?;
+            Ok::<_, super::Error>((found, by_id, tx.reversals(&ids).await?.len()))
+        };
+        let (found, by_id, reversals) = bench.look(&format!("{count} holds"), call).await;
+        store.end_snapshot(tx).await;
+        assert_eq!((found, by_id, reversals), (named.len(), ids.len(), 2 * ids.len()));
     }
 }

@@ -175,6 +175,25 @@ contract! {
         assert_eq!(db.store.customer(&id).await.unwrap().unwrap().last_seq, 3);
     }
 
+    async fn a_transaction_that_panics_leaves_nothing_behind(db: ready) {
+        let id = db.customer("org_a").await;
+        for _ in 0..3 {
+            let of = id.clone();
+            let result = db.store.write::<(), _>("test.panic", move |tx| {
+                let of = of.clone();
+                Box::pin(async move {
+                    book(tx, &of, 2, "t").await?;
+                    panic!("on purpose");
+                })
+            }).await;
+            assert!(result.is_err());
+        }
+        // Neither is its work committed by the next transaction, nor does it hold its locks.
+        booked(&mut db.store.writer(), &id, 1, "t").await;
+        assert_eq!(db.database.int("SELECT COUNT(*) FROM accounting_records").await, 1);
+        assert_eq!(db.another().customer(&id).await.unwrap().unwrap().last_seq, 1);
+    }
+
     async fn the_next_to_lock_a_customer_sees_what_the_one_before_committed(db: ready) {
         let id = db.customer("org_a").await;
         let mut first = db.store.writer();

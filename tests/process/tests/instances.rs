@@ -180,3 +180,21 @@ async fn a_server_on_mysql_waits_unready_for_its_schema_and_serves_once_it_is_th
     assert_eq!(up.data()["database"], json!({"kind": "mysql", "status": "ok"}));
     assert_eq!(server.process().ended(), None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nonce_stays_used_when_the_server_that_saw_it_is_killed() {
+    for kind in kinds() {
+        let (installation, key) = installed(kind).await;
+        let mut server = installation.server().start().await;
+        let charge = json!({"transno": "T-1", "customer_id": CUSTOMER, "kind": "charge", "amount": "1"});
+        let client = key.client(&server.http());
+        let request = client.call(http::Method::POST, "/accounting").json(&charge).build();
+        assert_eq!(client.send(request.clone()).await.unwrap().status, 201);
+        server.kill9();
+        let again = server.again().start().await;
+        let replayed = key.client(&again.http()).send(request).await.unwrap();
+        assert_eq!(replayed.problem(), (401, "auth_replay"));
+        let signed_anew = key.client(&again.http()).post("/accounting", &charge).await;
+        assert_eq!((signed_anew.status.as_u16(), &signed_anew.data()["replayed"]), (200, &json!(true)));
+    }
+}

@@ -135,6 +135,12 @@ async fn metric(server: &ServerProcess, name: &str, labels: &str) -> f64 {
     text.lines().find_map(|l| l.strip_prefix(&line)).map_or(0.0, |value| value.parse().unwrap())
 }
 
+/// Waits until a counter has got there: a run is counted a moment after its rows can be seen.
+async fn until_counted(server: &ServerProcess, name: &str, labels: &str, least: f64) {
+    let counted = || async { (metric(server, name, labels).await >= least).then_some(()) };
+    until(&format!("{name}{{{labels}}} of {least}"), SOON, counted).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_snapshot_mirrors_everything_and_changes_follow_by_schedule() {
     for kind in kinds() {
@@ -158,18 +164,9 @@ async fn the_first_snapshot_mirrors_everything_and_changes_follow_by_schedule() 
 
         for (entity, ..) in LISTS {
             let labels = |label: &str, value: &str| format!("entity=\"{entity}\",{label}=\"{value}\"");
-            assert!(
-                metric(&server, "sageapi_sync_runs_total", &labels("result", "ok")).await >= 2.0,
-                "{entity}"
-            );
-            assert!(
-                metric(&server, "sageapi_sync_rows_total", &labels("op", "upsert")).await >= 8.0,
-                "{entity}"
-            );
-            assert!(
-                metric(&server, "sageapi_sync_rows_total", &labels("op", "delete")).await >= 2.0,
-                "{entity}"
-            );
+            until_counted(&server, "sageapi_sync_runs_total", &labels("result", "ok"), 2.0).await;
+            until_counted(&server, "sageapi_sync_rows_total", &labels("op", "upsert"), 11.0).await;
+            until_counted(&server, "sageapi_sync_rows_total", &labels("op", "delete"), 2.0).await;
             let age = metric(&server, "sageapi_sync_age_seconds", &format!("entity=\"{entity}\"")).await;
             let (sync, _) = until_class(&server, entity, None).await;
             let shown = sync["age_s"].as_f64().unwrap();
@@ -261,7 +258,7 @@ async fn an_expired_cursor_leads_to_a_snapshot_that_sweeps_what_is_gone() {
         mirrored(&sim, &client, &["users"]).await;
         assert_eq!(shown(&client, "/users").await.len(), 210);
         assert_eq!(sim.state("users").await["snapshots"], snapshots + 1);
-        assert!(metric(&server, "sageapi_sync_rows_total", "entity=\"users\",op=\"swept\"").await >= 20.0);
+        until_counted(&server, "sageapi_sync_rows_total", "entity=\"users\",op=\"swept\"", 20.0).await;
     }
 }
 
@@ -307,11 +304,8 @@ async fn whatever_the_platform_does_wrong_the_last_good_data_is_kept_and_health_
         assert_eq!(shown(&client, "/users").await.len(), 230, "{fault}");
         let ready = client.fetch(&format!("{}/readyz", server.admin())).await;
         assert_eq!(ready.status, 200, "{fault}: stale data is no reason to be unready");
-        assert!(
-            metric(&server, "sageapi_sync_runs_total", &format!("entity=\"users\",result=\"{class}\"")).await
-                >= 1.0,
-            "{fault}"
-        );
+        let labels = format!("entity=\"users\",result=\"{class}\"");
+        until_counted(&server, "sageapi_sync_runs_total", &labels, 1.0).await;
         assert_eq!(standing(&server, "pricing").await.0["status"], "success", "{fault}: the others go on");
 
         sim.no_fault().await;
@@ -350,9 +344,7 @@ async fn a_bad_row_is_set_aside_and_the_others_arrive() {
             assert_eq!(sync["error_class"], Value::Null, "a bad row is no failure of the run: {what}");
             sim.no_fault().await;
         }
-        let quarantined =
-            metric(&server, "sageapi_sync_rows_total", "entity=\"users\",op=\"quarantined\"").await;
-        assert!(quarantined >= 6.0, "{quarantined}");
+        until_counted(&server, "sageapi_sync_rows_total", "entity=\"users\",op=\"quarantined\"", 6.0).await;
         assert!(installation.database.int("SELECT COUNT(*) FROM sync_quarantine").await >= 1);
     }
 }
@@ -459,7 +451,6 @@ async fn when_the_runner_is_killed_the_other_goes_on_from_its_cursor_once_the_le
     );
     assert_eq!(state["snapshots"], 1, "it went on from the cursor, not from the beginning");
     assert!(state["rows_served"].as_u64().unwrap() <= 250, "at most the two pages under way again: {state}");
-    assert!(
-        metric(&servers[other], "sageapi_sync_runs_total", "entity=\"users\",result=\"ok\"").await >= 1.0
-    );
+    let labels = "entity=\"users\",result=\"ok\"";
+    until_counted(&servers[other], "sageapi_sync_runs_total", labels, 1.0).await;
 }

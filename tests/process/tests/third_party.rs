@@ -94,10 +94,7 @@ async fn run(python: &Path, task: &Value) -> Vec<Value> {
 async fn python() -> PathBuf {
     let mut hasher = DefaultHasher::new();
     REQUIREMENTS.hash(&mut hasher);
-    let exe = std::env::current_exe().unwrap();
-    let target =
-        exe.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).expect("a target folder");
-    let folder = target.join(format!("python-{:016x}", hasher.finish()));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{:016x}", hasher.finish()));
     let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
     if complete.is_file() {
         return python;

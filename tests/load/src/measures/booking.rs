@@ -68,7 +68,7 @@ fn of_kind(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Line, Fai
         middle.push(outcome.quantile_ms((1, 2)));
         slowest.push(outcome.quantile_ms((99, 100)));
     }
-    let batch = mean_batch(&server)?;
+    let (batch, millis) = means(&server)?;
     server.child.stop()?;
     check(programs, &ours, booked)?;
 
@@ -82,7 +82,8 @@ fn of_kind(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Line, Fai
     );
     Ok(line
         .ok_or_else(no_rounds)?
-        .note(format!("{booked} bookings, all of them found again by verify; {batch:.1} a commit"))
+        .note(format!("{booked} bookings, all of them found again by verify"))
+        .note(format!("a commit had {batch:.1} of them and took {millis:.2} ms on average"))
         .note(format!(
             "half of them took at most {:.2} ms, 99 % at most {:.2} ms",
             median(middle)?,
@@ -90,14 +91,18 @@ fn of_kind(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Line, Fai
         )))
 }
 
-/// Bookings a transaction, by the server's own count.
-fn mean_batch(server: &Server) -> Result<f64, Failure> {
+/// Bookings a transaction, and its time in milliseconds, by the server's own count.
+fn means(server: &Server) -> Result<(f64, f64), Failure> {
     let (_, metrics) = get(server.admin, "/metrics")?;
     let figure = |name: &str| {
         let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|figure| figure.parse::<f64>().ok()).ok_or_else(|| format!("no metric {name}"))
     };
-    Ok(figure("sageapi_booking_batch_size_sum")? / figure("sageapi_booking_batch_size_count")?)
+    let mean = |name: &str| -> Result<f64, Failure> {
+        Ok(figure(&format!("sageapi_booking_{name}_sum"))?
+            / figure(&format!("sageapi_booking_{name}_count"))?)
+    };
+    Ok((mean("batch_size")?, mean("commit_seconds")? * 1000.0))
 }
 
 /// Whether every booking that was acknowledged is there, once, and the ledger adds up.

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Some([dashes, program, rest @ ..]) if dashes == "--" => (program, rest),
         _ => return complain("usage: sageapi-test-database mariadb|mysql -- COMMAND ARGS..."),
     };
-    let server = match Mysqld::start(vendor) {
+    let server = match Mysqld::start_in_memory(vendor) {
         Ok(server) => server,
         Err(why) => return complain(&why),
     };
