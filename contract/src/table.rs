@@ -73,7 +73,13 @@ static SERVER: &[Key] = &[
     Key::new("server.trusted_proxies", Kind::Networks, "Proxies whose X-Forwarded-* headers are believed.")
         .or("")
         .reloadable(),
-    Key::new("server.read_only", Kind::Flag, "Answer writes with 503 read_only.").or("false").reloadable(),
+    Key::new(
+        "server.read_only",
+        Kind::Flag,
+        "Answer writes of keys with 503 read_only; events are still taken.",
+    )
+    .or("false")
+    .reloadable(),
     Key::new(
         "server.shutdown_grace",
         Kind::Time("0s", "1h"),

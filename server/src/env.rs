@@ -32,7 +32,7 @@ use crate::domain::page::ListPage;
 use crate::domain::{Error, accounts, mirror};
 use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, Hold, MirrorRow, RecordId, Timestamp};
 use crate::signing::webhook::{self, WebhookSecret};
-use crate::store::{LedgerRow, NonceUse, ReplayTable, SchemaState, Store};
+use crate::store::{Asker, LedgerRow, NonceUse, ReplayTable, SchemaState, Store};
 use crate::sync::SyncService;
 use crate::telemetry::metrics::Metrics;
 
@@ -49,6 +49,7 @@ pub struct ServerEnv {
 
 struct Inner {
     config: Config,
+    role: Role,
     instance: Uuid,
     started_at: Duration,
     store: Store,
@@ -340,7 +341,7 @@ impl ServerEnv {
 
     /// Looks at the schema; once it fits, the instance is ready.
     pub async fn check_schema(&self) -> Result<SchemaState, crate::store::Error> {
-        let state = self.inner.store.schema_state(None).await?;
+        let state = self.inner.store.schema_state(Asker::User).await?;
         if state.can_serve {
             self.inner.schema_ok.store(true, Ordering::Release);
         }

@@ -6,6 +6,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -178,11 +179,12 @@ trait NextSignal {
 }
 
 /// SIGTERM and SIGINT from now on. Installed first thing, since the first process of a container is not ended by a
-/// signal that it has no handler for.
+/// signal that it has no handler for. SIGHUP, which would end the process undrained, is only told of.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -191,15 +193,24 @@ impl Signals {
     /// # Errors
     /// The operating system's.
     pub fn install() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 }
 
 impl NextSignal for Signals {
     async fn next(&mut self) -> &'static str {
         poll_fn(|context| {
+            while let Poll::Ready(Some(())) = self.hangup.poll_recv(context) {
+                tracing::warn!(
+                    "SIGHUP is ignored: reload is not built; restart to take up a changed configuration"
+                );
+            }
             if self.terminate.poll_recv(context).is_ready() {
-                return std::task::Poll::Ready("SIGTERM");
+                return Poll::Ready("SIGTERM");
             }
             self.interrupt.poll_recv(context).map(|_| "SIGINT")
         })

@@ -64,7 +64,8 @@ fn routes() -> String {
     let document: Value = serde_json::from_str(&document()).unwrap();
     let mut table = String::from("| under /api/v1 | needs | |\n|---|---|---|\n");
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let path = path.trim_start_matches("/api/v1");
+        let below = path.strip_prefix("/api/v1");
+        let (path, aside) = below.map_or((path.as_str(), " (at the root)"), |below| (below, ""));
         for (method, operation) in operations.as_object().unwrap() {
             let scope =
                 operation["description"].as_str().and_then(|text| text.strip_prefix("Needs the scope "));
@@ -75,14 +76,14 @@ fn routes() -> String {
                 (None, Some(_)) => "a key",
             };
             let (method, summary) = (method.to_uppercase(), operation["summary"].as_str().unwrap());
-            writeln!(table, "| `{method} {path}` | {needs} | {summary} |").unwrap();
+            writeln!(table, "| `{method} {path}`{aside} | {needs} | {summary} |").unwrap();
         }
     }
     table
 }
 
 fn pages() -> Vec<PathBuf> {
-    let folders = ["", "docs", "docs/adr", "migrations"];
+    let folders = ["", "docs", "docs/adr", "docs/clients", "migrations"];
     let files = folders.iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
     let mut pages: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));

@@ -24,6 +24,13 @@ if [ "$1" != build ]; then
   need curl curl
   have_venv || packages+=(python3-venv)
 fi
+if [ "$1" = test ]; then
+  # They run the clients of docs/clients.
+  need python3 python3
+  need node nodejs
+  need go golang-go
+  need javac default-jdk-headless
+fi
 if [ "$1" = mysql ]; then
   need debootstrap debootstrap
 fi

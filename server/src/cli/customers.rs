@@ -74,7 +74,11 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
             if let Some(prefix) = transno.reserved_prefix() {
                 return Err(Failure::usage(format!("--transno: the prefix {prefix} is reserved")));
             }
-            env.create_accounting(credit(&id, transno, amount_of(&amount)?)).await?;
+            let credited = amount_of(&amount)?;
+            if credited == Money::ZERO {
+                return Err(Failure::usage(format!("amount {amount:?}: must be above zero")));
+            }
+            env.create_accounting(credit(&id, transno, credited)).await?;
             true
         }
         Command::SetMode { mode, .. } => {

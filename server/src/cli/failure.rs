@@ -48,12 +48,7 @@ impl From<ConfigErrors> for Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        let advice = match &error {
-            OpenError::Schema(state) if state.can_serve => "",
-            OpenError::Schema(_) => " (sageapi-server migrate --plan tells more)",
-            _ => "",
-        };
-        Self { code: error.exit_code(), message: format!("{error}{advice}") }
+        Self { code: error.exit_code(), message: error.to_string() }
     }
 }
 

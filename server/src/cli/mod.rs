@@ -69,9 +69,10 @@ fn dispatch(args: Args, env: &BTreeMap<String, String>, out: &Output) -> Result<
             start(load()?, Role::Command, async |loaded| migrate::run(loaded.config, migrate, out).await)
         }
         command => start(load()?, Role::Command, async |loaded| {
-            let env = ServerEnv::open(loaded.config, Role::Command)?;
+            let role = if matches!(command, Command::Seed { .. }) { Role::Setup } else { Role::Command };
+            let env = ServerEnv::open(loaded.config, role)?;
             let result = match env.prepare().await {
-                Ok(()) => with_store(command, &env, out).await,
+                Ok(_) => with_store(command, &env, out).await,
                 Err(error) => Err(error.into()),
             };
             env.shut_down().await;
@@ -137,7 +138,7 @@ fn init_telemetry(config: &Config, role: Role) -> Result<crate::telemetry::traci
     // A command is run by a person: what it does it says itself, and logs only what is amiss.
     let (level, format, otlp) = match role {
         Role::Serve => (config.log.level.as_str(), format, otlp),
-        Role::Command => ("warn", LogFormat::Text, None),
+        Role::Setup | Role::Command => ("warn", LogFormat::Text, None),
     };
     crate::telemetry::tracing::init(level, format, otlp)
         .map_err(|e| Failure::usage(format!("telemetry: {e}")))

@@ -3,6 +3,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use sageapi_contract::ExitCode;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -36,6 +37,8 @@ struct Seed<'a> {
     llmage: Vec<&'a RawValue>,
     #[serde(default, borrow)]
     uapi: Vec<&'a RawValue>,
+    #[serde(default)]
+    groups: Vec<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +46,7 @@ struct Seed<'a> {
 struct SeedCustomer {
     id: String,
     currency: Option<String>,
+    /// "0" is the same as none.
     credit: Option<String>,
     credit_limit: Option<String>,
 }
@@ -96,6 +100,9 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
     }
     let seed: Seed<'_> = serde_json::from_str(&text).map_err(|e| bad(&e))?;
     let checked = check(env, &seed).map_err(|e| bad(&e))?;
+    if !seed.groups.is_empty() {
+        tracing::warn!("{}: groups are not built yet; they are left out", file.display());
+    }
     let mut done = Seeded::default();
     for (customer, amount) in checked.customers {
         let id = customer.id.clone();
@@ -146,7 +153,8 @@ fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
             },
             credit_limit: money(&customer.credit_limit, "credit_limit")?.unwrap_or_default(),
         };
-        checked.customers.push((new, money(&customer.credit, "credit")?));
+        let credit = money(&customer.credit, "credit")?.filter(|credit| *credit != Money::ZERO);
+        checked.customers.push((new, credit));
     }
     for key in &seed.keys {
         let request = KeyRequest {

@@ -4,11 +4,12 @@ use std::time::Duration;
 use hyper_util::service::TowerToHyperService;
 use sageapi_contract::{ExitCode, Verdict};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use crate::config::{Config, DatabaseTarget};
-use crate::env::{Role, ServerEnv};
+use crate::config::Config;
+use crate::env::{OpenError, Role, ServerEnv};
 use crate::http::admin::AdminService;
 use crate::http::limits::Limits;
 use crate::http::{Api, listener};
@@ -20,18 +21,14 @@ const SCHEMA_EVERY: Duration = Duration::from_secs(5);
 pub async fn run(config: Config) -> Result<ExitCode, Failure> {
     // First of all: as process 1 of a container, signals without a handler would be ignored.
     let signals = Signals::install().map_err(|e| Failure::internal(format!("signals: {e}")))?;
-    let embedded = matches!(config.database.target, DatabaseTarget::Sqlite { .. });
     let (grace, database) = (config.server.shutdown_grace, config.database.target.display());
     let (http_address, admin_address) = (config.server.listen, config.admin.listen);
     let env = ServerEnv::open(config, Role::Serve)?;
-    if embedded {
-        env.prepare().await?;
-    }
     let http = bind(http_address, "server.listen")?;
     let admin = bind(admin_address, "admin.listen")?;
     let api = Api::new(env.clone()).map_err(|e| Failure::internal(format!("routes: {e}")))?;
     let lifecycle = Lifecycle::new();
-    let refused = CancellationToken::new();
+    let (refuse, mut refused) = oneshot::channel();
 
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -55,9 +52,9 @@ pub async fn run(config: Config) -> Result<ExitCode, Failure> {
         })
     });
     let schema = lifecycle.spawn("schema", {
-        let (env, soft, refused) = (env.clone(), lifecycle.soft(), refused.clone());
+        let (env, soft) = (env.clone(), lifecycle.soft());
         async move {
-            await_schema(&env, &soft, &refused).await;
+            await_schema(&env, &soft, refuse).await;
             // Ending before the soft stop would count as a failure.
             soft.cancelled().await;
         }
@@ -72,38 +69,38 @@ pub async fn run(config: Config) -> Result<ExitCode, Failure> {
     let reason = lifecycle.run(signals, grace, drain).await;
     admin_stop.cancel();
     admin_task.abort();
+    if let Ok(error) = refused.try_recv() {
+        return Err(error.into());
+    }
     match reason {
-        _ if refused.is_cancelled() => {
-            Err(Failure::usage("the database was filled under another encryption key"))
-        }
         ExitReason::Stopped => Ok(ExitCode::Done),
         ExitReason::Forced => Err(Failure::internal("the grace ended before everything was drained")),
         ExitReason::Failed(task) => Err(Failure::internal(format!("the task {task} ended unexpectedly"))),
     }
 }
 
-/// Looks at the schema until it fits, then starts what runs beside requests. A wrong encryption key
-/// ends the process: no waiting mends it.
-async fn await_schema(env: &ServerEnv, soft: &CancellationToken, refused: &CancellationToken) {
+/// Tries until the schema fits, then starts what runs beside requests. A wrong encryption key ends the
+/// process: no waiting mends it.
+async fn await_schema(env: &ServerEnv, soft: &CancellationToken, refuse: oneshot::Sender<OpenError>) {
     let mut said = String::new();
     loop {
-        let why = match env.check_schema().await {
-            Ok(state) if state.can_serve => {
+        let why = match env.prepare().await {
+            Ok(state) => {
                 env.start_background();
                 tracing::info!(schema = state.from, "ready");
                 return;
             }
-            Ok(state) if state.verdict == Verdict::KeyMismatch => {
+            Err(OpenError::Schema(state)) if state.verdict == Verdict::KeyMismatch => {
                 tracing::error!("{}", state.message);
-                refused.cancel();
+                // The receiver waits for as long as the process runs.
+                let _received = refuse.send(OpenError::Schema(state));
                 soft.cancel();
                 return;
             }
-            Ok(state) => state.message,
             Err(error) => error.to_string(),
         };
         if why != said {
-            tracing::warn!(why, "not ready; run: sageapi-server migrate");
+            tracing::warn!(why, "not ready");
             said = why;
         }
         tokio::select! {

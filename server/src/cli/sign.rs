@@ -1,11 +1,23 @@
 use http::{HeaderMap, Method, Uri};
 use sageapi_contract::ExitCode;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::args::Sign;
 use super::failure::Failure;
 use super::output::Output;
 use crate::model::{Clock as _, Entropy as _, SystemClock, SystemEntropy};
 use crate::signing::{SignedRequest, Signer};
+
+/// A signed request, for those who send it by other means than curl.
+#[derive(Serialize)]
+struct Signed<'a> {
+    method: &'a str,
+    url: &'a str,
+    headers: Map<String, Value>,
+    body: Option<&'a str>,
+    curl: String,
+}
 
 pub fn run(args: &Sign, out: &Output) -> Result<ExitCode, Failure> {
     let secret = std::fs::read_to_string(&args.secret_file)
@@ -21,31 +33,47 @@ pub fn run(args: &Sign, out: &Output) -> Result<ExitCode, Failure> {
     let mut random = [0; 16];
     SystemEntropy::new().fill(&mut random);
     let nonce: String = random.iter().map(|b| format!("{b:02x}")).collect();
-    let headers = HeaderMap::new();
+    let unsigned = HeaderMap::new();
     let request = SignedRequest {
         method: &method,
         scheme,
         authority: authority.as_str(),
         path: uri.path(),
         query: uri.query(),
-        headers: &headers,
+        headers: &unsigned,
     };
     let signer = Signer::new(args.key_id.as_str(), secret.trim());
     let now = SystemClock::new().now().seconds();
     let signed = signer
         .sign(&request, body.as_bytes(), now, Some(&nonce), &[])
         .map_err(|e| Failure::usage(e.to_string()))?;
-    let mut command = format!("curl -sS -X {method}");
+    let mut headers = Map::new();
     for (name, value) in &signed {
         let value = value.to_str().map_err(|e| Failure::internal(e.to_string()))?;
-        command += &format!(" \\\n  -H {}", quoted(&format!("{name}: {value}")));
+        headers.insert(name.to_string(), value.into());
     }
     if args.body.is_some() {
-        command +=
-            &format!(" \\\n  -H 'content-type: application/json' \\\n  --data-binary {}", quoted(body));
+        headers.insert("content-type".to_owned(), "application/json".into());
     }
-    command += &format!(" \\\n  {}", quoted(&args.url));
-    out.text(&command)
+    let curl = curl(&method, &headers, args);
+    let url = args.url.as_str();
+    out.result(
+        &Signed { method: method.as_str(), url, headers, body: args.body.as_deref(), curl },
+        |signed| signed.curl.clone(),
+    )
+}
+
+/// The command for a shell that sends the request.
+fn curl(method: &Method, headers: &Map<String, Value>, args: &Sign) -> String {
+    let mut command = format!("curl -sS -X {method}");
+    for (name, value) in headers {
+        let value = value.as_str().unwrap_or_default();
+        command += &format!(" \\\n  -H {}", quoted(&format!("{name}: {value}")));
+    }
+    if let Some(body) = &args.body {
+        command += &format!(" \\\n  --data-binary {}", quoted(body));
+    }
+    command + &format!(" \\\n  {}", quoted(&args.url))
 }
 
 /// One word of a POSIX shell.

@@ -1,7 +1,7 @@
 //! Putting an instance together.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +30,9 @@ use crate::telemetry::metrics::Metrics;
 pub enum Role {
     /// Serves; the only one to serve an embedded database.
     Serve,
-    /// A command, perhaps beside a server.
+    /// A command that sets a database up: it makes an embedded one where none is.
+    Setup,
+    /// A command on a database that is there, perhaps beside a server.
     Command,
 }
 
@@ -40,6 +42,12 @@ pub enum OpenError {
     /// No encryption key, and none could be made.
     #[error("auth.encryption_key is required with a MySQL database; make one with: openssl rand -base64 32")]
     NoEncryptionKey,
+    /// A command on an embedded database that is not there.
+    #[error("{0}: there is no database; name it in database.url, or make it with: sageapi-server migrate")]
+    NoDatabase(PathBuf),
+    /// An embedded database whose encryption key is not beside it.
+    #[error("{0}: the database's encryption key is not there; bring it back, or set auth.encryption_key")]
+    NoKeyFile(PathBuf),
     /// An encryption key is no key.
     #[error("auth.encryption_key: {0}")]
     Keyring(#[from] KeyringError),
@@ -75,7 +83,7 @@ pub enum OpenError {
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     /// The schema does not fit.
-    #[error("the database cannot be used: {}", .0.message)]
+    #[error("the database cannot be used: {}", .0.obstacle())]
     Schema(Box<SchemaState>),
 }
 
@@ -85,6 +93,8 @@ impl OpenError {
         match self {
             Self::Schema(state) if state.verdict == Verdict::Forward => ExitCode::Unavailable,
             Self::NoEncryptionKey
+            | Self::NoDatabase(_)
+            | Self::NoKeyFile(_)
             | Self::Keyring(_)
             | Self::Webhook(_)
             | Self::Sync(_)
@@ -118,7 +128,8 @@ impl ServerEnv {
         Self::open_with(config, role, SystemClock::new(), SystemEntropy::new())
     }
 
-    /// Puts an instance together without touching the database. Must be called within a Tokio runtime.
+    /// Puts an instance together without touching the database, but for making its folder and its key where the
+    /// role may. Must be called within a Tokio runtime.
     pub fn open_with(
         config: Config,
         role: Role,
@@ -126,10 +137,21 @@ impl ServerEnv {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
         let lock = match (&config.database.target, role) {
-            (DatabaseTarget::Sqlite { path }, Role::Serve) => Some(lock_file(path)?),
-            _ => None,
+            (DatabaseTarget::Sqlite { path }, Role::Serve) => {
+                make_folder(path)?;
+                Some(lock_file(path)?)
+            }
+            (DatabaseTarget::Sqlite { path }, Role::Setup) => {
+                make_folder(path)?;
+                None
+            }
+            (DatabaseTarget::Sqlite { path }, Role::Command) => {
+                demand_database(path)?;
+                None
+            }
+            (DatabaseTarget::Mysql { .. }, _) => None,
         };
-        let keyring = keyring(&config, &*entropy)?;
+        let keyring = keyring(&config, role, &*entropy)?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let instance = new_uuid(clock.now(), &*entropy);
         let context = Context {
@@ -180,23 +202,21 @@ impl ServerEnv {
             draining: AtomicBool::new(false),
             database: AtomicU8::new(0),
             _lock: lock,
+            role,
             config,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Sees to it that the schema fits: an embedded database is migrated, of another one it is demanded.
-    pub async fn prepare(&self) -> Result<(), OpenError> {
-        if matches!(self.config().database.target, DatabaseTarget::Sqlite { .. }) {
-            let state = self.store().migrate(&Migrate::default()).await?;
-            if !matches!(state.verdict, Verdict::None | Verdict::Forward | Verdict::OwnedByAnother)
-                && !state.can_serve
-            {
-                return Err(OpenError::Schema(Box::new(state)));
-            }
+    /// Sees to it that the schema fits: who may make an embedded database migrates it, else it is demanded.
+    pub async fn prepare(&self) -> Result<SchemaState, OpenError> {
+        let embedded = matches!(self.config().database.target, DatabaseTarget::Sqlite { .. });
+        if embedded && self.inner.role != Role::Command {
+            // A refusal changes nothing; the look that follows finds the same.
+            self.store().migrate(&Migrate::whoever_owns_it()).await?;
         }
         let state = self.check_schema().await?;
-        if state.can_serve { Ok(()) } else { Err(OpenError::Schema(Box::new(state))) }
+        if state.can_serve { Ok(state) } else { Err(OpenError::Schema(Box::new(state))) }
     }
 }
 
@@ -238,11 +258,11 @@ fn zone(config: &Config) -> Result<jiff::tz::TimeZone, OpenError> {
     jiff::tz::TimeZone::get(name).map_err(|error| OpenError::Zone { key, error })
 }
 
-fn keyring(config: &Config, entropy: &dyn Entropy) -> Result<Keyring, OpenError> {
+fn keyring(config: &Config, role: Role, entropy: &dyn Entropy) -> Result<Keyring, OpenError> {
     let previous = &config.auth.previous_encryption_keys;
     let key = match (&config.auth.encryption_key, &config.database.target) {
         (Some(key), _) => key.clone(),
-        (None, DatabaseTarget::Sqlite { path }) => key_beside(path, entropy)?,
+        (None, DatabaseTarget::Sqlite { path }) => key_beside(path, role, entropy)?,
         (None, DatabaseTarget::Mysql { .. }) => return Err(OpenError::NoEncryptionKey),
     };
     Ok(Keyring::new(&key, previous)?)
@@ -259,31 +279,43 @@ fn make_folder(path: &Path) -> Result<(), OpenError> {
     std::fs::create_dir_all(folder).map_err(|error| OpenError::File { path: folder.to_owned(), error })
 }
 
-/// The encryption key in `<database file>.key`, made on first use, readable by its owner alone.
-fn key_beside(database: &Path, entropy: &dyn Entropy) -> Result<Secret, OpenError> {
-    make_folder(database)?;
+/// A mistyped path must not become an empty database.
+fn demand_database(path: &Path) -> Result<(), OpenError> {
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(OpenError::NoDatabase(path.to_owned())),
+        Err(error) => Err(OpenError::File { path: path.to_owned(), error }),
+    }
+}
+
+/// The encryption key in `<database file>.key`, readable by its owner alone; made on first use by who may make the
+/// database too.
+fn key_beside(database: &Path, role: Role, entropy: &dyn Entropy) -> Result<Secret, OpenError> {
     let path = beside(database, ".key");
     let failed = |error| OpenError::File { path: path.clone(), error };
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut file) => {
-            let mut key = [0; 32];
-            entropy.fill(&mut key);
-            let text = STANDARD.encode(key);
-            writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
-            Ok(Secret::new(text))
+    if role != Role::Command {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(mut file) => {
+                let mut key = [0; 32];
+                entropy.fill(&mut key);
+                let text = STANDARD.encode(key);
+                writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
+                return Ok(Secret::new(text));
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let mut text = String::new();
-            File::open(&path).and_then(|f| f.take(1024).read_to_string(&mut text)).map_err(failed)?;
-            Ok(Secret::new(text.trim()))
-        }
+    }
+    let mut text = String::new();
+    match File::open(&path).and_then(|f| f.take(1024).read_to_string(&mut text)) {
+        Ok(_) => Ok(Secret::new(text.trim())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(OpenError::NoKeyFile(path)),
         Err(error) => Err(failed(error)),
     }
 }
 
 /// The lock of the one serving process; the system frees it when the process ends, however it ends.
 fn lock_file(database: &Path) -> Result<File, OpenError> {
-    make_folder(database)?;
     let path = beside(database, ".lock");
     let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = open.map_err(|error| OpenError::File { path: path.clone(), error })?;

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::telemetry::metrics;
 use super::AnswerBody;
 use super::handlers::health_answer;
 use super::problem::{Occurrence, Problem};
+use super::request_id::{REQUEST_ID, RequestId, RequestIds};
 use super::respond::without_body;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -24,26 +26,32 @@ const METRICS: HeaderValue = HeaderValue::from_static(metrics::CONTENT_TYPE);
 #[derive(Clone)]
 pub struct AdminService {
     env: ServerEnv,
+    ids: Arc<RequestIds>,
 }
 
 impl AdminService {
     /// About `env`.
     pub fn new(env: ServerEnv) -> Self {
-        Self { env }
+        let ids = Arc::new(RequestIds::new(env.entropy().as_ref()));
+        Self { env, ids }
     }
 
     /// Answers a request; its body does not matter.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<AnswerBody> {
         let (parts, _unread) = request.into_parts();
-        let path = parts.uri.path();
-        match parts.method {
-            Method::GET => self.get(path).await,
-            Method::HEAD => without_body(self.get(path).await),
-            _ => self.problem(Problem::method_not_allowed("GET, HEAD"), path),
+        let (path, id) = (parts.uri.path(), self.ids.next());
+        let mut response = match parts.method {
+            Method::GET => self.get(path, id).await,
+            Method::HEAD => without_body(self.get(path, id).await),
+            _ => self.problem(Problem::method_not_allowed("GET, HEAD"), path, id),
+        };
+        if let Some(id) = id.header() {
+            response.headers_mut().insert(REQUEST_ID, id);
         }
+        response
     }
 
-    async fn get(&self, path: &str) -> Response<AnswerBody> {
+    async fn get(&self, path: &str, id: RequestId) -> Response<AnswerBody> {
         match path {
             // Alive is who answers; a database that is gone is no reason to be restarted.
             "/livez" => probe(true, "alive"),
@@ -52,14 +60,14 @@ impl AdminService {
             "/metrics" => plain(StatusCode::OK, METRICS, self.env.metrics().encode().into()),
             "/health" => match health_answer(&self.env).await {
                 Ok(answer) => answer.into_response(&http::HeaderMap::new()),
-                Err(error) => self.problem(error.into(), path),
+                Err(error) => self.problem(error.into(), path, id),
             },
-            _ => self.problem(Problem::no_admin_route(), path),
+            _ => self.problem(Problem::no_admin_route(), path, id),
         }
     }
 
-    fn problem(&self, problem: Problem, path: &str) -> Response<AnswerBody> {
-        problem.into_response(Occurrence { request_id: "", path, now: self.env.clock().now() })
+    fn problem(&self, problem: Problem, path: &str, id: RequestId) -> Response<AnswerBody> {
+        problem.into_response(Occurrence { request_id: id.as_str(), path, now: self.env.clock().now() })
     }
 }
 

@@ -6,6 +6,7 @@ pub mod admin;
 mod answer_body;
 mod body;
 mod call;
+mod docs;
 mod export;
 mod handlers;
 pub mod limits;

@@ -24,10 +24,10 @@ const SCOPE_PROBLEMS: &[Code] = &[Code::ScopeMissing];
 /// What parameters, of the query or in the path, add.
 const PARAMETER_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownParameter];
 /// What a body adds.
-const BODY_PROBLEMS: &[Code] =
-    &[Code::BodyMalformed, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::ReadOnly];
-/// What a body that is read strictly adds to that.
-const STRICT_BODY_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownField, Code::AuthReplay];
+const BODY_PROBLEMS: &[Code] = &[Code::BodyMalformed, Code::BodyTooLarge, Code::UnsupportedMediaType];
+/// What the body of the holder of a key adds to that.
+const KEY_BODY_PROBLEMS: &[Code] =
+    &[Code::InvalidRequest, Code::UnknownField, Code::AuthReplay, Code::ReadOnly];
 /// What can always go wrong.
 const SERVER_PROBLEMS: &[Code] = &[Code::Internal, Code::Overloaded, Code::StoreUnavailable];
 
@@ -153,23 +153,22 @@ fn security_schemes() -> Value {
 }
 
 fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
-    let schema = match route.answer {
-        Payload::One(data) => envelope(&data(g)),
+    let json = |schema: Schema| json!({ "application/json": { "schema": schema } });
+    let content = match route.answer {
+        Payload::One(data) => json(envelope(&data(g))),
         Payload::List(row) => {
             let row = row(g);
-            envelope(&list(&row))
+            json(envelope(&list(&row)))
         }
-        Payload::Bare(body) => body(g),
-        Payload::Export(row) => row(g),
+        Payload::Bare(body) => json(body(g)),
+        Payload::Export(row) => {
+            json!({ "application/x-ndjson": { "schema": row(g) }, "text/csv": { "schema": { "type": "string" } } })
+        }
+        Payload::Page => json!({ "text/html": { "schema": { "type": "string" } } }),
     };
     let export = matches!(route.answer, Payload::Export(_));
     let mut responses = Map::new();
     let mut success = |status: u16, description: &str| {
-        let content = if export {
-            json!({ "application/x-ndjson": { "schema": schema }, "text/csv": { "schema": { "type": "string" } } })
-        } else {
-            json!({ "application/json": { "schema": schema } })
-        };
         responses.insert(status.to_string(), json!({ "description": description, "content": content }));
     };
     success(route.status, "Success");
@@ -198,7 +197,7 @@ fn problems(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
         Access::Key(scope) => {
             groups.push(KEY_PROBLEMS);
             groups.extend(scope.map(|_| SCOPE_PROBLEMS));
-            groups.extend(route.body.map(|_| STRICT_BODY_PROBLEMS));
+            groups.extend(route.body.map(|_| KEY_BODY_PROBLEMS));
         }
         Access::Event => groups.push(&[Code::AuthMissing, Code::AuthFailed, Code::AuthExpired]),
     }

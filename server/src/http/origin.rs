@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
 use http::header::HOST;
 use http::request::Parts;
+use http::{HeaderMap, Version};
 
 use crate::config::Server;
 
@@ -79,10 +79,14 @@ fn address_of(text: &str) -> Option<IpAddr> {
     Some(IpAddr::to_canonical(&address))
 }
 
-/// Whether a request of HTTP/1.1 names its host other than once: two that differ would let a proxy and us see
-/// two different requests.
-pub fn host_is_ambiguous(headers: &HeaderMap) -> bool {
-    headers.get_all(HOST).iter().nth(1).is_some()
+/// What is wrong with how a request names its host: HTTP/1.1 demands one `Host` field, and two would let a proxy
+/// and us see two different requests (RFC 9112 section 3.2).
+pub fn host_fault(parts: &Parts) -> Option<&'static str> {
+    match parts.headers.get_all(HOST).iter().count() {
+        0 if parts.version == Version::HTTP_11 => Some("the request has no Host field; send one"),
+        0 | 1 => None,
+        _ => Some("the request names more than one host"),
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +159,18 @@ mod tests {
         assert_eq!(client("1.1.1.1, unknown, 10.0.0.2"), "10.0.0.2");
         assert_eq!(client("1.1.1.1:443"), "1.1.1.1");
         assert_eq!(client("[2001:db8::1]:443"), "2001:db8::1");
+    }
+
+    #[test]
+    fn one_host_is_named_and_none_only_where_http_asks_for_none() {
+        let fault = |version, hosts: &[&str]| {
+            let request = Request::builder().uri("/x").version(version);
+            let request = hosts.iter().fold(request, |request, host| request.header(HOST, *host));
+            host_fault(&request.body(()).unwrap().into_parts().0).is_some()
+        };
+        assert!(fault(Version::HTTP_11, &[]) && fault(Version::HTTP_11, &["a", "a"]));
+        assert!(!fault(Version::HTTP_11, &["a"]) && !fault(Version::HTTP_11, &[""]));
+        assert!(!fault(Version::HTTP_10, &[]) && !fault(Version::HTTP_2, &[]));
     }
 
     #[test]

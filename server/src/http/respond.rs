@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
-    LOCATION,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    HeaderValue, IF_NONE_MATCH, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, Response, StatusCode};
 use serde::Serialize;
@@ -18,6 +18,8 @@ use super::wire::BatchForm;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// Answers are one caller's own, and may be reused only after asking again.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -33,6 +35,8 @@ pub struct Answer {
     location: Option<String>,
     replayed: bool,
     download: Option<Download>,
+    /// Of a page: what a browser may do for it.
+    policy: Option<HeaderValue>,
 }
 
 /// A body that is made while the client reads, to be saved under a name.
@@ -80,6 +84,11 @@ impl Answer {
         Self { content_type, download: Some(Download { parts, name }), ..answer }
     }
 
+    /// 200 with a page for people, and what their browser may do for it; tagged by its body.
+    pub fn page(html: Bytes, policy: Option<HeaderValue>) -> Self {
+        Self { content_type: HTML, policy, ..Self::new(StatusCode::OK, html, Tag::Body) }
+    }
+
     /// 503 with `data` in the envelope: what is known, though nothing can be served.
     pub fn down(data: &impl Serialize) -> Result<Self, Error> {
         Ok(Self::new(StatusCode::SERVICE_UNAVAILABLE, envelope("error", data)?, Tag::None))
@@ -91,7 +100,17 @@ impl Answer {
     }
 
     fn new(status: StatusCode, body: Bytes, tag: Tag) -> Self {
-        Self { status, body, tag, content_type: JSON, location: None, replayed: false, download: None }
+        let content_type = JSON;
+        Self {
+            status,
+            body,
+            tag,
+            content_type,
+            location: None,
+            replayed: false,
+            download: None,
+            policy: None,
+        }
     }
 
     /// With another entity tag.
@@ -109,7 +128,7 @@ impl Answer {
 
     /// The answer to a request with these headers; 304 without a body if the client has it already.
     pub fn into_response(self, request: &HeaderMap) -> Response<AnswerBody> {
-        let Self { status, body, tag, content_type, location, replayed, download } = self;
+        let Self { status, body, tag, content_type, location, replayed, download, policy } = self;
         let tag = match tag {
             Tag::None => None,
             Tag::Version(version) => Some(format!("W/\"{version}\"")),
@@ -130,6 +149,10 @@ impl Answer {
         }
         if replayed {
             headers.insert(REPLAYED, TRUE);
+        }
+        if let Some(policy) = policy {
+            headers.insert(CONTENT_SECURITY_POLICY, policy);
+            headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         }
         if let Some(Download { parts, name }) = download {
             // The name is ours: letters and a dot.

@@ -17,6 +17,8 @@ pub enum Operation {
     Health,
     /// GET /openapi.json
     OpenApi,
+    /// GET /docs, the only one that is not under /api/v1
+    Docs,
     /// GET /whoami
     WhoAmI,
     /// GET /balance
@@ -167,6 +169,8 @@ pub enum Payload {
     Bare(SchemaOf),
     /// Records one a line, as CSV or NDJSON.
     Export(SchemaOf),
+    /// HTML.
+    Page,
 }
 
 impl Route {
@@ -296,6 +300,15 @@ pub static ROUTES: &[Route] = &[
         access: Access::Open,
         answer: Payload::Bare(schema::any_object),
         summary: "This description of the interface.",
+        ..READ
+    },
+    Route {
+        operation: Operation::Docs,
+        id: "getDocs",
+        path: "/docs",
+        access: Access::Open,
+        answer: Payload::Page,
+        summary: "openapi.json as a page for people.",
         ..READ
     },
     Route {
@@ -629,14 +642,15 @@ mod tests {
         for route in ROUTES {
             let names: HashSet<_> = route.parameters().map(|p| p.name).collect();
             assert_eq!(names.len(), route.parameters().count(), "{}", route.id);
-            assert!(!route.summary.is_empty() && route.path.starts_with("/api/v1/"), "{}", route.id);
+            let placed = route.path.starts_with("/api/v1/") || route.operation == Operation::Docs;
+            assert!(!route.summary.is_empty() && placed, "{}", route.id);
         }
     }
 
     #[test]
     fn what_a_key_may_not_do_unsigned_needs_one() {
         for route in ROUTES {
-            let open = matches!(route.operation, Operation::Health | Operation::OpenApi);
+            let open = matches!(route.operation, Operation::Health | Operation::OpenApi | Operation::Docs);
             assert_eq!(route.access == Access::Open, open, "{}", route.id);
             assert_eq!(route.is_write(), route.body.is_some(), "{}", route.id);
         }

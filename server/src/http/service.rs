@@ -30,7 +30,7 @@ use super::call::Call;
 use super::handlers;
 use super::limits::read_body;
 use super::listener::BoxError;
-use super::origin::{Origin, host_is_ambiguous};
+use super::origin::{Origin, host_fault};
 use super::params::Params;
 use super::problem::{Code, Occurrence, Problem};
 use super::request_id::{CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, of_client};
@@ -143,15 +143,15 @@ impl Api {
             Target::OtherMethods(allow) => return Err(Problem::method_not_allowed(allow)),
             Target::Nothing => return Err(Problem::no_route()),
         };
-        if host_is_ambiguous(&parts.headers) {
-            return Err(Problem::new(Code::InvalidRequest, "the request names more than one host"));
+        if let Some(what) = host_fault(parts) {
+            return Err(Problem::new(Code::InvalidRequest, what));
         }
         let env = &self.shared.env;
         if !env.is_started() && !matches!(route.access, Access::Open) {
             return Err(Error::StoreUnavailable("the schema does not fit this program yet".to_owned()).into());
         }
         let (caller, body) = self.admit(route, parts, body, peer).await?;
-        if route.is_write() && env.config().server.read_only {
+        if route.is_write() && matches!(route.access, Access::Key(_)) && env.config().server.read_only {
             return Err(Error::ReadOnly.into());
         }
         if matches!(route.access, Access::Key(_)) && route.body.is_some() && !body.is_empty() {

@@ -41,6 +41,22 @@ pub struct Migrate {
     pub take_over: bool,
 }
 
+impl Migrate {
+    /// As who serves an embedded database: whoever claimed it keeps the claim, and is not asked.
+    pub fn whoever_owns_it() -> Self {
+        Self { owner: None, take_over: true }
+    }
+}
+
+/// Who wants to know what the schema is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker<'a> {
+    /// Who uses the database: it does not matter who claimed it.
+    User,
+    /// Who would migrate it, as this owner: what another one claimed is left alone.
+    Owner(Option<&'a str>),
+}
+
 /// What the schema is, seen from this binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaState {
@@ -60,6 +76,17 @@ pub struct SchemaState {
     pub owner: Option<String>,
     /// One sentence for a human.
     pub message: String,
+}
+
+impl SchemaState {
+    /// Why the database cannot be used, and what to do about it.
+    pub fn obstacle(&self) -> String {
+        if self.verdict != Verdict::Forward {
+            return self.message.clone();
+        }
+        let owner = self.owner.as_ref().map(|owner| format!(" --owner {owner}")).unwrap_or_default();
+        format!("{} ({}); run: sageapi-server migrate{owner}", self.message, self.pending.join(", "))
+    }
 }
 
 /// Why a migration did not come to its end.
@@ -108,7 +135,7 @@ impl Store {
     }
 
     /// Looks at the schema and changes nothing.
-    pub async fn schema_state(&self, owner: Option<&str>) -> Result<SchemaState, Error> {
+    pub async fn schema_state(&self, asker: Asker<'_>) -> Result<SchemaState, Error> {
         let mut conn = self.reader().await?;
         let found = match look(&mut conn).await {
             Err(error) if error.is_unavailable() => {
@@ -117,7 +144,7 @@ impl Store {
             }
             found => found?,
         };
-        let mut state = self.judge(&found, owner);
+        let mut state = self.judge(&found, asker);
         if self.dialect() == Dialect::MySql && logs_statements(&mut self.reader().await?).await? {
             state.can_serve = false;
             state.message = MigrateError::StatementBinlog.to_string();
@@ -125,14 +152,17 @@ impl Store {
         Ok(state)
     }
 
-    fn judge(&self, found: &Found, owner: Option<&str>) -> SchemaState {
+    fn judge(&self, found: &Found, asker: Asker<'_>) -> SchemaState {
         let to = self.schema_version();
         let done = |m: &Migration| found.applied.get(&m.version).is_some_and(|(_, done)| *done);
         let pending: Vec<_> = self.migrations().filter(|m| !done(m)).collect();
         let dirty = self.migrations().find(|m| {
             found.applied.get(&m.version).is_some_and(|(checksum, done)| *done && checksum[..] != *m.checksum)
         });
-        let foreign = found.owner.as_deref().filter(|theirs| Some(*theirs) != owner);
+        let foreign = match asker {
+            Asker::User => None,
+            Asker::Owner(owner) => found.owner.as_deref().filter(|theirs| Some(*theirs) != owner),
+        };
         let mismatch = found.fingerprint.as_deref().is_some_and(|print| !self.inner.keyring.knows(print));
         let (verdict, message) = if let Some(theirs) = foreign {
             let message = format!(
@@ -144,10 +174,17 @@ impl Store {
                            configure that key as auth.encryption_key or among auth.previous_encryption_keys";
             (Verdict::KeyMismatch, message.to_owned())
         } else if let Some(m) = dirty {
-            let message = format!("migration {} was changed after it had been applied", name(m));
+            let message = format!(
+                "migration {} was changed after it had been applied; run the release that applied it",
+                name(m)
+            );
             (Verdict::Dirty, message)
         } else if found.version > to {
-            (Verdict::Newer, format!("the schema is at version {}, this binary knows {to}", found.version))
+            let message = format!(
+                "the schema is at version {}, this binary knows {to}; run the newer release",
+                found.version
+            );
+            (Verdict::Newer, message)
         } else if pending.is_empty() {
             (Verdict::None, format!("the schema is up to date at version {to}"))
         } else {
@@ -276,8 +313,8 @@ impl Store {
         );
         conn.execute(Sql::new(row)).await?;
         let found = look(conn).await?;
-        let owner = if how.take_over { found.owner.as_deref() } else { how.owner.as_deref() };
-        let mut state = self.judge(&found, owner);
+        let asker = if how.take_over { Asker::User } else { Asker::Owner(how.owner.as_deref()) };
+        let mut state = self.judge(&found, asker);
         if !matches!(state.verdict, Verdict::None | Verdict::Forward) {
             return Ok(Prepared::Refused(state));
         }

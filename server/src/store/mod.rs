@@ -44,7 +44,7 @@ pub use holds::HoldFilter;
 pub use keys::{NewKey, StoredKey};
 pub use leases::Lease;
 pub use ledger::{LedgerRow, Writer};
-pub use migrate::{Migrate, MigrateError, SchemaState};
+pub use migrate::{Asker, Migrate, MigrateError, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Quarantined, Validity};
 pub use records::{RecordFigures, RecordFilter, RecordOrder, RecordPosition, VerifyRow};
 pub use replay::{NonceUse, ReplayTable};

@@ -31,6 +31,9 @@ const COMMIT_SECONDS: &[f64] =
     &[0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 const BATCH_SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
+/// Why transactions are run again.
+const RETRY_REASONS: [&str; 4] = ["connection", "contended", "split", "unknown_commit"];
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
     route: &'static str,
@@ -173,6 +176,10 @@ impl Metrics {
             registry: Registry::default(),
         };
         all.register_collector(Box::new(ProcessMetrics::new("/proc".into())));
+        // There from the start: a rate over a counter that appears with its first event misses that event.
+        for reason in RETRY_REASONS {
+            drop(metrics.store_retries.get_or_create(&ReasonLabel { reason }));
+        }
         Self { registry: all, ..metrics }
     }
 
@@ -215,7 +222,7 @@ impl Metrics {
         self.pool.get_or_create(&PoolLabel { state: PoolState::in_use }).set(signed(in_use));
     }
 
-    /// A transaction is run again because of `reason` (`deadlock`, `lock_timeout`, `busy`, `connection`).
+    /// A transaction is run again because of `reason`, one of `RETRY_REASONS`.
     pub fn store_retry(&self, reason: &'static str) {
         self.store_retries.get_or_create(&ReasonLabel { reason }).inc();
     }

@@ -473,6 +473,10 @@ fn a_read_only_server_answers_reads_alone() {
         assert_eq!(stranger.refusal(), (401, "auth_missing"));
         assert_eq!(site.get(&c.key, "/balance").await.data()["balance"], "10");
         assert_eq!(site.get(&c.key, "/accounting").await.rows().len(), 1);
+        // An event is no write of a client's: it is verified, and answered, as ever.
+        let forged = Ask::post_bytes("/events", "{}").send(site.http()).await;
+        assert_eq!(forged.refusal(), (401, "auth_missing"));
+        assert_eq!(site.tell(b"{}").await.status, 202);
     });
 }
 

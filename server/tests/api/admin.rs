@@ -16,6 +16,7 @@ fn probes_tell_that_the_instance_lives_and_serves() {
         for (path, text) in [("/livez", "alive\n"), ("/readyz", "ready\n"), ("/startupz", "started\n")] {
             let probe = admin(&site, Method::GET, path).await;
             assert_eq!((probe.status, probe.text().as_str()), (200, text));
+            assert_eq!(probe.header("x-request-id").len(), 16, "{path}");
             let head = admin(&site, Method::HEAD, path).await;
             assert_eq!((head.status, head.bytes.len()), (200, 0));
         }
@@ -30,7 +31,10 @@ fn probes_tell_that_the_instance_lives_and_serves() {
 fn the_admin_port_has_nothing_else() {
     on_every_database(async |site| {
         for path in ["/", "/api/v1/balance", "/api/v1/health", "/metrics/", "/debug/pprof"] {
-            assert_eq!(admin(&site, Method::GET, path).await.refusal(), (404, "not_found"), "{path}");
+            let reply = admin(&site, Method::GET, path).await;
+            assert_eq!(reply.refusal(), (404, "not_found"), "{path}");
+            assert_eq!(reply.header("x-request-id"), reply.json["request_id"], "{path}");
+            assert_eq!(reply.header("x-request-id").len(), 16, "{path}");
         }
         for method in [Method::POST, Method::DELETE, Method::OPTIONS] {
             let reply = admin(&site, method, "/metrics").await;
@@ -75,6 +79,8 @@ fn metrics_have_the_names_of_the_contract_and_count() {
             "sageapi_booking_batch_size_bucket{",
             "sageapi_booking_commit_seconds_bucket{",
             "sageapi_store_pool_connections{state=",
+            "sageapi_store_retries_total{reason=\"contended\"} ",
+            "sageapi_store_retries_total{reason=\"unknown_commit\"} ",
             "sageapi_cache_requests_total{cache=",
             "sageapi_build_info{",
             "# EOF",

@@ -25,7 +25,7 @@ fn event(secret: &str, id: &str, timestamp: i64, body: &[u8]) -> Ask {
 }
 
 impl Site {
-    async fn tell(&self, body: &[u8]) -> Reply {
+    pub async fn tell(&self, body: &[u8]) -> Reply {
         event(UAPI_SECRET, &new_id("evt"), self.now_s(), body).send(self.http()).await
     }
 }

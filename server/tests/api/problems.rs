@@ -143,6 +143,42 @@ fn the_description_is_served_and_is_the_one_in_the_repository() {
 }
 
 #[test]
+fn the_description_is_shown_as_a_page_that_needs_no_key_and_nothing_from_elsewhere() {
+    on_every_database(async |site| {
+        let page = Ask::raw(Method::GET, "/docs").send(site.http()).await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert!(page.text().contains("api/v1/openapi.json"), "{}", page.text());
+        let policy = page.header("content-security-policy");
+        for part in ["default-src 'none'", "script-src 'sha256-", "style-src 'sha256-", "connect-src 'self'"]
+        {
+            assert!(policy.contains(part), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff");
+        let unchanged = Ask::raw(Method::GET, "/docs").header("if-none-match", page.header("etag"));
+        assert_eq!(unchanged.send(site.http()).await.status, 304);
+    });
+}
+
+#[test]
+fn a_request_names_its_host() {
+    on_every_database(async |site| {
+        let request = |version: &str, host: &str| {
+            format!("GET /api/v1/health HTTP/{version}\r\n{host}connection: close\r\n\r\n")
+        };
+        let status = async |version: &str, host: &str| {
+            let mut connection = Connection::open(site.http()).await;
+            connection.exchange(request(version, host).as_bytes(), false).await.unwrap()
+        };
+        let without = status("1.1", "").await;
+        assert_eq!(without.refusal(), (400, "invalid_request"));
+        assert!(without.json["detail"].as_str().unwrap().contains("Host"), "{}", without.text());
+        assert_eq!(status("1.1", "host: a\r\n").await.status, 200);
+        assert_eq!(status("1.0", "").await.status, 200);
+    });
+}
+
+#[test]
 fn a_path_takes_its_methods_and_head_wherever_get() {
     on_every_database(async |site| {
         let c = site.customer("1").await;
@@ -201,7 +237,8 @@ fn what_is_no_path_is_not_found_before_anybody_is_asked_who_he_is() {
             "/readyz",
             "/metrics",
             "/admin/",
-            "/docs",
+            "/docs/",
+            "/api/v1/docs",
             "/favicon.ico",
             "/.env",
         ] {

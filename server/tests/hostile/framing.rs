@@ -58,8 +58,9 @@ fn lines() -> Vec<Case> {
         let bytes = format!("{line}\r\nhost: a\r\n\r\n");
         cases.push(halved(format!("line {line:?}"), bytes.into_bytes(), &[200, 400, 404, 405, 414]));
     }
+    let hostless = "GET /api/v1/health HTTP/1.1\r\n\r\n";
+    cases.push(halved("no host", hostless.as_bytes(), &[400]));
     for (name, field) in [
-        ("no host", ""),
         ("two hosts", "host: a\r\nhost: b\r\n"),
         ("the same host twice", "host: a\r\nhost: a\r\n"),
         ("an odd host", "host: a/b?c#d@e f\r\n"),

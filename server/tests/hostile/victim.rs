@@ -71,7 +71,7 @@ impl Victim {
     }
 
     pub async fn start_with(kind: Kind, configure: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
-        let app = App::builder(kind).role(Role::Command).without_background().start().await;
+        let app = App::builder(kind).role(Role::Setup).without_background().start().await;
         let client = app.customer("org-1", "1000000").await;
         let users = Page { changes: (0..200).map(|n| user(&format!("u-{n}"))).collect(), ..Page::default() };
         app.env.store().apply_page(Entity::Users, None, users).await.unwrap();

@@ -1,5 +1,5 @@
 use sageapi_contract::Verdict;
-use sageapi_server::store::{Migrate, SchemaState, Store};
+use sageapi_server::store::{Asker, Migrate, SchemaState, Store};
 use sageapi_test_support::database::{Kind, TestDatabase};
 
 use crate::{Db, contract};
@@ -10,8 +10,14 @@ fn owned_by(owner: &str) -> Migrate {
     Migrate { owner: Some(owner.to_owned()), ..Migrate::default() }
 }
 
+/// What a migration by this owner would find.
 async fn verdict(store: &Store, owner: Option<&str>) -> SchemaState {
-    store.schema_state(owner).await.unwrap()
+    store.schema_state(Asker::Owner(owner)).await.unwrap()
+}
+
+/// What who serves or runs another command finds.
+async fn seen(store: &Store) -> SchemaState {
+    store.schema_state(Asker::User).await.unwrap()
 }
 
 /// Everything that the schema consists of, as sorted text.
@@ -252,6 +258,32 @@ contract! {
         assert_eq!((taken.verdict, taken.owner.as_deref()), (Verdict::None, Some("green")));
         assert_eq!(verdict(&db.store, Some("blue")).await.verdict, Verdict::OwnedByAnother);
         assert_eq!(db.store.migrate(&owned_by("green")).await.unwrap().verdict, Verdict::None);
+    }
+
+    async fn who_uses_a_claimed_database_is_told_what_stops_it_and_not_who_claimed_it(db: empty) {
+        db.store.migrate(&owned_by("blue")).await.unwrap();
+        assert_eq!((seen(&db.store).await.verdict, seen(&db.store).await.can_serve), (Verdict::None, true));
+        let kept = db.store.migrate(&Migrate::whoever_owns_it()).await.unwrap();
+        assert_eq!((kept.verdict, kept.owner.as_deref()), (Verdict::None, Some("blue")));
+
+        let wrong_key = seen(&db.keyed(OTHER_KEY, &[])).await;
+        assert_eq!((wrong_key.verdict, wrong_key.can_serve), (Verdict::KeyMismatch, false));
+        assert!(wrong_key.obstacle().contains("auth.encryption_key"), "{}", wrong_key.obstacle());
+
+        let (last, name, _) = files(db.database.kind()).pop().unwrap();
+        db.database.execute(&format!("DELETE FROM schema_migrations WHERE version = {last}")).await;
+        db.database.execute(&format!("UPDATE schema_info SET version = {}", last - 1)).await;
+        let behind = seen(&db.store).await;
+        assert_eq!((behind.verdict, behind.can_serve), (Verdict::Forward, false));
+        for word in [name.as_str(), "migrate --owner blue"] {
+            assert!(behind.obstacle().contains(word), "{word}: {}", behind.obstacle());
+        }
+
+        db.database.execute("UPDATE schema_migrations SET checksum = x'00' WHERE version = 2").await;
+        assert_eq!(seen(&db.store).await.verdict, Verdict::Dirty);
+        for state in [wrong_key, behind, seen(&db.store).await] {
+            assert!(!state.obstacle().contains("take-over"), "{}", state.obstacle());
+        }
     }
 
     async fn another_encryption_key_is_told_until_it_is_adopted(db: ready) {

@@ -192,7 +192,8 @@ impl Tour<'_> {
         let mut args = vec!["sign", "--key-id", key_id, "--secret-file", secret_file];
         args.extend(body.into_iter().flat_map(|body| ["-d", body]));
         args.push(url);
-        server(self.place, &args).await
+        let signed: Value = serde_json::from_str(&server(self.place, &args).await?)?;
+        Ok(signed["curl"].as_str().ok_or("`sign` gave no command")?.to_owned())
     }
 
     /// What executes the printed command at once.

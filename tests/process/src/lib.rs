@@ -8,6 +8,7 @@ pub mod connection;
 pub mod installation;
 pub mod proxy;
 pub mod sim;
+pub mod tool;
 pub mod waiting;
 
 pub use installation::Installation;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 mod cli {
+    mod absent;
     mod configuration;
     mod customers;
     mod failures;

@@ -231,6 +231,22 @@ async fn an_idle_server_ends_promptly_on_either_signal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sighup_is_told_of_and_ends_nothing() {
+    let (installation, key) = installed(kinds()[0]).await;
+    let mut server = installation.server().start().await;
+    let half = HalfSent::send(&server, &key).await;
+    for _ in 0..2 {
+        server.process().signal("HUP");
+    }
+    let told = |line: &str| line.contains("reload is not built").then_some(());
+    server.process().wait_stderr("that reload is not built", told).await;
+    assert_eq!(Client::new("", "", "").fetch(&format!("{}/readyz", server.admin())).await.status, 200);
+    server.sigterm();
+    assert!(half.finish().await.starts_with("HTTP/1.1 201 "), "what was begun is finished");
+    assert_eq!(server.process().wait(PROMPTLY).await.code(), Some(0), "{:?}", server.stderr());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_still_waits_for_its_schema_ends_promptly_too() {
     if !kinds().contains(&Kind::MySql) {
         return;

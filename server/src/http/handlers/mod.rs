@@ -19,6 +19,7 @@ use std::sync::LazyLock;
 use crate::domain::Error;
 
 use super::call::Call;
+use super::docs;
 use super::openapi;
 use super::respond::{Answer, Tag};
 use super::routes::Operation;
@@ -30,6 +31,7 @@ pub async fn run(operation: Operation, call: Call<'_>) -> Result<Answer, Error> 
     match operation {
         Operation::Health => health::answer(call.env).await,
         Operation::OpenApi => Ok(openapi_document()),
+        Operation::Docs => Ok(docs::answer()),
         Operation::WhoAmI => whoami::get(&call),
         Operation::GetBalance => balance::get(call).await,
         Operation::ListUsers => users::list(call).await,

@@ -15,7 +15,7 @@ fn all() -> Metrics {
     metrics.set_booking_queue_depth(7);
     metrics.booking_commit(3, 0.004);
     metrics.set_pool_connections(4, 2);
-    metrics.store_retry("deadlock");
+    metrics.store_retry("contended");
     metrics.cache("balances").hit();
     metrics.sync_run("users", "ok");
     metrics.sync_rows("users", "upsert", 500);
@@ -40,7 +40,8 @@ fn every_metric_of_the_contract_is_shown_under_its_name() {
         "sageapi_booking_commit_seconds_sum 0.004",
         r#"sageapi_store_pool_connections{state="idle"} 4"#,
         r#"sageapi_store_pool_connections{state="in_use"} 2"#,
-        r#"sageapi_store_retries_total{reason="deadlock"} 1"#,
+        r#"sageapi_store_retries_total{reason="contended"} 1"#,
+        r#"sageapi_store_retries_total{reason="unknown_commit"} 0"#,
         r#"sageapi_cache_requests_total{cache="balances",result="hit"} 1"#,
         r#"sageapi_cache_requests_total{cache="balances",result="stale"} 0"#,
         r#"sageapi_sync_runs_total{entity="users",result="ok"} 1"#,

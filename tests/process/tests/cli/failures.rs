@@ -24,6 +24,8 @@ async fn wrong_usage_ends_with_64_and_says_what_is_wrong() {
         (&["customer", "credit", "org_a", "1"], "--transno"),
         (&["customer", "credit", "org_a", "1e3", "--transno", "T-2"], "1e3"),
         (&["customer", "credit", "org_a", "-5", "--transno", "T-2"], "-5"),
+        (&["customer", "credit", "org_a", "0", "--transno", "T-2"], "above zero"),
+        (&["customer", "credit", "org_a", "0.000", "--transno", "T-2"], "above zero"),
         (&["customer", "credit", "org_a", "0.0000000001", "--transno", "T-2"], "0.0000000001"),
         (&["customer", "credit", "org_a", "9000000001", "--transno", "T-2"], "9000000001"),
         (&["customer", "credit", "org_a", "2", "--transno", "T-1"], "transno"),
@@ -112,7 +114,7 @@ async fn a_database_that_cannot_be_reached_ends_every_command_with_69() {
         assert!(why.contains("refused"), "{args:?} should tell the cause: {why}");
     }
     let file = "sqlite:/proc/nowhere/sage.db";
-    let output = cli(&["verify"], [("SAGEAPI_DATABASE_URL", file)]).await;
+    let output = cli(&["migrate"], [("SAGEAPI_DATABASE_URL", file)]).await;
     assert_eq!(output.status.code(), Some(69), "{output:?}");
 }
 

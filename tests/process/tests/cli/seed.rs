@@ -69,6 +69,12 @@ async fn a_seed_with_anything_wrong_changes_nothing() {
                 "{seed}: nothing was made"
             );
         }
+        let free =
+            json!({"customers": [{"id": "org_free", "credit": "0"}, {"id": "org_poor", "credit": "0.00"}]});
+        let file = installation.file("seed.json", &free.to_string()).display().to_string();
+        let seeded = installation.json(&["seed", &file]).await;
+        assert_eq!((&seeded["customers_created"], &seeded["credits_booked"]), (&json!(2), &json!(0)));
+        assert_eq!(installation.json(&["customer", "show", "org_free"]).await["seq"], 0);
         let rows =
             json!({"customers": [good], "users": [{"id": "u-1", "username": "ann", "orgid": "org_good"}]});
         let file = installation.file("seed.json", &rows.to_string()).display().to_string();
@@ -80,4 +86,22 @@ async fn a_seed_with_anything_wrong_changes_nothing() {
         assert!(ended.stderr.contains("org_good"), "{ended:?}");
         assert_eq!(installation.json(&["customer", "show", "org_good"]).await["balance"], "5");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_are_taken_with_a_warning() {
+    let installation = Installation::new(kinds()[0]).await;
+    let seed = async |seed: Value| {
+        let file = installation.file("seed.json", &seed.to_string()).display().to_string();
+        installation.command(&["seed", &file]).await
+    };
+    let ended =
+        seed(json!({"customers": [{"id": "org_a"}], "groups": [{"name": "staff", "daily": 5}]})).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stderr.contains("groups are not built yet"), "{ended:?}");
+    assert!(ended.stdout.contains("1 customer(s) created"), "{ended:?}");
+    let none = seed(json!({"groups": []})).await;
+    assert_eq!((none.code, none.stderr.as_str()), (0, ""), "{none:?}");
+    let wrong = seed(json!({"groups": {"staff": {}}})).await;
+    assert_eq!(wrong.code, 64, "{wrong:?}");
 }

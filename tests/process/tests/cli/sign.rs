@@ -1,6 +1,7 @@
 use std::process::Stdio;
 
 use sageapi_process_tests::Installation;
+use sageapi_test_support::client::Client;
 use sageapi_test_support::database::kinds;
 use serde_json::Value;
 use tokio::process::Command;
@@ -46,4 +47,28 @@ async fn the_curl_commands_that_sign_prints_are_accepted() {
     assert_eq!(run(&command).await["data"]["balance"], "6.5");
     assert_eq!(run(&command).await["code"], "auth_replay", "a signed write is good once");
     assert_eq!(installation.verify().await, 3);
+
+    let target = url("/accounting");
+    let body = r#"{"transno":"T-3","kind":"charge","amount":"0.5"}"#;
+    let json: Value = serde_json::from_str(&sign(&["--output", "json", "-d", body, &target]).await).unwrap();
+    assert_eq!(
+        (&json["method"], &json["url"], &json["body"]),
+        (&"POST".into(), &target.into(), &body.into())
+    );
+    assert_eq!(
+        json.as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["method", "url", "headers", "body", "curl"]
+    );
+    let command = json["curl"].as_str().unwrap();
+    for (name, value) in json["headers"].as_object().unwrap() {
+        assert!(command.contains(&format!("'{name}: {}'", value.as_str().unwrap())), "{name}: {command}");
+    }
+    // Sent from its parts, by whatever sends requests.
+    let parts = json["headers"].as_object().unwrap().iter().fold(
+        Client::new("", "", "").call(http::Method::POST, json["url"].as_str().unwrap()).unsigned().body(body),
+        |call, (name, value)| call.header(name, value.as_str().unwrap()),
+    );
+    assert_eq!(parts.send().await.data()["balance"], "6");
+    let bare: Value = serde_json::from_str(&sign(&["--output", "json", &url("/balance")]).await).unwrap();
+    assert_eq!((&bare["method"], &bare["body"]), (&"GET".into(), &Value::Null));
 }
