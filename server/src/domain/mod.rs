@@ -12,6 +12,8 @@ pub mod mirror;
 pub mod news;
 mod nonces;
 pub mod page;
+pub mod prices;
+pub mod pricing;
 pub mod verify;
 
 pub use error::{Error, FieldError};

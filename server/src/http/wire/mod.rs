@@ -7,6 +7,7 @@ mod export;
 mod holds;
 mod keys;
 mod mirror;
+mod prices;
 mod records;
 pub mod schema;
 mod summary;
@@ -20,6 +21,7 @@ pub use export::ExportForm;
 pub use holds::{HoldBody, read_capture, read_hold, read_release, read_reverse};
 pub use keys::KeyBody;
 pub use mirror::MirrorBody;
+pub use prices::{QuoteBody, read_quote};
 pub use records::{BookedBody, PreviewBody, RecordBody};
 pub use summary::SummaryBody;
 
