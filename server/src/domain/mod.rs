@@ -6,6 +6,8 @@ pub mod booking;
 pub mod caches;
 mod cursor;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod holds;
 pub mod keys;
 pub mod mirror;

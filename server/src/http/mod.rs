@@ -7,6 +7,8 @@ mod answer_body;
 mod body;
 mod call;
 mod export;
+#[doc(hidden)]
+pub mod fuzz;
 mod handlers;
 pub mod limits;
 pub mod listener;

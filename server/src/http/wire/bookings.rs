@@ -75,6 +75,13 @@ fn read_one(call: &Call<'_>, body: &[u8], headers: &http::HeaderMap) -> Result<B
     })
 }
 
+/// What a booking's body is recognised by when it comes again, for a customer of no matter which name; `None` if
+/// it cannot be read.
+pub fn fingerprint(body: &[u8]) -> Option<[u8; 32]> {
+    let customer = CustomerId::parse("org_1").ok()?;
+    Some(parse(body, &http::HeaderMap::new()).ok()?.hash(&customer))
+}
+
 fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<Parsed, Error> {
     let mut body = Object::parse(body)?;
     let transno = transno(&mut body, headers);

@@ -14,9 +14,9 @@ mod summary;
 
 pub use balances::BalanceBody;
 pub use batch::{
-    Form as BatchForm, NDJSON, RowBody as BatchRow, answer as batch_answer, items as batch_items,
+    Form as BatchForm, MOST_ITEMS, NDJSON, RowBody as BatchRow, answer as batch_answer, items as batch_items,
 };
-pub use bookings::{read as read_booking, read_item};
+pub use bookings::{fingerprint, read as read_booking, read_item};
 pub use export::ExportForm;
 pub use holds::{HoldBody, read_capture, read_hold, read_release, read_reverse};
 pub use keys::KeyBody;
