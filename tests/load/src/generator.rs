@@ -1,5 +1,6 @@
-//! A closed loop of HTTP/1.1 over plain sockets: each connection sends a request made before, waits for its answer,
-//! and sends the next one. It is the same for every server measured, and shares their cores.
+//! HTTP/1.1 over plain sockets, the same for every server measured; it shares their cores. In the closed loop each
+//! connection sends a request made before, waits for its answer, and sends the next one. In the open loop requests
+//! are due at their times whatever the server does, and what one waits for a connection is part of its time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,20 @@ pub struct Load {
     pub again: bool,
     /// When to stop at the latest.
     pub limit: Duration,
+    /// Requests a second in an open loop; `None` for a closed one.
+    pub rate: Option<f64>,
+}
+
+impl Load {
+    /// A closed loop, at the latest until all requests are sent.
+    pub fn once(requests: Vec<Bytes>, limit: Duration) -> Self {
+        Self { requests, again: false, limit, rate: None }
+    }
+
+    /// A closed loop of one request, for so long.
+    pub fn again(request: Bytes, limit: Duration) -> Self {
+        Self { requests: vec![request], again: true, limit, rate: None }
+    }
 }
 
 /// What came of it.
@@ -72,7 +87,7 @@ async fn run_here(address: SocketAddr, connections: usize, load: Arc<Load>) -> R
     let until = started + load.limit;
     let tasks: Vec<_> = streams
         .into_iter()
-        .map(|stream| tokio::spawn(connection(stream, load.clone(), next.clone(), until)))
+        .map(|stream| tokio::spawn(connection(stream, load.clone(), next.clone(), started, until)))
         .collect();
     let mut times = Vec::new();
     for task in tasks {
@@ -87,6 +102,7 @@ async fn connection(
     mut stream: TcpStream,
     load: Arc<Load>,
     next: Arc<AtomicUsize>,
+    started: Instant,
     until: Instant,
 ) -> Result<Vec<u64>, Failure> {
     let mut times = Vec::with_capacity(1 << 16);
@@ -94,6 +110,12 @@ async fn connection(
     let mut sent = Instant::now();
     while sent < until {
         let index = next.fetch_add(1, Ordering::Relaxed);
+        if let Some(rate) = load.rate {
+            #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
+            let due = started + Duration::from_secs_f64(index as f64 / rate);
+            tokio::time::sleep_until(due.into()).await;
+            sent = due;
+        }
         let index = if load.again { index % load.requests.len() } else { index };
         let Some(request) = load.requests.get(index) else { break };
         stream.write_all(request).await?;

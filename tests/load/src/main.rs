@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::database::Kind;
 use self::measures::Measure;
 
 #[global_allocator]
@@ -61,12 +62,22 @@ pub struct Run {
     /// Measure these only; can be repeated
     #[arg(long, value_enum, value_name = "MEASURE")]
     only: Vec<Measure>,
+    /// Fill the ledger on these only [default: all]; MySQL takes root, and debootstrap the first time
+    #[arg(long, value_enum, value_name = "DATABASE")]
+    on: Vec<Kind>,
     /// Where the results go
     #[arg(long, default_value = "target/bench", value_name = "FOLDER")]
     out: PathBuf,
     /// Where sageapi-server and sageapi-upstream-sim are [default: beside this program]
     #[arg(long, value_name = "FOLDER")]
     bin: Option<PathBuf>,
+}
+
+impl Run {
+    /// What the ledger is measured on.
+    fn databases(&self) -> Vec<Kind> {
+        if self.on.is_empty() { Kind::EVERY.to_vec() } else { self.on.clone() }
+    }
 }
 
 fn main() -> ExitCode {

@@ -2,6 +2,8 @@
 
 mod balance;
 mod booking;
+mod charges;
+mod ledger;
 mod memory;
 mod mirror;
 mod start;
@@ -39,6 +41,9 @@ pub enum Measure {
     /// From the start of the process to ready
     #[value(alias = "5")]
     Start,
+    /// The ledger with a million records in it: charges, batches, lists, memory
+    #[value(alias = "6")]
+    Ledger,
 }
 
 /// How much to measure.
@@ -48,16 +53,34 @@ struct Effort {
     users: usize,
     requests: usize,
     starts: usize,
+    records: usize,
+    customers: usize,
 }
 
 impl Effort {
     fn of(quick: bool) -> Self {
         if quick {
             let round = Duration::from_secs(1);
-            Self { rounds: 3, round, users: 10_000, requests: 50_000, starts: 3 }
+            Self {
+                rounds: 3,
+                round,
+                users: 10_000,
+                requests: 50_000,
+                starts: 3,
+                records: 20_000,
+                customers: 1000,
+            }
         } else {
             let round = Duration::from_secs(5);
-            Self { rounds: 5, round, users: 100_000, requests: 1_000_000, starts: 10 }
+            Self {
+                rounds: 5,
+                round,
+                users: 100_000,
+                requests: 1_000_000,
+                starts: 10,
+                records: 1_000_000,
+                customers: 10_000,
+            }
         }
     }
 }
@@ -85,6 +108,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
             Measure::Mirror => mirror::measure(&programs, &effort),
             Measure::Memory => memory::measure(&programs, &effort),
             Measure::Start => start::measure(&programs, &effort),
+            Measure::Ledger => ledger::measure(&programs, &effort, &args.databases()),
         };
         let lines: Vec<Line> = lines.map_err(|error| format!("{measure:?}: {error}"))?;
         eprintln!("measured {measure:?} in {:.0} s", started.elapsed().as_secs_f64());

@@ -38,12 +38,28 @@ impl Requests {
 
     /// `POST /accounting`: one charge. Each is another one.
     pub fn charge(&mut self, customer: &str) -> Result<Bytes, Failure> {
+        let body = self.charge_body(customer);
+        self.signed(&Method::POST, "/api/v1/accounting", None, &body)
+    }
+
+    /// `POST /accounting/batch`: one charge of each of these customers.
+    pub fn batch<'c>(&mut self, customers: impl IntoIterator<Item = &'c str>) -> Result<Bytes, Failure> {
+        let items: Vec<_> = customers.into_iter().map(|customer| self.charge_body(customer)).collect();
+        self.signed(&Method::POST, "/api/v1/accounting/batch", None, &format!("[{}]", items.join(",")))
+    }
+
+    /// `GET /accounting` with a query. May be repeated for five minutes.
+    pub fn list(&mut self, query: &str) -> Result<Bytes, Failure> {
+        self.signed(&Method::GET, "/api/v1/accounting", Some(query), "")
+    }
+
+    fn charge_body(&mut self, customer: &str) -> String {
+        self.made += 1;
         let (run, n) = (self.run, self.made);
-        let body = format!(
+        format!(
             r#"{{"transno":"bench-{run}-{n}","customer_id":"{customer}","kind":"charge","amount":"{AMOUNT}","user_id":"user_{}","model":"model-1","input_tokens":812,"output_tokens":164,"request_id":"request-{run}-{n}"}}"#,
             n % 1000
-        );
-        self.signed(&Method::POST, "/api/v1/accounting", None, &body)
+        )
     }
 
     fn signed(

@@ -86,21 +86,28 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// A new, empty database.
     pub async fn fresh(kind: Kind) -> Self {
-        let folder =
-            tempfile::Builder::new().prefix("sageapi-test-").tempdir().expect("a folder can be made");
-        let url = match kind {
-            Kind::Sqlite => format!("sqlite://{}", folder.path().join("sage.db").display()),
+        match kind {
+            Kind::Sqlite => {
+                let folder = folder();
+                let url = format!("sqlite://{}", folder.path().join("sage.db").display());
+                Self { kind, target: target_of(&url), url, folder }
+            }
             Kind::MySql => {
                 // Starting a server blocks.
                 let server =
                     tokio::task::spawn_blocking(mysql_server_url).await.expect("a database server starts");
-                let name = random_name();
-                let mut conn = connect_mysql(&target_of(&format!("{server}/mysql"))).await;
-                execute_mysql(&mut conn, &format!("CREATE DATABASE {name}")).await;
-                format!("{server}/{name}")
+                Self::on_server(&server).await
             }
-        };
-        Self { kind, target: target_of(&url), url, folder }
+        }
+    }
+
+    /// A new, empty database on a server: `mysql://user:password@host:port`, with rights to create one.
+    pub async fn on_server(server: &str) -> Self {
+        let name = random_name();
+        let mut conn = connect_mysql(&target_of(&format!("{server}/mysql"))).await;
+        execute_mysql(&mut conn, &format!("CREATE DATABASE {name}")).await;
+        let url = format!("{server}/{name}");
+        Self { kind: Kind::MySql, target: target_of(&url), url, folder: folder() }
     }
 
     /// Its kind.
@@ -211,6 +218,10 @@ impl Drop for TestDatabase {
             let _ = thread.join();
         }
     }
+}
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("sageapi-test-").tempdir().expect("a folder can be made")
 }
 
 /// Reads a database URL as the server does.

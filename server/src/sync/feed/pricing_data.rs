@@ -2,30 +2,36 @@
 //! in time: whoever shows it or prices with it may then rely on its form and size.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 
 /// Values in one price list. Aliases count each time, so that a text which repeats itself through
 /// them ends here and not in memory.
 const MAX_NODES: usize = 50_000;
+/// More than any price list nests.
+const MAX_DEPTH: usize = 64;
 
 /// Whether a text is a mapping of plain keys, each once.
 pub(super) fn check(text: &str) -> Result<(), Cow<'static, str>> {
-    let left = Cell::new(MAX_NODES);
-    let node = Node { left: &left }.deserialize(serde_yaml::Deserializer::from_str(text));
-    match node {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: MAX_NODES,
+            max_events: 4 * MAX_NODES,
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_documents: 1,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 2 * MAX_NODES },
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    };
+    match serde_saphyr::from_str_with_options(text, options) {
         Ok(Seen::Mapping) => Ok(()),
         Ok(Seen::Scalar(_) | Seen::List) => Err("must be a YAML mapping".into()),
         Err(error) => Err(format!("must be YAML: {error}").into()),
     }
-}
-
-#[derive(Clone, Copy)]
-struct Node<'a> {
-    left: &'a Cell<usize>,
 }
 
 enum Seen {
@@ -34,17 +40,15 @@ enum Seen {
     Mapping,
 }
 
-impl<'de> DeserializeSeed<'de> for Node<'_> {
-    type Value = Seen;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Seen, D::Error> {
-        let left = self.left.get().checked_sub(1);
-        self.left.set(left.ok_or_else(|| D::Error::custom(format_args!("more than {MAX_NODES} values")))?);
-        deserializer.deserialize_any(self)
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Look)
     }
 }
 
-impl<'de> Visitor<'de> for Node<'_> {
+struct Look;
+
+impl<'de> Visitor<'de> for Look {
     type Value = Seen;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,18 +84,18 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Seen, A::Error> {
-        while items.next_element_seed(self)?.is_some() {}
+        while items.next_element::<Seen>()?.is_some() {}
         Ok(Seen::List)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Seen, A::Error> {
         let mut keys = HashSet::new();
-        while let Some(key) = entries.next_key_seed(self)? {
+        while let Some(key) = entries.next_key::<Seen>()? {
             let Seen::Scalar(key) = key else { return Err(A::Error::custom("a key must be a word")) };
             if let Some(key) = keys.replace(key) {
                 return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one mapping")));
             }
-            entries.next_value_seed(self)?;
+            entries.next_value::<Seen>()?;
         }
         Ok(Seen::Mapping)
     }

@@ -27,7 +27,7 @@ pub fn measure(programs: &Programs, effort: &Effort) -> Result<Vec<Line>, Failur
 
     let mut round = |address, child: &Child, limit| -> Result<(Outcome, f64), Failure> {
         // Signed anew each time: a signature lives for five minutes.
-        let load = Load { requests: vec![requests.balance(None)?], again: true, limit };
+        let load = Load::again(requests.balance(None)?, limit);
         let before = child.processor_seconds()?;
         let outcome = generator::run(address, CONNECTIONS, load)?;
         let used = child.processor_seconds()? - before;

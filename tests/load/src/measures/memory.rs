@@ -51,8 +51,7 @@ fn of_kind(programs: &Programs, effort: &Effort, kind: Kind) -> Result<[Line; 2]
                 }
             })
             .collect();
-        let outcome =
-            generator::run(server.http, CONNECTIONS, Load { requests: load?, again: false, limit: LIMIT })?;
+        let outcome = generator::run(server.http, CONNECTIONS, Load::once(load?, LIMIT))?;
         if outcome.answers != count {
             return Err(format!("{count} requests took longer than {LIMIT:?}").into());
         }

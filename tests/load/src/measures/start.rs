@@ -20,7 +20,7 @@ pub fn measure(programs: &Programs, effort: &Effort) -> Result<Vec<Line>, Failur
     let server = programs.serve(&database, None)?;
     let mut requests = key.requests(server.http)?;
     let load = (0..RECORDS).map(|_| requests.charge(CUSTOMER)).collect::<Result<_, _>>()?;
-    generator::run(server.http, CONNECTIONS, Load { requests: load, again: false, limit: LIMIT })?;
+    generator::run(server.http, CONNECTIONS, Load::once(load, LIMIT))?;
     server.child.stop()?;
 
     let mut times = Vec::with_capacity(effort.starts);

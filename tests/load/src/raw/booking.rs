@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sqlx::{Connection as _, MySqlConnection, SqliteConnection};
+use sqlx::{Connection as _, MySql, MySqlConnection, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::Conn;
 use crate::Failure;
@@ -12,8 +12,7 @@ use crate::database::Database;
 
 const INSERT: &str = "INSERT INTO accounting_records (customer_id, seq, id, transno, kind, amount, delta, currency, \
      user_id, model_name, input_tokens, output_tokens, total_tokens, request_id, balance_after, held_after, \
-     available_after, body_hash, prev_hash, hash, event_time, created_at) \
-     VALUES (?, ?, ?, ?, 'charge', ?, ?, 'CNY', ?, 'model-1', 812, 164, 976, ?, 0, 0, 0, ?, ?, ?, ?, ?)";
+     available_after, body_hash, prev_hash, hash, event_time, created_at) ";
 const UPDATE: &str = "UPDATE customer_balance SET balance = balance - ?, last_seq = last_seq + 1, \
      version = version + 1, last_consumption = ?, updated_at = ? WHERE customer_id = ? AND balance >= ?";
 /// A thousandth of a thousandth, in the database's 10^-9 units.
@@ -44,45 +43,85 @@ struct Charge<'a> {
     now: i64,
 }
 
-macro_rules! transaction {
-    ($name:ident, $conn:ty, $begin:literal) => {
-        async fn $name(conn: &mut $conn, charge: &Charge<'_>) -> Result<u64, sqlx::Error> {
-            let Charge { customer, seq, now } = *charge;
-            // Rises with time, as the ids of the server do.
-            let id = (u128::from(now.unsigned_abs()) << 64 | u128::from(seq.unsigned_abs())).to_be_bytes();
-            let hash = [7u8; 32];
-            let mut tx = conn.begin_with($begin).await?;
-            sqlx::query(INSERT)
-                .bind(customer)
-                .bind(seq)
-                .bind(&id[..])
-                .bind(format!("bench-1234567890123456-{seq}"))
-                .bind(AMOUNT)
-                .bind(-AMOUNT)
-                .bind(format!("user_{}", seq % 1000))
-                .bind(format!("request-1234567890123456-{seq}"))
-                .bind(&hash[..])
-                .bind(&hash[..])
-                .bind(&hash[..])
-                .bind(now)
-                .bind(now)
-                .execute(&mut *tx)
-                .await?;
-            let update = sqlx::query(UPDATE).bind(AMOUNT).bind(now).bind(now).bind(customer).bind(AMOUNT);
-            let changed = update.execute(&mut *tx).await?.rows_affected();
-            tx.commit().await?;
-            Ok(changed)
+impl Charge<'_> {
+    /// Rises with time, as the ids of the server do.
+    fn id(&self) -> [u8; 16] {
+        (u128::from(self.now.unsigned_abs()) << 64 | u128::from(self.seq.unsigned_abs())).to_be_bytes()
+    }
+}
+
+macro_rules! insert {
+    ($name:ident, $db:ty) => {
+        fn $name(charges: &[Charge<'_>]) -> QueryBuilder<$db> {
+            let mut insert = QueryBuilder::new(INSERT);
+            insert.push_values(charges, |mut row, charge| {
+                let (seq, hash) = (charge.seq, vec![7u8; 32]);
+                row.push_bind(charge.customer.to_owned())
+                    .push_bind(seq)
+                    .push_bind(charge.id().to_vec())
+                    .push_bind(format!("bench-1234567890123456-{seq}"))
+                    .push("'charge'")
+                    .push_bind(AMOUNT)
+                    .push_bind(-AMOUNT)
+                    .push("'CNY'")
+                    .push_bind(format!("user_{}", seq % 1000))
+                    .push("'model-1'")
+                    .push("812, 164, 976")
+                    .push_bind(format!("request-1234567890123456-{seq}"))
+                    .push("0, 0, 0")
+                    .push_bind(hash.clone())
+                    .push_bind(hash.clone())
+                    .push_bind(hash)
+                    .push_bind(charge.now)
+                    .push_bind(charge.now);
+            });
+            insert
         }
     };
 }
 
-transaction!(in_sqlite, SqliteConnection, "BEGIN IMMEDIATE");
-transaction!(in_mysql, MySqlConnection, "BEGIN");
+insert!(sqlite_insert, Sqlite);
+insert!(mysql_insert, MySql);
 
-/// Charges one customer over so many connections for so long. `seq` numbers the records, over several runs.
+macro_rules! transactions {
+    ($one:ident, $many:ident, $insert:ident, $conn:ty, $begin:literal) => {
+        async fn $one(conn: &mut $conn, charge: &Charge<'_>) -> Result<bool, sqlx::Error> {
+            let mut tx = conn.begin_with($begin).await?;
+            $insert(std::slice::from_ref(charge)).build().execute(&mut *tx).await?;
+            let Charge { customer, now, .. } = *charge;
+            let update = sqlx::query(UPDATE).bind(AMOUNT).bind(now).bind(now).bind(customer).bind(AMOUNT);
+            let changed = update.execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+            Ok(changed == 1)
+        }
+
+        async fn $many(conn: &mut $conn, charges: &[Charge<'_>]) -> Result<bool, sqlx::Error> {
+            let mut tx = conn.begin_with($begin).await?;
+            $insert(charges).build().execute(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(true)
+        }
+    };
+}
+
+transactions!(in_sqlite, many_in_sqlite, sqlite_insert, SqliteConnection, "BEGIN IMMEDIATE");
+transactions!(in_mysql, many_in_mysql, mysql_insert, MySqlConnection, "BEGIN");
+
+/// What a connection does, again and again.
+#[derive(Clone, Copy)]
+pub enum Work {
+    /// One charge a transaction, with its customer's balance.
+    Charges,
+    /// So many records a transaction, in one statement, and no balance.
+    Records(usize),
+}
+
+/// Writes for these customers in turn, over so many connections for so long. `seq` numbers the records, over
+/// several runs.
 pub fn run(
     database: &Database,
-    customer: &str,
+    customers: &Arc<[String]>,
+    work: Work,
     connections: usize,
     limit: Duration,
     seq: &Arc<AtomicI64>,
@@ -97,7 +136,7 @@ pub fn run(
         let until = started + limit;
         let tasks: Vec<_> = conns
             .into_iter()
-            .map(|conn| tokio::spawn(connection(conn, customer.to_owned(), seq.clone(), until)))
+            .map(|conn| tokio::spawn(connection(conn, customers.clone(), work, seq.clone(), until)))
             .collect();
         let mut commits = 0;
         for task in tasks {
@@ -109,21 +148,35 @@ pub fn run(
 
 async fn connection(
     mut conn: Conn,
-    customer: String,
+    customers: Arc<[String]>,
+    work: Work,
     seq: Arc<AtomicI64>,
     until: Instant,
 ) -> Result<usize, Failure> {
+    let count = match work {
+        Work::Charges => 1,
+        Work::Records(count) => count,
+    };
     let mut commits = 0;
     while Instant::now() < until {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;
-        let charge = Charge { customer: &customer, seq: seq.fetch_add(1, Ordering::Relaxed), now };
-        let changed = match &mut conn {
-            Conn::Sqlite(conn) => in_sqlite(conn, &charge).await,
-            Conn::MySql(conn) => in_mysql(conn, &charge).await,
+        let first = seq.fetch_add(i64::try_from(count)?, Ordering::Relaxed);
+        let charges: Vec<_> = (first..)
+            .take(count)
+            .map(|seq| {
+                let customer = usize::try_from(seq).unwrap_or_default() % customers.len();
+                Charge { customer: &customers[customer], seq, now }
+            })
+            .collect();
+        let done = match (&mut conn, work) {
+            (Conn::Sqlite(conn), Work::Charges) => in_sqlite(conn, &charges[0]).await,
+            (Conn::MySql(conn), Work::Charges) => in_mysql(conn, &charges[0]).await,
+            (Conn::Sqlite(conn), Work::Records(_)) => many_in_sqlite(conn, &charges).await,
+            (Conn::MySql(conn), Work::Records(_)) => many_in_mysql(conn, &charges).await,
         };
-        match changed {
-            Ok(1) => commits += 1,
-            Ok(_) => return Err("the customer of the plain transactions has no funds".into()),
+        match done {
+            Ok(true) => commits += 1,
+            Ok(false) => return Err("a customer of the plain transactions has no funds".into()),
             // It lost its turn; the next attempt takes another number.
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(SQLITE_BUSY) => {}
             Err(error) => return Err(error.into()),

@@ -1,0 +1,102 @@
+//! Charges one by one: through the API, and beside it by plain transactions.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Effort, no_rounds};
+use crate::Failure;
+use crate::database::Database;
+use crate::generator::{self, Load, Outcome};
+use crate::raw::booking::{self, Work};
+use crate::request::Requests;
+use crate::stat::Stat;
+
+/// Plain connections.
+const PLAIN: usize = 16;
+/// Requests that show about how fast the server is, so that enough of them can be signed beforehand.
+const TRIAL: usize = 2000;
+
+/// Both sides of the comparison.
+pub(super) struct Sides<'a> {
+    /// The API.
+    pub server: SocketAddr,
+    /// Signs what is sent there.
+    pub requests: Requests,
+    /// The database of the plain transactions.
+    pub theirs: &'a Database,
+    /// Numbers their records.
+    pub seq: Arc<AtomicI64>,
+    /// Charges that the API has acknowledged.
+    pub booked: usize,
+}
+
+/// Rates of both sides, and how long requests took.
+#[derive(Default)]
+pub(super) struct Rounds {
+    /// SageAPI's and the plain transactions', each a second.
+    pub rates: Vec<(f64, f64)>,
+    middle: Vec<f64>,
+    slowest: Vec<f64>,
+}
+
+impl Rounds {
+    /// How long requests took, for a note.
+    pub fn times(self) -> Result<String, Failure> {
+        let median = |figures: Vec<f64>| Stat::of(figures).map(|stat| stat.median).ok_or_else(no_rounds);
+        let (middle, slowest) = (median(self.middle)?, median(self.slowest)?);
+        Ok(format!("half of them took at most {middle:.2} ms, 99 % at most {slowest:.2} ms"))
+    }
+}
+
+impl Sides<'_> {
+    /// So many charges of these customers in turn, in a closed loop or at a rate.
+    pub fn charge(
+        &mut self,
+        customers: &[String],
+        connections: usize,
+        count: usize,
+        limit: Duration,
+        rate: Option<f64>,
+    ) -> Result<Outcome, Failure> {
+        let requests = (0..count).map(|n| self.requests.charge(&customers[n % customers.len()]));
+        let requests: Vec<Bytes> = requests.collect::<Result<_, _>>()?;
+        let outcome = generator::run(self.server, connections, Load { requests, again: false, limit, rate })?;
+        self.booked += outcome.answers;
+        Ok(outcome)
+    }
+
+    /// Rounds of either side in turn.
+    pub fn against_plain(
+        &mut self,
+        customers: &Arc<[String]>,
+        connections: usize,
+        effort: &Effort,
+    ) -> Result<Rounds, Failure> {
+        let (theirs, seq) = (self.theirs, self.seq.clone());
+        let plain = |limit| booking::run(theirs, customers, Work::Charges, PLAIN, limit, &seq);
+        let mut rate = self.charge(customers, connections, TRIAL, effort.round, None)?.rate();
+        plain(Duration::from_secs(1))?;
+        let mut rounds = Rounds::default();
+        for _ in 0..effort.rounds {
+            let other = plain(effort.round)?;
+            // Half as many again as are likely to be used.
+            let enough = count(rate * effort.round.as_secs_f64() * 1.5).max(TRIAL);
+            let outcome = self.charge(customers, connections, enough, effort.round, None)?;
+            rate = outcome.rate();
+            rounds.rates.push((rate, other.rate()));
+            rounds.middle.push(outcome.quantile_ms((1, 2)));
+            rounds.slowest.push(outcome.quantile_ms((99, 100)));
+        }
+        Ok(rounds)
+    }
+}
+
+/// A whole number of things.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite and positive")]
+pub(super) fn count(figure: f64) -> usize {
+    figure as usize
+}
