@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-mysql bench audit generate
+.PHONY: help run test test-mysql bench chaos fuzz audit generate
 
 # Where cargo builds to; asked for only by the targets that use it.
 target_dir = $(shell tests/ci/target-dir.sh)
@@ -31,6 +31,12 @@ bench: ## Benchmarks of a release build against bare components; ARGS="--quick" 
 	@tests/ci/setup.sh build
 	cargo build --release -p sageapi-server -p sageapi-upstream-sim -p sageapi-load
 	@$(target_dir)/release/sageapi-load run $(ARGS)
+
+chaos: ## 100 rounds of kills, cuts, lost answers and full disks under load, on SQLite and MariaDB (root)
+	@tests/ci/chaos.sh
+
+fuzz: ## Fuzz decimals, cursors, NDJSON and pricing data; SECONDS_EACH=600 for longer (needs cargo-fuzz)
+	@tests/ci/fuzz.sh
 
 audit: ## Licences, sources, banned and doubled crates, known vulnerabilities (deny.toml)
 	@tests/ci/audit.sh

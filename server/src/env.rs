@@ -2,6 +2,7 @@
 //! commands call, and what a program that embeds SageAPI calls.
 
 mod health;
+mod mirrored;
 mod open;
 
 use std::sync::Arc;
@@ -21,16 +22,16 @@ use crate::config::Config;
 use crate::domain::accounts::{AccountingQuery, Export, GroupBy, PastBalance, RecordView, SummaryRow};
 use crate::domain::auth::Auth;
 use crate::domain::booking::{
-    Action, Booked, Booking, BookingRequest, Outcome, Request, preview, sweep_due_holds,
+    Action, Booked, Booking, BookingRequest, Earlier, Outcome, Request, preview, sweep_due_holds,
 };
 use crate::domain::caches::Caches;
 use crate::domain::holds::{self, HoldsQuery};
 use crate::domain::keys::Keys;
-use crate::domain::mirror::{ModelsQuery, PricingQuery, UapisQuery, UsersQuery};
 use crate::domain::news::News;
 use crate::domain::page::ListPage;
-use crate::domain::{Error, accounts, mirror};
-use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, Hold, MirrorRow, RecordId, Timestamp};
+use crate::domain::prices::Prices;
+use crate::domain::{Error, accounts};
+use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, Hold, RecordId, Timestamp};
 use crate::signing::webhook::{self, WebhookSecret};
 use crate::store::{Asker, LedgerRow, NonceUse, ReplayTable, SchemaState, Store};
 use crate::sync::SyncService;
@@ -59,7 +60,7 @@ struct Inner {
     booking: Booking,
     sync: SyncService,
     webhook_secrets: Vec<WebhookSecret>,
-    zone: jiff::tz::TimeZone,
+    prices: Prices,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -170,9 +171,21 @@ impl ServerEnv {
         accounts::balance_at(&self.inner.store, id, at).await
     }
 
-    /// Books a charge, a credit or an adjustment; answers once it is durable.
+    /// Books a charge, a credit or an adjustment, priced by any program if it has no amount; answers once it is
+    /// durable.
     pub async fn create_accounting(&self, request: BookingRequest) -> Result<Booked, Error> {
-        self.submit(request.into()).await?.into_booked()
+        let request = self.price_booking(request, false).await?;
+        self.submit(request).await?.into_booked()
+    }
+
+    /// A booking with its amount: the one given, or what the price list of its day says; by programs that a customer
+    /// may see if `published_only`.
+    pub async fn price_booking(
+        &self,
+        request: BookingRequest,
+        published_only: bool,
+    ) -> Result<Request, Error> {
+        request.priced(&self.inner.prices, published_only, self.inner.clock.now()).await
     }
 
     /// Does what a request asks for, through the one write path; answers once it is durable.
@@ -204,9 +217,11 @@ impl ServerEnv {
             inner.store.customer(&request.customer_id).await?.ok_or(Error::NotFound("customer"))?;
         let earlier = match &request.action {
             Action::Book(entry) => {
-                accounts::by_transno(&inner.store, &request.customer_id, &entry.transno).await?
+                let (id, transno) = (&request.customer_id, &entry.transno);
+                let record = accounts::by_transno(&inner.store, id, transno).await?;
+                Earlier { record, hold: holds::by_transno(&inner.store, id, transno).await? }
             }
-            _ => None,
+            _ => Earlier::default(),
         };
         let row = LedgerRow { customer, now: inner.clock.now() };
         preview(row, earlier, request, inner.booking.default_mode())?.into_booked()
@@ -259,60 +274,6 @@ impl ServerEnv {
     /// A walk through all records of a query, oldest first; the query's page does not matter.
     pub async fn export_accounting(&self, query: AccountingQuery) -> Result<Export, Error> {
         Export::start(self.inner.store.clone(), query).await
-    }
-
-    /// Mirrored users.
-    pub async fn query_users(&self, query: UsersQuery) -> Result<ListPage<MirrorRow>, Error> {
-        mirror::query_users(&self.inner.store, query).await
-    }
-
-    /// One mirrored user; `scope` is the customer whose users the caller may see.
-    pub async fn get_user(&self, scope: Option<&CustomerId>, id: &str) -> Result<Arc<MirrorRow>, Error> {
-        let load = || async {
-            let row = self.inner.store.mirror_row(Entity::Users, id).await?;
-            Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
-        };
-        let user = self.inner.caches.users().get(&id.to_owned(), load).await?.value;
-        let visible = |row: &Arc<MirrorRow>| {
-            scope.is_none_or(|customer| row.text(Entity::Users, "orgid") == Some(customer.as_str()))
-        };
-        user.filter(visible).ok_or(Error::NotFound("user"))
-    }
-
-    /// Mirrored pricing rows.
-    pub async fn query_pricing(&self, query: PricingQuery) -> Result<ListPage<MirrorRow>, Error> {
-        mirror::query_pricing(&self.inner.store, query, self.inner.clock.now(), &self.inner.zone).await
-    }
-
-    /// The pricing row of a program that is valid at a time, by default now.
-    pub async fn get_pricing(
-        &self,
-        ppid: &str,
-        at: Option<Timestamp>,
-        published_only: bool,
-    ) -> Result<Arc<MirrorRow>, Error> {
-        let day = mirror::day_at(at.unwrap_or_else(|| self.inner.clock.now()), &self.inner.zone);
-        let load = || async {
-            let row = self.inner.store.pricing_on(ppid, &day, published_only).await?;
-            Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
-        };
-        let key = (ppid.to_owned(), day.clone(), published_only);
-        self.inner.caches.prices().get(&key, load).await?.value.ok_or(Error::NotFound("pricing program"))
-    }
-
-    /// Mirrored models.
-    pub async fn query_models(&self, query: ModelsQuery) -> Result<ListPage<MirrorRow>, Error> {
-        mirror::query_models(&self.inner.store, query).await
-    }
-
-    /// One mirrored model, by the id of its row or by its llmid.
-    pub async fn get_model(&self, id: &str) -> Result<MirrorRow, Error> {
-        mirror::get_model(&self.inner.store, id).await
-    }
-
-    /// Mirrored upstream APIs.
-    pub async fn query_uapis(&self, query: UapisQuery) -> Result<ListPage<MirrorRow>, Error> {
-        mirror::query_uapis(&self.inner.store, query).await
     }
 
     /// Takes an event of the upstream platform. A genuine one only schedules a pull of the rows that

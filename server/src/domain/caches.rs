@@ -1,4 +1,4 @@
-//! What is kept in memory: keys, balances, users, prices, and the nonces spent here. Bounded by
+//! What is kept in memory: keys, balances, users, prices, offers, and the nonces spent here. Bounded by
 //! weight, by age, and by the news that other instances write into the database.
 
 mod flight;
@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use super::auth::KnownKey;
 use super::nonces::SpentNonces;
+use super::prices::{Lists, Offers};
 use crate::config;
-use crate::model::{Clock, Customer, CustomerId, MirrorRow, Timestamp};
+use crate::model::{Cell, Clock, Customer, CustomerId, MirrorRow, Timestamp};
 use crate::store::{Changed, NonceUse};
 use crate::telemetry::metrics::Metrics;
 
@@ -35,6 +36,8 @@ struct Inner {
     balances: Versioned<CustomerId, Customer>,
     users: Versioned<String, MirrorRow>,
     prices: Versioned<(String, String, bool), MirrorRow>,
+    offers: Versioned<String, Offers>,
+    lists: Lists,
     nonces: SpentNonces,
 }
 
@@ -42,33 +45,40 @@ impl Caches {
     /// Makes the caches within the configured bounds.
     pub fn new(cache: &config::Cache, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Self {
         let settings = |share: u64, stale_limit| Settings {
-            bytes: cache.max_bytes / 8 * share,
+            bytes: cache.max_bytes / 16 * share,
             ttl: cache.ttl,
             negative_ttl: cache.negative_ttl,
             stale_limit,
         };
-        // Weights are what an entry of that kind takes, rounded up: map entry, key, value.
+        // Weights are what a value of that kind takes, rounded up.
         Self {
             inner: Arc::new(Inner {
                 keys: Versioned::new(
-                    &settings(1, STALE_KEY_LIMIT),
-                    1500,
+                    &settings(2, STALE_KEY_LIMIT),
+                    |_| 1200,
                     clock.clone(),
                     metrics.cache("keys"),
                 ),
                 balances: Versioned::new(
-                    &settings(4, STALE_LIMIT),
-                    700,
+                    &settings(8, STALE_LIMIT),
+                    |_| 400,
                     clock.clone(),
                     metrics.cache("balances"),
                 ),
-                users: Versioned::new(&settings(2, STALE_LIMIT), 1200, clock.clone(), metrics.cache("users")),
+                users: Versioned::new(&settings(3, STALE_LIMIT), size, clock.clone(), metrics.cache("users")),
                 prices: Versioned::new(
                     &settings(1, STALE_LIMIT),
-                    4000,
+                    size,
                     clock.clone(),
                     metrics.cache("prices"),
                 ),
+                offers: Versioned::new(
+                    &settings(1, STALE_LIMIT),
+                    Offers::size,
+                    clock.clone(),
+                    metrics.cache("offers"),
+                ),
+                lists: Lists::new(cache.max_bytes / 16, metrics.cache("lists")),
                 nonces: SpentNonces::default(),
             }),
         }
@@ -94,6 +104,16 @@ impl Caches {
         &self.inner.prices
     }
 
+    /// What a model is offered under, by the model.
+    pub fn offers(&self) -> &Versioned<String, Offers> {
+        &self.inner.offers
+    }
+
+    /// Price lists that are ready to price with.
+    pub fn lists(&self) -> &Lists {
+        &self.inner.lists
+    }
+
     /// Puts a balance in place that was just committed.
     pub async fn publish_balance(&self, customer: Customer) {
         let (id, version) = (customer.id.clone(), customer.version);
@@ -116,6 +136,8 @@ impl Caches {
         self.inner.balances.drop_all();
         self.inner.users.drop_all();
         self.inner.prices.drop_all();
+        self.inner.offers.drop_all();
+        self.inner.lists.drop_all();
     }
 
     /// Drops what another instance, or a command, has changed.
@@ -137,20 +159,38 @@ impl Caches {
                 }
             }
             Some((entity, _)) if entity == "users" => self.inner.users.drop_all(),
-            // Prices depend on pricing rows and on which models are published.
-            Some((entity, _)) if entity == "pricing" || entity == "llmage" => self.inner.prices.drop_all(),
+            Some((entity, _)) if entity == "pricing" => {
+                self.inner.prices.drop_all();
+                self.inner.lists.drop_all();
+            }
+            // Which programs a customer sees depends on which models are published.
+            Some((entity, _)) if entity == "llmage" => {
+                self.inner.prices.drop_all();
+                self.inner.offers.drop_all();
+            }
             _ => {}
         }
     }
 
     /// Entries held, by cache, for /health.
-    pub fn counts(&self) -> [(&'static str, u64); 4] {
+    pub fn counts(&self) -> [(&'static str, u64); 6] {
         let inner = &self.inner;
         [
             ("keys", inner.keys.len()),
             ("balances", inner.balances.len()),
             ("users", inner.users.len()),
             ("prices", inner.prices.len()),
+            ("offers", inner.offers.len()),
+            ("lists", inner.lists.len()),
         ]
     }
+}
+
+/// What a mirrored row takes.
+fn size(row: &MirrorRow) -> usize {
+    let text = |cell: &Cell| match cell {
+        Cell::Text(text) => text.len(),
+        Cell::Null | Cell::Int(_) => 0,
+    };
+    row.cells.iter().map(|cell| size_of::<Cell>() + text(cell)).sum::<usize>() + size_of::<MirrorRow>()
 }

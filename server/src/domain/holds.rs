@@ -3,7 +3,7 @@
 use super::Error;
 use super::cursor::Listing;
 use super::page::{ListPage, PageRequest, TOTAL_CAP};
-use crate::model::{CustomerId, Hold, HoldState, RecordId, Timestamp};
+use crate::model::{CustomerId, Hold, HoldState, RecordId, Timestamp, Transno};
 use crate::store::{HoldFilter, Store};
 
 /// Which holds to list. An absent filter lets everything pass.
@@ -50,6 +50,21 @@ pub async fn get_hold(store: &Store, scope: Option<&CustomerId>, id: RecordId) -
     let hold = store.hold(id).await?.map(as_of);
     hold.filter(|hold| scope.is_none_or(|customer| *customer == hold.customer_id))
         .ok_or(Error::NotFound("hold"))
+}
+
+/// The hold that a caller's name stands for.
+pub async fn by_transno(
+    store: &Store,
+    customer: &CustomerId,
+    transno: &Transno,
+) -> Result<Option<Hold>, Error> {
+    let filter = HoldFilter {
+        customer_id: Some(customer.clone()),
+        transno: Some(transno.to_string()),
+        limit: 1,
+        ..HoldFilter::default()
+    };
+    Ok(store.holds(&filter).await?.pop().map(as_of))
 }
 
 fn as_of((mut hold, now): (Hold, Timestamp)) -> Hold {

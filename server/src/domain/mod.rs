@@ -6,12 +6,16 @@ pub mod booking;
 pub mod caches;
 mod cursor;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod holds;
 pub mod keys;
 pub mod mirror;
 pub mod news;
 mod nonces;
 pub mod page;
+pub mod prices;
+pub mod pricing;
 pub mod verify;
 
 pub use error::{Error, FieldError};

@@ -4,6 +4,7 @@ use crate::model::{Customer, CustomerId, HoldState, Money, Record, RecordId, Tim
 use crate::store::{Store, Tx};
 
 use super::Error;
+use super::pricing::Arithmetic;
 
 /// Rows read at a time.
 const SLICE: i64 = 1000;
@@ -19,8 +20,8 @@ pub struct Verified {
     pub difference: Option<String>,
 }
 
-/// Recomputes balance, held, seq, balance_after, reversals and the hash chain of every customer, in one snapshot of
-/// the database, so that a live server beside it does no harm. Memory does not grow with the ledger.
+/// Recomputes balance, held, seq, balance_after, reversals, the hash chain and every computed amount of every customer,
+/// in one snapshot of the database, so that a live server beside it does no harm. Memory does not grow with the ledger.
 /// `progress` hears the counts after each customer.
 pub async fn verify(store: &Store, mut progress: impl FnMut(&Verified)) -> Result<Verified, Error> {
     let mut tx = store.snapshot().await?;
@@ -166,6 +167,13 @@ async fn verify_held(tx: &mut Tx, customer: &Customer) -> Result<Option<String>,
     }))
 }
 
+/// Whether a computed amount is what its arithmetic comes to; others are as they were given.
+fn amount_recomputes(record: &Record) -> bool {
+    let Some(arithmetic) = &record.arithmetic else { return true };
+    let computed = Arithmetic::parse(arithmetic).and_then(|arithmetic| arithmetic.recompute());
+    computed.is_some_and(|(amount, unrounded)| amount == record.amount && Some(unrounded) == record.unrounded)
+}
+
 /// Where the recomputation of a customer stands.
 struct Chain {
     balance: Money,
@@ -195,6 +203,9 @@ impl Chain {
         }
         if record.hash != record.chain_hash() {
             return Some(format!("{at}: its content was changed after it was booked"));
+        }
+        if !amount_recomputes(record) {
+            return Some(format!("{at}: its arithmetic does not come to {}", record.amount));
         }
         (self.balance, self.seq, self.hash) = (balance, record.seq, record.hash);
         None

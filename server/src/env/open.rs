@@ -19,6 +19,7 @@ use crate::domain::auth::Auth;
 use crate::domain::booking::{Booking, BookingParts};
 use crate::domain::caches::Caches;
 use crate::domain::keys::Keys;
+use crate::domain::prices::Prices;
 use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
 use crate::signing::webhook::WebhookSecret;
 use crate::store::{Context, Keyring, KeyringError, Migrate, MigrateError, SchemaState, Store};
@@ -182,16 +183,17 @@ impl ServerEnv {
         let webhook_secrets = config.upstream_events.iter().map(|secret| {
             WebhookSecret::parse(secret.expose()).map_err(|e| OpenError::Webhook(e.to_string()))
         });
+        let prices = Prices::new(store.clone(), caches.clone(), zone(&config)?, accounting.scale);
         let inner = Inner {
             auth: Auth::new(store.clone(), caches.clone(), clock.clone(), &config.auth),
             keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.auth.token_pepper.clone()),
             webhook_secrets: webhook_secrets.collect::<Result<_, _>>()?,
-            zone: zone(&config)?,
             instance,
             started_at: clock.monotonic(),
             store,
             caches,
             booking,
+            prices,
             sync,
             metrics,
             clock,

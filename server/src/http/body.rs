@@ -15,6 +15,8 @@ use crate::model::{Currency, CustomerId, Money, MoneyError, TextId, Timestamp};
 const MOST_FACTORS: usize = 64;
 /// The longest such name, in characters.
 const MOST_FACTOR_CHARS: usize = 64;
+/// The longest text under such a name, in characters: all of them together fit their column.
+const MOST_ATTRIBUTE_CHARS: usize = 128;
 
 /// A JSON object whose members are taken one by one.
 ///
@@ -57,6 +59,11 @@ impl<'a> Object<'a> {
         let at = self.members.iter().position(|(member, _)| member == name)?;
         let (_, raw) = self.members.swap_remove(at);
         raw.map(RawValue::get)
+    }
+
+    /// Whether something wrong was taken.
+    pub fn is_refused(&self) -> bool {
+        !self.invalid.is_empty() || self.has_wrong_amount()
     }
 
     /// Notes that a member is wrong.
@@ -145,12 +152,12 @@ impl<'a> Object<'a> {
         None
     }
 
-    /// An object of names and quantities from 0 to 10^12 with at most 15 significant digits, as JSON text
-    /// whose members are sorted and whose numbers have one spelling.
-    pub fn quantities(&mut self, name: &str) -> Option<String> {
+    /// An object of quantities from 0 to 10^12 with at most 15 significant digits and of short texts, as JSON text
+    /// whose members are sorted and have one spelling.
+    pub fn usage(&mut self, name: &str) -> Option<String> {
         let raw = self.take(name)?;
         let Some(mut members) = strict::object(raw) else {
-            self.refuse(name, "must be an object of numbers");
+            self.refuse(name, "must be an object of numbers and texts");
             return None;
         };
         if members.len() > MOST_FACTORS {
@@ -163,10 +170,13 @@ impl<'a> Object<'a> {
             let named = !factor.is_empty()
                 && factor.chars().count() <= MOST_FACTOR_CHARS
                 && !factor.chars().any(char::is_control);
-            let Some(quantity) = raw.and_then(|raw| number::quantity(raw.get())).filter(|_| named) else {
+            let value =
+                raw.map(RawValue::get).and_then(|raw| number::quantity(raw).or_else(|| attribute(raw)));
+            let Some(value) = value.filter(|_| named) else {
                 self.refuse(
                     &format!("{name}.{factor}"),
-                    "must be a number from 0 to 10^12 with at most 15 significant digits, under a name of 1 to 64 characters",
+                    "must be a number from 0 to 10^12 with at most 15 significant digits, or a text of at most 128 \
+                     characters, under a name of 1 to 64 characters",
                 );
                 continue;
             };
@@ -175,7 +185,7 @@ impl<'a> Object<'a> {
             }
             text.push_str(&serde_json::Value::from(factor).to_string());
             text.push(':');
-            text.push_str(&quantity);
+            text.push_str(&value);
         }
         text.push('}');
         Some(text)
@@ -202,6 +212,13 @@ impl<'a> Object<'a> {
         }
         if self.out_of_range { Err(Error::AmountOutOfRange) } else { Ok(()) }
     }
+}
+
+/// The one spelling of a JSON string that price lists may ask for; `None` for any other JSON value.
+fn attribute(raw: &str) -> Option<String> {
+    let text = strict::string(raw)?;
+    let fits = text.chars().count() <= MOST_ATTRIBUTE_CHARS && !text.chars().any(char::is_control);
+    fits.then(|| serde_json::Value::from(text).to_string())
 }
 
 #[cfg(test)]
@@ -311,7 +328,7 @@ mod tests {
         let mut object = Object::parse(br#"{"a":null,"b":null,"c":null,"d":null}"#).unwrap();
         assert_eq!(object.text_id("a"), None);
         assert_eq!(object.amount("b", false), None);
-        assert_eq!(object.quantities("c"), None);
+        assert_eq!(object.usage("c"), None);
         assert_eq!(object.integer("d", 0, 1), None);
         assert!(object.finish().is_ok());
     }
@@ -345,20 +362,25 @@ mod tests {
     }
 
     #[test]
-    fn quantities_have_one_spelling() {
+    fn a_usage_has_one_spelling() {
         let read = |json: &str| {
             let body = format!("{{\"usage\":{json}}}");
             let mut object = Object::parse(body.as_bytes()).unwrap();
-            let quantities = object.quantities("usage");
+            let quantities = object.usage("usage");
             object.finish().map(|()| quantities.unwrap()).map_err(|_| ())
         };
         let one = read(r#"{"b":1.50,"a":1e3,"\u0063":0.0}"#);
         assert_eq!(one.as_deref(), Ok(r#"{"a":1000,"b":1.5,"c":0}"#));
         assert_eq!(read(r#"{ "c" : 0, "a":1000.0, "b":15e-1 }"#), one);
         assert_eq!(read("{}").as_deref(), Ok("{}"));
+        let texts = read(r#"{"size":"\u0037\/20P","n":"","a":"\"大\""}"#);
+        assert_eq!(texts.as_deref(), Ok(r#"{"a":"\"大\"","n":"","size":"7/20P"}"#));
+        let long = |count: usize| read(&format!(r#"{{"a":"{}"}}"#, "大".repeat(count)));
+        assert_eq!((long(128).is_ok(), long(129)), (true, Err(())));
         for wrong in [
             r#"{"a":-1}"#,
-            r#"{"a":"1"}"#,
+            r#"{"a":true}"#,
+            r#"{"a":"\u0007"}"#,
             r#"{"a":null}"#,
             r#"{"":1}"#,
             r#"{"a":1e13}"#,

@@ -8,6 +8,8 @@ mod body;
 mod call;
 mod docs;
 mod export;
+#[doc(hidden)]
+pub mod fuzz;
 mod handlers;
 pub mod limits;
 pub mod listener;

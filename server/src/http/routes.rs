@@ -31,6 +31,8 @@ pub enum Operation {
     ListPricing,
     /// GET /pricing/{ppid}
     GetPricing,
+    /// POST /pricing/quote
+    QuotePrice,
     /// GET /models
     ListModels,
     /// GET /models/{id}
@@ -396,6 +398,18 @@ pub static ROUTES: &[Route] = &[
         answer: Payload::One(schema::pricing),
         summary: "The row of a pricing program that is valid at an instant.",
         problems: &[Code::NotFound],
+        ..READ
+    },
+    Route {
+        operation: Operation::QuotePrice,
+        id: "quotePrice",
+        verb: Verb::Post,
+        path: "/api/v1/pricing/quote",
+        access: Access::Key(Some(Scope::PricingRead)),
+        body: Some(schema::pricing_request),
+        answer: Payload::One(schema::quote),
+        summary: "What a usage of a model costs, by the price list of its day; nothing is booked.",
+        problems: &[Code::PriceNotFound, Code::AmountOutOfRange],
         ..READ
     },
     Route {

@@ -46,7 +46,7 @@ pub struct Record {
     pub user_id: Option<String>,
     /// The model it was for.
     pub llmid: Option<String>,
-    /// The model's name as the caller gave it.
+    /// The model's name as the caller gave it, or as its price was found by.
     pub model_name: Option<String>,
     /// The pricing program that made the amount.
     pub pricing_id: Option<String>,
@@ -60,6 +60,8 @@ pub struct Record {
     pub usage: Option<String>,
     /// The computed amount before rounding, as decimal text.
     pub unrounded: Option<String>,
+    /// How the amount was computed, as JSON text: what it takes to do it again.
+    pub arithmetic: Option<String>,
     /// The caller's request.
     pub request_id: Option<String>,
     /// The record that this one takes back.
@@ -96,10 +98,11 @@ impl Record {
     }
 
     /// SHA-256 over a version byte, the predecessor's hash and every field of the record, each
-    /// with its length in front, so that an edited or removed row is told by recomputing.
+    /// with its length in front, so that an edited or removed row is told by recomputing. Records
+    /// with arithmetic came later and have a version of their own.
     pub fn chain_hash(&self) -> [u8; 32] {
         let mut h = ChainHasher(Sha256::new());
-        h.0.update([1u8]);
+        h.0.update([1 + u8::from(self.arithmetic.is_some())]);
         h.0.update(self.prev_hash);
         h.bytes(self.id.as_bytes());
         h.bytes(self.customer_id.as_str().as_bytes());
@@ -124,6 +127,9 @@ impl Record {
         h.bytes(&self.body_hash);
         h.int(self.event_time.micros());
         h.int(self.created_at.micros());
+        if let Some(arithmetic) = &self.arithmetic {
+            h.bytes(arithmetic.as_bytes());
+        }
         h.0.finalize().into()
     }
 }
@@ -176,6 +182,7 @@ pub(crate) mod tests {
             output_tokens: None,
             usage: None,
             unrounded: None,
+            arithmetic: None,
             request_id: None,
             reverses: None,
             hold_id: None,
@@ -212,6 +219,7 @@ pub(crate) mod tests {
             |r| r.output_tokens = Some(1),
             |r| r.usage = Some("{}".into()),
             |r| r.unrounded = Some("1".into()),
+            |r| r.arithmetic = Some(String::new()),
             |r| r.request_id = Some("x".into()),
             |r| r.reverses = Some(RecordId(Uuid::nil())),
             |r| r.hold_id = Some(RecordId(Uuid::nil())),

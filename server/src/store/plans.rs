@@ -284,6 +284,7 @@ fn record(n: i64) -> Record {
         output_tokens: None,
         usage: None,
         unrounded: None,
+        arithmetic: None,
         request_id: Some(format!("r{n}")),
         reverses: None,
         hold_id: None,

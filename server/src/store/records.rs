@@ -9,8 +9,8 @@ const TABLE: &str = "accounting_records";
 pub(super) const RECORD_COLUMNS: &str = "customer_id, seq, id, transno, kind, amount, delta, currency, user_id, \
      llmid, model_name, pricing_id, pricing_version, input_tokens, output_tokens, quantity, unrounded, request_id, \
      reverses, hold_id, note, balance_after, held_after, available_after, body_hash, prev_hash, hash, event_time, \
-     created_at";
-pub(super) const RECORD_WIDTH: usize = 29;
+     created_at, arithmetic";
+pub(super) const RECORD_WIDTH: usize = 30;
 
 pub(super) fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
     sql.add(r.customer_id.as_str())
@@ -25,6 +25,7 @@ pub(super) fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
     sql.add(r.hold_id.as_ref().map(RecordId::as_bytes)).add(r.note.as_deref());
     sql.add(r.balance_after).add(r.held_after).add(r.available_after);
     sql.add(&r.body_hash).add(&r.prev_hash).add(&r.hash).add(r.event_time).add(r.created_at);
+    sql.add(r.arithmetic.as_deref());
 }
 
 pub(super) fn read_record(row: &Row) -> Result<Record, Error> {
@@ -65,6 +66,7 @@ pub(super) fn read_record(row: &Row) -> Result<Record, Error> {
         hash: hash(26)?,
         event_time: row.time(27)?,
         created_at: row.time(28)?,
+        arithmetic: row.opt_text(29)?,
     })
 }
 

@@ -214,6 +214,58 @@ pub fn bookings() -> Vec<Case> {
     cases
 }
 
+/// Every hostile body of what else moves money, or prices it.
+pub fn others() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for path in ["/pricing/quote", "/holds", "/accounting/batch"] {
+        for (what, body) in malformed() {
+            let ask = Ask::post_bytes(path, body);
+            cases.push(Case::new(format!("{path}: {what}"), Attack::Signed(ask), MALFORMED));
+        }
+        let ask = Ask::post(path, &json!({}));
+        cases.push(Case::new(format!("{path}: of a stranger"), Attack::Stranger(ask), &[401]));
+    }
+    let quote = || json!({"pricing_id": "pp-1", "usage": {"images": 1, "size": "small"}});
+    let hold = || json!({"transno": nonce(), "amount": "0.000000001", "ttl_s": 1});
+    let quoted = ["pricing_id", "llmid", "model", "input_tokens", "output_tokens", "usage", "event_time"];
+    let held = ["transno", "customer_id", "amount", "currency", "ttl_s", "user_id", "note"];
+    let mut put = |path: &str, member: &str, mut body: Value| {
+        for (what, value) in values() {
+            body[member] = Value::Null;
+            let text =
+                body.to_string().replace(&format!("\"{member}\":null"), &format!("\"{member}\":{value}"));
+            let ask = Ask::post_bytes(path, text);
+            cases.push(Case::new(format!("{path}: {member} is {what}"), Attack::Signed(ask), DECIDED));
+        }
+    };
+    for member in quoted {
+        put("/pricing/quote", member, quote());
+    }
+    for member in held {
+        put("/holds", member, hold());
+    }
+    // What a usage says may be anything; it is compared, shown, and never more than that.
+    for (what, value) in values() {
+        let usage = format!(r#"{{"pricing_id":"pp-1","usage":{{"images":1,"size":{value}}}}}"#);
+        let ask = Ask::post_bytes("/pricing/quote", usage.clone());
+        cases.push(Case::new(format!("quote: a size of {what}"), Attack::Signed(ask), DECIDED));
+        let booking = usage.replacen('{', &format!(r#"{{"transno":"{}","#, nonce()), 1);
+        let ask = Ask::post_bytes("/accounting", booking.clone());
+        cases.push(Case::new(format!("booking: a size of {what}"), Attack::Signed(ask), DECIDED));
+        let ask = Ask::post_bytes("/accounting/batch", format!("[{booking},{booking}]"));
+        cases.push(Case::new(format!("batch: a size of {what}"), Attack::Signed(ask), &[200, 400]));
+    }
+    for id in ["x", "%00", "..%2f..", "01890a5d-ac96-774b-bcce-b302099a8057", "' OR 1=1", &"a".repeat(3000)] {
+        for action in ["accounting/{}/reverse", "holds/{}/capture", "holds/{}/release"] {
+            let path = format!("/{}", action.replace("{}", &id.replace(['\'', ' '], "%27")));
+            let body = if action.ends_with("release") { json!({}) } else { json!({"transno": nonce()}) };
+            let ask = Ask::post(&path, &body);
+            cases.push(Case::new(format!("POST {path:.40}"), Attack::Signed(ask), &[404]));
+        }
+    }
+    cases
+}
+
 /// Every hostile body of an event, genuine or not.
 pub fn events() -> Vec<Case> {
     let mut cases = Vec::new();

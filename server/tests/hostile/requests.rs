@@ -45,6 +45,11 @@ fn hostile_bodies_get_a_documented_answer() {
 }
 
 #[test]
+fn hostile_bodies_of_quotes_holds_and_batches_get_a_documented_answer() {
+    table(bodies::others);
+}
+
+#[test]
 fn hostile_events_get_a_documented_answer() {
     table(bodies::events);
 }
@@ -68,9 +73,15 @@ const GROWTH: u64 = 30 << 20;
 fn twenty_thousand_hostile_requests_do_not_grow_the_server() {
     on_every_database(async |kind| {
         let mut victim = Victim::start(kind).await;
-        let all: Vec<_> =
-            [queries::cases(), bodies::bookings(), bodies::events(), headers::cases(), framing::cases()]
-                .concat();
+        let all: Vec<_> = [
+            queries::cases(),
+            bodies::bookings(),
+            bodies::others(),
+            bodies::events(),
+            headers::cases(),
+            framing::cases(),
+        ]
+        .concat();
         // Evenly through the tables, so that any part of the run has some of each.
         let step = (0..all.len()).map(|n| all.len() / 2 + n).find(|step| gcd(*step, all.len()) == 1).unwrap();
         let order: Arc<Vec<_>> = Arc::new((0..MANY).map(|n| all[n * step % all.len()].clone()).collect());

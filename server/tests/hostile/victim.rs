@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sageapi_server::env::Role;
-use sageapi_server::model::{Clock, Entity, SystemClock, TextId, Timestamp};
+use sageapi_server::model::{Cell, Clock, Entity, SystemClock, TextId, Timestamp};
 use sageapi_server::store::{Change, Op, Page};
 use sageapi_test_support::app::{App, ENCRYPTION_KEY, TOKEN_PEPPER, UAPI_SECRET};
 use sageapi_test_support::database::{Kind, TestDatabase, kinds};
@@ -75,6 +75,14 @@ impl Victim {
         let client = app.customer("org-1", "1000000").await;
         let users = Page { changes: (0..200).map(|n| user(&format!("u-{n}"))).collect(), ..Page::default() };
         app.env.store().apply_page(Entity::Users, None, users).await.unwrap();
+        let list = "pricings: [{price_factors: images, unit_prices: 0.000001, filters: [{size: small}]}]";
+        for (entity, id, columns) in [
+            (Entity::Pricing, "pp-1-now", &[("ppid", "pp-1"), ("pricing_data", list)][..]),
+            (Entity::Llmage, "m-1", &[("llmid", "llm-1"), ("ppid", "pp-1"), ("status", "published")]),
+        ] {
+            let page = Page { changes: vec![row(entity, id, columns)], ..Page::default() };
+            app.env.store().apply_page(entity, None, page).await.unwrap();
+        }
         let of = |client: &sageapi_test_support::client::Client| Credentials {
             key_id: client.key_id.clone(),
             secret: client.secret.clone(),
@@ -156,10 +164,15 @@ impl Victim {
 }
 
 fn user(id: &str) -> Change {
-    let cells = Entity::Users.columns().iter().map(|column| match column.name {
-        "username" => sageapi_server::model::Cell::Text(format!("name of {id}").into()),
-        "orgid" => sageapi_server::model::Cell::Text("org-1".into()),
-        _ => sageapi_server::model::Cell::Null,
+    let name = format!("name of {id}");
+    row(Entity::Users, id, &[("username", &name), ("orgid", "org-1")])
+}
+
+/// A row of the feed with these columns.
+fn row(entity: Entity, id: &str, columns: &[(&str, &str)]) -> Change {
+    let cells = entity.columns().iter().map(|column| {
+        let given = columns.iter().find(|(name, _)| *name == column.name);
+        given.map_or(Cell::Null, |(_, text)| Cell::Text((*text).into()))
     });
     let op = Op::Upsert { created_at: Some(Timestamp::from_seconds(1)), cells: cells.collect() };
     Change { id: TextId::parse(id).unwrap(), version: 1, op }

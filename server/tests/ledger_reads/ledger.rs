@@ -31,7 +31,11 @@ pub fn on_every_database(test: impl AsyncFn(App)) {
 pub async fn fill(env: &ServerEnv, customer: &str, from: usize, count: usize) {
     let all: Vec<_> = (from..from + count).map(|n| nth(customer, n)).collect();
     for requests in all.chunks(1000) {
-        for outcome in env.submit_bulk(requests.iter().cloned().map(Request::from).collect()).await.unwrap() {
+        let mut priced = Vec::new();
+        for request in requests {
+            priced.push(env.price_booking(request.clone(), false).await.unwrap());
+        }
+        for outcome in env.submit_bulk(priced).await.unwrap() {
             outcome.unwrap();
         }
     }

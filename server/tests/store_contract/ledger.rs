@@ -75,6 +75,7 @@ contract! {
         full.output_tokens = Some(2);
         full.usage = Some("{\"calls\":1.5}".into());
         full.unrounded = Some("0.1234567890123".into());
+        full.arithmetic = Some(r#"{"lines":[{"factor":"字符"}]}"#.into());
         full.request_id = Some("r".into());
         full.reverses = Some(RecordId(uuid(1)));
         full.hold_id = Some(RecordId(uuid(2)));

@@ -140,6 +140,7 @@ fn record(customer: &CustomerId, seq: i64, transno: &str, created_at: Timestamp)
         output_tokens: None,
         usage: None,
         unrounded: None,
+        arithmetic: None,
         request_id: None,
         reverses: None,
         hold_id: None,

@@ -62,6 +62,7 @@ contract! {
             ("accounting_records", "output_tokens = 0", record),
             ("accounting_records", "quantity = '{}'", record),
             ("accounting_records", "unrounded = '1'", record),
+            ("accounting_records", "arithmetic = '{}'", record),
             ("accounting_records", "request_id = 'x'", record),
             ("accounting_records", "note = ''", record),
             ("accounting_records", "event_time = event_time + 1", record),

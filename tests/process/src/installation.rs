@@ -41,7 +41,12 @@ pub const SCOPES: &str = "balance:read,accounting:read,accounting:write,users:re
 impl Installation {
     /// A migrated database of this kind.
     pub async fn new(kind: Kind) -> Self {
-        let new = Self { database: TestDatabase::fresh(kind).await, env: Vec::new() };
+        Self::on(TestDatabase::fresh(kind).await).await
+    }
+
+    /// This database, migrated.
+    pub async fn on(database: TestDatabase) -> Self {
+        let new = Self { database, env: Vec::new() };
         new.json(&["migrate"]).await;
         new
     }

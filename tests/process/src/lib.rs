@@ -6,6 +6,7 @@
 
 pub mod connection;
 pub mod installation;
+pub mod load;
 pub mod proxy;
 pub mod sim;
 pub mod tool;

@@ -1,15 +1,23 @@
 //! Several processes on one database: what one changes the others soon see, and a SQLite file has one server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
 use sageapi_process_tests::Installation;
 use sageapi_process_tests::installation::MadeKey;
 use sageapi_process_tests::waiting::{percentile, until};
 use sageapi_test_support::client::Client;
 use sageapi_test_support::database::{Kind, kinds, wanted};
 use sageapi_test_support::server::{Process, ServerProcess};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 const CUSTOMER: &str = "org_shared";
 /// What other instances are promised.
@@ -196,5 +204,129 @@ async fn a_nonce_stays_used_when_the_server_that_saw_it_is_killed() {
         assert_eq!(replayed.problem(), (401, "auth_replay"));
         let signed_anew = key.client(&again.http()).post("/accounting", &charge).await;
         assert_eq!((signed_anew.status.as_u16(), &signed_anew.data()["replayed"]), (200, &json!(true)));
+    }
+}
+
+/// Servers of an installation: SQLite has one.
+async fn servers(installation: &Installation, kind: Kind) -> Vec<ServerProcess> {
+    let count = if kind == Kind::MySql { 3 } else { 1 };
+    join_all((0..count).map(|_| installation.server().start())).await
+}
+
+fn charge(transno: &str, amount: &str) -> Value {
+    json!({"transno": transno, "customer_id": CUSTOMER, "kind": "charge", "amount": amount})
+}
+
+/// Sends so much of a request, and hangs up without having read anything.
+async fn hang_up(address: SocketAddr, request: Request<Full<Bytes>>, share: f64) {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let target = parts.uri.path_and_query().unwrap();
+    let mut bytes = format!("{} {target} HTTP/1.1\r\nhost: {address}\r\n", parts.method).into_bytes();
+    for (name, value) in &parts.headers {
+        bytes.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+    bytes.extend_from_slice(&body);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share"
+    )]
+    let cut = (bytes.len() as f64 * share) as usize;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&bytes[..cut]).await.unwrap();
+}
+
+/// 64 clients at once, each with a charge of 0.3, and money for 23 of them; some hang up first, and ask again.
+async fn exactly_as_many_are_served(kind: Kind, hanging_up: bool) {
+    const FUNDED: usize = 23;
+    let installation = Installation::new(kind).await;
+    let key = installation.seed(&[CUSTOMER.to_owned()], "7.199999999").await;
+    let servers = servers(&installation, kind).await;
+    let one = |number: usize| {
+        let (servers, key) = (&servers, &key);
+        async move {
+            let body = charge(&format!("T-{number}"), "0.3");
+            let server = &servers[number % servers.len()];
+            let client = key.client(&server.http()).unshared();
+            if hanging_up && !number.is_multiple_of(4) {
+                let request = client.call(Method::POST, "/accounting").json(&body).build();
+                // Some have said all, some all but a little, some have hardly begun.
+                let share = [1.0, 1.0, 0.95, 0.3][number % 4];
+                hang_up(server.http_address(), request, share).await;
+            }
+            client.post("/accounting", &body).await
+        }
+    };
+    let answers = join_all((0..64).map(one)).await;
+    let served = |status: &[u16]| answers.iter().filter(|a| status.contains(&a.status.as_u16())).count();
+    assert_eq!((served(&[200, 201]), served(&[402])), (FUNDED, 64 - FUNDED), "{kind}");
+    assert!(hanging_up || served(&[200]) == 0, "nobody asked twice");
+
+    // Whoever asks again gets the same verdict, at whichever server; nothing is left under way.
+    for number in 0..64 {
+        let elsewhere = &servers[(number + 1) % servers.len()];
+        let again =
+            key.client(&elsewhere.http()).post("/accounting", &charge(&format!("T-{number}"), "0.3")).await;
+        let expected = if answers[number].status.is_success() { 200 } else { 402 };
+        assert_eq!(again.status, expected, "T-{number}: {again}");
+    }
+    let client = key.client(&servers[0].http());
+    let fresh = client.call(Method::GET, &format!("/balance?customer_id={CUSTOMER}"));
+    let fresh = fresh.header("cache-control", "no-cache").send().await;
+    assert_eq!((&fresh.data()["balance"], &fresh.data()["seq"]), (&json!("0.299999999"), &json!(FUNDED + 1)));
+    assert_eq!(installation.verify().await, FUNDED as u64 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_sixty_four_clients_at_three_servers_exactly_those_are_served_whose_money_is_there() {
+    for kind in kinds() {
+        exactly_as_many_are_served(kind, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_hang_up_in_the_middle_of_a_request_change_no_verdict() {
+    for kind in kinds() {
+        exactly_as_many_are_served(kind, true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_equal_requests_at_three_servers_are_one_booking_after_a_restart_too() {
+    for kind in kinds() {
+        let (installation, key) = installed(kind).await;
+        let mut servers = servers(&installation, kind).await;
+        let answer = async |server: &ServerProcess, amount: &str| {
+            let answer =
+                key.client(&server.http()).unshared().post("/accounting", &charge("T-1", amount)).await;
+            (answer.status.as_u16(), answer)
+        };
+        let same = |answers: &[(u16, sageapi_test_support::client::Answer)]| -> BTreeSet<String> {
+            let body = |answer: &sageapi_test_support::client::Answer| {
+                let mut data = answer.data().clone();
+                data.as_object_mut().unwrap().remove("replayed");
+                data.to_string()
+            };
+            answers.iter().map(|(_, answer)| body(answer)).collect()
+        };
+        let first = join_all((0..50).map(|n| answer(&servers[n % servers.len()], "1"))).await;
+        let count = |status: u16| first.iter().filter(|(s, _)| *s == status).count();
+        assert_eq!((count(201), count(200)), (1, 49), "{kind}");
+        let bodies = same(&first);
+        assert_eq!(bodies.len(), 1, "{bodies:?}");
+
+        for server in &mut servers {
+            server.kill9();
+            *server = server.again().start().await;
+        }
+        let again = join_all(servers.iter().map(|server| answer(server, "1.000"))).await;
+        assert!(again.iter().all(|(status, _)| *status == 200));
+        assert_eq!(same(&again), bodies);
+        let others = join_all(servers.iter().map(|server| answer(server, "2"))).await;
+        assert!(others.iter().all(|(_, answer)| answer.problem() == (422, "transno_conflict")));
+        assert_eq!(installation.verify().await, 2);
     }
 }

@@ -340,7 +340,7 @@ pub fn booking(customer: &str, transno: &str, kind: RecordKind, amount: &str) ->
         customer_id: customer_id(customer),
         transno: Transno::parse(transno).unwrap_or_else(|e| panic!("{transno}: {e}")),
         kind,
-        amount: Money::parse(amount).unwrap_or_else(|e| panic!("{amount}: {e}")),
+        amount: Some(Money::parse(amount).unwrap_or_else(|e| panic!("{amount}: {e}"))),
         currency: None,
         user_id: None,
         llmid: None,

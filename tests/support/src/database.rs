@@ -87,11 +87,7 @@ impl TestDatabase {
     /// A new, empty database.
     pub async fn fresh(kind: Kind) -> Self {
         match kind {
-            Kind::Sqlite => {
-                let folder = folder();
-                let url = format!("sqlite://{}", folder.path().join("sage.db").display());
-                Self { kind, target: target_of(&url), url, folder }
-            }
+            Kind::Sqlite => Self::sqlite_in(folder()),
             Kind::MySql => {
                 // Starting a server blocks.
                 let server =
@@ -99,6 +95,12 @@ impl TestDatabase {
                 Self::on_server(&server).await
             }
         }
+    }
+
+    /// A new, empty file in this folder.
+    pub fn sqlite_in(folder: TempDir) -> Self {
+        let url = format!("sqlite://{}", folder.path().join("sage.db").display());
+        Self { kind: Kind::Sqlite, target: target_of(&url), url, folder }
     }
 
     /// A new, empty database on a server: `mysql://user:password@host:port`, with rights to create one.

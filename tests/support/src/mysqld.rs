@@ -18,14 +18,18 @@ use crate::{offspring, paths};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A server in memory is given so much, in bytes.
 const IN_MEMORY: u64 = 4 << 30;
-/// Runs the server, ends it on SIGTERM, and then removes its folder: $1, followed by the command.
+/// Runs the server, ends it on SIGTERM, and then removes its folder: $1, followed by the command. A server that was
+/// killed is started again where the file `again` is there.
 const GUARD: &str = r#"
 folder=$1; shift
-"$@" 2>"$folder/stderr.log" & server=$!
-trap 'kill -TERM "$server" 2>/dev/null' TERM INT HUP
+start() { "$@" 2>"$folder/stderr.log" & server=$!; echo "$server" >"$folder/server.pid"; }
+start "$@"
+trap 'rm -f "$folder/again"; kill -TERM "$server" 2>/dev/null' TERM INT HUP
 while :; do
   wait "$server"; code=$?
-  kill -0 "$server" 2>/dev/null || break
+  kill -0 "$server" 2>/dev/null && continue
+  [ -e "$folder/again" ] || break
+  start "$@"
 done
 [ "$code" -lt 128 ] && [ "$code" -ne 0 ] && tail -n 20 "$folder/stderr.log" "$folder/error.log" >&2
 rm -rf "$folder"
@@ -35,8 +39,8 @@ const CHROOTED: &str = r#"
 root=$1; folder=$2; shift 2
 mkdir -p "$root/mnt" && mount --bind "$folder" "$root/mnt" && mount --bind /proc "$root/proc" &&
 mount --bind /dev "$root/dev" &&
-chroot "$root" setpriv --reuid 65534 --regid 65534 --clear-groups \
-  mysqld --no-defaults --initialize-insecure --datadir=/mnt/data --log-error=/mnt/error.log &&
+{ [ -d "$root/mnt/data/mysql" ] || chroot "$root" setpriv --reuid 65534 --regid 65534 --clear-groups \
+  mysqld --no-defaults --initialize-insecure --datadir=/mnt/data --log-error=/mnt/error.log; } &&
 exec chroot "$root" setpriv --reuid 65534 --regid 65534 --clear-groups --pdeathsig TERM mysqld "$@"
 "#;
 
@@ -54,6 +58,9 @@ pub enum Vendor {
 pub struct Mysqld {
     url: String,
     guard: Child,
+    folder: PathBuf,
+    port: u16,
+    password: String,
 }
 
 impl Mysqld {
@@ -120,10 +127,25 @@ impl Mysqld {
         command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
         let guard = offspring::spawn(command).map_err(|e| format!("setpriv: {e}"))?;
         // From here on the folder is the guard's to remove.
-        let _ = folder.keep();
-        let mut server = Self { url: format!("mysql://sageapi:{password}@127.0.0.1:{port}"), guard };
-        server.wait_ready(port, &password)?;
+        let folder = folder.keep();
+        let url = format!("mysql://sageapi:{password}@127.0.0.1:{port}");
+        let mut server = Self { url, guard, folder, port, password };
+        server.wait_ready()?;
         Ok(server)
+    }
+
+    /// Kills the server as a power cut would, and waits until it is there again, on the same data and port.
+    pub fn crash(&mut self) -> Result<(), String> {
+        let failed = |e: std::io::Error| format!("{}: {e}", self.folder.display());
+        std::fs::write(self.folder.join("again"), "").map_err(failed)?;
+        let process = std::fs::read_to_string(self.folder.join("server.pid")).map_err(failed)?;
+        run(Command::new("kill").args(["-KILL", process.trim()]))?;
+        self.wait_ready()
+    }
+
+    /// `host:port`, where it listens.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// `mysql://user:password@host:port`, with rights to create databases.
@@ -131,9 +153,12 @@ impl Mysqld {
         &self.url
     }
 
-    fn wait_ready(&mut self, port: u16, password: &str) -> Result<(), String> {
-        let options =
-            MySqlConnectOptions::new().host("127.0.0.1").port(port).username("sageapi").password(password);
+    fn wait_ready(&mut self) -> Result<(), String> {
+        let options = MySqlConnectOptions::new()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username("sageapi")
+            .password(&self.password);
         let mut why = String::new();
         for _ in 0..READY_WITHIN.as_millis() / 100 {
             if let Ok(Some(status)) = self.guard.try_wait() {
@@ -176,7 +201,7 @@ fn prepare(folder: &Path, password: &str, chrooted: bool) -> Result<(), String> 
     let mut statements = String::new();
     for host in ["127.0.0.1", "%"] {
         let user = format!("'sageapi'@'{host}'");
-        statements += &format!("CREATE USER {user} IDENTIFIED BY '{password}';\n");
+        statements += &format!("CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '{password}';\n");
         statements += &format!("GRANT ALL PRIVILEGES ON *.* TO {user};\n");
     }
     let owner = match (chrooted, is_root()) {

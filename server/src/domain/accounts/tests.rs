@@ -84,6 +84,7 @@ fn record(customer_id: &str, seq: i64) -> Record {
         output_tokens: None,
         usage: None,
         unrounded: None,
+        arithmetic: None,
         request_id: Some(format!("r-{seq}")),
         reverses: None,
         hold_id: None,

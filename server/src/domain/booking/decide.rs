@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{
-    About, Action, Booked, Capture, Command, Entry, Outcome, PricedBy, Request, Reserve, Reserved, Reverse,
-};
+use super::{About, Action, Amount, Booked, Capture, Command, Entry, Outcome, Reserve, Reserved, Reverse};
 use crate::domain::Error;
+use crate::domain::prices::Quote;
 use crate::model::{
     Customer, CustomerId, CustomerStatus, Hold, HoldState, Kind, Mode, Money, Record, RecordId, Timestamp,
     Transno,
@@ -119,7 +118,7 @@ impl Ledger {
         Decided { written: self.written, verdicts }
     }
 
-    fn decide_one(&mut self, command: &Command) -> Result<Outcome, Error> {
+    pub fn decide_one(&mut self, command: &Command) -> Result<Outcome, Error> {
         let request = &command.request;
         if !self.customers.contains_key(&request.customer_id) {
             return Err(Error::NotFound("customer"));
@@ -170,12 +169,18 @@ impl Ledger {
         if charges && slot.customer.status == CustomerStatus::Suspended {
             return Err(Error::CustomerSuspended);
         }
-        let delta = if charges { entry.amount.negated() } else { entry.amount };
+        let (amount, quote) = match &entry.amount {
+            Amount::Given(amount) => (*amount, None),
+            Amount::Quoted(quote) => {
+                slot.same_currency(quote.currency)?;
+                (quote.amount, Some(&**quote))
+            }
+            Amount::Unquoted(no_price) => return Err(no_price.clone().into()),
+        };
+        let delta = if charges { amount.negated() } else { amount };
         slot.affords(delta, slot.customer.available_wide(), mode)?;
-        let (kind, amount) = (entry.kind, entry.amount);
-        let about = &entry.about;
-        let draft =
-            Draft { transno: &entry.transno, kind, amount, delta, about, priced: entry.priced.as_ref() };
+        let (kind, about) = (entry.kind, &entry.about);
+        let draft = Draft { transno: &entry.transno, kind, amount, delta, about, quote };
         self.append(command, &draft, None, None)
     }
 
@@ -210,7 +215,7 @@ impl Ledger {
             amount,
             delta,
             about: &about,
-            priced: None,
+            quote: None,
         };
         let booked = self.append(command, &draft, Some(id), None)?;
         *self.reversed.entry(id).or_default() += amount.wide();
@@ -281,7 +286,7 @@ impl Ledger {
             amount,
             delta: amount.negated(),
             about: &about,
-            priced: None,
+            quote: None,
         };
         let booked = self.append(command, &draft, None, Some(hold.id))?;
         (hold.state, hold.captured, hold.updated_at) =
@@ -352,7 +357,8 @@ impl Ledger {
         let (customer, now) = (&mut slot.customer, slot.now);
         customer.balance = customer.balance.checked_add(draft.delta).ok_or(Error::AmountOutOfRange)?;
         customer.last_seq += 1;
-        if draft.delta.is_negative() {
+        // A charge may come to nothing.
+        if draft.delta.is_negative() || draft.kind == Kind::Charge {
             customer.last_consumption = Some(now);
         } else {
             customer.last_recharge = Some(now);
@@ -405,7 +411,7 @@ struct Draft<'a> {
     amount: Money,
     delta: Money,
     about: &'a About,
-    priced: Option<&'a PricedBy>,
+    quote: Option<&'a Quote>,
 }
 
 impl Draft<'_> {
@@ -430,12 +436,13 @@ impl Draft<'_> {
             user_id: about.user_id.clone(),
             llmid: about.llmid.clone(),
             model_name: about.model_name.clone(),
-            pricing_id: self.priced.map(|p| p.pricing_id.clone()),
-            pricing_version: self.priced.and_then(|p| p.version),
+            pricing_id: about.pricing_id.clone(),
+            pricing_version: self.quote.map(|quote| quote.version),
             input_tokens: about.input_tokens,
             output_tokens: about.output_tokens,
             usage: about.usage.clone(),
-            unrounded: self.priced.and_then(|p| p.unrounded.clone()),
+            unrounded: self.quote.map(|quote| quote.unrounded.clone()),
+            arithmetic: self.quote.map(|quote| quote.arithmetic.clone()),
             request_id: about.request_id.clone(),
             reverses,
             hold_id,
@@ -452,17 +459,4 @@ impl Draft<'_> {
         record.hash = record.chain_hash();
         record
     }
-}
-
-/// What a booking would come to if it were made now, without making it.
-pub fn preview(
-    customer: LedgerRow,
-    earlier: Option<Record>,
-    request: Request,
-    default_mode: Mode,
-) -> Result<Outcome, Error> {
-    let found =
-        Found { customers: vec![customer], records: earlier.into_iter().collect(), ..Found::default() };
-    let command = Command { request, id: RecordId(uuid::Uuid::nil()) };
-    Ledger::new(found, default_mode).decide_one(&command)
 }

@@ -3,7 +3,9 @@
 //! A request becomes a [`Command`], waits in the queue of its customer's shard, and is decided
 //! together with its neighbours in one transaction of that shard's writer.
 
+mod amount;
 mod decide;
+mod preview;
 mod queue;
 mod sweep;
 mod writer;
@@ -13,7 +15,8 @@ mod tests;
 
 use std::time::Duration;
 
-pub use decide::preview;
+pub use amount::Amount;
+pub use preview::{Earlier, preview};
 pub use sweep::sweep_due_holds;
 pub use writer::{Booking, BookingParts};
 
@@ -48,8 +51,9 @@ pub struct BookingRequest {
     pub transno: Transno,
     /// Charge, credit or adjustment.
     pub kind: Kind,
-    /// How much; negative only for an adjustment.
-    pub amount: Money,
+    /// How much; negative only for an adjustment. Absent, it is what the price list of `pricing_id` or `llmid`
+    /// says.
+    pub amount: Option<Money>,
     /// The currency the caller has in mind; the customer's if absent.
     pub currency: Option<Currency>,
     /// The person who caused it.
@@ -64,7 +68,7 @@ pub struct BookingRequest {
     pub input_tokens: Option<i64>,
     /// Tokens out.
     pub output_tokens: Option<i64>,
-    /// Factors and quantities as JSON text.
+    /// A JSON object of quantities by factor, and of texts that price lists ask for.
     pub usage: Option<String>,
     /// The caller's request.
     pub request_id: Option<String>,
@@ -90,7 +94,7 @@ impl BookingRequest {
             customer_id,
             transno,
             kind,
-            amount,
+            amount: Some(amount),
             currency: None,
             user_id: None,
             llmid: None,
@@ -104,31 +108,6 @@ impl BookingRequest {
             note: None,
             body_hash: hash.finalize().into(),
             nonce: None,
-        }
-    }
-}
-
-impl From<BookingRequest> for Request {
-    fn from(r: BookingRequest) -> Self {
-        let about = About {
-            user_id: r.user_id,
-            llmid: r.llmid,
-            model_name: r.model_name,
-            input_tokens: r.input_tokens,
-            output_tokens: r.output_tokens,
-            usage: r.usage,
-            request_id: r.request_id,
-            event_time: r.event_time,
-            note: r.note,
-        };
-        let priced = r.pricing_id.map(|pricing_id| PricedBy { pricing_id, ..PricedBy::default() });
-        let (transno, kind, amount, currency) = (r.transno, r.kind, r.amount, r.currency);
-        let entry = Entry { transno, kind, amount, currency, about, priced };
-        Self {
-            customer_id: r.customer_id,
-            body_hash: r.body_hash,
-            nonce: r.nonce,
-            action: Action::Book(entry),
         }
     }
 }
@@ -170,14 +149,12 @@ pub struct Entry {
     pub transno: Transno,
     /// Charge, credit or adjustment.
     pub kind: Kind,
-    /// How much; negative only for an adjustment.
-    pub amount: Money,
+    /// How much.
+    pub amount: Amount,
     /// The currency the caller has in mind; the customer's if absent.
     pub currency: Option<Currency>,
     /// What it was for.
     pub about: About,
-    /// How the amount was computed, where it was.
-    pub priced: Option<PricedBy>,
 }
 
 /// What a record was for, as the caller tells it.
@@ -189,6 +166,8 @@ pub struct About {
     pub llmid: Option<String>,
     /// The model's name.
     pub model_name: Option<String>,
+    /// The pricing program.
+    pub pricing_id: Option<String>,
     /// Tokens in.
     pub input_tokens: Option<i64>,
     /// Tokens out.
@@ -201,17 +180,6 @@ pub struct About {
     pub event_time: Option<Timestamp>,
     /// A remark.
     pub note: Option<String>,
-}
-
-/// How an amount was computed, so that anyone can do it again.
-#[derive(Debug, Clone, Default)]
-pub struct PricedBy {
-    /// The program.
-    pub pricing_id: String,
-    /// The version of its row; `None` where the caller only named the program.
-    pub version: Option<i64>,
-    /// The amount before rounding.
-    pub unrounded: Option<String>,
 }
 
 /// Taking a record back.

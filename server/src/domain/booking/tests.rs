@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::decide::{Decided, Found, Ledger, Written};
-use super::{Action, Booked, BookingRequest, Capture, Command, Outcome, Request, Reserve, Reserved, Reverse};
+use super::{
+    Action, Amount, Booked, BookingRequest, Capture, Command, Outcome, Request, Reserve, Reserved, Reverse,
+};
 use crate::domain::Error;
 use crate::model::{
     Currency, Customer, CustomerId, CustomerStatus, Hold, HoldState, Kind, Mode, Money, Record, RecordId,
@@ -52,7 +54,7 @@ fn command(n: u128, customer: &str, name: &str, kind: Kind, amount: &str) -> Com
         customer_id: CustomerId::parse(customer).unwrap(),
         transno: transno(name),
         kind,
-        amount: money(amount),
+        amount: Some(money(amount)),
         currency: None,
         user_id: None,
         llmid: None,
@@ -67,7 +69,7 @@ fn command(n: u128, customer: &str, name: &str, kind: Kind, amount: &str) -> Com
         body_hash: [u8::try_from(amount.len()).unwrap(); 32],
         nonce: None,
     };
-    Command { request: request.into(), id: id(n) }
+    Command { request: request.amounting_to(Amount::Given(money(amount))), id: id(n) }
 }
 
 fn act(n: u128, action: Action) -> Command {

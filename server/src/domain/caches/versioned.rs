@@ -15,6 +15,8 @@ use super::flight::Flights;
 use crate::model::{Clock, Timestamp};
 use crate::telemetry::metrics::CacheMetrics;
 
+/// What a map entry and its key take, in bytes.
+const KEY_WEIGHT: usize = 300;
 /// How long stale entries are served without asking the database again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long one who could be served a stale entry waits for the database.
@@ -101,17 +103,20 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    /// An empty cache of entries that weigh so much each.
+    /// An empty cache of values that weigh what `weigh` says, in bytes.
     pub(super) fn new(
         settings: &Settings,
-        weight: u32,
+        weigh: fn(&T) -> usize,
         clock: Arc<dyn Clock>,
         metrics: CacheMetrics,
     ) -> Self {
         let &Settings { bytes, ttl, negative_ttl, stale_limit } = settings;
         let cache = Cache::builder()
             .max_capacity(bytes)
-            .weigher(move |_, _| weight)
+            .weigher(move |_, entry: &Entry<T>| {
+                let value = entry.value.as_ref().map_or(0, |value| weigh(value));
+                u32::try_from(value + KEY_WEIGHT).unwrap_or(u32::MAX)
+            })
             .expire_after(Lifetime { ttl, negative_ttl, stale_limit })
             .build();
         Self {

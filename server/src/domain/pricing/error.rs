@@ -45,6 +45,9 @@ pub enum PriceError {
         /// The usage as text, cut off where it is long.
         usage: String,
     },
+    /// Too many prices apply at once.
+    #[error("more than {} prices of the list apply", super::MAX_LINES)]
+    TooManyLines,
     /// The price is beyond the range of money.
     #[error("the price would exceed 9000000000")]
     OutOfRange,

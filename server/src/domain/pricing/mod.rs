@@ -7,6 +7,7 @@
 //! The amount is the sum, over the prices of all rules whose filters match, of quantity / unit value x unit price,
 //! times the discount, rounded half-even once, at the end.
 
+mod arithmetic;
 mod compile;
 mod condition;
 mod decimal;
@@ -16,11 +17,12 @@ mod price;
 mod usage;
 mod yaml;
 
+pub use arithmetic::Arithmetic;
 pub use compile::{MAX_RULES, MAX_UNITS, Program};
 pub use decimal::{Decimal, DecimalError};
 pub use error::{PriceError, PricingDataError, UsageError};
-pub use price::{Priced, PricedLine};
+pub use price::{MAX_LINES, Priced, PricedLine};
 pub use usage::Usage;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::domain) mod tests;

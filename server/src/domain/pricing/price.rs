@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
 
 use super::compile::Program;
 use super::decimal::Decimal;
@@ -6,6 +6,9 @@ use super::error::PriceError;
 use super::exact::{Exact, Term};
 use super::usage::Usage;
 use crate::model::Money;
+
+/// The most prices that one usage may meet: more would not fit beside a record.
+pub const MAX_LINES: usize = 100;
 
 /// What a usage costs, and how that was computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,18 +23,18 @@ pub struct Priced {
 }
 
 /// A price that applied: `quantity / unit_value x unit_price = subtotal`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PricedLine {
     /// Index of the rule in `pricings`, from 0.
     pub rule: usize,
     /// What was counted, as the list names it; `flat` for a price that counts once.
-    pub factor: Arc<str>,
+    pub factor: String,
     /// How much of it; 1 for a flat price.
     pub quantity: String,
     /// How much of it one unit is; 1 for a flat price.
-    pub unit_value: Arc<str>,
+    pub unit_value: String,
     /// The price of one unit.
-    pub unit_price: Arc<str>,
+    pub unit_price: String,
     /// Not rounded, not discounted; written as [`Priced::unrounded`] is.
     pub subtotal: String,
 }
@@ -54,20 +57,23 @@ impl Program {
             for price in &rule.prices {
                 let counted = price.factor.as_ref().map_or(Some(Decimal::ONE), |factor| usage.find(factor));
                 let Some(quantity) = counted else { continue };
+                if lines.len() == MAX_LINES {
+                    return Err(PriceError::TooManyLines);
+                }
                 let term = Term::new(quantity, price.unit.value, price.price.value);
                 sum.add(term);
                 lines.push(PricedLine {
                     rule: index,
-                    factor: price.name.clone(),
+                    factor: price.name.to_string(),
                     quantity: quantity.to_string(),
-                    unit_value: price.unit.text.clone(),
-                    unit_price: price.price.text.clone(),
+                    unit_value: price.unit.text.to_string(),
+                    unit_price: price.price.text.to_string(),
                     subtotal: term.text(),
                 });
             }
         }
         if lines.is_empty() {
-            return Err(PriceError::NoRule { usage: usage.shown() });
+            return Err(PriceError::NoRule { usage: usage.to_string() });
         }
         if let Some(discount) = discount {
             sum.multiply(*discount);

@@ -1,7 +1,7 @@
 //! Price lists as the platform writes them, and what they cost.
 
-mod properties;
-mod reference;
+pub(in crate::domain) mod properties;
+pub(in crate::domain) mod reference;
 
 use super::*;
 
@@ -208,12 +208,12 @@ fn a_huge_quantity_never_becomes_a_small_charge_or_a_credit() {
         let priced = program.price(&usage(&[("n", quantity)], &[]), discount.as_ref(), 6);
         assert_eq!(priced, Err(PriceError::OutOfRange), "{quantity} x {price}");
     }
-    let rules = "- {price_factors: n, unit_prices: 9000000000}\n".repeat(MAX_RULES);
+    let rules = "- {price_factors: n, unit_prices: 9000000000}\n".repeat(MAX_LINES);
     let many = program(&format!("pricings:\n{rules}"));
     assert_eq!(many.price(&usage(&[("n", "1")], &[]), None, 6), Err(PriceError::OutOfRange));
     // The discount comes before the verdict.
-    let tenth = Decimal::parse("0.0001").unwrap();
-    let priced = many.price(&usage(&[("n", "1")], &[]), Some(&tenth), 6).unwrap();
+    let discount = Decimal::parse("0.001").unwrap();
+    let priced = many.price(&usage(&[("n", "1")], &[]), Some(&discount), 6).unwrap();
     assert_eq!(priced.amount.to_string(), "900000000");
 }
 
@@ -308,6 +308,15 @@ fn the_size_of_a_list_is_bounded() {
     };
     assert!(Program::compile(&units(MAX_UNITS)).is_ok());
     assert_eq!(refusal(&units(MAX_UNITS + 1)).0, "unit_values");
+}
+
+#[test]
+fn the_prices_that_one_usage_meets_are_bounded() {
+    let program =
+        |n: usize| program(&format!("pricings:\n{}", "- {price_factors: n, unit_prices: 1}\n".repeat(n)));
+    let used = usage(&[("n", "1")], &[]);
+    assert_eq!(amount(&program(MAX_LINES), &used), MAX_LINES.to_string());
+    assert_eq!(program(MAX_LINES + 1).price(&used, None, 6), Err(PriceError::TooManyLines));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::decimal::Decimal;
@@ -94,9 +94,11 @@ impl<'a> Usage<'a> {
             || self.attributes.iter().find(|(name, _)| **name == *field.name).map(|(_, seen)| *seen);
         self.find(field).map(|number| Seen { number: Some(number), text: None }).or_else(attribute)
     }
+}
 
-    /// The usage for a message, cut off where it is long.
-    pub(super) fn shown(&self) -> String {
+impl fmt::Display for Usage<'_> {
+    /// For a message, cut off where it is long.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
         for (name, quantity) in &self.quantities {
             // Writing to a String cannot fail.
@@ -107,8 +109,8 @@ impl<'a> Usage<'a> {
         }
         let text = text.strip_prefix(", ").unwrap_or("that is empty");
         match text.char_indices().nth(MAX_SHOWN) {
-            Some((end, _)) => format!("{}...", &text[..end]),
-            None => text.to_owned(),
+            Some((end, _)) => write!(f, "{}...", &text[..end]),
+            None => f.write_str(text),
         }
     }
 }
@@ -234,10 +236,10 @@ mod tests {
     fn a_message_shows_the_usage_and_stays_short() {
         let mut some = usage(&[("images", "2")]);
         some.attribute("size", "大\n");
-        assert_eq!(some.shown(), "images=2, size=\"大\\n\"");
+        assert_eq!(some.to_string(), "images=2, size=\"大\\n\"");
         let long = "大".repeat(1000);
         some.attribute("note", &long);
-        assert_eq!(some.shown().chars().count(), MAX_SHOWN + 3);
-        assert_eq!(Usage::new().shown(), "that is empty");
+        assert_eq!(some.to_string().chars().count(), MAX_SHOWN + 3);
+        assert_eq!(Usage::new().to_string(), "that is empty");
     }
 }

@@ -89,13 +89,16 @@ pub async fn get(call: Call<'_>) -> Result<Answer, Error> {
 pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
     let dry_run = call.params.flag("dry_run").unwrap_or(false);
     std::mem::take(&mut call.params).finish()?;
+    let (request, published_only) = (read_booking(&call)?, !call.caller()?.is_platform());
     if dry_run {
-        let request = read_booking(&call)?;
         call.env.auth().spend_nonce(call.caller()?).await?;
-        let booked = call.env.preview_accounting(request.into()).await?;
+    }
+    let request = call.env.price_booking(request, published_only).await?;
+    if dry_run {
+        let booked = call.env.preview_accounting(request).await?;
         return Answer::done(&PreviewBody::of(&booked));
     }
-    let booked = call.env.create_accounting(read_booking(&call)?).await?;
+    let booked = call.env.submit(request).await?.into_booked()?;
     let location = format!("/api/v1/accounting/{}", booked.record.id);
     Answer::created(&BookedBody::of(&booked.record, booked.replayed), location, booked.replayed)
 }

@@ -17,9 +17,13 @@ pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
     std::mem::take(&mut call.params).finish()?;
     let form = BatchForm::of(call.headers);
     let items = batch_items(&call.body, form)?;
+    let published_only = !call.caller()?.is_platform();
     let mut read = Vec::with_capacity(items.len());
     for item in items {
-        read.push(read_item(&call, item.as_bytes()));
+        read.push(match read_item(&call, item.as_bytes()) {
+            Ok(booking) => call.env.price_booking(booking, published_only).await,
+            Err(error) => Err(error),
+        });
     }
     let verdicts = if atomic { all_or_none(&call, read).await? } else { each(&call, read).await? };
     let rows: Vec<_> =

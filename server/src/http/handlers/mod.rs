@@ -38,6 +38,7 @@ pub async fn run(operation: Operation, call: Call<'_>) -> Result<Answer, Error> 
         Operation::GetUser => users::get(call).await,
         Operation::ListPricing => pricing::list(call).await,
         Operation::GetPricing => pricing::get(call).await,
+        Operation::QuotePrice => pricing::quote(call).await,
         Operation::ListModels => models::list(call).await,
         Operation::GetModel => models::get(call).await,
         Operation::ListUapis => uapis::list(call).await,

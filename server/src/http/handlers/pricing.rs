@@ -1,6 +1,6 @@
 use super::super::call::Call;
 use super::super::respond::Answer;
-use super::super::wire::{ListBody, MirrorBody};
+use super::super::wire::{ListBody, MirrorBody, QuoteBody, read_quote};
 use crate::domain::Error;
 use crate::domain::mirror::PricingQuery;
 use crate::model::Entity::Pricing;
@@ -36,4 +36,14 @@ pub async fn get(mut call: Call<'_>) -> Result<Answer, Error> {
     let internal = call.caller()?.is_platform();
     let row = call.env.get_pricing(call.id("pricing program")?.as_str(), at, !internal).await?;
     Answer::ok(&MirrorBody::of(Pricing, &row, internal))
+}
+
+/// What a usage costs. Nothing is changed, but like every write it spends its nonce.
+pub async fn quote(mut call: Call<'_>) -> Result<Answer, Error> {
+    std::mem::take(&mut call.params).finish()?;
+    let caller = call.caller()?;
+    let request = read_quote(&call.body, call.env.clock().now(), !caller.is_platform())?;
+    call.env.auth().spend_nonce(caller).await?;
+    let quote = call.env.quote(&request).await?;
+    Answer::done(&QuoteBody::of(&quote))
 }

@@ -18,7 +18,7 @@ pub enum ExportForm {
 
 /// The columns, in the order of a record's members.
 const COLUMNS: &str = "id,customer_id,seq,transno,kind,user_id,llmid,model_name,pricing_id,pricing_version,\
-    input_tokens,output_tokens,total_tokens,quantity,amount,delta,unrounded,currency,request_id,reverses,\
+    input_tokens,output_tokens,total_tokens,quantity,amount,delta,unrounded,arithmetic,currency,request_id,reverses,\
     hold_id,note,balance_after,held_after,available_after,status,reversed_amount,event_time,created_at,version";
 
 impl ExportForm {
@@ -65,7 +65,8 @@ fn csv(view: &RecordView, out: &mut Vec<u8>) {
     line.plain(Some(r.kind)).text(r.user_id.as_deref()).text(r.llmid.as_deref());
     line.text(r.model_name.as_deref()).text(r.pricing_id.as_deref()).plain(r.pricing_version);
     line.plain(r.input_tokens).plain(r.output_tokens).plain(r.total_tokens()).text(r.usage.as_deref());
-    line.plain(Some(r.amount)).plain(Some(r.delta)).plain(r.unrounded.as_deref()).plain(Some(r.currency));
+    line.plain(Some(r.amount)).plain(Some(r.delta)).plain(r.unrounded.as_deref());
+    line.text(r.arithmetic.as_deref()).plain(Some(r.currency));
     line.text(r.request_id.as_deref()).plain(r.reverses).plain(r.hold_id).text(r.note.as_deref());
     line.plain(Some(r.balance_after)).plain(Some(r.held_after)).plain(Some(r.available_after));
     line.plain(Some(view.status())).plain(Some(view.reversed)).plain(Some(r.event_time));

@@ -7,19 +7,21 @@ mod export;
 mod holds;
 mod keys;
 mod mirror;
+mod prices;
 mod records;
 pub mod schema;
 mod summary;
 
 pub use balances::BalanceBody;
 pub use batch::{
-    Form as BatchForm, NDJSON, RowBody as BatchRow, answer as batch_answer, items as batch_items,
+    Form as BatchForm, MOST_ITEMS, NDJSON, RowBody as BatchRow, answer as batch_answer, items as batch_items,
 };
-pub use bookings::{read as read_booking, read_item};
+pub use bookings::{fingerprint, read as read_booking, read_item};
 pub use export::ExportForm;
 pub use holds::{HoldBody, read_capture, read_hold, read_release, read_reverse};
 pub use keys::KeyBody;
 pub use mirror::MirrorBody;
+pub use prices::{QuoteBody, read_quote};
 pub use records::{BookedBody, PreviewBody, RecordBody};
 pub use summary::SummaryBody;
 

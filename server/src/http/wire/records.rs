@@ -2,8 +2,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::prices::{PricedBody, raw};
 use super::schema::{
-    CurrencyText, IdText, KindText, MoneyText, QuantitiesObject, TimeText, TransnoText, UuidText,
+    ArithmeticObject, CurrencyText, IdText, KindText, MoneyText, QuantitiesObject, TimeText, TransnoText,
+    UuidText,
 };
 use crate::domain::accounts::RecordView;
 use crate::domain::booking::Booked;
@@ -42,7 +44,10 @@ pub struct RecordBody<'a> {
     /// What was added to the balance.
     #[schemars(with = "MoneyText")]
     delta: Money,
+    /// The amount before rounding, if it was computed.
     unrounded: Option<&'a str>,
+    #[schemars(with = "Option<ArithmeticObject>")]
+    arithmetic: Option<&'a RawValue>,
     #[schemars(with = "CurrencyText")]
     currency: Currency,
     request_id: Option<&'a str>,
@@ -89,10 +94,11 @@ impl<'a> RecordBody<'a> {
             input_tokens: record.input_tokens,
             output_tokens: record.output_tokens,
             total_tokens: record.total_tokens(),
-            quantity: record.usage.as_deref().and_then(|json| serde_json::from_str(json).ok()),
+            quantity: record.usage.as_deref().and_then(raw),
             amount: record.amount,
             delta: record.delta,
             unrounded: record.unrounded.as_deref(),
+            arithmetic: record.arithmetic.as_deref().and_then(raw),
             currency: record.currency,
             request_id: record.request_id.as_deref(),
             reverses: record.reverses,
@@ -139,6 +145,9 @@ pub struct BookedBody<'a> {
     replayed: bool,
     #[schemars(with = "TimeText")]
     created_at: Timestamp,
+    /// How the amount was computed, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pricing: Option<PricedBody<'a>>,
 }
 
 impl<'a> BookedBody<'a> {
@@ -158,6 +167,7 @@ impl<'a> BookedBody<'a> {
             status: ACCOUNTED,
             replayed,
             created_at: record.created_at,
+            pricing: PricedBody::of(record),
         }
     }
 }
@@ -187,6 +197,9 @@ pub struct PreviewBody<'a> {
     available: Money,
     /// Whether the transno was booked before, so that booking would repeat that answer.
     replayed: bool,
+    /// How the amount was computed, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pricing: Option<PricedBody<'a>>,
 }
 
 impl<'a> PreviewBody<'a> {
@@ -204,6 +217,7 @@ impl<'a> PreviewBody<'a> {
             held: record.held_after,
             available: record.available_after,
             replayed: booked.replayed,
+            pricing: PricedBody::of(record),
         }
     }
 }
@@ -234,6 +248,7 @@ pub(super) mod tests {
             output_tokens: None,
             usage: Some(r#"{"tokens":0.10}"#.into()),
             unrounded: None,
+            arithmetic: None,
             request_id: None,
             reverses: None,
             hold_id: None,
@@ -261,7 +276,7 @@ pub(super) mod tests {
                 "id": "00000000-0000-0000-0000-000000000007", "customer_id": "c-1", "seq": 3, "transno": "t-1",
                 "kind": "charge", "user_id": null, "llmid": "m", "model_name": null, "pricing_id": null,
                 "pricing_version": null, "input_tokens": 1, "output_tokens": null, "total_tokens": 1,
-                "quantity": {"tokens": 0.1}, "amount": "1.5", "delta": "-1.5", "unrounded": null,
+                "quantity": {"tokens": 0.1}, "amount": "1.5", "delta": "-1.5", "unrounded": null, "arithmetic": null,
                 "currency": "CNY", "request_id": null, "reverses": null, "hold_id": null, "note": "余额",
                 "balance_after": "8.5", "held_after": "0", "available_after": "8.5", "status": "accounted",
                 "reversed_amount": "0", "event_time": "1970-01-01T00:00:01.000000Z",
@@ -296,5 +311,26 @@ pub(super) mod tests {
                 "created_at": "1970-01-01T00:00:02.000000Z",
             })
         );
+    }
+
+    #[test]
+    fn a_computed_amount_shows_its_arithmetic() {
+        let record = Record {
+            pricing_id: Some("p".into()),
+            pricing_version: Some(4),
+            unrounded: Some("1.5000001".into()),
+            arithmetic: Some(r#"{"scale":6,"lines":[{"unit_price":"1.50"}]}"#.into()),
+            ..record()
+        };
+        let pricing = serde_json::to_value(BookedBody::of(&record, false)).unwrap()["pricing"].clone();
+        assert_eq!(
+            pricing,
+            json!({
+                "pricing_id": "p", "version": 4, "unrounded": "1.5000001",
+                "arithmetic": {"scale": 6, "lines": [{"unit_price": "1.50"}]},
+            })
+        );
+        let named = Record { arithmetic: None, ..record };
+        assert!(serde_json::to_value(BookedBody::of(&named, false)).unwrap().get("pricing").is_none());
     }
 }

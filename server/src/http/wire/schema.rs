@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{AuthMode, ColumnKind, CustomerStatus, Entity, HoldState, Kind, Scope};
 
-use super::{BalanceBody, BookedBody, HoldBody, KeyBody, RecordBody, SummaryBody};
+use super::{BalanceBody, BookedBody, HoldBody, KeyBody, QuoteBody, RecordBody, SummaryBody};
 
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident = $title:literal, $schema:expr;)+) => {
@@ -70,8 +70,35 @@ texts! {
     /// Names and quantities.
     QuantitiesObject = "Quantities", json!({
         "type": "object", "maxProperties": 64,
-        "additionalProperties": { "type": "number", "minimum": 0, "maximum": 1_000_000_000_000i64 },
-        "description": "Factors and their quantities, each with at most 15 significant digits.",
+        "additionalProperties": { "oneOf": [
+            { "type": "number", "minimum": 0, "maximum": 1_000_000_000_000i64 },
+            { "type": "string", "maxLength": 128 },
+        ] },
+        "description": "Factors and their quantities, each with at most 15 significant digits; and texts that the \
+                        filters of price lists ask for, such as a size.",
+    });
+    /// How an amount was computed.
+    ArithmeticObject = "Arithmetic", json!({
+        "type": "object",
+        "description": "The amount is the sum of the lines, times the discount, rounded half-even at scale decimals; \
+                        a line is quantity / unit_value x unit_price. All numbers are exact.",
+        "required": ["row", "date", "discount", "scale", "lines"],
+        "properties": {
+            "row": { "type": "string", "description": "The program's row that was valid." },
+            "date": { "type": "string", "format": "date", "description": "The day of the event." },
+            "discount": { "type": ["string", "null"] },
+            "scale": { "type": "integer", "minimum": 0, "maximum": 9 },
+            "lines": { "type": "array", "items": {
+                "type": "object",
+                "required": ["rule", "factor", "quantity", "unit_value", "unit_price", "subtotal"],
+                "properties": {
+                    "rule": { "type": "integer", "description": "Its place in pricings, from 0." },
+                    "factor": { "type": "string" }, "quantity": { "type": "string" },
+                    "unit_value": { "type": "string" }, "unit_price": { "type": "string" },
+                    "subtotal": { "type": "string" },
+                },
+            } },
+        },
     });
 }
 
@@ -182,7 +209,8 @@ pub fn booking(g: &mut SchemaGenerator) -> Schema {
     let schema = json!({
         "type": "object",
         "additionalProperties": false,
-        "description": "Required are transno, here or as the header Idempotency-Key, and amount. Null means absent.",
+        "description": "Required are transno, here or as the header Idempotency-Key, and amount; or, for a charge \
+                        that a price list prices, pricing_id or llmid, and usage or tokens. Null means absent.",
         "properties": {
             "transno": name, "customer_id": id,
             "kind": { "type": "string", "enum": ["charge", "credit", "adjustment"], "default": "charge" },
@@ -193,6 +221,28 @@ pub fn booking(g: &mut SchemaGenerator) -> Schema {
         },
     });
     defined(g, "Booking", schema)
+}
+
+/// The body of POST /pricing/quote.
+pub fn pricing_request(g: &mut SchemaGenerator) -> Schema {
+    let (id, time) = (g.subschema_for::<IdText>(), g.subschema_for::<TimeText>());
+    let quantities = g.subschema_for::<QuantitiesObject>();
+    let tokens = json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000_000_000i64 });
+    let schema = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "description": "Required are pricing_id or llmid, and usage or tokens. Null means absent.",
+        "properties": {
+            "pricing_id": id, "llmid": id, "model": id, "input_tokens": tokens, "output_tokens": tokens,
+            "usage": quantities, "event_time": time,
+        },
+    });
+    defined(g, "PriceRequest", schema)
+}
+
+/// A price.
+pub fn quote(g: &mut SchemaGenerator) -> Schema {
+    g.subschema_for::<QuoteBody<'static>>()
 }
 
 /// A hold.

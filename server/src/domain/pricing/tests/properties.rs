@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::reference::{Case, Condition, Num, Rule, at_most, bounds};
-use crate::domain::pricing::{Decimal, PriceError, Program, Usage};
+use crate::domain::pricing::{Arithmetic, Decimal, PriceError, Priced, Program, Usage};
 
 const FACTORS: [&str; 4] = ["a", "b", "c", "flat"];
 const MODELS: [&str; 3] = ["m1", "m2", "模型"];
@@ -45,7 +45,7 @@ fn filter() -> impl Strategy<Value = (&'static str, Condition)> {
     ]
 }
 
-fn case() -> impl Strategy<Value = Case> {
+pub fn case() -> impl Strategy<Value = Case> {
     prop::collection::vec(unit(), 1..5).prop_flat_map(|units| {
         let rule = (
             prop::collection::vec((select(&FACTORS[..]), number(999_999_999_999_999)), 1..4),
@@ -77,6 +77,19 @@ fn case() -> impl Strategy<Value = Case> {
             scale,
         })
     })
+}
+
+/// What is kept of a price, read back from its text.
+fn kept(priced: Priced, discount: Option<Decimal>, scale: u8) -> Arithmetic {
+    let arithmetic = Arithmetic {
+        row: "r".to_owned(),
+        date: "2026-05-28".to_owned(),
+        discount: discount.map(|discount| discount.to_string()),
+        scale,
+        lines: priced.lines,
+    };
+    assert_eq!(Arithmetic::parse(&arithmetic.to_json()), Some(arithmetic.clone()));
+    arithmetic
 }
 
 fn usage(case: &Case) -> Usage<'static> {
@@ -112,8 +125,27 @@ proptest! {
                 let (low, high) = bounds(&priced.unrounded);
                 prop_assert!(at_most(&low, &exact) && at_most(&exact, &high), "{} is not {:?}", priced.unrounded, exact);
                 prop_assert!(priced.lines.iter().all(|line| line.subtotal.len() <= 64));
+                let (amount, unrounded) = (priced.amount, priced.unrounded.clone());
+                let arithmetic = kept(priced, discount, case.scale);
+                prop_assert_eq!(arithmetic.recompute(), Some((amount, unrounded)));
             }
         }
+    }
+
+    #[test]
+    fn arithmetic_that_was_changed_comes_to_something_else(case in case(), pick: prop::sample::Index, member in 0..3usize) {
+        let discount = case.discount.map(|discount| Decimal::parse(&discount.text()).unwrap());
+        let program = Program::compile(&case.yaml()).unwrap();
+        let Ok(priced) = program.price(&usage(&case), discount.as_ref(), case.scale) else { return Ok(()) };
+        let mut arithmetic = kept(priced, discount, case.scale);
+        let line = pick.get(&arithmetic.lines).clone();
+        let at = arithmetic.lines.iter().position(|l| *l == line).unwrap();
+        let changed = &mut arithmetic.lines[at];
+        let member = [&mut changed.quantity, &mut changed.unit_value, &mut changed.unit_price].into_iter().nth(member).unwrap();
+        *member = (member.parse::<f64>().unwrap() + 1.0).to_string();
+        // Of a line that comes to nothing not every number matters.
+        prop_assume!(line.subtotal != "0");
+        prop_assert_eq!(arithmetic.recompute(), None);
     }
 
     #[test]

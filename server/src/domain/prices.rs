@@ -1,0 +1,278 @@
+//! What a usage costs by the mirrored price lists, on the day of the event.
+
+mod lists;
+mod offers;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+pub use lists::{List, Lists};
+pub use offers::{Offer, Offers};
+
+use super::caches::Caches;
+use super::mirror::day_at;
+use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Usage};
+use super::{Error, FieldError};
+use crate::model::{Currency, Entity, MirrorRow, Money, Timestamp};
+use crate::store::{MirrorFilter, Store};
+
+/// Rows of one model that are looked at.
+const MOST_OFFERS: i64 = 100;
+/// Programs of what the platform itself is charged; no customer pays by them.
+const PROVIDERS: &str = "provider";
+
+/// What is to be priced: by a program, or by the programs that a model is offered under.
+#[derive(Debug, Clone, Default)]
+pub struct PriceRequest {
+    /// The program (`ppid`). It goes before the model.
+    pub pricing_id: Option<String>,
+    /// The model.
+    pub llmid: Option<String>,
+    /// The model's name, which price lists may ask for; that of `llmid` if absent.
+    pub model: Option<String>,
+    /// Tokens in.
+    pub input_tokens: Option<i64>,
+    /// Tokens out.
+    pub output_tokens: Option<i64>,
+    /// A JSON object of quantities by factor, and of texts that price lists ask for.
+    pub usage: Option<String>,
+    /// When it was used; that day's price list counts.
+    pub at: Timestamp,
+    /// What a customer may see: programs that a published model names, none of a provider's costs.
+    pub published_only: bool,
+}
+
+impl PriceRequest {
+    /// Whether it says how much was used, be it nothing.
+    pub fn is_counted(&self) -> bool {
+        self.usage.is_some() || self.input_tokens.is_some() || self.output_tokens.is_some()
+    }
+}
+
+/// A price, and how it came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quote {
+    /// The amount, rounded.
+    pub amount: Money,
+    /// The program's currency, if it has one.
+    pub currency: Option<Currency>,
+    /// The program.
+    pub pricing_id: String,
+    /// The version of its row that was valid.
+    pub version: i64,
+    /// The amount before rounding.
+    pub unrounded: String,
+    /// An [`Arithmetic`] as JSON text.
+    pub arithmetic: String,
+    /// The model's name that the price list was asked with.
+    pub model: Option<String>,
+}
+
+/// Why there is no price.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoPrice {
+    /// No program, or none of its rules, fits.
+    NotFound(String),
+    /// The price is beyond the range of money.
+    OutOfRange,
+}
+
+impl From<NoPrice> for Error {
+    fn from(no_price: NoPrice) -> Self {
+        match no_price {
+            NoPrice::NotFound(why) => Self::PriceNotFound(why),
+            NoPrice::OutOfRange => Self::AmountOutOfRange,
+        }
+    }
+}
+
+/// Pricing by the mirror.
+pub struct Prices {
+    store: Store,
+    caches: Caches,
+    zone: jiff::tz::TimeZone,
+    scale: u8,
+}
+
+/// The program to price by, and the name of the model if that was looked up.
+struct Chosen {
+    row: Arc<MirrorRow>,
+    model: Option<String>,
+}
+
+impl Prices {
+    /// Days are those of `zone`; amounts are rounded to `scale` decimals.
+    pub fn new(store: Store, caches: Caches, zone: jiff::tz::TimeZone, scale: u8) -> Self {
+        Self { store, caches, zone, scale }
+    }
+
+    /// The calendar that decides which row of a program is valid.
+    pub fn zone(&self) -> &jiff::tz::TimeZone {
+        &self.zone
+    }
+
+    /// The row of a program that is valid at an instant; `None` if there is none that the caller may see.
+    pub async fn row(
+        &self,
+        ppid: &str,
+        at: Timestamp,
+        published_only: bool,
+    ) -> Result<Option<Arc<MirrorRow>>, Error> {
+        self.row_on(ppid, &day_at(at, &self.zone), published_only).await
+    }
+
+    async fn row_on(
+        &self,
+        ppid: &str,
+        day: &str,
+        published_only: bool,
+    ) -> Result<Option<Arc<MirrorRow>>, Error> {
+        let load = || async {
+            let row = self.store.pricing_on(ppid, day, published_only).await?;
+            Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
+        };
+        let key = (ppid.to_owned(), day.to_owned(), published_only);
+        Ok(self.caches.prices().get(&key, load).await?.value)
+    }
+
+    /// What a usage costs. Fails with [`Error::Invalid`] if it is no usage.
+    pub async fn quote(&self, request: &PriceRequest) -> Result<Result<Quote, NoPrice>, Error> {
+        let members = Members::parse(request.usage.as_deref())?;
+        let mut usage = members.usage()?;
+        let tokens = [request.input_tokens, request.output_tokens].map(|n| n.map(i64::cast_unsigned));
+        usage.tokens(tokens[0], tokens[1]).map_err(|e| invalid("input_tokens", &e))?;
+        // Of two texts under one name the first counts.
+        if let Some(model) = &request.model {
+            usage.attribute("model", model);
+        }
+        let day = day_at(request.at, &self.zone);
+        let chosen = match self.choose(request, &day, &usage).await? {
+            Ok(chosen) => chosen,
+            Err(no_price) => return Ok(Err(no_price)),
+        };
+        if let Some(model) = &chosen.model {
+            usage.attribute("model", model);
+        }
+        let list = self.caches.lists().get(&chosen.row).await?;
+        let model = request.model.clone().or_else(|| chosen.model.clone());
+        Ok(priced(&chosen.row, &list, &usage, &day, self.scale).map(|quote| Quote { model, ..quote }))
+    }
+
+    /// The program named; else the first one that the model is offered under and that has a row for the day.
+    async fn choose(
+        &self,
+        request: &PriceRequest,
+        day: &str,
+        usage: &Usage<'_>,
+    ) -> Result<Result<Chosen, NoPrice>, Error> {
+        let published_only = request.published_only;
+        let offers = match &request.llmid {
+            Some(llmid) => Some(self.offers(llmid).await?),
+            None => None,
+        };
+        if let Some(ppid) = &request.pricing_id {
+            let model = offers.and_then(|offers| offers.name_under(ppid));
+            let row = self.row_on(ppid, day, published_only).await?;
+            return Ok(row.map(|row| Chosen { row, model }).ok_or_else(|| {
+                NoPrice::NotFound(format!("program {ppid} has no price list for {day}; usage: {usage}"))
+            }));
+        }
+        for offer in offers.iter().flat_map(|offers| offers.on(day, published_only)) {
+            let row = self.row_on(&offer.ppid, day, published_only).await?;
+            // A provider's cost is a price only to who names it.
+            let row = row.filter(|row| row.text(Entity::Pricing, "pricing_belong") != Some(PROVIDERS));
+            if let Some(row) = row {
+                return Ok(Ok(Chosen { row, model: offer.model.clone() }));
+            }
+        }
+        let llmid = request.llmid.as_deref().unwrap_or_default();
+        Ok(Err(NoPrice::NotFound(format!(
+            "model {llmid} is offered under no program with a price list for {day}; usage: {usage}"
+        ))))
+    }
+
+    async fn offers(&self, llmid: &str) -> Result<Arc<Offers>, Error> {
+        let load = || async {
+            let filter = MirrorFilter {
+                equals: vec![("llmid", llmid.to_owned())],
+                ascending: true,
+                limit: MOST_OFFERS,
+                ..MirrorFilter::default()
+            };
+            let offers = Offers::of(&self.store.mirror_rows(Entity::Llmage, &filter).await?);
+            Ok((!offers.is_empty()).then_some((offers, 0)))
+        };
+        Ok(self.caches.offers().get(&llmid.to_owned(), load).await?.value.unwrap_or_default())
+    }
+}
+
+fn priced(row: &MirrorRow, list: &List, usage: &Usage<'_>, day: &str, scale: u8) -> Result<Quote, NoPrice> {
+    let cell = |name| row.text(Entity::Pricing, name).filter(|text| !text.is_empty());
+    let pricing_id = cell("ppid").unwrap_or_default().to_owned();
+    let none =
+        |why: &dyn std::fmt::Display| NoPrice::NotFound(format!("program {pricing_id} of {day}: {why}"));
+    let program = list.program.as_ref().map_err(|error| none(error))?;
+    let discount =
+        cell("discount").map(Decimal::parse).transpose().map_err(|_| none(&"its discount is no number"))?;
+    let currency = cell("currency")
+        .map(|text| Currency::parse(text).ok_or_else(|| none(&"its currency is no currency code")))
+        .transpose()?;
+    let Priced { amount, unrounded, lines } =
+        program.price(usage, discount.as_ref(), scale).map_err(|error| match error {
+            PriceError::OutOfRange => NoPrice::OutOfRange,
+            error => none(&error),
+        })?;
+    let arithmetic = Arithmetic {
+        row: row.id.as_str().to_owned(),
+        date: day.to_owned(),
+        discount: discount.map(|discount| discount.to_string()),
+        scale,
+        lines,
+    };
+    let arithmetic = arithmetic.to_json();
+    let version = row.version;
+    Ok(Quote { amount, currency, pricing_id, version, unrounded, arithmetic, model: None })
+}
+
+/// The members of a usage, each a number or a text.
+struct Members<'a> {
+    numbers: Vec<(Cow<'a, str>, &'a str)>,
+    texts: Vec<(Cow<'a, str>, String)>,
+}
+
+impl<'a> Members<'a> {
+    fn parse(json: Option<&'a str>) -> Result<Self, Error> {
+        let mut members = Self { numbers: Vec::new(), texts: Vec::new() };
+        let Some(json) = json else { return Ok(members) };
+        let raw: BTreeMap<Cow<'a, str>, &'a RawValue> =
+            serde_json::from_str(json).map_err(|_| invalid("usage", &"must be a JSON object"))?;
+        for (name, value) in raw {
+            match serde_json::from_str::<String>(value.get()) {
+                Ok(text) => members.texts.push((name, text)),
+                Err(_) => members.numbers.push((name, value.get())),
+            }
+        }
+        Ok(members)
+    }
+
+    fn usage(&self) -> Result<Usage<'_>, Error> {
+        let mut usage = Usage::new();
+        for (name, number) in &self.numbers {
+            usage.quantity(name, number).map_err(|error| invalid(&format!("usage.{name}"), &error))?;
+        }
+        for (name, text) in &self.texts {
+            usage.attribute(name, text);
+        }
+        Ok(usage)
+    }
+}
+
+fn invalid(field: &str, why: &dyn std::fmt::Display) -> Error {
+    Error::Invalid(vec![FieldError::new(field, why.to_string())])
+}

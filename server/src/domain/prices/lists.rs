@@ -1,0 +1,79 @@
+use std::sync::Arc;
+
+use moka::future::Cache;
+
+use crate::domain::Error;
+use crate::domain::pricing::{PricingDataError, Program};
+use crate::model::{Entity, MirrorRow, TextId};
+use crate::telemetry::metrics::CacheMetrics;
+
+/// How much more room a list takes that is ready to price with than its text does.
+const GROWTH: usize = 4;
+
+/// A price list as it was read, once, or why it cannot be used.
+#[derive(Debug)]
+pub struct List {
+    /// What prices are computed with.
+    pub program: Result<Program, PricingDataError>,
+    size: u32,
+}
+
+/// Price lists that are ready to price with, by row and version: what is kept never becomes wrong, for a changed row
+/// has another version.
+pub struct Lists {
+    cache: Cache<(TextId, i64), Arc<List>>,
+    metrics: CacheMetrics,
+}
+
+impl Lists {
+    /// As many as fit into so many bytes.
+    pub fn new(bytes: u64, metrics: CacheMetrics) -> Self {
+        let cache = Cache::builder().max_capacity(bytes).weigher(|_, list: &Arc<List>| list.size).build();
+        Self { cache, metrics }
+    }
+
+    /// The price list of a row.
+    pub async fn get(&self, row: &MirrorRow) -> Result<Arc<List>, Error> {
+        let key = (row.id.clone(), row.version);
+        if let Some(list) = self.cache.get(&key).await {
+            self.metrics.hit();
+            return Ok(list);
+        }
+        self.metrics.miss();
+        let text = row.text(Entity::Pricing, "pricing_data").unwrap_or_default().to_owned();
+        let (id, version) = key.clone();
+        let read = async move {
+            // A long list takes its time; requests do not wait for it on their threads.
+            let list = tokio::task::spawn_blocking(move || List::read(&text)).await;
+            let list = list.map_err(|error| Error::Internal(error.to_string()))?;
+            if let Err(error) = &list.program {
+                tracing::warn!(row = id.as_str(), version, %error, "a price list cannot be used");
+            }
+            Ok::<_, Error>(Arc::new(list))
+        };
+        let list = self.cache.try_get_with(key, read).await;
+        list.map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// Drops everything.
+    pub fn drop_all(&self) {
+        self.cache.invalidate_all();
+    }
+
+    /// Lists held, roughly.
+    pub fn len(&self) -> u64 {
+        self.cache.entry_count()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl List {
+    fn read(text: &str) -> Self {
+        let size = u32::try_from(text.len() * GROWTH + 1000).unwrap_or(u32::MAX);
+        Self { program: Program::compile(text), size }
+    }
+}

@@ -1,0 +1,107 @@
+use crate::model::{Entity, MirrorRow};
+
+/// A program that a model is offered under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The program.
+    pub ppid: String,
+    /// The name by which the model is called there.
+    pub model: Option<String>,
+    published: bool,
+    standard: bool,
+    enabled: Option<String>,
+    expired: Option<String>,
+}
+
+/// The programs that a model is offered under, the default first, then in the order of the rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offers(Vec<Offer>);
+
+impl Offers {
+    /// Of the model's rows.
+    pub fn of(rows: &[MirrorRow]) -> Self {
+        let offer = |row: &MirrorRow| {
+            let cell = |name| row.text(Entity::Llmage, name).map(str::to_owned);
+            Some(Offer {
+                ppid: cell("ppid")?,
+                model: cell("model").filter(|model| !model.is_empty()),
+                published: cell("status").as_deref() == Some("published"),
+                standard: cell("isdefaultcatelog").as_deref() == Some("1"),
+                enabled: cell("enabled_date"),
+                expired: cell("expired_date"),
+            })
+        };
+        let mut offers: Vec<_> = rows.iter().filter_map(offer).collect();
+        // Stable, so that equal ones stay as they are.
+        offers.sort_by_key(|offer| !offer.standard);
+        Self(offers)
+    }
+
+    /// Those of a day.
+    pub fn on(&self, day: &str, published_only: bool) -> impl Iterator<Item = &Offer> {
+        self.0.iter().filter(move |offer| {
+            let begun = offer.enabled.as_deref().is_none_or(|enabled| enabled <= day);
+            let ended = offer.expired.as_deref().is_some_and(|expired| expired <= day);
+            begun && !ended && (offer.published || !published_only)
+        })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The model's name under a program.
+    pub fn name_under(&self, ppid: &str) -> Option<String> {
+        self.0.iter().find(|offer| offer.ppid == ppid).and_then(|offer| offer.model.clone())
+    }
+
+    /// Bytes that they take, roughly.
+    pub fn size(&self) -> usize {
+        let texts = |offer: &Offer| offer.ppid.len() + offer.model.as_ref().map_or(0, String::len) + 40;
+        self.0.iter().map(|offer| size_of::<Offer>() + texts(offer)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Cell, TextId, Timestamp};
+
+    fn row(cells: &[(&str, &str)]) -> MirrorRow {
+        let cell = |name| {
+            cells.iter().find(|(n, _)| *n == name).map_or(Cell::Null, |(_, t)| Cell::Text((*t).into()))
+        };
+        MirrorRow {
+            id: TextId::parse("r").unwrap(),
+            created_at: Timestamp::default(),
+            version: 1,
+            cached_at: Timestamp::default(),
+            cells: Entity::Llmage.columns().iter().map(|column| cell(column.name)).collect(),
+        }
+    }
+
+    #[test]
+    fn the_default_comes_first_and_a_row_without_a_program_offers_nothing() {
+        let offers = Offers::of(&[
+            row(&[("model", "m")]),
+            row(&[("ppid", "a"), ("status", "published"), ("model", "")]),
+            row(&[("ppid", "b"), ("isdefaultcatelog", "0")]),
+            row(&[("ppid", "c"), ("isdefaultcatelog", "1"), ("status", "draft"), ("model", "m")]),
+        ]);
+        let on = |published| offers.on("2026-01-01", published).map(|o| o.ppid.as_str()).collect::<Vec<_>>();
+        assert_eq!((on(false), on(true)), (vec!["c", "a", "b"], vec!["a"]));
+        assert_eq!((offers.name_under("c").as_deref(), offers.name_under("a")), (Some("m"), None));
+    }
+
+    #[test]
+    fn an_offer_begins_and_ends() {
+        let offers = Offers::of(&[row(&[
+            ("ppid", "a"),
+            ("enabled_date", "2026-01-02"),
+            ("expired_date", "2026-01-04"),
+        ])]);
+        let days = ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"];
+        assert_eq!(days.map(|day| offers.on(day, false).count()), [0, 1, 1, 0]);
+    }
+}

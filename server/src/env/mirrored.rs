@@ -1,0 +1,68 @@
+//! Reading what is mirrored, and pricing by it.
+
+use std::sync::Arc;
+
+use super::ServerEnv;
+use crate::domain::mirror::{ModelsQuery, PricingQuery, UapisQuery, UsersQuery};
+use crate::domain::page::ListPage;
+use crate::domain::prices::{PriceRequest, Quote};
+use crate::domain::{Error, mirror};
+use crate::model::{CustomerId, Entity, MirrorRow, Timestamp};
+
+impl ServerEnv {
+    /// Mirrored users.
+    pub async fn query_users(&self, query: UsersQuery) -> Result<ListPage<MirrorRow>, Error> {
+        mirror::query_users(&self.inner.store, query).await
+    }
+
+    /// One mirrored user; `scope` is the customer whose users the caller may see.
+    pub async fn get_user(&self, scope: Option<&CustomerId>, id: &str) -> Result<Arc<MirrorRow>, Error> {
+        let load = || async {
+            let row = self.inner.store.mirror_row(Entity::Users, id).await?;
+            Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
+        };
+        let user = self.inner.caches.users().get(&id.to_owned(), load).await?.value;
+        let visible = |row: &Arc<MirrorRow>| {
+            scope.is_none_or(|customer| row.text(Entity::Users, "orgid") == Some(customer.as_str()))
+        };
+        user.filter(visible).ok_or(Error::NotFound("user"))
+    }
+
+    /// Mirrored pricing rows.
+    pub async fn query_pricing(&self, query: PricingQuery) -> Result<ListPage<MirrorRow>, Error> {
+        let inner = &self.inner;
+        mirror::query_pricing(&inner.store, query, inner.clock.now(), inner.prices.zone()).await
+    }
+
+    /// The pricing row of a program that is valid at a time, by default now.
+    pub async fn get_pricing(
+        &self,
+        ppid: &str,
+        at: Option<Timestamp>,
+        published_only: bool,
+    ) -> Result<Arc<MirrorRow>, Error> {
+        let at = at.unwrap_or_else(|| self.inner.clock.now());
+        let row = self.inner.prices.row(ppid, at, published_only).await?;
+        row.ok_or(Error::NotFound("pricing program"))
+    }
+
+    /// What a usage costs.
+    pub async fn quote(&self, request: &PriceRequest) -> Result<Quote, Error> {
+        Ok(self.inner.prices.quote(request).await??)
+    }
+
+    /// Mirrored models.
+    pub async fn query_models(&self, query: ModelsQuery) -> Result<ListPage<MirrorRow>, Error> {
+        mirror::query_models(&self.inner.store, query).await
+    }
+
+    /// One mirrored model, by the id of its row or by its llmid.
+    pub async fn get_model(&self, id: &str) -> Result<MirrorRow, Error> {
+        mirror::get_model(&self.inner.store, id).await
+    }
+
+    /// Mirrored upstream APIs.
+    pub async fn query_uapis(&self, query: UapisQuery) -> Result<ListPage<MirrorRow>, Error> {
+        mirror::query_uapis(&self.inner.store, query).await
+    }
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# `make fuzz`: every target of fuzz/ for SECONDS_EACH seconds, on inputs that grow out of the committed corpora.
+# New inputs go to fuzz/target/corpus; one that breaks a promise is left in fuzz/artifacts and named.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+seconds="${SECONDS_EACH:-60}"
+if ! cargo fuzz --version >/dev/null 2>&1; then
+  echo "cargo-fuzz is missing; install it with: cargo install --locked cargo-fuzz" >&2
+  exit 1
+fi
+# The sanitizers are switched on by flags of a nightly compiler; this lets the one at hand take them.
+rustc --version | grep -q nightly || export RUSTC_BOOTSTRAP=1
+
+for target in decimals cursors ndjson pricing_data; do
+  printf '\n==> %s for %s s\n' "$target" "$seconds"
+  mkdir -p "fuzz/target/corpus/$target"
+  cargo fuzz run "$target" "fuzz/target/corpus/$target" "fuzz/corpus/$target" -- \
+    -max_total_time="$seconds" -max_len=4096 -timeout=10 -print_final_stats=1
+done
