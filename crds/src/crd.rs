@@ -18,7 +18,10 @@ pub fn crd() -> CustomResourceDefinition {
 
 /// The definition as YAML, as it is committed and shipped.
 pub fn yaml() -> Result<String, serde_yaml::Error> {
-    Ok(format!("# Generated from crds/src; UPDATE=1 cargo test -p sageapi-crds writes it anew.\n{}", serde_yaml::to_string(&crd())?))
+    Ok(format!(
+        "# Generated from crds/src; UPDATE=1 cargo test -p sageapi-crds writes it anew.\n{}",
+        serde_yaml::to_string(&crd())?
+    ))
 }
 
 fn tidy(value: &mut Value) {
@@ -108,4 +111,3 @@ fn strip(schema: &mut Value) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
-

@@ -59,7 +59,7 @@ pub struct Migration {
     pub trigger: Option<String>,
 }
 
-/// Who decides when the schema changes.
+/// Who decides when the schema changes. Automatic (default): a Job brings it up to date before instances of a new image start.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MigrationMode {
     /// The operator, as soon as an image needs it.

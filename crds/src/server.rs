@@ -30,7 +30,7 @@ pub struct Server {
     pub public_url: Option<String>,
 }
 
-/// Severities of log lines.
+/// Least severity that is logged. Default: info.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
@@ -81,7 +81,7 @@ pub struct Accounting {
     pub scale: Option<i32>,
 }
 
-/// Whether a charge beyond the available funds is refused.
+/// Whether a charge beyond the available funds is refused (Strict, the default) or booked; a customer may have a mode of its own.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountingMode {
     /// It is refused.

@@ -4,8 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the operator has seen and done.
-///
-/// Words are kept as text, so that a status written by a newer operator can still be read.
+// Words are kept as text, so that a status written by a newer operator can still be read.
 #[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct SageApiStatus {

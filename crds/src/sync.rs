@@ -66,7 +66,7 @@ pub struct EntitySync {
     pub full_every: Option<String>,
 }
 
-/// What one run pulls.
+/// What one run pulls: what changed (Incremental, the default) or a snapshot (Full).
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncMode {
     /// What changed.

@@ -35,7 +35,7 @@ pub struct UpstreamAuth {
     pub secret_ref: SecretRef,
 }
 
-/// How pulls are authenticated.
+/// Whether pulls are signed (Signed, RFC 9421, the default) or carry a token (Bearer).
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AuthScheme {
     /// Every request is signed (RFC 9421).

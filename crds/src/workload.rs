@@ -35,7 +35,7 @@ pub struct Image {
     pub pull_secrets: Vec<SecretRef>,
 }
 
-/// When an image is pulled.
+/// When the image is pulled. Default: IfNotPresent.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullPolicy {
     /// Before every start.
@@ -77,7 +77,7 @@ pub struct Service {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Kinds of Service.
+/// Kind of Service. Default: ClusterIP.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServiceType {
     /// Inside the cluster.

@@ -164,10 +164,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             print(&offline::render(&manifest, &server_image)?)
         }
         Command::Run(options) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()
-                .map_err(Failure::Runtime)?;
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
             runtime.block_on(async {
                 let instance = run::identity(&options);
                 let otlp = options.otlp_endpoint.clone().map(|endpoint| telemetry::Otlp {

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use sageapi_contract::SECRET_FILES;
-use sageapi_crds::{AuthScheme, Reason};
+use sageapi_crds::{AuthScheme, Reason, SecretKeyRef, Upstream};
 
 use crate::observed::Referenced;
 use crate::render::Keys;
 use crate::validate::Validated;
+
+/// The entry that holds a CA where none is named.
+const CA: &str = "ca.crt";
 
 /// All that pods get of secrets.
 #[derive(Clone, PartialEq)]
@@ -38,52 +41,81 @@ pub struct Missing {
     pub message: String,
 }
 
+/// One entry of a referenced Secret, and the file that it becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The file ([`SECRET_FILES`]).
+    pub file: &'static str,
+    /// The Secret's name.
+    pub secret: &'a str,
+    /// The entry's name.
+    pub key: &'a str,
+}
+
+/// All entries that a specification refers to.
+pub fn entries(asked: &Validated) -> Vec<Entry<'_>> {
+    fn reference<'a>(
+        file: &'static str,
+        SecretKeyRef { name, key }: &'a SecretKeyRef,
+        default: &'static str,
+    ) -> Entry<'a> {
+        Entry { file, secret: name, key: key.as_deref().unwrap_or(default) }
+    }
+    let mysql = &asked.spec.database.mysql;
+    let mut entries = vec![reference("database_url", &mysql.url_secret_ref, "url")];
+    entries.extend(mysql.tls.as_ref().map(|tls| reference("database_ca", &tls.ca_secret_ref, CA)));
+    if let Some(Upstream { url: _, auth, events, ca_secret_ref, timeout: _ }) = &asked.spec.upstream {
+        let secret = auth.secret_ref.name.as_str();
+        match auth.scheme.unwrap_or_default() {
+            AuthScheme::Signed => {
+                entries.push(Entry { file: "dapi_key", secret, key: "key" });
+                entries.push(Entry { file: "dapi_secret", secret, key: "secret" });
+            }
+            AuthScheme::Bearer => entries.push(Entry { file: "dapi_secret", secret, key: "token" }),
+        }
+        entries.extend(events.as_ref().map(|events| Entry {
+            file: "uapi_secret",
+            secret: &events.secret_ref.name,
+            key: "signingSecret",
+        }));
+        entries.extend(ca_secret_ref.as_ref().map(|ca| reference("upstream_ca", ca, CA)));
+    }
+    entries
+}
+
 /// Reads what the specification refers to.
 pub fn resolve(asked: &Validated, secrets: &BTreeMap<String, Referenced>) -> Result<Credentials, Missing> {
-    let read = |name: &str, key: &str| entry(secrets, name, key);
     let mut files = BTreeMap::new();
-    let mysql = &asked.spec.database.mysql;
-    let (name, key) = (&mysql.url_secret_ref.name, mysql.url_secret_ref.key.as_deref().unwrap_or("url"));
-    let url = read(name, key)?;
-    let identity = std::str::from_utf8(&url).ok().and_then(identity).ok_or_else(|| Missing {
-        reason: Reason::InvalidCredentials,
-        message: format!("entry {key} of Secret {name} is no URL like mysql://user:password@host:3306/name"),
-    })?;
-    files.insert("database_url", url);
-    if let Some(tls) = &mysql.tls {
-        let ca = &tls.ca_secret_ref;
-        files.insert("database_ca", read(&ca.name, ca.key.as_deref().unwrap_or("ca.crt"))?);
+    let mut database = None;
+    for Entry { file, secret, key } in entries(asked) {
+        let value = entry(secrets, secret, key)?;
+        if file == "database_url" {
+            let named = std::str::from_utf8(&value).ok().and_then(identity);
+            database = Some(named.ok_or_else(|| Missing {
+                reason: Reason::InvalidCredentials,
+                message: format!(
+                    "entry {key} of Secret {secret} is no URL like mysql://user:password@host:3306/name"
+                ),
+            })?);
+        }
+        files.insert(file, value);
     }
-    if let Some(upstream) = &asked.spec.upstream {
-        let secret = &upstream.auth.secret_ref.name;
-        match upstream.auth.scheme.unwrap_or_default() {
-            AuthScheme::Signed => {
-                files.insert("dapi_key", read(secret, "key")?);
-                files.insert("dapi_secret", read(secret, "secret")?);
-            }
-            AuthScheme::Bearer => {
-                files.insert("dapi_secret", read(secret, "token")?);
-            }
-        }
-        if let Some(events) = &upstream.events {
-            files.insert("uapi_secret", read(&events.secret_ref.name, "signingSecret")?);
-        }
-        if let Some(ca) = &upstream.ca_secret_ref {
-            files.insert("upstream_ca", read(&ca.name, ca.key.as_deref().unwrap_or("ca.crt"))?);
-        }
-    }
-    Ok(Credentials { files, identity })
+    Ok(Credentials { files, identity: database.unwrap_or_default() })
 }
 
 /// Adds the installation's own keys, as far as the server acts on them yet: it warns of what it does not.
 pub fn with_keys(mut files: BTreeMap<&'static str, Vec<u8>>, keys: &Keys) -> BTreeMap<&'static str, Vec<u8>> {
-    for file in SECRET_FILES {
-        let built = sageapi_contract::find(file.key).is_some_and(|key| key.built);
-        if let Some(key) = keys.get(file.name).filter(|_| built) {
-            files.insert(file.name, key.to_vec());
-        }
-    }
+    files.extend(own_files().filter_map(|file| Some((file, keys.get(file)?.to_vec()))));
     files
+}
+
+/// Files that the installation's own keys become.
+pub fn own_files() -> impl Iterator<Item = &'static str> {
+    let built = |key| sageapi_contract::find(key).is_some_and(|key| key.built);
+    SECRET_FILES
+        .iter()
+        .filter(move |file| Keys::NAMES.contains(&file.name) && built(file.key))
+        .map(|file| file.name)
 }
 
 fn entry(secrets: &BTreeMap<String, Referenced>, name: &str, key: &str) -> Result<Vec<u8>, Missing> {

@@ -74,7 +74,8 @@ mod tests {
             selector_text("prod"),
             "app.kubernetes.io/name=sageapi,app.kubernetes.io/instance=prod,app.kubernetes.io/component=server"
         );
-        let parts: Vec<_> = selector("prod").into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let parts: Vec<_> =
+            selector("prod").into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut text: Vec<_> = selector_text("prod").split(',').map(str::to_owned).collect();
         text.sort();
         assert_eq!(parts, text);

@@ -8,6 +8,7 @@ pub mod client;
 /// Time, as a parameter.
 pub mod clock;
 pub mod controller;
+pub mod credentials;
 /// Randomness, as a parameter.
 pub mod entropy;
 pub mod hashes;
@@ -20,6 +21,8 @@ pub mod observed;
 pub mod offline;
 pub mod plan;
 pub mod rbac;
+pub mod render;
 pub mod run;
 pub mod telemetry;
+pub mod validate;
 pub mod watch;

@@ -23,8 +23,8 @@ const fn rule(group: &'static str, resource: &'static str, verbs: &'static [&'st
 /// Rights in each namespace that is watched.
 pub fn watched(secrets: SecretsAccess) -> Vec<Rule> {
     let secret_verbs: &[&str] = match secrets {
-        SecretsAccess::Watch => &["get", "list", "watch", "create", "patch", "delete"],
-        SecretsAccess::Get => &["get", "create", "patch", "delete"],
+        SecretsAccess::Watch => &["get", "list", "watch", "create", "delete"],
+        SecretsAccess::Get => &["get", "create", "delete"],
     };
     vec![
         rule("sageapi.io", "sageapis", &["list", "watch"]),
@@ -33,7 +33,7 @@ pub fn watched(secrets: SecretsAccess) -> Vec<Rule> {
         rule("sageapi.io", "sageapis/finalizers", &["update"]),
         rule("", "serviceaccounts", &["get", "list", "watch", "create", "patch"]),
         rule("", "secrets", secret_verbs),
-        rule("", "configmaps", &["get", "list", "watch", "create", "patch", "delete"]),
+        rule("", "configmaps", &["get", "list", "watch", "create", "delete"]),
         rule("", "services", &["get", "list", "watch", "create", "patch"]),
         rule("", "pods", &["list", "watch"]),
         rule("batch", "jobs", &["get", "list", "watch", "create", "delete"]),

@@ -16,7 +16,7 @@ use crate::admin::{self, Health};
 use crate::cli;
 use crate::client::{brief, connect};
 use crate::clock::{Clock, SystemClock};
-use crate::controller::{Contested, Context, Controller, HealthBook};
+use crate::controller::{Contested, Context, Controller, HealthBook, Written};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::lease::{Claim, Elector};
 use crate::metrics::{AtScrape, Metrics};
@@ -39,7 +39,9 @@ pub enum RunError {
     #[error("the API server of the cluster cannot be used: {0}")]
     Cluster(String),
     /// The cluster cannot be told from others.
-    #[error("reading the namespace kube-system, whose UID names the cluster, is forbidden: allow it, or give --cluster NAME")]
+    #[error(
+        "reading the namespace kube-system, whose UID names the cluster, is forbidden: allow it, or give --cluster NAME"
+    )]
     ClusterName,
     /// The admin port.
     #[error("--admin-listen {0}: {1}")]
@@ -113,13 +115,8 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
 
     let watch_stop = CancellationToken::new();
     let scope = Scope { namespaces: options.namespaces, secrets: options.secrets };
-    let mut watches = Watches::new(
-        client.clone(),
-        scope,
-        Arc::clone(&clock),
-        Arc::clone(&metrics),
-        watch_stop.clone(),
-    );
+    let mut watches =
+        Watches::new(client.clone(), scope, Arc::clone(&clock), Arc::clone(&metrics), watch_stop.clone());
     watches.start(&caches);
     tokio::select! {
         signal = signals.next() => {
@@ -154,6 +151,7 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
         secrets: options.secrets,
         health: HealthBook::default(),
         contested: Contested::default(),
+        written: Written::default(),
         clock,
         entropy: SystemEntropy::new(),
         metrics,

@@ -115,7 +115,8 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     // The client logs the whole body of an answer that it cannot decode, a Secret's as well: never.
-    let private = Targets::new().with_default(LevelFilter::TRACE).with_target("kube_client", LevelFilter::OFF);
+    let private =
+        Targets::new().with_default(LevelFilter::TRACE).with_target("kube_client", LevelFilter::OFF);
     let levels = parse_levels(level)?.and(private);
     let provider = otlp.map(tracer_provider).transpose()?;
     let spans = provider.as_ref().map(|provider| {

@@ -96,12 +96,16 @@ impl Applier<'_> {
     async fn apply(&self, object: &Object) -> Result<(), StepError> {
         let of = object.reference();
         match object {
-            Object::ServiceAccount(wanted) => self.apply_in(&self.caches.service_accounts, &**wanted, of).await,
+            Object::ServiceAccount(wanted) => {
+                self.apply_in(&self.caches.service_accounts, &**wanted, of).await
+            }
             Object::Secret(wanted) => self.apply_in(&self.caches.secrets, &**wanted, of).await,
             Object::ConfigMap(wanted) => self.apply_in(&self.caches.config_maps, &**wanted, of).await,
             Object::Job(wanted) => self.apply_in(&self.caches.jobs, &**wanted, of).await,
             Object::Service(wanted) => self.apply_in(&self.caches.services, &**wanted, of).await,
-            Object::NetworkPolicy(wanted) => self.apply_in(&self.caches.network_policies, &**wanted, of).await,
+            Object::NetworkPolicy(wanted) => {
+                self.apply_in(&self.caches.network_policies, &**wanted, of).await
+            }
             Object::Deployment(wanted) => self.apply_in(&self.caches.deployments, &**wanted, of).await,
             Object::PodDisruptionBudget(wanted) => self.apply_in(&self.caches.budgets, &**wanted, of).await,
         }
@@ -110,12 +114,16 @@ impl Applier<'_> {
     async fn create(&self, object: &Object) -> Result<(), StepError> {
         let of = object.reference();
         match object {
-            Object::ServiceAccount(wanted) => self.create_in(&self.caches.service_accounts, &**wanted, of).await,
+            Object::ServiceAccount(wanted) => {
+                self.create_in(&self.caches.service_accounts, &**wanted, of).await
+            }
             Object::Secret(wanted) => self.create_in(&self.caches.secrets, &**wanted, of).await,
             Object::ConfigMap(wanted) => self.create_in(&self.caches.config_maps, &**wanted, of).await,
             Object::Job(wanted) => self.create_in(&self.caches.jobs, &**wanted, of).await,
             Object::Service(wanted) => self.create_in(&self.caches.services, &**wanted, of).await,
-            Object::NetworkPolicy(wanted) => self.create_in(&self.caches.network_policies, &**wanted, of).await,
+            Object::NetworkPolicy(wanted) => {
+                self.create_in(&self.caches.network_policies, &**wanted, of).await
+            }
             Object::Deployment(wanted) => self.create_in(&self.caches.deployments, &**wanted, of).await,
             Object::PodDisruptionBudget(wanted) => self.create_in(&self.caches.budgets, &**wanted, of).await,
         }
@@ -183,7 +191,12 @@ impl Applier<'_> {
         Ok(())
     }
 
-    async fn create_in<K: Child>(&self, cache: &Cache<K>, wanted: &K, of: ObjectRef) -> Result<(), StepError> {
+    async fn create_in<K: Child>(
+        &self,
+        cache: &Cache<K>,
+        wanted: &K,
+        of: ObjectRef,
+    ) -> Result<(), StepError> {
         let api = self.api::<K>();
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         match api.create(&params, wanted).await {
@@ -292,8 +305,7 @@ fn failed(object: &ObjectRef, cause: kube::Error) -> StepError {
     match cause {
         kube::Error::Api(status) if status.code == 409 => StepError::Stale(object),
         kube::Error::Api(status) if matches!(status.code, 403 | 422) => {
-            let cause =
-                if status.code == 403 { RefusalCause::Forbidden } else { RefusalCause::Rejected };
+            let cause = if status.code == 403 { RefusalCause::Forbidden } else { RefusalCause::Rejected };
             StepError::Refused(Refusal { object, cause, message: status.message.clone() })
         }
         cause => StepError::Api { object, cause },

@@ -2,7 +2,7 @@
 
 mod apply;
 mod health;
-mod live;
+pub(crate) mod live;
 mod observe;
 mod probe;
 mod queue;
@@ -23,6 +23,7 @@ pub use self::apply::Contested;
 pub use self::health::HealthBook;
 use self::queue::{DEBOUNCE, Queue, jittered};
 use self::reconcile::{Outcome, reconcile};
+pub use self::status::Written;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::metrics::Metrics;
@@ -48,6 +49,8 @@ pub struct Context {
     pub health: HealthBook,
     /// What others keep changing back.
     pub contested: Contested,
+    /// When statuses were written.
+    pub written: Written,
     /// Emits events.
     pub recorder: Recorder,
     /// Time.
@@ -63,6 +66,7 @@ impl Context {
     fn forget(&self, key: &Key) {
         self.caches.references.set(key, &BTreeMap::new());
         self.health.want(key, false);
+        self.written.forget(key);
     }
 }
 

@@ -90,7 +90,7 @@ fn judge(key: &Key, failure: &Failure) -> (Outcome, &'static str) {
 fn retry_after(error: &kube::Error) -> Option<Duration> {
     let kube::Error::Api(status) = error else { return None };
     let seconds = status.details.as_ref()?.retry_after_seconds;
-    u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
 }
 
 async fn attempt(context: &Context, key: &Key) -> Result<(Outcome, &'static str), Failure> {
@@ -109,8 +109,7 @@ async fn attempt(context: &Context, key: &Key) -> Result<(Outcome, &'static str)
             return Ok((Outcome::Settled(UNDECODABLE_WAIT), "undecodable"));
         }
     };
-    let mut observed =
-        super::observe::observe(context, key, resource).await.map_err(Failure::Observe)?;
+    let mut observed = super::observe::observe(context, key, resource).await.map_err(Failure::Observe)?;
     let mut next = plan(&observed);
     let refused = match follow(context, key, &next.steps, Phase::BeforeStatus).await {
         Ok(()) => false,
@@ -122,6 +121,9 @@ async fn attempt(context: &Context, key: &Key) -> Result<(Outcome, &'static str)
         }
         Err(error) => return Err(Failure::Step(error)),
     };
+    if let Some(wait) = may_wait(context, key, &observed, &next) {
+        return Ok((Outcome::Settled(wait), "ok"));
+    }
     let written = finish(context, key, &observed, &next).await?;
     if !refused {
         // What a status remembers of an object must be written before the object goes.
@@ -166,6 +168,13 @@ async fn follow(context: &Context, key: &Key, steps: &[Step], phase: Phase) -> R
         }
     }
     Ok(())
+}
+
+/// How long the plan's status may wait: it is a roll's progress, written a moment ago.
+fn may_wait(context: &Context, key: &Key, observed: &Observed, next: &Plan) -> Option<Duration> {
+    let (before, after) = (observed.resource.status.as_ref()?, next.status.as_ref()?);
+    let progress = before != after && status::only_counts_differ(before, after);
+    context.written.wait(key, context.clock.monotonic()).filter(|_| progress)
 }
 
 /// Writes the status, then tells and counts what it says for the first time.
@@ -231,10 +240,7 @@ mod tests {
     fn an_overloaded_server_is_left_alone_for_as_long_as_it_asks() {
         assert_eq!(judged(&Failure::Observe(api_error(503))), Outcome::Failed(None));
         let kube::Error::Api(mut status) = api_error(429) else { unreachable!() };
-        status.details = Some(kube::core::response::StatusDetails {
-            retry_after_seconds: 7,
-            ..kube::core::response::StatusDetails::default()
-        });
+        status.details = serde_json::from_value(serde_json::json!({"retryAfterSeconds": 7})).unwrap();
         let asked = Some(Duration::from_secs(7));
         assert_eq!(judged(&Failure::Observe(kube::Error::Api(status))), Outcome::Failed(asked));
     }

@@ -120,7 +120,8 @@ impl Election {
     pub fn release(&mut self, wall: Timestamp) -> Option<Box<Lease>> {
         self.renewed = None;
         let Some(Known::Present(mut lease)) = self.known.take() else { return None };
-        let spec = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))?;
+        let spec =
+            lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))?;
         spec.holder_identity = None;
         spec.renew_time = Some(MicroTime(wall));
         Some(lease)

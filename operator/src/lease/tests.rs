@@ -9,18 +9,22 @@ struct Server {
     version: u64,
 }
 
+/// The version has changed.
+#[derive(Debug)]
+struct Collision;
+
 impl Server {
-    fn write(&mut self, step: Step) -> Result<Lease, ()> {
+    fn write(&mut self, step: Step) -> Result<Lease, Collision> {
         let mut lease = match step {
             Step::Create(lease) if self.lease.is_none() => *lease,
             Step::Replace(lease) => {
-                let live = self.lease.as_ref().ok_or(())?;
+                let live = self.lease.as_ref().ok_or(Collision)?;
                 if live.metadata.resource_version != lease.metadata.resource_version {
-                    return Err(());
+                    return Err(Collision);
                 }
                 *lease
             }
-            _ => return Err(()),
+            _ => return Err(Collision),
         };
         self.version += 1;
         lease.metadata.resource_version = Some(self.version.to_string());
@@ -46,16 +50,13 @@ fn turn_by(candidate: &mut Election, server: &mut Server, now: Duration, wall: T
     if step == Step::Wait {
         return false;
     }
-    match server.write(step) {
-        Ok(lease) => {
-            candidate.won(lease, now);
-            true
-        }
-        Err(()) => {
-            candidate.forget_version();
-            false
-        }
+    let written = server.write(step);
+    let won = written.is_ok();
+    match written {
+        Ok(lease) => candidate.won(lease, now),
+        Err(Collision) => candidate.forget_version(),
     }
+    won
 }
 
 fn turn(candidate: &mut Election, server: &mut Server, now: Duration) -> bool {

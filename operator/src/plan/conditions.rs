@@ -37,9 +37,21 @@ impl Conditions {
         self.set(of, ConditionStatus::False, reason, message);
     }
 
+    /// Takes back what was said for one of these reasons.
+    pub(super) fn unsay(&mut self, of: ConditionType, reasons: &[Reason]) {
+        if self.said.get(&of).is_some_and(|(_, reason, _)| reasons.contains(reason)) {
+            self.said.remove(&of);
+        }
+    }
+
     /// Every type, in order. Of which nothing is said stays as it was. The time is that of the last change of
     /// status, not of reason or message.
-    pub(super) fn over(self, previous: &SageApiStatus, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+    pub(super) fn over(
+        self,
+        previous: &SageApiStatus,
+        generation: Option<i64>,
+        now: Timestamp,
+    ) -> Vec<Condition> {
         let now = whole_seconds(now);
         ConditionType::ALL
             .iter()
@@ -48,7 +60,13 @@ impl Conditions {
                 let unknown = || {
                     let before = before.cloned();
                     before.map_or_else(
-                        || ("Unknown".to_owned(), Reason::Pending.to_string(), "not looked at yet".to_owned()),
+                        || {
+                            (
+                                "Unknown".to_owned(),
+                                Reason::Pending.to_string(),
+                                "not looked at yet".to_owned(),
+                            )
+                        },
                         |before| (before.status, before.reason, before.message),
                     )
                 };
@@ -61,7 +79,8 @@ impl Conditions {
                 let since = before.filter(|before| before.status == status);
                 Condition {
                     type_: of.to_string(),
-                    last_transition_time: since.map_or(now.clone(), |before| before.last_transition_time.clone()),
+                    last_transition_time: since
+                        .map_or(now.clone(), |before| before.last_transition_time.clone()),
                     status,
                     reason,
                     message,

@@ -35,7 +35,8 @@ pub(super) fn garbage(children: &Children, uid: &str, current: &[&str]) -> Vec<S
 
 /// Names of ConfigMaps and Secrets that a ReplicaSet, a Job, the Deployment or a pod mounts.
 fn named(children: &Children) -> BTreeSet<String> {
-    let sets = children.replica_sets.iter().filter_map(|set| set.spec.as_ref()?.template.as_ref()?.spec.as_ref());
+    let sets =
+        children.replica_sets.iter().filter_map(|set| set.spec.as_ref()?.template.as_ref()?.spec.as_ref());
     let jobs = children.jobs.iter().filter_map(|job| job.spec.as_ref()?.template.spec.as_ref());
     let deployments = children.deployments.iter().filter_map(|d| d.spec.as_ref()?.template.spec.as_ref());
     let pods = children.pods.iter().filter_map(|pod| pod.spec.as_ref());

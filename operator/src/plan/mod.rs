@@ -3,9 +3,23 @@
 //! A plan holds the steps up to the first closed gate. What a gate waits for is observed again by the next
 //! reconcile, so that nothing is remembered but what the status says.
 
+mod attempt;
+mod children;
+mod conditions;
+mod decide;
+mod events;
+mod garbage;
+mod migration;
+mod refusal;
+mod status;
+mod sync;
+mod workload;
+
+pub(crate) use decide::context as render_context;
+
 use std::time::Duration;
 
-use sageapi_crds::SageApiStatus;
+use sageapi_crds::{Phase, Reason, SageApiStatus};
 
 use crate::object::{Object, ObjectRef};
 use crate::observed::Observed;
@@ -34,9 +48,9 @@ pub struct Plan {
 pub enum Step {
     /// Server-side apply, unless the live object is already so. One that exists must be ours.
     Apply(Object),
-    /// Make it, and never change it. One that exists and is ours is as good, whatever is in it.
+    /// Make it, and never change it. If one exists, what was seen is out of date: look again.
     Create(Object),
-    /// Delete the one of this UID.
+    /// Delete the one of this UID, after the status is written.
     Delete(ObjectRef),
 }
 
@@ -73,14 +87,47 @@ pub enum Tally {
     },
 }
 
-/// What to do about what is seen.
-pub fn plan(_observed: &Observed) -> Plan {
-    Plan {
-        steps: Vec::new(),
-        status: None,
-        events: Vec::new(),
-        tallies: Vec::new(),
-        requeue: Duration::from_mins(10),
-        ask_health: false,
+/// In one word where the installation stands, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Standing {
+    phase: Phase,
+    reason: Reason,
+    message: String,
+    requeue: Duration,
+    /// Whether it stays so until a human acts.
+    stalled: bool,
+}
+
+/// Without any event, the next look: what a watch missed is put right by then.
+const RESYNC: Duration = Duration::from_mins(10);
+
+impl Standing {
+    /// Something is under way, or waited for.
+    fn new(phase: Phase, reason: Reason, message: impl Into<String>, requeue: Duration) -> Self {
+        Self { phase, reason, message: message.into(), requeue, stalled: false }
+    }
+
+    /// A human is needed.
+    fn stalled(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
+        Self { stalled: true, ..Self::new(phase, reason, message, RESYNC) }
     }
 }
+
+/// What to do about what is seen.
+pub fn plan(observed: &Observed) -> Plan {
+    if observed.resource.metadata.deletion_timestamp.is_some() {
+        // The children go by their owner references.
+        return Plan {
+            steps: Vec::new(),
+            status: None,
+            events: Vec::new(),
+            tallies: Vec::new(),
+            requeue: RESYNC,
+            ask_health: false,
+        };
+    }
+    decide::Decision::about(observed).into_plan()
+}
+
+#[cfg(test)]
+mod tests;

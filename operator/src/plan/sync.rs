@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sageapi_crds::{
-    ConditionStatus, ConditionType, Entity, EntitySync, Reason, SageApiSpec, SageApiStatus, SyncState, SyncStatus,
+    ConditionStatus, ConditionType, Entity, EntitySync, Reason, SageApiSpec, SageApiStatus, SyncState,
+    SyncStatus,
 };
 
 use super::conditions::{Conditions, cut, whole_seconds};
@@ -33,7 +34,7 @@ pub(super) fn judge(
     conditions: &mut Conditions,
 ) -> Mirror {
     let of = ConditionType::SyncHealthy;
-    let states = match health {
+    let states: Vec<State> = match health {
         _ if spec.upstream.is_none() => Entity::ALL.iter().map(|e| (*e, SyncState::Disabled, None)).collect(),
         Health::Report(report) => {
             let state = |entity: &Entity| {
@@ -88,7 +89,8 @@ fn say(states: &[State], conditions: &mut Conditions) {
     let (failing, late, unknown) =
         (with(SyncState::Failing), with(SyncState::Late), with(SyncState::Unknown));
     if !failing.is_empty() {
-        let message = format!("the last run failed: {}; GET /api/v1/admin/sync says more", failing.join(", "));
+        let message =
+            format!("the last run failed: {}; GET /api/v1/admin/sync says more", failing.join(", "));
         conditions.no(of, Reason::SyncFailing, message);
     } else if !late.is_empty() {
         conditions.no(of, Reason::Late, format!("no run ended well for too long: {}", late.join(", ")));
@@ -147,9 +149,9 @@ fn longest(spec: &SageApiSpec, entity: Entity, now: Timestamp) -> Duration {
     });
     let zone = sync.and_then(|sync| sync.time_zone.as_deref());
     let scheduled = asked.and_then(|asked| between_runs(asked, zone, now));
-    let every = asked.and_then(|asked| asked.every.as_deref()).or_else(|| {
-        sageapi_contract::find(&format!("sync.{entity}.every")).and_then(|key| key.default)
-    });
+    let every = asked
+        .and_then(|asked| asked.every.as_deref())
+        .or_else(|| sageapi_contract::find(&format!("sync.{entity}.every")).and_then(|key| key.default));
     let period = scheduled.or_else(|| every.and_then(parse_span)).unwrap_or(Duration::from_mins(5));
     period.saturating_mul(LATE_FACTOR).saturating_add(LATE_SLACK)
 }

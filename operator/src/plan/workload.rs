@@ -84,7 +84,9 @@ fn is_ready(pod: &Pod) -> bool {
 
 fn is_young(pod: &Pod, now: Timestamp) -> bool {
     let made = pod.metadata.creation_timestamp.as_ref();
-    made.is_some_and(|made| now.duration_since(made.0) < jiff::SignedDuration::try_from(STARTING).unwrap_or_default())
+    made.is_some_and(|made| {
+        now.duration_since(made.0) < jiff::SignedDuration::try_from(STARTING).unwrap_or_default()
+    })
 }
 
 /// What keeps a pod from getting on, in words that stay the same while it does.
@@ -100,9 +102,10 @@ pub(super) fn trouble(pod: &Pod, container: &str) -> Option<(Reason, String)> {
     let status = status.container_statuses.iter().flatten().find(|status| status.name == container)?;
     let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
     match waiting.and_then(|waiting| waiting.reason.as_deref()) {
-        Some("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError") => {
-            Some((Reason::ImagePullError, format!("image {} cannot be pulled", status.image)))
-        }
+        Some(
+            "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull"
+            | "ImageInspectError",
+        ) => Some((Reason::ImagePullError, format!("image {} cannot be pulled", status.image))),
         Some("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
             let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
             Some((Reason::ContainerConfigError, format!("the container cannot be made: {message}")))
@@ -120,7 +123,8 @@ fn crash(status: &ContainerStatus) -> String {
 
 /// Why the live pods are not those that are wanted; `None`: they are.
 pub(super) fn outdated(live: &Deployment, wanted: &Deployment) -> Option<Reason> {
-    let hash = |deployment: &Deployment| annotation(&deployment.metadata, labels::SPEC_HASH).map(str::to_owned);
+    let hash =
+        |deployment: &Deployment| annotation(&deployment.metadata, labels::SPEC_HASH).map(str::to_owned);
     if hash(live).is_some() && hash(live) == hash(wanted) {
         return None;
     }
@@ -139,7 +143,12 @@ pub(super) fn outdated(live: &Deployment, wanted: &Deployment) -> Option<Reason>
         return Some(Reason::SecretChanged);
     }
     let template = |deployment: &Deployment| {
-        deployment.spec.as_ref().and_then(|spec| serde_json::to_value(&spec.template).ok()).unwrap_or_default()
+        deployment
+            .spec
+            .as_ref()
+            .and_then(|spec| serde_json::to_value(&spec.template).ok())
+            .unwrap_or_default()
     };
-    (!crate::controller::live::covers(&template(wanted), &template(live))).then_some(Reason::SpecChanged)
+    let difference = crate::controller::live::first_difference(&template(wanted), &template(live));
+    difference.map(|_| Reason::SpecChanged)
 }

@@ -34,7 +34,11 @@ pub fn configuration(asked: &Validated) -> Result<String, serde_yaml::Error> {
     } = &asked.spec;
 
     section(&mut file, "server", server_section(server.as_ref(), asked));
-    section(&mut file, "database", vec![("max_connections", database.mysql.max_connections.map(Value::from))]);
+    section(
+        &mut file,
+        "database",
+        vec![("max_connections", database.mysql.max_connections.map(Value::from))],
+    );
     section(&mut file, "upstream", upstream.as_ref().map(upstream_section).unwrap_or_default());
     section(&mut file, "sync", sync.as_ref().map(sync_section).unwrap_or_default());
     section(&mut file, "cache", cache.as_ref().map(|cache| cache_section(cache, asked)).unwrap_or_default());
@@ -63,7 +67,9 @@ fn text(value: Option<&String>) -> Option<Value> {
 
 fn server_section(server: Option<&Server>, asked: &Validated) -> Entries {
     let mut entries = vec![("shutdown_grace", Some(span_text(asked.shutdown_grace).into()))];
-    if let Some(Server { log_level: _, request_timeout, max_body_bytes, trusted_proxies, public_url }) = server {
+    if let Some(Server { log_level: _, request_timeout, max_body_bytes, trusted_proxies, public_url }) =
+        server
+    {
         entries.extend([
             ("request_timeout", text(request_timeout.as_ref())),
             ("max_body_bytes", max_body_bytes.map(Value::from)),
@@ -81,7 +87,11 @@ fn upstream_section(upstream: &Upstream) -> Entries {
         AuthScheme::Signed => "signed",
         AuthScheme::Bearer => "bearer",
     };
-    vec![("url", Some(url.as_str().into())), ("auth", Some(scheme.into())), ("timeout", text(timeout.as_ref()))]
+    vec![
+        ("url", Some(url.as_str().into())),
+        ("auth", Some(scheme.into())),
+        ("timeout", text(timeout.as_ref())),
+    ]
 }
 
 fn sync_section(sync: &Sync) -> Entries {
@@ -132,7 +142,11 @@ fn accounting_section(accounting: &Accounting) -> Entries {
         AccountingMode::Strict => "strict",
         AccountingMode::AllowNegative => "allow_negative",
     });
-    vec![("mode", mode.map(Value::from)), ("currency", text(currency.as_ref())), ("scale", scale.map(Value::from))]
+    vec![
+        ("mode", mode.map(Value::from)),
+        ("currency", text(currency.as_ref())),
+        ("scale", scale.map(Value::from)),
+    ]
 }
 
 fn log_level(level: LogLevel) -> &'static str {

@@ -10,7 +10,7 @@ use crate::object::Object;
 use crate::{labels, names};
 
 /// The container whose end decides.
-pub(crate) const CONTAINER: &str = "migrate";
+pub const CONTAINER: &str = "migrate";
 /// How long a Job that ended is kept for its logs. Whether to run again does not depend on it.
 const KEPT_SECONDS: i32 = 7 * 24 * 60 * 60;
 
@@ -25,6 +25,7 @@ pub fn migration_job(context: &Context<'_>, owner: &str, attempt: u32, retry: Op
     let name = names::migration_job(context.name(), &context.schema_hash, attempt);
     let mut metadata = context.owned(&name, component);
     annotate(&mut metadata, labels::SCHEMA_HASH, &context.schema_hash);
+    annotate(&mut metadata, labels::CONFIG_HASH, &context.config_hash);
     annotate(&mut metadata, labels::SECRETS_HASH, &context.secrets_hash);
     if let Some(retry) = retry {
         annotate(&mut metadata, labels::RETRY_MIGRATION, retry);
@@ -69,7 +70,7 @@ fn disruption_is_no_failure() -> PodFailurePolicyRule {
         on_exit_codes: None,
         on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
             type_: "DisruptionTarget".to_owned(),
-            status: Some("True".to_owned()),
+            status: "True".to_owned(),
         }]),
     }
 }

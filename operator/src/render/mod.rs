@@ -21,7 +21,7 @@ pub use config::configuration;
 pub use config_map::config_map;
 pub use deployment::deployment;
 pub use disruption_budget::disruption_budget;
-pub use job::{arguments, migration_job};
+pub use job::{CONTAINER as MIGRATE_CONTAINER, arguments, migration_job};
 pub use network_policy::network_policy;
 pub use pod::environment;
 pub use secret::{Keys, keys_secret, secrets};

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, KeyToPath, LocalObjectReference,
-    PodSecurityContext, PodSpec, ProjectedVolumeSource, SeccompProfile, SecretProjection, SecurityContext, Volume,
-    VolumeMount, VolumeProjection,
+    Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, KeyToPath,
+    LocalObjectReference, PodSecurityContext, PodSpec, ProjectedVolumeSource, SeccompProfile,
+    SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
 };
 use sageapi_contract::{CONFIG_PATH, CONFIG_VARIABLE, SECRET_FILES, SECRETS_DIRECTORY};
 use sageapi_crds::PullPolicy;
@@ -32,13 +32,16 @@ pub(super) fn pod(context: &Context<'_>, container: Container) -> PodSpec {
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             fs_group: Some(USER),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
             ..PodSecurityContext::default()
         }),
         image_pull_secrets: pull_secrets.map(|secrets| {
             secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()
         }),
-        node_selector: some(&context.asked.spec.node_selector, |map| map.is_empty()),
+        node_selector: some(&context.asked.spec.node_selector, std::collections::BTreeMap::is_empty),
         tolerations: some(&context.asked.spec.tolerations, Vec::is_empty),
         volumes: Some(vec![configuration(context), tmp()]),
         containers: vec![container],

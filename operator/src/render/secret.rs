@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Context, owned, sealed};
-use crate::observed::KeySeed;
 use crate::object::Object;
+use crate::observed::KeySeed;
 use crate::validate::Validated;
 use crate::{hashes, labels, names};
 
@@ -32,7 +32,8 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    const NAMES: [&str; 4] = [ENCRYPTION_KEY, JWT_SECRET, TOKEN_PEPPER, HASH_KEY];
+    /// Their names.
+    pub const NAMES: [&str; 4] = [ENCRYPTION_KEY, JWT_SECRET, TOKEN_PEPPER, HASH_KEY];
 
     /// New keys: 32 random bytes each, in base64.
     pub fn generate(seed: &KeySeed) -> Self {
@@ -81,7 +82,9 @@ pub fn keys_secret(asked: &Validated, keys: &Keys) -> Object {
             ..ObjectMeta::default()
         },
         type_: Some("Opaque".to_owned()),
-        data: Some(keys.entries.iter().map(|(name, key)| ((*name).to_owned(), ByteString(key.clone()))).collect()),
+        data: Some(
+            keys.entries.iter().map(|(name, key)| ((*name).to_owned(), ByteString(key.clone()))).collect(),
+        ),
         ..Secret::default()
     };
     sealed(secret, Some(keys.hash_key()))
@@ -94,7 +97,9 @@ pub fn secrets(context: &Context<'_>, files: &BTreeMap<&'static str, Vec<u8>>, h
         metadata: owned(context.asked, &name, labels::COMPONENT_SERVER),
         type_: Some("Opaque".to_owned()),
         immutable: Some(true),
-        data: Some(files.iter().map(|(name, value)| ((*name).to_owned(), ByteString(value.clone()))).collect()),
+        data: Some(
+            files.iter().map(|(name, value)| ((*name).to_owned(), ByteString(value.clone()))).collect(),
+        ),
         ..Secret::default()
     };
     sealed(secret, Some(hash_key))

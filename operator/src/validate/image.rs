@@ -123,7 +123,18 @@ mod tests {
 
     #[test]
     fn what_is_no_reference_is_refused() {
-        for text in ["", "UPPER/x", "a b", "x:", "x:sp ace", "x@sha256:12", "r.example.com:port/x", "a//b", "-a", "x@md5:ab"] {
+        for text in [
+            "",
+            "UPPER/x",
+            "a b",
+            "x:",
+            "x:sp ace",
+            "x@sha256:12",
+            "r.example.com:port/x",
+            "a//b",
+            "-a",
+            "x@md5:ab",
+        ] {
             assert!(ImageRef::parse(text).is_err(), "{text}");
         }
     }

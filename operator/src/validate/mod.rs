@@ -20,7 +20,7 @@ use sageapi_crds::{EnvVar, Migration, Resources, SageApi, SageApiSpec, Sync};
 
 pub use image::ImageRef;
 pub use quantity::Quantity;
-pub use span::text as span_text;
+pub use span::{parse as parse_span, text as span_text};
 
 use crate::observed::Settings;
 
@@ -28,8 +28,8 @@ use crate::observed::Settings;
 pub const PRE_STOP: Duration = Duration::from_secs(5);
 /// What a server gets beyond the longest request to finish, and a pod beyond that.
 const SLACK: Duration = Duration::from_secs(5);
-/// Longest migration that can be asked for, and the shortest.
-const DEADLINE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_hours(7 * 24));
+/// Shortest and longest migration that can be asked for.
+const DEADLINE: (&str, &str) = ("10s", "7d");
 
 /// A specification that can be followed.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,8 +125,9 @@ pub fn validate(resource: &SageApi, settings: &Settings) -> Result<Validated, Ve
     let mut request_timeout = default_span("server.request_timeout");
     if let Some(server) = server {
         let given = server.request_timeout.as_deref();
-        request_timeout =
-            check.key_span("spec.server.requestTimeout", "server.request_timeout", given).unwrap_or(request_timeout);
+        request_timeout = check
+            .key_span("spec.server.requestTimeout", "server.request_timeout", given)
+            .unwrap_or(request_timeout);
         if let Some(url) = &server.public_url {
             check.url("spec.server.publicUrl", url, true);
         }
@@ -186,19 +187,23 @@ impl Check {
 
     /// A length of time within what the server's table admits for this key.
     fn key_span(&mut self, path: &str, key: &str, given: Option<&str>) -> Option<Duration> {
-        let bounds = match sageapi_contract::find(key).map(|key| key.kind) {
-            Some(Kind::Time(least, most)) => span::parse(least).zip(span::parse(most)),
-            _ => None,
+        let Some(Kind::Time(least, most)) = sageapi_contract::find(key).map(|key| key.kind) else {
+            return None;
         };
-        self.span(path, given, bounds.unwrap_or((Duration::ZERO, Duration::MAX)))
+        self.span(path, given, (least, most))
     }
 
-    fn span(&mut self, path: &str, given: Option<&str>, (least, most): (Duration, Duration)) -> Option<Duration> {
+    fn span(&mut self, path: &str, given: Option<&str>, (least, most): (&str, &str)) -> Option<Duration> {
         let given = given?;
-        let span = span::parse(given).filter(|span| (least..=most).contains(span));
+        let inside = |span: &Duration| {
+            span::parse(least).is_some_and(|least| least <= *span)
+                && span::parse(most).is_some_and(|most| *span <= most)
+        };
+        let span = span::parse(given).filter(inside);
         if span.is_none() {
-            let (least, most) = (span::text(least), span::text(most));
-            self.problem(path, format!("{given:?} is no time from {least} to {most}; write it like 500ms, 30s or 5m"));
+            let message =
+                format!("{given:?} is no time from {least} to {most}; write it like 500ms, 30s or 5m");
+            self.problem(path, message);
         }
         span
     }
@@ -209,9 +214,13 @@ impl Check {
             Some(Kind::Size(least, most)) => (least, most),
             _ => (0, u64::MAX),
         };
-        let size = Quantity::parse(&given).and_then(Quantity::whole).filter(|size| (least..=most).contains(size));
+        let size =
+            Quantity::parse(&given).and_then(Quantity::whole).filter(|size| (least..=most).contains(size));
         if size.is_none() {
-            self.problem(path, format!("{given:?} is no size from {least} to {most} bytes; write it like 64Mi"));
+            self.problem(
+                path,
+                format!("{given:?} is no size from {least} to {most} bytes; write it like 64Mi"),
+            );
         }
         size
     }
@@ -223,12 +232,19 @@ impl Check {
             let Some(entity) = entity else { continue };
             let path = |field: &str| format!("spec.sync.{name}.{field}");
             self.key_span(&path("every"), &format!("sync.{name}.every"), entity.every.as_deref());
-            self.key_span(&path("fullEvery"), &format!("sync.{name}.full_every"), entity.full_every.as_deref());
+            self.key_span(
+                &path("fullEvery"),
+                &format!("sync.{name}.full_every"),
+                entity.full_every.as_deref(),
+            );
             self.time_zone(&path("timeZone"), entity.time_zone.as_deref());
             if let Some(schedule) = &entity.schedule
                 && let Err(why) = cron(schedule)
             {
-                self.problem(&path("schedule"), format!("{schedule:?}: {why}; write it like \"*/5 * * * *\""));
+                self.problem(
+                    &path("schedule"),
+                    format!("{schedule:?}: {why}; write it like \"*/5 * * * *\""),
+                );
             }
             if entity.every.is_some() && entity.schedule.is_some() {
                 self.problem(&path("schedule"), "every is given too; give one of the two");
@@ -253,7 +269,10 @@ impl Check {
                 && !given.contains('#')
         });
         match uri {
-            None => self.problem(path, "it is no http or https URL of a host, without credentials, query or fragment"),
+            None => self.problem(
+                path,
+                "it is no http or https URL of a host, without credentials, query or fragment",
+            ),
             Some(uri) if origin && !matches!(uri.path(), "" | "/") => {
                 self.problem(path, "it has a path; give scheme and host alone, like https://api.example.com");
             }
@@ -280,9 +299,11 @@ impl Check {
             let path = format!("spec.extraEnv[{i}].name");
             if is_rendered(name) {
                 self.problem(&path, format!("{name} is set by the operator; remove it"));
-            } else if name.starts_with(TEST_VARIABLE_PREFIX) {
-            } else if name.starts_with(VARIABLE_PREFIX) && !is_known(name) {
-                self.problem(&path, format!("{name} is no variable of the server; see docs/CONFIGURATION.md"));
+            } else if is_read(name) && !is_known(name) {
+                self.problem(
+                    &path,
+                    format!("{name} is no variable of the server; see docs/CONFIGURATION.md"),
+                );
             }
         }
     }
@@ -357,7 +378,15 @@ fn is_rendered(name: &str) -> bool {
     let fixed = ["server.listen", "admin.listen", "server.shutdown_grace"];
     let keys = SECRET_FILES.iter().map(|file| file.key).chain(fixed).filter_map(sageapi_contract::find);
     name == CONFIG_VARIABLE
-        || keys.flat_map(|key| [Some(key.variable()), key.file_variable()]).flatten().any(|rendered| rendered == name)
+        || keys
+            .flat_map(|key| [Some(key.variable()), key.file_variable()])
+            .flatten()
+            .any(|rendered| rendered == name)
+}
+
+/// Whether the server takes the variable for configuration.
+fn is_read(name: &str) -> bool {
+    name.starts_with(VARIABLE_PREFIX) && !name.starts_with(TEST_VARIABLE_PREFIX)
 }
 
 fn is_known(name: &str) -> bool {

@@ -16,12 +16,15 @@ impl Quantity {
             return None;
         }
         let digits: i128 = digits.parse().ok()?;
-        let scaled = digits.checked_mul(1000)?.checked_mul(factor(suffix)?)?;
+        let scaled = digits.checked_mul(1000)?.checked_mul(factor(suffix))?;
         let (scaled, exponent) = (scaled, exponent(suffix)? - i32::try_from(fraction.len()).ok()?);
         let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
         // What is finer than a thousandth is rounded up, as the API server does.
-        let thousandths =
-            if exponent < 0 { scaled.div_euclid(power) + i128::from(scaled % power != 0) } else { scaled.checked_mul(power)? };
+        let thousandths = if exponent < 0 {
+            scaled.div_euclid(power) + i128::from(scaled % power != 0)
+        } else {
+            scaled.checked_mul(power)?
+        };
         Some(Self(thousandths))
     }
 
@@ -31,8 +34,8 @@ impl Quantity {
     }
 }
 
-fn factor(suffix: &str) -> Option<i128> {
-    Some(match suffix {
+fn factor(suffix: &str) -> i128 {
+    match suffix {
         "Ki" => 1 << 10,
         "Mi" => 1 << 20,
         "Gi" => 1 << 30,
@@ -40,7 +43,7 @@ fn factor(suffix: &str) -> Option<i128> {
         "Pi" => 1 << 50,
         "Ei" => 1 << 60,
         _ => 1,
-    })
+    }
 }
 
 /// The power of ten that a suffix stands for.

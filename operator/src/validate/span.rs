@@ -32,7 +32,9 @@ mod tests {
 
     #[test]
     fn spans_are_read_with_their_units() {
-        for (span, millis) in [("10ms", 10), ("30s", 30_000), ("5m", 300_000), ("2h", 7_200_000), ("1d", 86_400_000)] {
+        for (span, millis) in
+            [("10ms", 10), ("30s", 30_000), ("5m", 300_000), ("2h", 7_200_000), ("1d", 86_400_000)]
+        {
             assert_eq!(parse(span), Some(Duration::from_millis(millis)));
         }
         for span in ["", "5", "s", "1.5s", "-1s", "5 s", "1w", "99999999999999999999s"] {

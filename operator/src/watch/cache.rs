@@ -21,10 +21,7 @@ struct Inner<K> {
 impl<K: Resource<DynamicType = ()>> Cache<K> {
     /// An empty cache of objects whose owner `belongs_to` tells.
     pub fn new(belongs_to: fn(&K) -> Option<Key>) -> Self {
-        Self {
-            belongs_to,
-            inner: RwLock::new(Inner { objects: HashMap::new(), by_owner: HashMap::new() }),
-        }
+        Self { belongs_to, inner: RwLock::new(Inner { objects: HashMap::new(), by_owner: HashMap::new() }) }
     }
 
     /// The object of this key.

@@ -42,8 +42,7 @@ where
 {
     /// Watches for ever; `synced` is told once, after the first complete list.
     pub async fn run(self, mut sink: impl Sink<K>, synced: impl FnOnce()) {
-        let config =
-            watcher::Config { label_selector: self.selector.clone(), ..watcher::Config::default() };
+        let config = watcher::Config { label_selector: self.selector.clone(), ..watcher::Config::default() };
         let mut events = pin!(watcher(self.api.clone(), config).default_backoff());
         let mut synced = Some(synced);
         let mut failing = false;

@@ -109,9 +109,7 @@ impl Default for Caches {
 
 /// What belongs to a SageApi says so by label: children by ownerReference alone could not be selected.
 fn by_label<K: Resource<DynamicType = ()>>() -> Arc<Cache<K>> {
-    Arc::new(Cache::new(|object| {
-        Some(Key::new(object.namespace()?, object.labels().get(labels::INSTANCE)?))
-    }))
+    Arc::new(Cache::new(|object| Some(Key::new(object.namespace()?, object.labels().get(labels::INSTANCE)?))))
 }
 
 /// Starts watches and knows when every cache is filled.

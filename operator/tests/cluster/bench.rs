@@ -1,15 +1,19 @@
 //! What a test starts from: a namespace of its own, a played kubelet, and operators that act in it alone.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Config};
 use sageapi_crds::{Condition, ConditionType, SageApi};
 use sageapi_test_cluster::{ControlPlane, Namespace, Request};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::kubelet::Kubelet;
 use crate::operator::{Operator, Start};
@@ -57,17 +61,17 @@ spec:
 impl Bench {
     /// On the control plane that tests share.
     pub async fn new(name: &str) -> Self {
-        static DEFINED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+        static DEFINED: OnceLock<()> = OnceLock::new();
         // Its start blocks, and would hold up the tests that share the runtime's thread.
         let plane = tokio::task::spawn_blocking(ControlPlane::shared).await.unwrap();
         let definition = sageapi_crds::yaml().unwrap();
-        DEFINED.get_or_init(|| define(plane, &definition)).await;
+        DEFINED.get_or_init(|| define(plane, &definition));
         Self::defined(plane, name).await
     }
 
     /// On a control plane of its own, with this definition of the resource.
     pub async fn on(plane: &'static ControlPlane, name: &str, definition: &str) -> Self {
-        define(plane, definition).await;
+        define(plane, definition);
         Self::defined(plane, name).await
     }
 
@@ -136,6 +140,25 @@ impl Bench {
         self.api::<SageApi>().get("prod").await.unwrap()
     }
 
+    /// Collects what each status of prod that is written from now on says of Ready, until its phase is Ready.
+    pub fn follow_statuses(&self) -> JoinHandle<Vec<String>> {
+        let api = self.api::<SageApi>();
+        tokio::spawn(async move {
+            let config = watcher::Config::default();
+            let mut changes = pin!(watcher(api, config).applied_objects());
+            let mut seen = Vec::new();
+            while let Some(change) = changes.next().await {
+                let Some(status) = change.unwrap().status else { continue };
+                let ready = status.condition(ConditionType::Ready);
+                seen.push(ready.map(|ready| ready.status.clone()).unwrap_or_default());
+                if status.phase.as_deref() == Some("Ready") {
+                    break;
+                }
+            }
+            seen
+        })
+    }
+
     /// Waits until a condition of prod has this status and reason, and is about its present specification.
     pub async fn condition(&self, of: ConditionType, status: &str, reason: &str) -> Condition {
         let what = format!("{of}={status}/{reason}");
@@ -161,8 +184,7 @@ impl Bench {
             let prod = self.prod().await;
             last = format!("{:?}", prod.status);
             let status = prod.status?;
-            (status.phase.as_deref() == Some(phase)
-                && status.observed_generation == prod.metadata.generation)
+            (status.phase.as_deref() == Some(phase) && status.observed_generation == prod.metadata.generation)
                 .then_some(())
         })
         .await;
@@ -231,7 +253,7 @@ pub async fn client(kubeconfig: &Path) -> Client {
 }
 
 /// Installs the definition of the resource.
-async fn define(plane: &'static ControlPlane, definition: &str) {
+fn define(plane: &'static ControlPlane, definition: &str) {
     plane.apply(definition).unwrap();
     let name = "sageapis.sageapi.io";
     plane.kubectl(["wait", "--for=condition=Established", "--timeout=60s", &format!("crd/{name}")]).unwrap();

@@ -100,14 +100,13 @@ async fn a_database_that_does_not_answer_is_waited_for() {
 async fn the_mirror_s_health_is_asked_of_an_instance() {
     let bench = Bench::new("health").await;
     bench.kubelet.behave(|behaviour| {
-        behaviour.health = json!({"status": "ok", "version": "test", "sync": {
-            "users": {"age_s": 10_000.0, "status": "failed", "error_class": "unauthorized"},
-        }});
+        behaviour.health["sync"]["users"] =
+            json!({"age_s": 10_000.0, "status": "failed", "error_class": "unauthorized"});
     });
     bench.apply(SECRETS);
     let _operator = bench.operator("first", &[]);
     bench.apply(&sageapi(""));
-    let condition = bench.condition(ConditionType::SyncHealthy, "False", "Failing").await;
+    let condition = bench.condition(ConditionType::SyncHealthy, "False", "SyncFailing").await;
     assert!(condition.message.contains("users"), "{}", condition.message);
     let sync = bench.prod().await.status.unwrap().sync;
     let users = sync.iter().find(|sync| sync.entity == "users").unwrap();
@@ -127,4 +126,25 @@ async fn nothing_secret_is_in_status_events_or_logs() {
     for text in said {
         assert!(!text.contains("hidden-password") && !text.contains("hidden-secret"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_paused_resource_is_left_alone_and_says_what_waits() {
+    let bench = Bench::new("paused").await;
+    let operator = bench.converged("").await;
+    bench.apply(&sageapi("  paused: true\n  server: {requestTimeout: 7s}"));
+    bench.phase("Paused").await;
+    let before = bench.writes().await.len();
+    bench.kubectl("delete service prod");
+    bench.settled(&operator).await;
+    bench
+        .until("it says that the Service is missing", async || {
+            let waiting = bench.prod().await.status.unwrap().would_change;
+            waiting.iter().any(|change| change.contains("Service prod"))
+        })
+        .await;
+    let written = bench.writes().await.split_off(before);
+    assert!(written.iter().all(|write| write.subresource == "status"), "{written:?}");
+    bench.apply(&sageapi("  server: {requestTimeout: 7s}"));
+    bench.phase("Ready").await;
 }

@@ -73,8 +73,9 @@ pub struct Kubelet {
 impl Kubelet {
     /// Migrations succeed, servers get ready and are healthy.
     pub fn start(client: Client, namespace: &str) -> Self {
+        let fresh = json!({"age_s": 1.0, "status": "success", "error_class": null});
         let health = json!({"status": "ok", "version": "test", "sync": {
-            "users": {"age_s": 1.0, "status": "success", "error_class": null},
+            "users": fresh, "pricing": fresh, "llmage": fresh, "uapi": fresh,
         }});
         let behaviour = Behaviour { migration: Migration::succeeds(), servers_get_ready: true, health };
         let behaviour = Arc::new(Mutex::new(behaviour));
@@ -90,8 +91,7 @@ impl Kubelet {
                             let Some(status) = status else { continue };
                             let patch = Patch::Merge(json!({"status": status}));
                             // A pod may be deleted meanwhile.
-                            let _ =
-                                api.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await;
+                            let _ = api.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await;
                         }
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -115,13 +115,14 @@ impl Drop for Kubelet {
 /// The status to write, if the pod's is not so yet.
 fn status_of(pod: &Pod, behaviour: &Behaviour, address: IpAddr) -> Option<Value> {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    #[expect(clippy::disallowed_methods, reason = "a kubelet has the time of its machine")]
     let now = Timestamp::now();
     match pod.labels().get("app.kubernetes.io/component").map(String::as_str) {
         Some("migration") if phase == Some("Pending") => {
             let Migration::Ends(code, message) = &behaviour.migration else { return None };
             Some(json!({
                 "phase": if *code == 0 { "Succeeded" } else { "Failed" },
-                "containerStatuses": [container("migrate", false, json!({"terminated": {
+                "containerStatuses": [container("migrate", false, &json!({"terminated": {
                     "exitCode": code, "message": message, "reason": if *code == 0 { "Completed" } else { "Error" },
                     "startedAt": now, "finishedAt": now,
                 }}))],
@@ -138,14 +139,14 @@ fn status_of(pod: &Pod, behaviour: &Behaviour, address: IpAddr) -> Option<Value>
                     {"type": "Ready", "status": status, "lastTransitionTime": now},
                     {"type": "ContainersReady", "status": status, "lastTransitionTime": now},
                 ],
-                "containerStatuses": [container("server", ready, json!({"running": {"startedAt": now}}))],
+                "containerStatuses": [container("server", ready, &json!({"running": {"startedAt": now}}))],
             }))
         }
         _ => None,
     }
 }
 
-fn container(name: &str, ready: bool, state: Value) -> Value {
+fn container(name: &str, ready: bool, state: &Value) -> Value {
     json!({
         "name": name, "ready": ready, "started": true, "restartCount": 0, "image": "test",
         "imageID": "test@sha256:0", "state": state,

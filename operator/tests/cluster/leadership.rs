@@ -34,7 +34,8 @@ async fn a_killed_leader_is_replaced_and_its_work_is_finished_with_one_migration
     bench.kubelet.behave(|behaviour| behaviour.migration = crate::kubelet::Migration::succeeds());
     bench.phase("Ready").await;
     assert!(second.leads());
-    let jobs = bench.writes().await.into_iter().filter(|w| w.resource == "jobs" && w.verb == "create").count();
+    let jobs =
+        bench.writes().await.into_iter().filter(|w| w.resource == "jobs" && w.verb == "create").count();
     assert_eq!(jobs, 1);
 }
 

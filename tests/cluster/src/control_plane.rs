@@ -102,7 +102,12 @@ impl ControlPlane {
         let mut api_server = start(Tool::KubeApiserver, &options)?;
         let kubectl = tools.path(Tool::Kubectl);
         let kubeconfig = settings.kubeconfig("admin");
-        wait_until_ready(&kubectl, &kubeconfig, &mut [&mut etcd, &mut api_server])?;
+        let ask = || {
+            let mut command = Command::new(&kubectl);
+            kubectl_settings(&mut command, &kubeconfig, folder.path());
+            commands::run(command.args(["get", "--raw", "/readyz", "--request-timeout=5s"])).map(drop)
+        };
+        wait_until_ready(ask, &mut [&mut etcd, &mut api_server])?;
         let controller_manager = start(Tool::KubeControllerManager, &settings.controller_manager_options())?;
 
         let own = Own { _controller_manager: controller_manager, _api_server: api_server, _etcd: etcd };
@@ -191,7 +196,9 @@ impl ControlPlane {
     }
 
     fn command(&self) -> Command {
-        kubectl(&self.kubectl, &self.kubeconfig)
+        let mut command = Command::new(&self.kubectl);
+        kubectl_settings(&mut command, &self.kubeconfig, self.folder.path());
+        command
     }
 }
 
@@ -226,11 +233,11 @@ impl Drop for Namespace<'_> {
     }
 }
 
-/// kubectl on a cluster, whatever the environment names.
-pub fn kubectl(program: &Path, kubeconfig: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.env_remove("KUBECONFIG").arg("--kubeconfig").arg(kubeconfig);
-    command
+/// kubectl on a cluster, whatever the environment names. What it remembers is kept in a folder: another
+/// cluster at the same address would be taken for this one.
+pub fn kubectl_settings(command: &mut Command, kubeconfig: &Path, folder: &Path) {
+    command.env_remove("KUBECONFIG").env("KUBECACHEDIR", folder.join("kubectl"));
+    command.arg("--kubeconfig").arg(kubeconfig);
 }
 
 /// Points helm at a cluster; its caches and settings are not those of who runs the tests.
@@ -244,21 +251,21 @@ pub fn helm_settings(command: &mut Command, kubeconfig: &Path, folder: &Path) {
 }
 
 /// Waits until an API server says that it is ready.
-fn wait_until_ready(program: &Path, kubeconfig: &Path, programs: &mut [&mut Program]) -> Result<()> {
+fn wait_until_ready(ask: impl Fn() -> Result<()>, programs: &mut [&mut Program]) -> Result<()> {
     let mut said = String::new();
     for _ in 0..LOOKS {
         for program in programs.iter_mut() {
             program.check()?;
         }
-        let mut ask = kubectl(program, kubeconfig);
-        match commands::run(ask.args(["get", "--raw", "/readyz", "--request-timeout=5s"])) {
-            Ok(_) => return Ok(()),
+        match ask() {
+            Ok(()) => return Ok(()),
             Err(why) => said = why.to_string(),
         }
         std::thread::sleep(LOOK_EVERY);
     }
     let what = format!("does not get ready ({said})");
-    Err(programs
-        .last()
-        .map_or_else(|| Error::Unexpected(what.clone()), |program| program.failure(what.clone())))
+    Err(match programs.last() {
+        Some(program) => program.failure(what),
+        None => Error::Unexpected(what),
+    })
 }

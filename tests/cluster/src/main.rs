@@ -42,6 +42,15 @@ enum Action {
         #[arg(default_value = "demo")]
         name: String,
     },
+    /// Run a command in the network namespace of a node that is up (root)
+    Enter {
+        /// Its name
+        #[arg(long, default_value = "demo")]
+        name: String,
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Run a command in the network namespace of a node of its own, which goes with it (root)
     Run {
         /// The node's name
@@ -77,7 +86,7 @@ fn main() -> ExitCode {
 fn run(action: Action) -> Result<ExitCode> {
     match action {
         Action::Build { node } => {
-            let mut wanted = Tool::CONTROL_PLANE.to_vec();
+            let mut wanted = [Tool::CONTROL_PLANE, &[Tool::Helm]].concat();
             if node {
                 wanted.extend(Tool::NODE);
             }
@@ -88,12 +97,9 @@ fn run(action: Action) -> Result<ExitCode> {
             let plane = ControlPlane::get()?;
             let mut variables = vec![(KUBECONFIG_VARIABLE, plane.kubeconfig())];
             variables.extend(plane.audit_log().map(|log| (AUDIT_LOG_VARIABLE, log)));
-            let [program, args @ ..] = command.as_slice() else { return Ok(ExitCode::SUCCESS) };
-            let mut command = Command::new(program);
-            for (name, value) in variables {
-                command.env(name, value);
-            }
-            end_with(command.args(args))
+            let mut words = command.iter();
+            let mut command = Command::new(words.next().map_or("".as_ref(), |word| word.as_os_str()));
+            end_with(command.args(words).envs(variables))
         }
         Action::Up { name } => {
             let node = Node::up(&name)?;
@@ -110,16 +116,14 @@ fn run(action: Action) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Action::Run { name, command } => {
-            let place = node::Place::of(&name)?;
-            let ended = Node::up(&name).and_then(|node| {
-                let [program, args @ ..] = command.as_slice() else { return Ok(ExitCode::SUCCESS) };
-                let mut command = place.command(program);
-                command.env("KUBECONFIG", node.kubeconfig());
-                command.env(KUBECONFIG_VARIABLE, node.kubeconfig()).env(AUDIT_LOG_VARIABLE, node.audit_log());
-                end_with(command.args(args))
-            });
-            place.down()?;
+            let node = Node::up(&name)?;
+            let ended = end_with(&mut within(&node, &command));
+            node.place().down()?;
             ended
+        }
+        Action::Enter { name, command } => {
+            let node = Node::existing(&name)?;
+            end_with(&mut within(&node, &command))
         }
         Action::Image { binary, folder, version } => {
             let image = image::write(&binary, &version, &folder)?;
@@ -129,6 +133,16 @@ fn run(action: Action) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// A command in a node's network namespace, which knows the node.
+fn within(node: &Node, command: &[std::ffi::OsString]) -> Command {
+    let mut words = command.iter();
+    let mut command = node.place().command(words.next().map_or("".as_ref(), |word| word.as_os_str()));
+    let (kubeconfig, audit_log) = (node.kubeconfig(), node.audit_log());
+    command.env("KUBECONFIG", kubeconfig).env(KUBECONFIG_VARIABLE, kubeconfig);
+    command.env(AUDIT_LOG_VARIABLE, audit_log).args(words);
+    command
 }
 
 /// Runs a command to its end; its exit code.

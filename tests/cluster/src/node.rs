@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::components::Settings;
-use crate::control_plane::{helm_settings, kubectl};
+use crate::control_plane::{helm_settings, kubectl_settings};
 use crate::error::{Error, Result};
 use crate::tools::{Tool, Tools};
 use crate::{commands, image, offspring};
@@ -96,6 +96,19 @@ impl Place {
         Ok(Background { name, child, log })
     }
 
+    /// Held by who brings the node up, and while it runs a command on it.
+    fn lock(&self) -> Result<File> {
+        std::fs::create_dir_all(NODES).map_err(Error::at(NODES))?;
+        let path = Path::new(NODES).join(format!("{}.lock", self.name));
+        let file = File::create(&path).map_err(Error::at(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(_) => {
+                Err(Error::Unexpected(format!("the node {} is being used by another process", self.name)))
+            }
+        }
+    }
+
     /// Ends the node, and removes all that is left of it, also of one that was killed.
     pub fn down(&self) -> Result<()> {
         teardown::run(self)
@@ -143,6 +156,8 @@ pub struct Node {
     kubeconfig: PathBuf,
     audit_log: PathBuf,
     programs: Vec<Background>,
+    /// While it is held, nobody else brings up a node of this name.
+    _lock: Option<File>,
 }
 
 impl Node {
@@ -151,12 +166,14 @@ impl Node {
         let place = Place::of(name)?;
         runtime::need_programs()?;
         let tools = Tools::ready(&[Tool::CONTROL_PLANE, Tool::NODE].concat())?;
+        let lock = place.lock()?;
         place.down()?;
         for folder in [place.folder.clone(), place.logs(), place.folder.join("control-plane")] {
             std::fs::create_dir_all(&folder).map_err(Error::at(folder))?;
         }
         network::make(&place)?;
         teardown::make_control_groups(&place)?;
+        teardown::remember_machine(&place)?;
         let folder = place.folder.join("control-plane");
         let settings = Settings::prepare(&folder, ADDRESS.into(), API_PORT, ETCD_PORT, PEER_PORT)?;
         let mut node = Self {
@@ -165,9 +182,15 @@ impl Node {
             place,
             tools,
             programs: Vec::new(),
+            _lock: Some(lock),
         };
-        node.start_all(&settings)?;
-        Ok(node)
+        match node.start_all(&settings) {
+            Ok(()) => Ok(node),
+            Err(why) => {
+                node.place.down()?;
+                Err(why)
+            }
+        }
     }
 
     /// The node of this name, which was brought up before.
@@ -179,7 +202,8 @@ impl Node {
             return Err(Error::Missing(format!("there is no node {name}; bring it up first")));
         }
         let tools = Tools::ready(&[Tool::Kubectl, Tool::Helm])?;
-        Ok(Self { audit_log: folder.join("audit.log"), place, tools, kubeconfig, programs: Vec::new() })
+        let audit_log = folder.join("audit.log");
+        Ok(Self { audit_log, place, tools, kubeconfig, programs: Vec::new(), _lock: None })
     }
 
     fn start_all(&mut self, settings: &Settings) -> Result<()> {
@@ -223,11 +247,11 @@ impl Node {
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        let logs = self.place.logs();
-        Err(Error::Unexpected(format!(
-            "{what} does not get ready ({last}); see the logs in {}",
-            logs.display()
-        )))
+        let what = format!("{what} does not get ready ({last})");
+        Err(match self.programs.last() {
+            Some(program) => program.failure(&what),
+            None => Error::Unexpected(what),
+        })
     }
 
     /// Where it is.
@@ -238,6 +262,11 @@ impl Node {
     /// Of an administrator; of use within the network namespace only.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// The folder with kubectl, helm and the node's own programs.
+    pub fn programs(&self) -> &Path {
+        self.tools.folder()
     }
 
     /// The API server's audit log.
@@ -257,9 +286,8 @@ impl Node {
 
     /// kubectl as administrator, to be given arguments.
     pub fn kubectl_command(&self) -> Command {
-        let bare = kubectl(&self.tools.path(Tool::Kubectl), &self.kubeconfig);
-        let mut command = self.place.command(bare.get_program());
-        command.env_remove("KUBECONFIG").args(bare.get_args());
+        let mut command = self.place.command(self.tools.path(Tool::Kubectl));
+        kubectl_settings(&mut command, &self.kubeconfig, &self.place.folder);
         command
     }
 

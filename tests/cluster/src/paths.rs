@@ -1,13 +1,8 @@
 //! Where the build puts things.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-
-/// The root of the workspace.
-pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
-}
 
 /// The folder of the profile that this executable was built under, such as `target/debug`.
 pub fn profile_folder() -> Result<PathBuf> {

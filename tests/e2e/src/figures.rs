@@ -59,7 +59,8 @@ pub fn resident(program: &str, node: &str) -> Vec<f64> {
         }
         let status = read("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
+        let kilobytes =
+            line.and_then(|line| line.split_whitespace().next()).and_then(|n| n.parse::<f64>().ok());
         found.extend(kilobytes.map(|kilobytes| kilobytes * 1024.0 / 1e6));
     }
     found

@@ -54,15 +54,18 @@ impl Installation {
 
     /// Installs the operator, or brings it to these values.
     pub fn install_operator(&self, values: &[&str]) -> Result<(), Failure> {
+        let namespace = serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": SYSTEM, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+        });
+        self.node.apply(&namespace.to_string())?;
         let chart = self.file("charts/sageapi-operator");
         let mut args = vec!["upgrade", "--install", "sageapi-operator", &chart, "--namespace", SYSTEM];
-        args.extend(["--create-namespace", "--wait", "--timeout", "3m"]);
+        args.extend(["--wait", "--timeout", "3m"]);
         for value in values {
             args.extend(["--set", value]);
         }
         self.node.helm(args)?;
-        let enforce = "pod-security.kubernetes.io/enforce=restricted";
-        self.kubectl(&["label", "--overwrite", "namespace", SYSTEM, enforce])?;
         Ok(())
     }
 
@@ -110,7 +113,8 @@ impl Installation {
 
     /// The server's pods that are not ending.
     pub fn pods(&self) -> Result<Vec<Value>, Failure> {
-        let mut pods = self.list("pods", &format!("app.kubernetes.io/instance={NAME},app.kubernetes.io/component=server"))?;
+        let mut pods = self
+            .list("pods", &format!("app.kubernetes.io/instance={NAME},app.kubernetes.io/component=server"))?;
         pods.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
         Ok(pods)
     }

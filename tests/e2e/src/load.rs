@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::Failure;
+use crate::scenario::UNIT;
 
 /// Clients that keep their connections, and clients that make a new one for each request.
 const KEEPING: u64 = 4;
@@ -93,7 +94,7 @@ async fn one(client: Client, seen: Arc<Seen>, anew: bool, name: String) {
         let client = if anew { client.unshared() } else { client.clone() };
         let books = number % 2 == 0;
         let call = if books {
-            let body = json!({"transno": format!("{name}-{number}"), "amount": "0.0001"});
+            let body = json!({"transno": format!("{name}-{number}"), "amount": UNIT});
             client.call(Method::POST, "/accounting").json(&body)
         } else {
             client.call(Method::GET, "/balance")
@@ -126,7 +127,7 @@ pub fn client(base: &str, key: &str, secret: &str) -> Result<(), Failure> {
     let client = Client::new(base, key, secret);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let body = json!({"transno": "from-a-pod", "amount": "0.0001"});
+        let body = json!({"transno": "from-a-pod", "amount": UNIT});
         let calls = [
             (client.call(Method::GET, "/balance"), 200),
             (client.call(Method::POST, "/accounting").json(&body), 201),

@@ -29,6 +29,7 @@ pub fn run(place: &Place) -> Result<()> {
         commands::run(Command::new("ip").args(["netns", "delete", &place.namespace()]))?;
     }
     forget_addresses(place);
+    restore_machine(place)?;
     if place.folder().exists() {
         std::fs::remove_dir_all(place.folder()).map_err(Error::at(place.folder()))?;
     }
@@ -159,14 +160,48 @@ fn mounts(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(points.filter(|point| point.starts_with(folder)).collect())
 }
 
-/// The runtime's memory of pods' addresses is kept where it always is, by the network's name.
+/// The runtime's memory of pods' addresses is kept where it always is: by the network's name, and for
+/// loopback by the pod's.
 fn forget_addresses(place: &Place) {
-    let prefix = format!("{}-", place.namespace());
-    if let Ok(entries) = std::fs::read_dir("/var/lib/cni/results") {
-        for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
-                let _ = std::fs::remove_file(entry.path());
-            }
+    let pods = place.folder().join("containerd/root/io.containerd.grpc.v1.cri/sandboxes");
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    let mut prefixes: Vec<_> = names(&pods).iter().map(|pod| format!("cni-loopback-{pod}-")).collect();
+    prefixes.push(format!("{}-", place.namespace()));
+    let results = Path::new("/var/lib/cni/results");
+    for name in names(results) {
+        if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+            let _ = std::fs::remove_file(results.join(name));
         }
     }
+}
+
+/// What a kubelet sets for the whole machine.
+const MACHINE: [&str; 3] = ["vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops"];
+
+/// Remembers what the kubelet is about to set.
+pub fn remember_machine(place: &Place) -> Result<()> {
+    let folder = place.folder().join("machine");
+    std::fs::create_dir_all(&folder).map_err(Error::at(&folder))?;
+    for setting in MACHINE {
+        let from = Path::new("/proc/sys").join(setting);
+        let value = std::fs::read_to_string(&from).map_err(Error::at(from))?;
+        let to = folder.join(setting.replace('/', "-"));
+        std::fs::write(&to, value).map_err(Error::at(to))?;
+    }
+    Ok(())
+}
+
+/// Puts it back.
+fn restore_machine(place: &Place) -> Result<()> {
+    for setting in MACHINE {
+        let from = place.folder().join("machine").join(setting.replace('/', "-"));
+        if let Ok(value) = std::fs::read_to_string(from) {
+            let to = Path::new("/proc/sys").join(setting);
+            std::fs::write(&to, value).map_err(Error::at(to))?;
+        }
+    }
+    Ok(())
 }
