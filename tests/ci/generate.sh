@@ -15,3 +15,6 @@ cargo test --quiet -p sageapi-server --lib -- the_committed_table_is_up_to_date 
 echo docs/errors.md
 cargo test --quiet -p sageapi-server --test documentation -- the_readme_lists_every_route >/dev/null
 echo "README.md: the table of routes"
+cargo test --quiet -p sageapi-crds -- the_committed_manifest_is_up_to_date the_reference_of_fields_is_up_to_date >/dev/null
+echo crds/sageapi.io_sageapis.yaml
+echo "docs/OPERATOR.md: the fields"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# setup.sh build|test|mysql: sees to it that the tools are there which a build, the tests, or the tests
-# on Oracle MySQL need. As root on Debian or Ubuntu it installs what `test` and `mysql` lack; else, and
-# always for `build`, it says in one line what is missing and how to get it.
+# setup.sh build|test|mysql|e2e: sees to it that the tools are there which a build, the tests, the tests
+# on Oracle MySQL, or a Kubernetes node need. As root on Debian or Ubuntu it installs what `test`, `mysql`
+# and `e2e` lack; else, and always for `build`, it says in one line what is missing and how to get it.
 set -euo pipefail
 
 have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
@@ -10,6 +10,21 @@ have_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
 if ! have cargo; then
   echo "cargo is missing; install Rust 1.95 or newer: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2
+  exit 1
+fi
+
+# Kubernetes is built from source where no cluster is named. Debian's own Go is too old.
+have_go() {
+  local go said
+  for go in go /usr/local/go/bin/go; do
+    said=$("$go" env GOVERSION 2>/dev/null) || continue
+    [ "$(printf '%s\ngo1.26\n' "$said" | sort -V | head -n 1)" = go1.26 ] && return
+  done
+  return 1
+}
+
+if { [ "$1" = test ] && [ -z "${SAGEAPI_TEST_KUBECONFIG:-}" ] || [ "$1" = e2e ]; } && ! have_go; then
+  echo "go 1.26 or newer is missing; install it from https://go.dev/dl" >&2
   exit 1
 fi
 
@@ -33,6 +48,15 @@ if [ "$1" = test ]; then
 fi
 if [ "$1" = mysql ]; then
   need debootstrap debootstrap
+fi
+if [ "$1" = e2e ]; then
+  need containerd containerd
+  need runc runc
+  [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins)
+  need ip iproute2
+  need iptables iptables
+  need conntrack conntrack
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
 fi
 
 if [ "${#packages[@]}" -gt 0 ]; then

@@ -14,10 +14,15 @@ on_mariadb() {
   fi
 }
 
+# One API server for the whole run; a namespace for each test.
+on_kubernetes() { "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" control-plane -- "$@"; }
+
 stage "tools" tests/ci/setup.sh test
 SAGEAPI_TEST_BIN_DIR="$(tests/ci/target-dir.sh)/debug"
 export SAGEAPI_TEST_BIN_DIR
 stage "format" cargo fmt --all --check
 stage "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 stage "build" cargo build --workspace --all-targets
-stage "tests on SQLite and MariaDB" on_mariadb cargo test --workspace --no-fail-fast
+stage "Kubernetes" "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" build
+stage "tests on SQLite, MariaDB and a Kubernetes API server" \
+  on_mariadb on_kubernetes cargo test --workspace --no-fail-fast

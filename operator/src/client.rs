@@ -1,0 +1,307 @@
+//! The one client of the operator: every request is counted, has a time-out, and is sent once. A write leaves only
+//! while this process leads (rule: no write may overlap another leader's).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
+use tower::{BoxError, Layer, Service};
+
+use crate::clock::Clock;
+use crate::lease::Claim;
+use crate::metrics::{KindLabel, Metrics, RequestLabels, VerbLabel};
+
+/// How long a write may take. A claim must outlast it when the write starts.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a read may take; a page of a list is the slowest.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a request was not sent, or not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The lease does not last until the write would be over.
+    #[error("not sent: this replica does not lead, or its lease is about to end")]
+    NotLeader,
+    /// No answer in time.
+    #[error("the API server did not answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+}
+
+/// What [`RequestError`] an error of the client stands for, if one.
+pub fn request_error(error: &kube::Error) -> Option<RequestError> {
+    match error {
+        kube::Error::Service(cause) => cause.downcast_ref::<RequestError>().copied(),
+        _ => None,
+    }
+}
+
+/// An error of the client in one line: what the API server said, not how the client wraps it.
+pub fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({} {})", status.message, status.code, status.reason),
+        kube::Error::Service(cause) => cause.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// The client that everything in the operator uses.
+///
+/// # Errors
+/// A configuration that no client can be made of: certificates, tokens, proxies.
+pub fn connect(
+    mut config: Config,
+    claim: Arc<Claim>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Result<Client, kube::Error> {
+    // The default is 15 tries within one call: a throttled write would outlive the lease it started under.
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    let gate = Gate { claim, clock, metrics };
+    Ok(ClientBuilder::try_from(config)?.with_layer(&gate).build())
+}
+
+/// The layer that does what this module promises.
+#[derive(Clone)]
+struct Gate {
+    claim: Arc<Claim>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated { gate: self.clone(), inner }
+    }
+}
+
+struct Gated<S> {
+    gate: Gate,
+    inner: S,
+}
+
+impl<S, B> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: 'static,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let call = Call::of(&request);
+        let Gate { claim, clock, metrics } = self.gate.clone();
+        let started = clock.monotonic();
+        // The lease itself is what a write's permission comes from.
+        if call.is_write() && call.resource != LEASES && !claim.covers(started, WRITE_TIMEOUT) {
+            return Box::pin(async { Err(RequestError::NotLeader.into()) });
+        }
+        let limit = if call.is_write() { WRITE_TIMEOUT } else { READ_TIMEOUT };
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let result = match tokio::time::timeout(limit, answer).await {
+                Ok(result) => result.map_err(Into::into),
+                Err(_late) => Err(RequestError::TimedOut(limit).into()),
+            };
+            let code = result.as_ref().map_or(0, |response| response.status().as_u16());
+            let Call { verb, resource, kind } = call;
+            metrics.requests.get_or_create(&RequestLabels { verb, resource, code }).inc();
+            if verb != "watch" {
+                let took = clock.monotonic().saturating_sub(started).as_secs_f64();
+                metrics.request_seconds.get_or_create(&VerbLabel { verb }).observe(took);
+            }
+            if verb == "watch" && code == 200 {
+                metrics.signs.seen(kind, clock.monotonic());
+            }
+            if call.is_write() && (200..300).contains(&code) {
+                metrics.writes.get_or_create(&KindLabel { kind }).inc();
+            }
+            result
+        })
+    }
+}
+
+/// A request as RBAC sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Call {
+    verb: &'static str,
+    resource: &'static str,
+    kind: &'static str,
+}
+
+const LEASES: &str = "leases";
+
+/// Every resource that the operator knows: plural, subresource, kind.
+const RESOURCES: &[(&str, &str)] = &[
+    ("sageapis", "SageApi"),
+    ("sageapis/status", "SageApi"),
+    ("serviceaccounts", "ServiceAccount"),
+    ("secrets", "Secret"),
+    ("configmaps", "ConfigMap"),
+    ("services", "Service"),
+    ("pods", "Pod"),
+    ("jobs", "Job"),
+    ("deployments", "Deployment"),
+    ("replicasets", "ReplicaSet"),
+    ("networkpolicies", "NetworkPolicy"),
+    ("poddisruptionbudgets", "PodDisruptionBudget"),
+    ("events", "Event"),
+    (LEASES, "Lease"),
+    ("customresourcedefinitions", "CustomResourceDefinition"),
+];
+
+impl Call {
+    fn of(request: &Request<Body>) -> Self {
+        let uri = request.uri();
+        // /api/v1/... or /apis/{group}/{version}/..., then namespaces/{namespace}/ where there is one.
+        let mut parts = uri.path().split('/').filter(|part| !part.is_empty());
+        let prefix = if parts.next() == Some("apis") { 2 } else { 1 };
+        let mut rest: Vec<&str> = parts.skip(prefix).collect();
+        if rest.len() > 2 && rest.first() == Some(&"namespaces") {
+            rest.drain(..2);
+        }
+        let named = rest.len() > 1;
+        let path = match rest.as_slice() {
+            [resource, _, subresource] => format!("{resource}/{subresource}"),
+            [resource, ..] => (*resource).to_owned(),
+            [] => String::new(),
+        };
+        let known = RESOURCES.iter().find(|(resource, _)| *resource == path);
+        let (resource, kind) = known.copied().unwrap_or(("other", "other"));
+        let watches =
+            uri.query().is_some_and(|query| query.split('&').any(|part| part.starts_with("watch=")));
+        let verb = match *request.method() {
+            Method::GET if watches => "watch",
+            Method::GET if named => "get",
+            Method::GET => "list",
+            Method::POST => "create",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            _ => "other",
+        };
+        Self { verb, resource, kind }
+    }
+
+    fn is_write(self) -> bool {
+        !matches!(self.verb, "get" | "list" | "watch")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn request(method: Method, uri: &str) -> Request<Body> {
+        Request::builder().method(method).uri(uri).body(Body::empty()).unwrap()
+    }
+
+    fn call(method: Method, uri: &str) -> (&'static str, &'static str) {
+        let call = Call::of(&request(method, uri));
+        (call.verb, call.resource)
+    }
+
+    #[test]
+    fn a_request_is_named_as_rbac_names_it() {
+        let deployments = "/apis/apps/v1/namespaces/billing/deployments";
+        assert_eq!(call(Method::GET, "/api/v1/secrets?limit=500"), ("list", "secrets"));
+        assert_eq!(call(Method::GET, "/api/v1/namespaces/billing/secrets/a"), ("get", "secrets"));
+        assert_eq!(call(Method::GET, &format!("{deployments}?limit=5&watch=true")), ("watch", "deployments"));
+        assert_eq!(call(Method::PATCH, &format!("{deployments}/prod?force=true")), ("patch", "deployments"));
+        assert_eq!(call(Method::DELETE, &format!("{deployments}/prod?")), ("delete", "deployments"));
+        assert_eq!(
+            call(Method::PATCH, "/apis/sageapi.io/v1alpha1/namespaces/billing/sageapis/prod/status?"),
+            ("patch", "sageapis/status")
+        );
+        assert_eq!(call(Method::POST, "/apis/batch/v1/namespaces/billing/jobs?"), ("create", "jobs"));
+        assert_eq!(call(Method::GET, "/version"), ("list", "other"));
+    }
+
+    struct Bench {
+        claim: Arc<Claim>,
+        clock: Arc<ManualClock>,
+        metrics: Arc<Metrics>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self { claim: Arc::default(), clock: Arc::default(), metrics: Arc::default() }
+        }
+
+        async fn send<F>(&self, request: Request<Body>, answer: F) -> Result<StatusCode, BoxError>
+        where
+            F: Future<Output = Result<Response<()>, BoxError>> + Send + 'static,
+        {
+            let gate = Gate {
+                claim: Arc::clone(&self.claim),
+                clock: self.clock.clone(),
+                metrics: Arc::clone(&self.metrics),
+            };
+            let mut answer = Some(answer);
+            let inner = tower::service_fn(move |_| answer.take().expect("sent once"));
+            Ok(gate.layer(inner).oneshot(request).await?.status())
+        }
+    }
+
+    fn ok() -> std::future::Ready<Result<Response<()>, BoxError>> {
+        std::future::ready(Ok(Response::new(())))
+    }
+
+    fn write() -> Request<Body> {
+        request(Method::PATCH, "/apis/apps/v1/namespaces/billing/deployments/prod")
+    }
+
+    #[tokio::test]
+    async fn a_write_leaves_only_while_the_claim_outlasts_it() {
+        let bench = Bench::new();
+        let refused = |result: Result<StatusCode, BoxError>| {
+            result.is_err_and(|e| e.downcast_ref() == Some(&RequestError::NotLeader))
+        };
+        assert!(refused(bench.send(write(), ok()).await), "nothing is claimed");
+        bench.claim.extend_until(Duration::from_secs(12));
+        assert!(bench.send(write(), ok()).await.is_ok());
+        bench.clock.advance(Duration::from_millis(8_999));
+        assert!(bench.send(write(), ok()).await.is_ok());
+        bench.clock.advance(Duration::from_millis(1));
+        assert!(refused(bench.send(write(), ok()).await), "3 s are left, and a write may take as long");
+        let writes = bench.metrics.writes.get_or_create(&KindLabel { kind: "Deployment" }).get();
+        assert_eq!(writes, 2, "a write that did not leave is not counted");
+    }
+
+    #[tokio::test]
+    async fn reads_and_the_lease_need_no_claim() {
+        let bench = Bench::new();
+        let read = request(Method::GET, "/api/v1/namespaces/billing/secrets/a");
+        assert!(bench.send(read, ok()).await.is_ok());
+        let lease = request(Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/o/leases/sageapi-operator");
+        assert!(bench.send(lease, ok()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_without_an_answer_ends_in_time_and_is_not_sent_again() {
+        let bench = Bench::new();
+        bench.claim.extend_until(Duration::from_secs(12));
+        let error = bench.send(write(), std::future::pending()).await.unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&RequestError::TimedOut(WRITE_TIMEOUT)));
+        let labels = RequestLabels { verb: "patch", resource: "deployments", code: 0 };
+        assert_eq!(bench.metrics.requests.get_or_create(&labels).get(), 1);
+    }
+}

@@ -1,0 +1,185 @@
+//! Which replica acts: a Lease, written with its resourceVersion only.
+//!
+//! Other replicas' clocks are never believed: a lease has run out when its renewTime was seen not to change for its
+//! duration. The holder counts from when it sent the renewal, so it stops before anyone else begins.
+
+mod election;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use self::election::{Election, Step};
+use crate::client::brief;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// The Lease's name.
+pub const LEASE_NAME: &str = "sageapi-operator";
+/// How long a claim lasts without renewal.
+pub const LEASE_DURATION: Duration = Duration::from_secs(12);
+/// How often the holder renews.
+const RENEW_EVERY: Duration = Duration::from_secs(4);
+/// How often the others look, and the holder tries again after a failure.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How long after a collision the lease is looked at.
+const COLLISION_WAIT: Duration = Duration::from_millis(100);
+/// How long one request about the lease may take: several fit into a lease's life.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Until when this process may write, on its own monotonic clock.
+#[derive(Debug, Default)]
+pub struct Claim(AtomicU64);
+
+impl Claim {
+    /// Whether the claim, at `now`, lasts for longer than `span`.
+    pub fn covers(&self, now: Duration, span: Duration) -> bool {
+        micros(now.saturating_add(span)) < self.0.load(Ordering::Acquire)
+    }
+
+    /// The claim lasts until `until`.
+    pub fn extend_until(&self, until: Duration) {
+        self.0.store(micros(until), Ordering::Release);
+    }
+
+    /// The claim is over.
+    pub fn give_up(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Takes part in the election until stopped, then gives the lease back.
+pub struct Elector {
+    api: Api<Lease>,
+    election: Election,
+    claim: Arc<Claim>,
+    leading: watch::Sender<bool>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Elector {
+    /// A candidate called `identity`, which no other process may have at any time.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        identity: String,
+        claim: Arc<Claim>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            election: Election::new(identity),
+            claim,
+            leading: watch::Sender::new(false),
+            clock,
+            metrics,
+        }
+    }
+
+    /// Whether this process leads, as it changes.
+    pub fn leading(&self) -> watch::Receiver<bool> {
+        self.leading.subscribe()
+    }
+
+    /// Runs the election until `stop`, then releases the lease if it is held.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let wait = self.turn().await;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        self.release().await;
+    }
+
+    /// One look at the lease, and what follows from it. The time until the next one.
+    async fn turn(&mut self) -> Duration {
+        let wait = match self.attempt().await {
+            Ok(wait) => wait,
+            Err(error) => {
+                tracing::warn!(error = %brief(&error), "the lease could not be read or written");
+                // Whatever was known of the lease may be out of date now.
+                self.election.forget_version();
+                POLL_EVERY
+            }
+        };
+        self.publish();
+        wait
+    }
+
+    async fn attempt(&mut self) -> Result<Duration, kube::Error> {
+        if self.election.must_look(self.clock.monotonic()) {
+            let found = bounded(self.api.get_opt(LEASE_NAME)).await?;
+            self.election.saw(found, self.clock.monotonic());
+        }
+        let sent = self.clock.monotonic();
+        let written = match self.election.step(sent, self.clock.now()) {
+            Step::Wait => return Ok(POLL_EVERY),
+            Step::Create(lease) => bounded(self.api.create(&PostParams::default(), &lease)).await,
+            Step::Replace(lease) => {
+                bounded(self.api.replace(LEASE_NAME, &PostParams::default(), &lease)).await
+            }
+        };
+        match written {
+            Ok(lease) => {
+                self.election.won(lease, sent);
+                Ok(RENEW_EVERY)
+            }
+            // Somebody was faster, or an earlier request of our own arrived after all: look who it was.
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                self.election.forget_version();
+                Ok(COLLISION_WAIT)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn publish(&self) {
+        match self.election.claimed_until() {
+            Some(until) => self.claim.extend_until(until),
+            None => self.claim.give_up(),
+        }
+        let now = self.clock.monotonic();
+        let leads = self.claim.covers(now, Duration::ZERO);
+        let changed = self.leading.send_if_modified(|leading| std::mem::replace(leading, leads) != leads);
+        if changed {
+            tracing::info!(leads, identity = self.election.identity(), "leadership changed");
+            self.metrics.leader.set(i64::from(leads));
+        }
+    }
+
+    /// Lets the next replica begin at once. By now no write of ours may be under way.
+    async fn release(mut self) {
+        self.claim.give_up();
+        let held = self.election.claimed_until().is_some();
+        let release = self.election.release(self.clock.now());
+        if let Some(lease) = release.filter(|_| held)
+            && let Err(error) = bounded(self.api.replace(LEASE_NAME, &PostParams::default(), &lease)).await
+        {
+            tracing::warn!(error = %brief(&error), "the lease was not released; it runs out by itself");
+        }
+        self.leading.send_replace(false);
+        self.metrics.leader.set(0);
+    }
+}
+
+async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    tokio::time::timeout(REQUEST_TIMEOUT, request).await.unwrap_or_else(|_| {
+        Err(kube::Error::Service(crate::client::RequestError::TimedOut(REQUEST_TIMEOUT).into()))
+    })
+}

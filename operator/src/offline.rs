@@ -1,0 +1,187 @@
+//! What `render` prints: every object of a new installation, without a cluster.
+
+use k8s_openapi::api::core::v1::Secret;
+use sageapi_crds::SageApi;
+use serde::Deserialize as _;
+use serde_yaml::Value;
+
+use crate::credentials;
+use crate::object::Object;
+use crate::observed::{KeySeed, Settings};
+use crate::plan::render_context;
+use crate::render::{self, Context, Keys};
+use crate::validate::validate;
+
+/// Stands for what only a cluster knows: UIDs, the database, hashes over secrets.
+const OFFLINE: &str = "offline";
+
+const HEADER: &str = "# What sageapi-operator makes of a new SageApi. Not to be applied by hand: Secrets have no data, and names\n# with a hash over a secret or over the database differ in a cluster.\n";
+
+/// Why a manifest was not rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// Not YAML, or not the fields of a SageApi.
+    #[error("the manifest cannot be read: {0}")]
+    Manifest(#[from] serde_yaml::Error),
+    /// Nothing to render.
+    #[error(
+        "the manifest holds no object of kind SageApi ({}/{})",
+        sageapi_crds::GROUP,
+        sageapi_crds::VERSION
+    )]
+    None,
+    /// The specification cannot be followed.
+    #[error("{name}: {problems}")]
+    Invalid {
+        /// The resource.
+        name: String,
+        /// All that is wrong.
+        problems: String,
+    },
+    /// A fault of our own.
+    #[error("an object cannot be written: {0}")]
+    Object(#[from] serde_json::Error),
+}
+
+/// Every object of a new installation, as YAML, for each SageApi of the manifest. Other objects are passed over.
+///
+/// # Errors
+/// [`RenderError`]
+pub fn render(manifest: &str, server_image: &str) -> Result<String, RenderError> {
+    let settings = Settings {
+        server_image: server_image.to_owned(),
+        cluster: OFFLINE.to_owned(),
+        namespace: "sageapi-system".to_owned(),
+        monitoring_namespaces: Vec::new(),
+    };
+    let mut text = HEADER.to_owned();
+    let mut found = false;
+    for document in serde_yaml::Deserializer::from_str(manifest) {
+        let document = Value::deserialize(document)?;
+        if document.get("kind").and_then(Value::as_str) != Some(sageapi_crds::KIND) {
+            continue;
+        }
+        found = true;
+        let mut resource: SageApi = serde_yaml::from_value(document)?;
+        resource.metadata.namespace.get_or_insert_with(|| "default".to_owned());
+        resource.metadata.uid = Some(OFFLINE.to_owned());
+        for object in objects(&resource, &settings)? {
+            text.push_str("---\n");
+            text.push_str(&serde_yaml::to_string(&object.to_value()?)?);
+        }
+    }
+    if found { Ok(text) } else { Err(RenderError::None) }
+}
+
+fn objects(resource: &SageApi, settings: &Settings) -> Result<Vec<Object>, RenderError> {
+    let asked = validate(resource, settings).map_err(|problems| RenderError::Invalid {
+        name: resource.metadata.name.clone().unwrap_or_default(),
+        problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    })?;
+    let configuration = render::configuration(&asked)?;
+    let owner = format!("{OFFLINE}/{}/{}", asked.namespace, asked.name);
+    let entries = credentials::entries(&asked);
+    let files = entries.iter().map(|entry| entry.file).chain(credentials::own_files());
+    let files = files.map(|file| (file, Vec::new())).collect();
+    let context = Context {
+        secrets_hash: OFFLINE.to_owned(),
+        ..render_context(&asked, &owner, &configuration, &files, OFFLINE, &[])
+    };
+    let policy = render::network_policy(&context, settings);
+    let first = [
+        render::service_account(&context),
+        without_data(render::keys_secret(&asked, &Keys::generate(&KeySeed([0; 128])))),
+        without_data(render::secrets(&context, &files, &[])),
+        render::config_map(&context, &configuration),
+        render::migration_job(&context, &owner, 1, None),
+        render::service(&context),
+    ];
+    let last = [render::deployment(&context), render::disruption_budget(&context)];
+    Ok(first.into_iter().chain(policy).chain(last).collect())
+}
+
+/// The Secret with its labels alone: what is in it only a cluster has.
+fn without_data(object: Object) -> Object {
+    match object {
+        Object::Secret(secret) => {
+            let mut metadata = secret.metadata;
+            metadata.annotations = None;
+            Object::from(Secret { metadata, data: None, ..*secret })
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IMAGE: &str = "sageapi.io/sageapi-server:0.1.0";
+    const EXAMPLE: &str = include_str!("../../examples/3-sageapi.yaml");
+
+    fn kinds(text: &str) -> Vec<String> {
+        let documents = serde_yaml::Deserializer::from_str(text).map(|d| Value::deserialize(d).unwrap());
+        documents
+            .map(|d| format!("{} {}", d["kind"].as_str().unwrap(), d["metadata"]["name"].as_str().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn every_object_of_the_example_is_printed_in_the_order_of_its_making() {
+        let text = render(EXAMPLE, IMAGE).unwrap();
+        let kinds = kinds(&text);
+        assert_eq!(kinds[..3], ["ServiceAccount prod", "Secret prod-keys", "Secret prod-secrets-offline"]);
+        assert!(kinds[3].starts_with("ConfigMap prod-config-"), "{kinds:?}");
+        assert!(kinds[4].starts_with("Job prod-migrate-") && kinds[4].ends_with("-1"), "{kinds:?}");
+        assert_eq!(
+            kinds[5..],
+            ["Service prod", "NetworkPolicy prod", "Deployment prod", "PodDisruptionBudget prod"]
+        );
+    }
+
+    #[test]
+    fn no_secret_is_printed_with_data() {
+        let text = render(EXAMPLE, IMAGE).unwrap();
+        for document in serde_yaml::Deserializer::from_str(&text) {
+            let document = Value::deserialize(document).unwrap();
+            if document["kind"] == "Secret" {
+                assert!(document.get("data").is_none() && document.get("stringData").is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_bring_every_secret_that_they_refer_to() {
+        let secrets = serde_yaml::Deserializer::from_str(include_str!("../../examples/2-secrets.yaml"));
+        let secrets: Vec<Value> = secrets.map(|document| Value::deserialize(document).unwrap()).collect();
+        let resource: SageApi = serde_yaml::from_str(EXAMPLE).unwrap();
+        let settings = Settings {
+            server_image: IMAGE.to_owned(),
+            cluster: OFFLINE.to_owned(),
+            namespace: "sageapi-system".to_owned(),
+            monitoring_namespaces: Vec::new(),
+        };
+        let asked = validate(&resource, &settings).unwrap();
+        for entry in credentials::entries(&asked) {
+            let secret = secrets.iter().find(|secret| secret["metadata"]["name"] == entry.secret);
+            assert!(secret.is_some_and(|secret| secret["stringData"][entry.key].is_string()), "{entry:?}");
+        }
+        let names: std::collections::BTreeSet<_> =
+            credentials::entries(&asked).iter().map(|entry| entry.secret.to_owned()).collect();
+        assert_eq!(names, crate::observed::referenced_secrets(&asked.spec), "the index knows them all");
+    }
+
+    #[test]
+    fn the_same_manifest_gives_the_same_bytes() {
+        assert_eq!(render(EXAMPLE, IMAGE).unwrap(), render(EXAMPLE, IMAGE).unwrap());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_path() {
+        let wrong = EXAMPLE.replace("every: 5s", "every: 5x");
+        let error = render(&wrong, IMAGE).unwrap_err().to_string();
+        assert!(error.contains("spec.sync.users.every"), "{error}");
+        assert!(matches!(render("kind: Secret", IMAGE), Err(RenderError::None)));
+        assert!(matches!(render("{", IMAGE), Err(RenderError::Manifest(_))));
+    }
+}

@@ -1,0 +1,89 @@
+//! Which of the objects that are there are this resource's.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::Step;
+use crate::labels;
+use crate::names;
+use crate::object::{Object, ObjectKind, ObjectRef};
+use crate::observed::{Children, Refusal, RefusalCause};
+
+/// Whether the resource of this UID controls the object.
+pub(super) fn is_ours(metadata: &ObjectMeta, uid: &str) -> bool {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+pub(super) fn label<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    metadata.labels.as_ref()?.get(name).map(String::as_str)
+}
+
+pub(super) fn annotation<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    metadata.annotations.as_ref()?.get(name).map(String::as_str)
+}
+
+pub(super) fn name(metadata: &ObjectMeta) -> &str {
+    metadata.name.as_deref().unwrap_or_default()
+}
+
+/// Deletes this very object.
+pub(super) fn delete(kind: ObjectKind, metadata: &ObjectMeta) -> Step {
+    Step::Delete(ObjectRef { kind, name: name(metadata).to_owned(), uid: metadata.uid.clone() })
+}
+
+impl Children {
+    /// Metadata of every child of a kind.
+    pub(super) fn of(&self, kind: ObjectKind) -> Vec<&ObjectMeta> {
+        match kind {
+            ObjectKind::ServiceAccount => self.service_accounts.iter().map(|o| &o.metadata).collect(),
+            ObjectKind::Secret => self.secrets.iter().map(|o| &o.metadata).collect(),
+            ObjectKind::ConfigMap => self.config_maps.iter().map(|o| &o.metadata).collect(),
+            ObjectKind::Job => self.jobs.iter().map(|o| &o.metadata).collect(),
+            ObjectKind::Service => self.services.iter().map(|o| &o.metadata).collect(),
+            ObjectKind::NetworkPolicy => self.network_policies.iter().map(|o| &o.metadata).collect(),
+            ObjectKind::Deployment => self.deployments.iter().map(|o| &o.metadata).collect(),
+            ObjectKind::PodDisruptionBudget => self.disruption_budgets.iter().map(|o| &o.metadata).collect(),
+        }
+    }
+
+    pub(super) fn find(&self, kind: ObjectKind, wanted: &str) -> Option<&ObjectMeta> {
+        self.of(kind).into_iter().find(|metadata| name(metadata) == wanted)
+    }
+
+    /// The Deployment of this name, whoever owns it.
+    pub(super) fn deployment(&self, wanted: &str, uid: &str) -> Option<&Deployment> {
+        self.deployments.iter().find(|d| name(&d.metadata) == wanted && is_ours(&d.metadata, uid))
+    }
+
+    /// The Secret with the installation's keys, which has no owner.
+    pub(super) fn keys(&self, resource: &str) -> Option<&Secret> {
+        let wanted = names::keys(resource);
+        self.secrets.iter().find(|secret| name(&secret.metadata) == wanted)
+    }
+
+    /// Whether the live object carries the hash of the wanted one.
+    pub(super) fn has(&self, wanted: &Object) -> bool {
+        let live = self.find(wanted.kind(), wanted.name());
+        let hash = |metadata| annotation(metadata, labels::SPEC_HASH);
+        live.is_some_and(|live| hash(live).is_some() && hash(live) == hash(wanted.metadata()))
+    }
+
+    /// The first step whose object's name is held by somebody else, such as the children of a resource that was
+    /// deleted and made anew, until they are gone.
+    pub(super) fn taken(&self, steps: &[Step], uid: &str) -> Option<Refusal> {
+        steps.iter().find_map(|step| {
+            let (Step::Apply(object) | Step::Create(object)) = step else { return None };
+            let live = self.find(object.kind(), object.name())?;
+            // What has no owner is told by its labels, and those are what it was found by.
+            let owned = object.metadata().owner_references.is_some();
+            let taken = if owned { !is_ours(live, uid) } else { live.owner_references.is_some() };
+            taken.then(|| Refusal {
+                object: object.reference(),
+                cause: RefusalCause::NameTaken,
+                message: format!("{} exists and is not this resource's", object.reference()),
+            })
+        })
+    }
+}

@@ -1,0 +1,362 @@
+//! The gates in their order, and the status that follows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sageapi_crds::{ConditionType, DatabaseStatus, MigrationStatus, Phase, Reason, SageApiStatus};
+use serde_json::{Value, json};
+
+use super::conditions::{Conditions, cut};
+use super::garbage::garbage;
+use super::migration::Gate;
+use super::workload::{Workload, look, outdated};
+use super::{RESYNC, Standing, Step, Tally, children};
+use crate::credentials::{self, Credentials};
+use crate::names;
+use crate::object::{Object, ObjectKind};
+use crate::observed::{Observed, RefusalCause};
+use crate::render::{self, Context, Keys};
+use crate::validate::{Validated, validate};
+
+/// Missing Secrets are watched; this is for the case that the watch missed one.
+const RESOLVE: Duration = Duration::from_mins(1);
+/// While pods start; their changes are watched too.
+const ROLLING: Duration = Duration::from_secs(30);
+/// Children of an earlier resource of our name are soon gone.
+const TAKEN: Duration = Duration::from_secs(10);
+/// A right may be granted any time, and nothing tells.
+const FORBIDDEN: Duration = Duration::from_mins(1);
+/// What was decided, piece by piece.
+pub(super) struct Decision<'a> {
+    pub(super) observed: &'a Observed,
+    pub(super) before: SageApiStatus,
+    pub(super) conditions: Conditions,
+    pub(super) steps: Vec<Step>,
+    pub(super) standing: Standing,
+    pub(super) workload: Workload<'a>,
+    pub(super) database: Option<DatabaseStatus>,
+    pub(super) migration: Option<MigrationStatus>,
+    pub(super) asked: Option<Validated>,
+    pub(super) tallies: Vec<Tally>,
+    pub(super) failed: Option<String>,
+}
+
+impl<'a> Decision<'a> {
+    /// Goes through the gates.
+    pub(super) fn about(observed: &'a Observed) -> Self {
+        let metadata = &observed.resource.metadata;
+        let before = observed.resource.status.clone().unwrap_or_default();
+        let (name, uid) =
+            (metadata.name.as_deref().unwrap_or_default(), metadata.uid.as_deref().unwrap_or_default());
+        let mut decision = Self {
+            observed,
+            conditions: Conditions::default(),
+            steps: Vec::new(),
+            standing: Standing::new(Phase::Ready, Reason::Converged, "", RESYNC),
+            workload: look(observed, name, uid),
+            database: before.database.clone(),
+            migration: before.migration.clone(),
+            asked: None,
+            tallies: Vec::new(),
+            failed: None,
+            before,
+        };
+        decision.standing = decision.gates();
+        if let Some(refused) = decision.refused(uid) {
+            decision.steps.clear();
+            decision.tallies.clear();
+            // What would have been begun was not.
+            decision.conditions.unsay(ConditionType::SchemaUpToDate, &[Reason::Running]);
+            decision.conditions.unsay(ConditionType::UpToDate, &[Reason::RolloutInProgress]);
+            decision.standing = refused;
+        }
+        decision
+    }
+
+    /// The steps up to the first closed gate, and where that leaves the installation.
+    fn gates(&mut self) -> Standing {
+        let asked = match validate(&self.observed.resource, &self.observed.settings) {
+            Ok(asked) => asked,
+            Err(problems) => {
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                let message = problems.join("; ");
+                self.conditions.no(ConditionType::SpecValid, Reason::InvalidSpec, message.clone());
+                return Standing::stalled(Phase::Invalid, Reason::InvalidSpec, message);
+            }
+        };
+        self.conditions.yes(ConditionType::SpecValid, Reason::Valid, "the specification can be followed");
+        self.asked = Some(asked.clone());
+        let (keys, credentials) = match self.resolve(&asked) {
+            Ok(resolved) => resolved,
+            Err(standing) => return standing,
+        };
+        let Some(fingerprint) = keys.fingerprint() else {
+            let message = format!(
+                "entry encryption_key of Secret {} is no key; restore it as it was",
+                names::keys(&asked.name)
+            );
+            return self.unresolved(Reason::InvalidCredentials, message);
+        };
+        let of = ConditionType::CredentialsReady;
+        self.conditions.yes(of, Reason::Resolved, "all referenced Secrets and entries are there");
+
+        let configuration = match render::configuration(&asked) {
+            Ok(configuration) => configuration,
+            Err(error) => {
+                let message = format!("the configuration cannot be written: {error}");
+                return Standing::stalled(Phase::Invalid, Reason::InvalidSpec, message);
+            }
+        };
+        let owner = self.owner(&asked);
+        let files = credentials::with_keys(credentials.files, &keys);
+        let context = context(&asked, &owner, &configuration, &files, &credentials.identity, keys.hash_key());
+        self.steps.push(Step::Apply(render::service_account(&context)));
+        if self.observed.children.keys(&asked.name).is_none() {
+            self.steps.push(Step::Create(render::keys_secret(&asked, &keys)));
+        }
+        self.create_if_missing(render::secrets(&context, &files, keys.hash_key()));
+        self.create_if_missing(render::config_map(&context, &configuration));
+
+        let gate = Gate {
+            observed: self.observed,
+            context: &context,
+            owner: &owner,
+            identity: &credentials.identity,
+            fingerprint: &fingerprint,
+        };
+        let outcome = gate.judge(&mut self.conditions);
+        self.steps.extend(outcome.steps);
+        self.database = Some(outcome.database);
+        self.migration = Some(outcome.migration);
+        self.tallies.extend(outcome.tally);
+        self.failed = outcome.failed;
+        if let Some(closed) = outcome.closed {
+            self.say_outdated(&render::deployment(&context), false);
+            return closed;
+        }
+        self.serve(&context)
+    }
+
+    fn owner(&self, asked: &Validated) -> String {
+        format!("{}/{}/{}", self.observed.settings.cluster, asked.namespace, asked.name)
+    }
+
+    /// The installation's own keys and the referenced Secrets.
+    fn resolve(&mut self, asked: &Validated) -> Result<(Keys, Credentials), Standing> {
+        let credentials = credentials::resolve(asked, &self.observed.secrets)
+            .map_err(|missing| self.unresolved(missing.reason, missing.message))?;
+        let known = self.before.database.clone().unwrap_or_default();
+        let filled_with = known.key_fingerprint.as_deref();
+        let same_database = known.identity.as_ref() == Some(&credentials.identity);
+        let secret = names::keys(&asked.name);
+        let keys = match self.observed.children.keys(&asked.name) {
+            Some(live) => Keys::read(live).map_err(|entry| {
+                let message = format!("Secret {secret} has no entry {entry}; restore it as it was");
+                self.unresolved(Reason::KeyMissing, message)
+            })?,
+            None if filled_with.is_some() => {
+                let message = format!(
+                    "Secret {secret} is gone, and the database was filled with its key; restore it: with a new one nothing stored could be read"
+                );
+                return Err(self.mismatch(message));
+            }
+            None => Keys::generate(&self.observed.seed),
+        };
+        let fingerprint = keys.fingerprint();
+        if same_database
+            && filled_with.is_some()
+            && fingerprint.is_some()
+            && fingerprint.as_deref() != filled_with
+        {
+            let message = format!(
+                "Secret {secret} has another encryption_key than the database was filled with; restore it"
+            );
+            return Err(self.mismatch(message));
+        }
+        Ok((keys, credentials))
+    }
+
+    fn unresolved(&mut self, reason: Reason, message: String) -> Standing {
+        self.conditions.no(ConditionType::CredentialsReady, reason, message.clone());
+        Standing::new(Phase::Resolving, reason, message, RESOLVE)
+    }
+
+    fn mismatch(&mut self, message: String) -> Standing {
+        let reason = Reason::EncryptionKeyMismatch;
+        self.conditions.no(ConditionType::DatabaseReady, reason, message.clone());
+        Standing::stalled(Phase::Blocked, reason, message)
+    }
+
+    fn create_if_missing(&mut self, object: Object) {
+        if self.observed.children.find(object.kind(), object.name()).is_none() {
+            self.steps.push(Step::Create(object));
+        }
+    }
+
+    /// The schema fits: everything that serves, and what can go.
+    fn serve(&mut self, context: &Context<'_>) -> Standing {
+        let asked = context.asked;
+        let children = &self.observed.children;
+        self.steps.push(Step::Apply(render::service(context)));
+        if let Some(policy) = render::network_policy(context, &self.observed.settings) {
+            self.steps.push(Step::Apply(policy));
+        } else {
+            let live = children.find(ObjectKind::NetworkPolicy, &asked.name);
+            let ours = live.filter(|live| children::is_ours(live, &asked.uid));
+            self.steps.extend(ours.map(|live| children::delete(ObjectKind::NetworkPolicy, live)));
+        }
+        let wanted = render::deployment(context);
+        let outdated = self.say_outdated(&wanted, true);
+        let applied = children.has(&wanted);
+        self.steps.push(Step::Apply(wanted));
+        self.steps.push(Step::Apply(render::disruption_budget(context)));
+        let current = [
+            names::secrets(&asked.name, &context.secrets_hash),
+            names::config(&asked.name, &context.config_hash),
+        ];
+        self.steps.extend(garbage(children, &asked.uid, &current.each_ref().map(String::as_str)));
+        if let Some(trigger) = self.trigger(outdated) {
+            self.tallies.push(Tally::Rollout { trigger });
+        }
+        self.rolled(asked, applied && outdated.is_none())
+    }
+
+    /// Says whether the pods are those that are asked for, and if not, why: from the change until the roll's end.
+    fn say_outdated(&mut self, wanted: &Object, applying: bool) -> Option<Reason> {
+        let Object::Deployment(wanted) = wanted else { return None };
+        let of = ConditionType::UpToDate;
+        let Some(live) = self.workload.live else {
+            let (reason, message) = if applying {
+                (Reason::RolloutInProgress, "the first instances are being started")
+            } else {
+                (Reason::Pending, "no instance was started yet")
+            };
+            self.conditions.no(of, reason, message);
+            return None;
+        };
+        let outdated = outdated(live, wanted);
+        let before = self.before.condition(of).map(|before| before.status.as_str());
+        match outdated {
+            Some(Reason::ImageChanged) => {
+                self.conditions.no(of, Reason::ImageChanged, "another image is asked for");
+            }
+            Some(Reason::SecretChanged) => {
+                self.conditions.no(of, Reason::SecretChanged, "a referenced Secret has other values");
+            }
+            Some(reason) => self.conditions.no(of, reason, "the specification changed"),
+            None if self.workload.complete => {
+                let message = "pods are made from the present specification and secrets";
+                self.conditions.yes(of, Reason::Current, message);
+            }
+            // Until the roll ends it is as it was: outdated if a change began it, current if pods were merely added.
+            None if matches!(before, Some("True" | "False")) => {}
+            None => self.conditions.no(of, Reason::RolloutInProgress, "pods are being replaced"),
+        }
+        outdated
+    }
+
+    fn trigger(&self, outdated: Option<Reason>) -> Option<&'static str> {
+        if self.workload.live.is_none() {
+            return Some("install");
+        }
+        Some(match outdated? {
+            Reason::ImageChanged => "image",
+            Reason::SecretChanged => "secrets",
+            _ => "spec",
+        })
+    }
+
+    /// Where the roll stands.
+    fn rolled(&self, asked: &Validated, applied: bool) -> Standing {
+        let workload = &self.workload;
+        let desired = asked.spec.instances;
+        let enough = (desired - asked.max_unavailable()).max(1);
+        let trouble = || workload.problem.clone();
+        let rolling = || {
+            let (reason, message) = trouble().unwrap_or_else(|| {
+                (Reason::RolloutInProgress, "instances are being started or replaced".to_owned())
+            });
+            Standing::new(Phase::Rolling, reason, message, ROLLING)
+        };
+        let degraded =
+            |reason: Reason, message: String| Standing::new(Phase::Degraded, reason, message, ROLLING);
+        if applied && workload.overdue {
+            let (_, why) =
+                trouble().unwrap_or((Reason::Degraded, "nothing is known to be in their way".to_owned()));
+            let message = format!("new instances did not get ready in time: {why}");
+            return Standing { stalled: true, ..degraded(Reason::ProgressDeadlineExceeded, message) };
+        }
+        if !applied || !workload.complete {
+            return rolling();
+        }
+        let available = workload.available;
+        if available >= desired {
+            let version = asked.image.version();
+            return Standing::new(
+                Phase::Ready,
+                Reason::Converged,
+                format!("version {version} serves"),
+                RESYNC,
+            );
+        }
+        if available >= enough {
+            return Standing::new(Phase::Ready, Reason::Converged, "enough instances serve", ROLLING);
+        }
+        if workload.starting {
+            return rolling();
+        }
+        let (reason, message) =
+            trouble().unwrap_or_else(|| (Reason::Degraded, "too few instances serve".to_owned()));
+        degraded(reason, message)
+    }
+
+    /// What the API server did not let pass, or would not: a name that somebody else holds.
+    fn refused(&mut self, uid: &str) -> Option<Standing> {
+        let taken = self.observed.children.taken(&self.steps, uid);
+        let refusal = self.observed.refusals.first().cloned().or(taken)?;
+        let (reason, requeue, message) = match refusal.cause {
+            RefusalCause::NameTaken => (Reason::NameConflict, TAKEN, refusal.message.clone()),
+            RefusalCause::Forbidden => (
+                Reason::Forbidden,
+                FORBIDDEN,
+                format!("{} may not be written: {}", refusal.object, refusal.message),
+            ),
+            RefusalCause::Rejected => {
+                (Reason::Rejected, RESYNC, format!("{} is refused: {}", refusal.object, refusal.message))
+            }
+        };
+        let message = cut(&message, 700);
+        Some(Standing { requeue, ..Standing::stalled(Phase::Blocked, reason, message) })
+    }
+}
+
+/// What every object is rendered from.
+pub(crate) fn context<'a>(
+    asked: &'a Validated,
+    owner: &str,
+    configuration: &str,
+    files: &BTreeMap<&'static str, Vec<u8>>,
+    identity: &str,
+    hash_key: &[u8],
+) -> Context<'a> {
+    use base64::Engine as _;
+    let contents: serde_json::Map<String, Value> = files
+        .iter()
+        .map(|(name, content)| {
+            ((*name).to_owned(), base64::engine::general_purpose::STANDARD.encode(content).into())
+        })
+        .collect();
+    let migration = json!({
+        "image": asked.image.reference(),
+        "arguments": render::arguments(owner),
+        "database": identity,
+        "trigger": asked.trigger,
+    });
+    Context {
+        asked,
+        files: files.keys().copied().collect(),
+        config_hash: crate::hashes::of_bytes(configuration.as_bytes()),
+        secrets_hash: crate::hashes::keyed(hash_key, &Value::Object(contents)),
+        schema_hash: crate::hashes::of(&migration),
+    }
+}

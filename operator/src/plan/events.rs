@@ -1,0 +1,60 @@
+//! What is told as an event: changes, never states.
+
+use sageapi_crds::{ConditionType, Phase, Reason, SageApiStatus};
+
+use super::conditions::cut;
+use super::{NOTE_MAX_BYTES, Note, Standing};
+
+/// Notes about what changed from one status to the next.
+pub(super) fn notes(before: &SageApiStatus, standing: &Standing, failed: Option<&str>) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if let Some(failed) = failed {
+        notes.push(note(true, "MigrationFailed", "Migrate", failed));
+    }
+    let phase_before = before.phase.as_deref();
+    let changed =
+        phase_before != Some(standing.phase.as_str()) || cause(before) != Some(standing.reason.as_str());
+    if !changed {
+        return notes;
+    }
+    let reason = standing.reason.as_str();
+    match standing.phase {
+        // Told above, attempt by attempt.
+        Phase::MigrationFailed if failed.is_some() => {}
+        Phase::Invalid => notes.push(note(true, reason, "Validate", &standing.message)),
+        Phase::Resolving => notes.push(note(true, reason, "Resolve", &standing.message)),
+        Phase::Blocked
+            if matches!(standing.reason, Reason::NameConflict | Reason::Forbidden | Reason::Rejected) =>
+        {
+            notes.push(note(true, reason, "Apply", &standing.message));
+        }
+        Phase::Blocked | Phase::MigrationFailed => {
+            notes.push(note(true, reason, "Migrate", &standing.message));
+        }
+        Phase::Degraded => notes.push(note(true, reason, "Serve", &standing.message)),
+        // On the way only what keeps it from going on is worth an event.
+        Phase::Migrating | Phase::Rolling => {
+            if !matches!(standing.reason, Reason::MigrationPending | Reason::RolloutInProgress) {
+                notes.push(note(true, reason, "Roll", &standing.message));
+            }
+        }
+        Phase::Paused if phase_before.is_some() => {
+            notes.push(note(false, reason, "Pause", &standing.message));
+        }
+        Phase::Paused => {}
+        Phase::Ready => notes.push(note(false, reason, "Serve", &standing.message)),
+    }
+    notes
+}
+
+/// Why the status before was what it was: the reason of Stalled or else of Reconciling.
+fn cause(before: &SageApiStatus) -> Option<&str> {
+    let stalled = before.condition(ConditionType::Stalled).filter(|stalled| stalled.status == "True");
+    stalled
+        .or_else(|| before.condition(ConditionType::Reconciling))
+        .map(|condition| condition.reason.as_str())
+}
+
+fn note(warning: bool, reason: &'static str, action: &'static str, message: &str) -> Note {
+    Note { warning, reason, action, message: cut(message, NOTE_MAX_BYTES) }
+}

@@ -1,0 +1,450 @@
+//! The gate before the Deployment: the database's schema fits the image, or pods stay as they are.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use sageapi_crds::{ConditionType, DatabaseStatus, MigrationStatus, Phase, Reason};
+
+use super::attempt::{self, Attempt, Ended, Failure};
+use super::children::{annotation, delete, is_ours, label, name};
+use super::conditions::{Conditions, whole_seconds};
+use super::{Standing, Step, Tally};
+use crate::object::ObjectKind;
+use crate::observed::Observed;
+use crate::render::{Context, migration_job};
+use crate::{labels, names};
+
+/// The wait before the second attempt; it doubles with each.
+const BACKOFF: Duration = Duration::from_secs(10);
+const BACKOFF_MAX: Duration = Duration::from_mins(5);
+/// How long a Job may outlast its container, as one does that has a sidecar.
+const LINGER: Duration = Duration::from_mins(1);
+/// Between looks at a Job; its end is told by a watch.
+const WATCHED: Duration = Duration::from_mins(1);
+
+/// What the gate found.
+pub(super) struct Outcome {
+    /// `None`: open.
+    pub(super) closed: Option<Standing>,
+    pub(super) steps: Vec<Step>,
+    pub(super) database: DatabaseStatus,
+    pub(super) migration: MigrationStatus,
+    pub(super) tally: Option<Tally>,
+    /// An attempt that failed, told for the first time.
+    pub(super) failed: Option<String>,
+}
+
+/// What is needed to judge.
+pub(super) struct Gate<'a> {
+    pub(super) observed: &'a Observed,
+    pub(super) context: &'a Context<'a>,
+    pub(super) owner: &'a str,
+    pub(super) identity: &'a str,
+    pub(super) fingerprint: &'a str,
+}
+
+/// One Job of the present migration.
+struct Try<'a> {
+    number: u32,
+    job: &'a Job,
+    attempt: Attempt,
+}
+
+impl Gate<'_> {
+    /// Judges, and says so.
+    pub(super) fn judge(&self, conditions: &mut Conditions) -> Outcome {
+        let status = self.observed.resource.status.as_ref();
+        let hash = &self.context.schema_hash;
+        let database = DatabaseStatus {
+            identity: Some(self.identity.to_owned()),
+            ..status.and_then(|status| status.database.clone()).unwrap_or_default()
+        };
+        let before = status.and_then(|status| status.migration.clone()).unwrap_or_default();
+        let mut outcome = Outcome {
+            closed: None,
+            steps: Vec::new(),
+            database,
+            migration: MigrationStatus {
+                hash: Some(hash.clone()),
+                retry: self.retry(),
+                ..MigrationStatus::default()
+            },
+            tally: None,
+            failed: None,
+        };
+        let same = before.hash.as_ref() == Some(hash);
+        if same {
+            outcome.migration = MigrationStatus { retry: self.retry(), ..before.clone() };
+        }
+        let known = outcome.database.identity == status.and_then(|s| s.database.as_ref()?.identity.clone());
+        if known && outcome.database.applied_hash.as_ref() == Some(hash) {
+            // Written down, so that Jobs can go.
+            outcome.steps = self.lingering();
+            outcome.steps.extend(self.former());
+            self.say_applied(&outcome.database, conditions);
+            return outcome;
+        }
+        if !known {
+            // What is known is about another database.
+            outcome.database =
+                DatabaseStatus { identity: Some(self.identity.to_owned()), ..DatabaseStatus::default() };
+        }
+        if let Some(standing) = self.others(&mut outcome, conditions) {
+            outcome.closed = Some(standing);
+            return outcome;
+        }
+        self.present(&before, same, &mut outcome, conditions);
+        outcome
+    }
+
+    fn retry(&self) -> Option<String> {
+        annotation(&self.observed.resource.metadata, labels::RETRY_MIGRATION).map(str::to_owned)
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.observed.children.jobs.iter().filter(|job| {
+            is_ours(&job.metadata, &self.context.asked.uid)
+                && label(&job.metadata, labels::COMPONENT) == Some(labels::COMPONENT_MIGRATION)
+        })
+    }
+
+    /// Jobs whose container ended well some time ago, and that something else still holds. As a rule their controller
+    /// is done with them a second later.
+    fn lingering(&self) -> Vec<Step> {
+        let done = |job: &&Job| match attempt::look(job, &self.observed.children.pods) {
+            Attempt::Succeeded(ended) => ended.at.is_none_or(|at| at + LINGER <= self.observed.now),
+            Attempt::Running(_) | Attempt::Failed(..) => false,
+        };
+        let held = self.jobs().filter(|job| !attempt::is_over(job)).filter(done);
+        held.map(|job| delete(ObjectKind::Job, &job.metadata)).collect()
+    }
+
+    /// Jobs of former migrations. Should their image come back, how they ended would tell nothing any more.
+    fn former(&self) -> impl Iterator<Item = Step> {
+        let over = self.jobs().filter(|job| !self.is_present(job) && attempt::is_over(job));
+        over.map(|job| delete(ObjectKind::Job, &job.metadata))
+    }
+
+    fn is_present(&self, job: &Job) -> bool {
+        names::migration_attempt(name(&job.metadata), &self.context.schema_hash).is_some()
+    }
+
+    /// When the last Job of another migration was made: what ended before that says nothing of now.
+    fn last_other(&self) -> Option<Timestamp> {
+        self.jobs().filter(|job| !self.is_present(job)).filter_map(made).max()
+    }
+
+    /// Migrations of former images. One that runs is never ended: half a migration is worse than a late one. One
+    /// that cannot start, such as by a wrong image, makes room.
+    fn others(&self, outcome: &mut Outcome, conditions: &mut Conditions) -> Option<Standing> {
+        let mut busy = None;
+        for job in self.jobs().filter(|job| !self.is_present(job) && !attempt::is_over(job)) {
+            match attempt::look(job, &self.observed.children.pods) {
+                Attempt::Running(None) => busy = Some(name(&job.metadata).to_owned()),
+                Attempt::Running(Some(_)) | Attempt::Succeeded(_) | Attempt::Failed(..) => {
+                    outcome.steps.push(delete(ObjectKind::Job, &job.metadata));
+                }
+            }
+        }
+        let message = match (busy, outcome.steps.is_empty()) {
+            (None, true) => return None,
+            (Some(job), _) => {
+                format!("Job {job} migrates for a former specification; the present one follows")
+            }
+            (None, false) => "the Job of a former specification makes room".to_owned(),
+        };
+        conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, message.clone());
+        Some(Standing::new(Phase::Migrating, Reason::MigrationPending, message, WATCHED))
+    }
+
+    fn present(
+        &self,
+        before: &MigrationStatus,
+        same: bool,
+        outcome: &mut Outcome,
+        conditions: &mut Conditions,
+    ) {
+        let hash = &self.context.schema_hash;
+        let mut tries: Vec<Try<'_>> = self
+            .jobs()
+            .filter_map(|job| {
+                let number = names::migration_attempt(name(&job.metadata), hash)?;
+                Some(Try { number, job, attempt: attempt::look(job, &self.observed.children.pods) })
+            })
+            .collect();
+        tries.sort_by_key(|a_try| a_try.number);
+        let recorded = before.last_job.as_deref().filter(|_| same);
+        let recorded = recorded.and_then(|job| names::migration_attempt(job, hash)).unwrap_or(0);
+        let next = tries.last().map_or(0, |newest| newest.number).max(recorded) + 1;
+        // The image was another one in between: what its migration left is for a new attempt to find out.
+        let last_other = self.last_other();
+        tries.retain(|a_try| made(a_try.job) >= last_other || matches!(a_try.attempt, Attempt::Running(_)));
+        let newest = tries.last();
+        // New secrets, another configuration or a new retry-migration may be the cure: what failed before does not count.
+        let fresh = match newest {
+            Some(newest) => !self.same_inputs(newest.job),
+            None => before.retry != self.retry() && self.retry().is_some(),
+        };
+
+        if let Some(newest) = newest {
+            match &newest.attempt {
+                Attempt::Running(trouble) => {
+                    outcome.closed =
+                        Some(self.running(name(&newest.job.metadata), trouble.clone(), conditions));
+                    return;
+                }
+                Attempt::Succeeded(ended) => {
+                    Self::record(outcome, newest, recorded, "succeeded", ended);
+                    self.succeed(ended, outcome, conditions);
+                    return;
+                }
+                Attempt::Failed(..) => {}
+            }
+        }
+        if fresh || (newest.is_none() && recorded == 0) {
+            outcome.migration.attempts = None;
+            outcome.migration.next_attempt_at = None;
+            self.start(next, &tries, outcome, conditions);
+            return;
+        }
+
+        let before_count = before.attempts.filter(|_| same).unwrap_or(0);
+        let counts = |a_try: &&Try<'_>| {
+            a_try.number > recorded
+                && self.same_inputs(a_try.job)
+                && matches!(a_try.attempt, Attempt::Failed(Failure::Counted | Failure::TooLong, _))
+        };
+        let attempts = before_count + i32::try_from(tries.iter().filter(counts).count()).unwrap_or(0);
+        outcome.migration.attempts = Some(attempts);
+        let used_up =
+            u32::try_from(attempts).is_ok_and(|attempts| attempts >= self.context.asked.max_attempts);
+
+        let Some(Try { number, attempt: Attempt::Failed(failure, ended), .. }) = newest else {
+            // The Job is gone, by its time to live or by hand; the status remembers how it went.
+            self.remember(before, used_up, next, &tries, outcome, conditions);
+            return;
+        };
+        let last = newest.filter(|_| *number > recorded);
+        if let Some(last) = last {
+            let result = match failure {
+                Failure::Refused => "refused",
+                Failure::Unavailable => "unavailable",
+                Failure::Counted | Failure::TooLong => "failed",
+            };
+            Self::record(outcome, last, recorded, result, ended);
+            let wait = backoff(*number);
+            let at = ended.at.unwrap_or(self.observed.now).checked_add(wait).unwrap_or(self.observed.now);
+            let again = *failure != Failure::Refused && !(used_up && *failure != Failure::Unavailable);
+            outcome.migration.next_attempt_at = again.then(|| whole_seconds(at));
+        }
+        outcome.closed = match failure {
+            Failure::Refused => Some(self.refused(ended, outcome, conditions)),
+            Failure::Unavailable => {
+                let message = format!("the database cannot be used: {}", ended.message);
+                conditions.no(ConditionType::DatabaseReady, Reason::Unreachable, message.clone());
+                conditions.no(
+                    ConditionType::SchemaUpToDate,
+                    Reason::Pending,
+                    "the database cannot be reached",
+                );
+                self.again(
+                    outcome,
+                    next,
+                    &tries,
+                    (Phase::Resolving, Reason::Unreachable, message),
+                    conditions,
+                )
+            }
+            Failure::Counted | Failure::TooLong => {
+                let reason =
+                    if *failure == Failure::TooLong { Reason::DeadlineExceeded } else { Reason::Failed };
+                let message = format!(
+                    "attempt {attempts} of {} failed: {}",
+                    self.context.asked.max_attempts, ended.message
+                );
+                if last.is_some() {
+                    outcome.failed = Some(message.clone());
+                }
+                if used_up {
+                    let reason = if reason == Reason::Failed { Reason::BackoffLimitExceeded } else { reason };
+                    Some(Self::given_up(reason, &message, conditions))
+                } else {
+                    conditions.no(ConditionType::SchemaUpToDate, reason, message.clone());
+                    self.again(
+                        outcome,
+                        next,
+                        &tries,
+                        (Phase::Migrating, Reason::MigrationPending, message),
+                        conditions,
+                    )
+                }
+            }
+        };
+    }
+
+    fn same_inputs(&self, job: &Job) -> bool {
+        let made_from = |hash| annotation(&job.metadata, hash);
+        made_from(labels::SECRETS_HASH) == Some(self.context.secrets_hash.as_str())
+            && made_from(labels::CONFIG_HASH) == Some(self.context.config_hash.as_str())
+            && annotation(&job.metadata, labels::RETRY_MIGRATION) == self.retry().as_deref()
+    }
+
+    fn record(outcome: &mut Outcome, a_try: &Try<'_>, recorded: u32, result: &'static str, ended: &Ended) {
+        outcome.migration.last_job = Some(name(&a_try.job.metadata).to_owned());
+        outcome.migration.message = Some(ended.message.clone());
+        if a_try.number > recorded {
+            outcome.tally =
+                Some(Tally::Migration { result, seconds: ended.took.map(|took| took.as_secs_f64()) });
+        }
+    }
+
+    fn succeed(&self, ended: &Ended, outcome: &mut Outcome, conditions: &mut Conditions) {
+        outcome.migration.next_attempt_at = None;
+        let database = &mut outcome.database;
+        database.applied_hash = Some(self.context.schema_hash.clone());
+        database.key_fingerprint = Some(self.fingerprint.to_owned());
+        if let Some(result) = &ended.result {
+            database.schema_version = Some(i64::from(result.to));
+            database.verdict = Some(result.verdict.to_string());
+        }
+        self.say_applied(&outcome.database, conditions);
+    }
+
+    fn say_applied(&self, database: &DatabaseStatus, conditions: &mut Conditions) {
+        conditions.yes(
+            ConditionType::DatabaseReady,
+            Reason::Reachable,
+            format!("{} answered", self.identity),
+        );
+        let version =
+            database.schema_version.map(|version| format!("version {version} ")).unwrap_or_default();
+        conditions.yes(ConditionType::SchemaUpToDate, Reason::Applied, format!("{version}fits the image"));
+    }
+
+    /// The Job is made, after which nothing but its end matters.
+    fn start(&self, number: u32, tries: &[Try<'_>], outcome: &mut Outcome, conditions: &mut Conditions) {
+        let job = migration_job(self.context, self.owner, number, self.retry().as_deref());
+        let standing = self.running(job.name(), None, conditions);
+        outcome.steps.push(Step::Create(job));
+        // Waiting for a database makes a Job each time. Of those only the last is of use; what failed is kept.
+        let last = tries.last().map(|last| last.number);
+        for waited in tries.iter().filter(|a_try| Some(a_try.number) != last) {
+            if matches!(waited.attempt, Attempt::Failed(Failure::Unavailable, _)) {
+                outcome.steps.push(delete(ObjectKind::Job, &waited.job.metadata));
+            }
+        }
+        outcome.closed = Some(standing);
+    }
+
+    fn running(&self, job: &str, trouble: Option<(Reason, String)>, conditions: &mut Conditions) -> Standing {
+        let status = self.observed.resource.status.as_ref();
+        let unreachable = status
+            .and_then(|status| status.condition(ConditionType::DatabaseReady))
+            .is_some_and(|before| before.status == "False" && before.reason == Reason::Unreachable.as_str());
+        let again = trouble.is_none() && unreachable;
+        if again {
+            // Until the database answers nothing is better than it was; the status stays as it is.
+            let message = status
+                .and_then(|status| status.condition(ConditionType::DatabaseReady))
+                .map(|c| c.message.clone());
+            return Standing::new(
+                Phase::Resolving,
+                Reason::Unreachable,
+                message.unwrap_or_default(),
+                WATCHED,
+            );
+        }
+        let (reason, message) = match trouble {
+            Some((reason, message)) => (reason, format!("Job {job} cannot start: {message}")),
+            None => (Reason::Running, format!("Job {job} brings the schema up to date")),
+        };
+        conditions.no(ConditionType::SchemaUpToDate, reason, message.clone());
+        let reason = if reason == Reason::Running { Reason::MigrationPending } else { reason };
+        Standing::new(Phase::Migrating, reason, message, WATCHED)
+    }
+
+    /// The next attempt, if it is time for it.
+    fn again(
+        &self,
+        outcome: &mut Outcome,
+        next: u32,
+        tries: &[Try<'_>],
+        standing: (Phase, Reason, String),
+        conditions: &mut Conditions,
+    ) -> Option<Standing> {
+        let due = outcome.migration.next_attempt_at.as_ref().map_or(self.observed.now, |time| time.0);
+        let wait = until(self.observed.now, due);
+        if !wait.is_zero() {
+            let (phase, reason, message) = standing;
+            return Some(Standing::new(phase, reason, message, wait));
+        }
+        self.start(next, tries, outcome, conditions);
+        outcome.closed.take()
+    }
+
+    fn remember(
+        &self,
+        before: &MigrationStatus,
+        used_up: bool,
+        next: u32,
+        tries: &[Try<'_>],
+        outcome: &mut Outcome,
+        conditions: &mut Conditions,
+    ) {
+        let message = before.message.clone().unwrap_or_default();
+        outcome.closed = if before.next_attempt_at.is_some() {
+            self.again(
+                outcome,
+                next,
+                tries,
+                (Phase::Migrating, Reason::MigrationPending, message),
+                conditions,
+            )
+        } else if used_up {
+            Some(Self::given_up(Reason::BackoffLimitExceeded, &message, conditions))
+        } else {
+            // Refused: the conditions say why.
+            let status = self.observed.resource.status.as_ref();
+            let phase = status.and_then(|status| Phase::parse(status.phase.as_deref()?));
+            let phase = phase.filter(|phase| *phase == Phase::Blocked).unwrap_or(Phase::MigrationFailed);
+            let stalled = status.and_then(|status| status.condition(ConditionType::Stalled));
+            let reason = stalled.and_then(|stalled| Reason::parse(&stalled.reason)).unwrap_or(Reason::Failed);
+            let message = stalled.map_or(message, |stalled| stalled.message.clone());
+            Some(Standing::stalled(phase, reason, message))
+        };
+    }
+
+    fn given_up(reason: Reason, message: &str, conditions: &mut Conditions) -> Standing {
+        let message = format!("{message}; mend the cause, then annotate with {}", labels::RETRY_MIGRATION);
+        conditions.no(ConditionType::SchemaUpToDate, reason, message.clone());
+        Standing::stalled(Phase::MigrationFailed, reason, message)
+    }
+}
+
+fn made(job: &Job) -> Option<Timestamp> {
+    job.metadata.creation_timestamp.as_ref().map(|time| time.0)
+}
+
+/// How long to wait after the attempt of this number.
+fn backoff(number: u32) -> SignedDuration {
+    let doubled = BACKOFF.saturating_mul(2_u32.saturating_pow(number.saturating_sub(1)));
+    SignedDuration::try_from(doubled.min(BACKOFF_MAX)).unwrap_or(SignedDuration::from_mins(5))
+}
+
+/// From now to then in whole seconds, rounded up; zero if that is past.
+fn until(now: Timestamp, then: Timestamp) -> Duration {
+    let left = Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO);
+    Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_from_ten_seconds_to_five_minutes() {
+        let seconds: Vec<_> = [1, 2, 3, 5, 6, 40].into_iter().map(|n| backoff(n).as_secs()).collect();
+        assert_eq!(seconds, [10, 20, 40, 160, 300, 300]);
+    }
+}

@@ -1,0 +1,165 @@
+//! What was decided, as a status: conditions for programs, words for people.
+
+use sageapi_crds::{Condition, ConditionStatus, ConditionType, Phase, Reason, SageApiStatus};
+
+use super::conditions::Conditions;
+use super::decide::Decision;
+use super::events::notes;
+use super::{Plan, RESYNC, Standing, Step, sync};
+use crate::{labels, render};
+
+/// Most entries of wouldChange.
+const WOULD_CHANGE_MAX: usize = 20;
+
+impl Decision<'_> {
+    /// The plan: what was decided, with the status that tells it.
+    pub(super) fn into_plan(mut self) -> Plan {
+        let paused = self.observed.resource.spec.paused;
+        let would_change = if paused { self.would_change() } else { Vec::new() };
+        if paused {
+            self.pause();
+        } else {
+            self.conditions.no(ConditionType::Paused, Reason::NotPaused, "paused is not set");
+        }
+        self.say_standing();
+        self.say_workload();
+        let mirror = sync::judge(
+            &self.observed.resource.spec,
+            &self.observed.health,
+            &self.before,
+            self.observed.now,
+            &mut self.conditions,
+        );
+        let events = notes(&self.before, &self.standing, self.failed.as_deref());
+        let ask_health =
+            !paused && self.workload.available > 0 && self.observed.resource.spec.upstream.is_some();
+        let metadata = &self.observed.resource.metadata;
+        let name = metadata.name.clone().unwrap_or_default();
+        let (instances, ready_instances) = self.counts();
+        let before = self.before.clone();
+        let conditions: Vec<Condition> =
+            self.conditions.over(&before, metadata.generation, self.observed.now);
+        let asked = self.asked.as_ref();
+        let status = SageApiStatus {
+            observed_generation: metadata.generation,
+            phase: Some(self.standing.phase.to_string()),
+            conditions,
+            instances: Some(instances),
+            ready_instances: Some(ready_instances),
+            ready: Some(format!("{ready_instances}/{}", self.observed.resource.spec.instances)),
+            selector: Some(labels::selector_text(&name)),
+            url: asked.map(render::url).or(before.url),
+            image: asked.map(|asked| asked.image.reference()).or(before.image),
+            version: asked.map(|asked| asked.image.version()).or(before.version),
+            render_revision: Some(render::REVISION),
+            database: self.database,
+            migration: self.migration,
+            sync: mirror.sync,
+            sync_summary: mirror.summary,
+            would_change,
+        };
+        Plan {
+            steps: self.steps,
+            status: Some(status),
+            events,
+            tallies: self.tallies,
+            requeue: self.standing.requeue,
+            ask_health,
+        }
+    }
+
+    /// Instances that exist and that serve. While pods come and go, a change of the first alone is not worth a write.
+    fn counts(&self) -> (i32, i32) {
+        let ready = self.workload.available;
+        let same = self.before.ready_instances == Some(ready)
+            && self.before.phase.as_deref() == Some(Phase::Rolling.as_str())
+            && self.standing.phase == Phase::Rolling;
+        let instances = self.before.instances.filter(|_| same).unwrap_or(self.workload.instances);
+        (instances, ready)
+    }
+
+    /// What the steps would do, in words.
+    fn would_change(&self) -> Vec<String> {
+        let words = |step: &Step| match step {
+            Step::Apply(object) if self.observed.children.has(object) => None,
+            Step::Apply(object) => {
+                let known = self.observed.children.find(object.kind(), object.name()).is_some();
+                Some(format!("{} {}", if known { "change" } else { "create" }, object.reference()))
+            }
+            Step::Create(object) => Some(format!("create {}", object.reference())),
+            Step::Delete(object) => Some(format!("delete {object}")),
+        };
+        self.steps.iter().filter_map(words).take(WOULD_CHANGE_MAX).collect()
+    }
+
+    /// Only the status is written. What the gates would have begun is not said to have begun.
+    fn pause(&mut self) {
+        self.steps.clear();
+        self.tallies.clear();
+        self.failed = None;
+        self.conditions = Conditions::default();
+        self.database = self.before.database.clone();
+        self.migration = self.before.migration.clone();
+        self.conditions.yes(
+            ConditionType::Paused,
+            Reason::Paused,
+            "paused is set; wouldChange tells what waits",
+        );
+        let message = "asked to change nothing";
+        self.standing = Standing::new(Phase::Paused, Reason::Paused, message, RESYNC);
+    }
+
+    /// Reconciling and Stalled, by which tools wait.
+    fn say_standing(&mut self) {
+        let Standing { phase, reason, message, stalled, .. } = self.standing.clone();
+        let moving = matches!(phase, Phase::Resolving | Phase::Migrating | Phase::Rolling) && !stalled;
+        let of = ConditionType::Reconciling;
+        let status = if moving { ConditionStatus::True } else { ConditionStatus::False };
+        self.conditions.set(of, status, reason, message.clone());
+        if stalled {
+            self.conditions.yes(ConditionType::Stalled, reason, message);
+        } else {
+            self.conditions.no(ConditionType::Stalled, Reason::Progressing, "nothing needs a human");
+        }
+    }
+
+    /// Ready and WorkloadAvailable: what serves, whatever the operator is about.
+    fn say_workload(&mut self) {
+        let workload = &self.workload;
+        // Behind a closed gate the instances are still as many as were asked for before.
+        let serving = matches!(self.standing.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
+        let replicas = workload.live.and_then(|live| live.spec.as_ref()?.replicas).filter(|_| !serving);
+        let desired = replicas.unwrap_or(self.observed.resource.spec.instances);
+        let away =
+            self.observed.resource.spec.disruption_budget.as_ref().and_then(|budget| budget.max_unavailable);
+        let available = workload.available;
+        let in_motion = self.standing.phase == Phase::Rolling || !workload.complete;
+        let enough = if in_motion { 1 } else { (desired - away.unwrap_or(1)).max(1) };
+        let counted = format!("{available} of {desired} instances serve");
+        if available >= enough {
+            let all = available >= desired;
+            let reason = match (all, self.standing.phase) {
+                (_, Phase::Rolling) => Reason::RolloutInProgress,
+                (true, _) => Reason::AllReady,
+                (false, _) => Reason::EnoughReady,
+            };
+            self.conditions.yes(ConditionType::Ready, reason, counted.clone());
+            self.conditions.yes(ConditionType::WorkloadAvailable, Reason::MinimumInstancesAvailable, counted);
+            return;
+        }
+        let cause = match self.standing.phase {
+            Phase::Ready => Reason::Degraded,
+            _ => self.standing.reason,
+        };
+        self.conditions.no(ConditionType::Ready, cause, format!("{counted}; {}", self.standing.message));
+        let (reason, message) = match (&workload.problem, workload.live) {
+            (Some((reason, message)), _) => (*reason, message.clone()),
+            (None, None) if self.standing.phase == Phase::Rolling => (Reason::RolloutInProgress, counted),
+            (None, None) => (Reason::Pending, "no instance was started yet".to_owned()),
+            (None, Some(_)) if workload.overdue => (Reason::ProgressDeadlineExceeded, counted),
+            (None, Some(_)) if in_motion => (Reason::RolloutInProgress, counted),
+            (None, Some(_)) => (Reason::Degraded, counted),
+        };
+        self.conditions.no(ConditionType::WorkloadAvailable, reason, message);
+    }
+}

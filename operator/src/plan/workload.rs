@@ -1,0 +1,154 @@
+//! How the instances are: from the Deployment and its pods.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use sageapi_crds::Reason;
+
+use super::children::{annotation, label};
+use crate::labels;
+use crate::observed::Observed;
+
+/// A pod that is not ready may still be starting so long.
+const STARTING: Duration = Duration::from_mins(2);
+
+/// How the instances are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Workload<'a> {
+    /// The live Deployment, if it is ours.
+    pub(super) live: Option<&'a Deployment>,
+    /// Pods that exist.
+    pub(super) instances: i32,
+    /// Pods that have been ready for a moment.
+    pub(super) available: i32,
+    /// Whether the Deployment's controller has seen the last change and brought it to its end.
+    pub(super) complete: bool,
+    /// New pods did not get ready in time.
+    pub(super) overdue: bool,
+    /// What keeps pods from getting ready.
+    pub(super) problem: Option<(Reason, String)>,
+    /// Whether pods that are missing are merely young.
+    pub(super) starting: bool,
+}
+
+pub(super) fn look<'a>(observed: &'a Observed, name: &str, uid: &str) -> Workload<'a> {
+    let Some(live) = observed.children.deployment(name, uid) else { return Workload::default() };
+    let Some(status) = &live.status else { return Workload { live: Some(live), ..Workload::default() } };
+    let desired = live.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let count = |count: Option<i32>| count.unwrap_or(0);
+    let seen = status.observed_generation >= live.metadata.generation;
+    let condition = |type_: &str| status.conditions.iter().flatten().find(|c| c.type_ == type_);
+    let overdue = seen
+        && condition("Progressing").is_some_and(|progressing| {
+            progressing.status == "False" && progressing.reason.as_deref() == Some("ProgressDeadlineExceeded")
+        });
+    // No condition yet is a Deployment that has never got its pods.
+    let rolled = condition("Progressing")
+        .is_some_and(|progressing| progressing.reason.as_deref() == Some("NewReplicaSetAvailable"));
+    let replaced = count(status.updated_replicas) == count(status.replicas);
+    let complete = seen && rolled && replaced && count(status.replicas) >= desired;
+    let quota = condition("ReplicaFailure").filter(|failure| failure.status == "True").map(|failure| {
+        let why = failure.message.as_deref().unwrap_or_default();
+        // What stands before names a pod that was never made, another one each time.
+        let why = why.split_once("forbidden: ").map_or(why, |(_, why)| why);
+        (Reason::QuotaExceeded, format!("pods cannot be made: {why}"))
+    });
+    let pods: Vec<&Pod> = observed.children.pods.iter().filter(|pod| serves(pod, name)).collect();
+    let unready = || pods.iter().filter(|pod| !is_ready(pod));
+    let problem = quota.or_else(|| unready().find_map(|pod| trouble(pod, "server")));
+    let starting = problem.is_none() && unready().any(|pod| is_young(pod, observed.now));
+    Workload {
+        live: Some(live),
+        instances: count(status.replicas),
+        available: count(status.available_replicas),
+        complete,
+        overdue,
+        problem,
+        starting,
+    }
+}
+
+/// A pod of the Deployment that is not ending.
+fn serves(pod: &Pod, name: &str) -> bool {
+    label(&pod.metadata, labels::COMPONENT) == Some(labels::COMPONENT_SERVER)
+        && label(&pod.metadata, labels::INSTANCE) == Some(name)
+        && pod.metadata.deletion_timestamp.is_none()
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn is_young(pod: &Pod, now: Timestamp) -> bool {
+    let made = pod.metadata.creation_timestamp.as_ref();
+    made.is_some_and(|made| {
+        now.duration_since(made.0) < jiff::SignedDuration::try_from(STARTING).unwrap_or_default()
+    })
+}
+
+/// What keeps a pod from getting on, in words that stay the same while it does.
+pub(super) fn trouble(pod: &Pod, container: &str) -> Option<(Reason, String)> {
+    let status = pod.status.as_ref()?;
+    let unscheduled = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+    });
+    if let Some(unscheduled) = unscheduled {
+        let why = unscheduled.message.as_deref().unwrap_or("the scheduler finds no node");
+        return Some((Reason::Unschedulable, format!("no node takes a pod: {why}")));
+    }
+    let status = status.container_statuses.iter().flatten().find(|status| status.name == container)?;
+    let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
+    match waiting.and_then(|waiting| waiting.reason.as_deref()) {
+        Some(
+            "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull"
+            | "ImageInspectError",
+        ) => Some((Reason::ImagePullError, format!("image {} cannot be pulled", status.image))),
+        Some("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
+            let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
+            Some((Reason::ContainerConfigError, format!("the container cannot be made: {message}")))
+        }
+        _ if status.restart_count > 0 => Some((Reason::CrashLooping, crash(status))),
+        _ => None,
+    }
+}
+
+fn crash(status: &ContainerStatus) -> String {
+    let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let code = last.map(|last| format!(" with exit code {}", last.exit_code)).unwrap_or_default();
+    format!("instances end soon after their start{code}; see `kubectl logs --previous`")
+}
+
+/// Why the live pods are not those that are wanted; `None`: they are.
+pub(super) fn outdated(live: &Deployment, wanted: &Deployment) -> Option<Reason> {
+    let hash =
+        |deployment: &Deployment| annotation(&deployment.metadata, labels::SPEC_HASH).map(str::to_owned);
+    if hash(live).is_some() && hash(live) == hash(wanted) {
+        return None;
+    }
+    let image = |deployment: &Deployment| {
+        let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+        pod.containers.first()?.image.clone()
+    };
+    let noted = |deployment: &Deployment, name: &str| {
+        let metadata = deployment.spec.as_ref()?.template.metadata.as_ref()?;
+        annotation(metadata, name).map(str::to_owned)
+    };
+    if image(live) != image(wanted) {
+        return Some(Reason::ImageChanged);
+    }
+    if noted(live, labels::SECRETS_HASH) != noted(wanted, labels::SECRETS_HASH) {
+        return Some(Reason::SecretChanged);
+    }
+    let template = |deployment: &Deployment| {
+        deployment
+            .spec
+            .as_ref()
+            .and_then(|spec| serde_json::to_value(&spec.template).ok())
+            .unwrap_or_default()
+    };
+    let difference = crate::controller::live::first_difference(&template(wanted), &template(live));
+    difference.map(|_| Reason::SpecChanged)
+}

@@ -1,0 +1,14 @@
+//! The operator on a real API server with real controllers; the kubelet is played.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
+
+mod bench;
+mod kubelet;
+mod operator;
+
+mod conditions;
+mod convergence;
+mod decoding;
+mod definition;
+mod leadership;
+mod ownership;
+mod rights;

@@ -1,0 +1,269 @@
+//! The programs of Kubernetes, built once from pinned Go modules.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::{commands, paths};
+
+/// The release of Kubernetes that tests run on.
+pub const KUBERNETES: &str = "v1.34.4";
+/// Names the folder that built programs are kept in, instead of one in the target folder.
+pub const FOLDER_VARIABLE: &str = "SAGEAPI_TEST_KUBERNETES_DIR";
+/// Names a folder with etcd, kube-apiserver and kubectl, as other projects' tests have it.
+pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
+
+/// The release of Go that the newest of the modules asks for.
+const GO: (u32, u32) = (1, 26);
+
+/// A program that can be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tool {
+    /// The store below the API server.
+    Etcd,
+    /// The API server.
+    KubeApiserver,
+    /// The controllers of Deployments, Jobs, garbage and so on.
+    KubeControllerManager,
+    /// The command line.
+    Kubectl,
+    /// What gives pods a node.
+    KubeScheduler,
+    /// What runs pods.
+    Kubelet,
+    /// What makes Services reachable.
+    KubeProxy,
+    /// What installs charts.
+    Helm,
+    /// The names of Services.
+    CoreDns,
+    /// The process that holds a pod's namespaces.
+    Pause,
+}
+
+/// Where a program's source is.
+enum Source {
+    /// A package of the module in a folder of `tests/cluster/go`, pinned by its go.sum.
+    Module { folder: &'static str, package: &'static str },
+    /// A released version, checked by Go's checksum database.
+    Release { package: &'static str, version: &'static str },
+}
+
+impl Tool {
+    /// What an API server needs.
+    pub const CONTROL_PLANE: &[Self] =
+        &[Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::Kubectl];
+    /// What a node needs besides.
+    pub const NODE: &[Self] =
+        &[Self::KubeScheduler, Self::Kubelet, Self::KubeProxy, Self::CoreDns, Self::Pause, Self::Helm];
+
+    /// The file's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::Kubectl => "kubectl",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Helm => "helm",
+            Self::CoreDns => "coredns",
+            Self::Pause => "pause",
+        }
+    }
+
+    fn source(self) -> Source {
+        let kubernetes = |package| Source::Module { folder: "kubernetes", package };
+        match self {
+            Self::Etcd => Source::Module { folder: "etcd", package: "go.etcd.io/etcd/server/v3" },
+            Self::KubeApiserver => kubernetes("k8s.io/kubernetes/cmd/kube-apiserver"),
+            Self::KubeControllerManager => kubernetes("k8s.io/kubernetes/cmd/kube-controller-manager"),
+            Self::Kubectl => kubernetes("k8s.io/kubernetes/cmd/kubectl"),
+            Self::KubeScheduler => kubernetes("k8s.io/kubernetes/cmd/kube-scheduler"),
+            Self::Kubelet => kubernetes("k8s.io/kubernetes/cmd/kubelet"),
+            Self::KubeProxy => kubernetes("k8s.io/kubernetes/cmd/kube-proxy"),
+            Self::Helm => Source::Release { package: "helm.sh/helm/v4/cmd/helm", version: "v4.3.1" },
+            Self::CoreDns => Source::Release { package: "github.com/coredns/coredns", version: "v1.15.0" },
+            Self::Pause => Source::Module { folder: "pause", package: "." },
+        }
+    }
+
+    /// What the program was built from; when it differs, the program is built anew.
+    fn stamp(self) -> Result<String> {
+        match self.source() {
+            Source::Release { package, version } => Ok(format!("{package}@{version}\n")),
+            Source::Module { folder, package } => {
+                let module = modules().join(folder).join("go.mod");
+                let module = std::fs::read_to_string(&module).map_err(Error::at(module))?;
+                Ok(format!("{package}\n{module}"))
+            }
+        }
+    }
+
+    /// Builds the program into a folder.
+    fn build(self, go: &Path, folder: &Path) -> Result<()> {
+        let mut command = Command::new(go);
+        command.env("CGO_ENABLED", "0").current_dir(folder);
+        match self.source() {
+            Source::Module { folder: module, package } => {
+                let version = "k8s.io/component-base/version";
+                let (major, minor) = (field(KUBERNETES, 0), field(KUBERNETES, 1));
+                // Without these the API server says that it is v0.0.0.
+                let flags = format!(
+                    "-s -w -X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
+                );
+                command.current_dir(modules().join(module)).args(["build", "-trimpath", "-ldflags", &flags]);
+                command.arg("-o").arg(folder.join(self.name())).arg(package);
+            }
+            Source::Release { package, version } => {
+                command.env("GOBIN", folder).args(["install", "-trimpath", "-ldflags", "-s -w"]);
+                command.arg(format!("{package}@{version}"));
+            }
+        }
+        commands::run(&mut command).map(drop)
+    }
+}
+
+/// Programs that are there.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    folder: PathBuf,
+    assets: Option<PathBuf>,
+}
+
+impl Tools {
+    /// Sees to it that these programs are there, building those that are not. One process builds at a
+    /// time, the others wait for it.
+    pub fn ready(tools: &[Tool]) -> Result<Self> {
+        let folder = std::env::var_os(FOLDER_VARIABLE).filter(|folder| !folder.is_empty());
+        let folder = match folder {
+            Some(folder) => PathBuf::from(folder),
+            None => paths::target_folder()?.join("kubernetes").join(KUBERNETES).join("bin"),
+        };
+        let assets = std::env::var_os(ASSETS_VARIABLE).filter(|assets| !assets.is_empty());
+        let ready = Self { folder, assets: assets.map(PathBuf::from) };
+        std::fs::create_dir_all(&ready.folder).map_err(Error::at(&ready.folder))?;
+        if ready.missing(tools)?.is_empty() {
+            return Ok(ready);
+        }
+        let lock = ready.folder.join(".lock");
+        let lock = std::fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
+        let lock = lock.map_err(Error::at(&ready.folder))?;
+        let missing = ready.missing(tools)?;
+        if !missing.is_empty() {
+            let go = go()?;
+            let total = missing.len();
+            for (at, tool) in missing.into_iter().enumerate() {
+                ready.build(tool, &go, &format!("{}/{total}", at + 1))?;
+            }
+        }
+        drop(lock);
+        Ok(ready)
+    }
+
+    /// The program's path.
+    pub fn path(&self, tool: Tool) -> PathBuf {
+        let given = self.assets.as_ref().map(|assets| assets.join(tool.name()));
+        given.filter(|path| path.exists()).unwrap_or_else(|| self.folder.join(tool.name()))
+    }
+
+    /// The folder with what was built.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn missing(&self, tools: &[Tool]) -> Result<Vec<Tool>> {
+        let mut missing = Vec::new();
+        for tool in tools.iter().copied() {
+            let given = self.assets.as_ref().is_some_and(|assets| assets.join(tool.name()).exists());
+            let there = given || {
+                let stamp = std::fs::read_to_string(self.stamp_of(tool)).unwrap_or_default();
+                self.folder.join(tool.name()).exists() && stamp == tool.stamp()?
+            };
+            if !there {
+                missing.push(tool);
+            }
+        }
+        Ok(missing)
+    }
+
+    fn stamp_of(&self, tool: Tool) -> PathBuf {
+        self.folder.join(format!(".{}.stamp", tool.name()))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "people want to know how long it took")]
+    fn build(&self, tool: Tool, go: &Path, count: &str) -> Result<()> {
+        let started = Instant::now();
+        eprintln!("{count} building {} from source (once, some minutes on a cold cache)", tool.name());
+        // Built beside its place: a program is there only when it is whole.
+        let partial = self.folder.join(".partial");
+        std::fs::create_dir_all(&partial).map_err(Error::at(&partial))?;
+        tool.build(go, &partial)?;
+        let (from, to) = (partial.join(tool.name()), self.folder.join(tool.name()));
+        std::fs::rename(&from, &to).map_err(Error::at(to))?;
+        let stamp = self.stamp_of(tool);
+        std::fs::write(&stamp, tool.stamp()?).map_err(Error::at(stamp))?;
+        eprintln!("{count} {} is built, {} s", tool.name(), started.elapsed().as_secs());
+        Ok(())
+    }
+}
+
+/// `v1.34.4`: its first number is field 0.
+fn field(version: &str, at: usize) -> &str {
+    version.trim_start_matches('v').split('.').nth(at).unwrap_or("0")
+}
+
+/// The modules that the programs are built from.
+fn modules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("go")
+}
+
+/// A go that is new enough.
+fn go() -> Result<PathBuf> {
+    let (major, minor) = GO;
+    let advice = format!(
+        "install Go {major}.{minor} or newer from https://go.dev/dl, or set {FOLDER_VARIABLE} to a folder with the programs of Kubernetes {KUBERNETES}"
+    );
+    let Some(go) = commands::find("go", &["/usr/local/go/bin"]) else {
+        return Err(Error::Missing(format!("go is missing; {advice}")));
+    };
+    let said = commands::run(Command::new(&go).args(["env", "GOVERSION"]))?;
+    match release(&said) {
+        Some(release) if release >= GO => Ok(go),
+        _ => Err(Error::Missing(format!("{} is {}, too old; {advice}", go.display(), said.trim()))),
+    }
+}
+
+/// `go1.26.8` is (1, 26).
+fn release(said: &str) -> Option<(u32, u32)> {
+    let mut fields = said.trim().strip_prefix("go")?.split(['.', '-', ' ']);
+    let major = fields.next()?.parse().ok()?;
+    let minor: String = fields.next()?.chars().take_while(char::is_ascii_digit).collect();
+    Some((major, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_of_go_is_read_from_what_it_says() {
+        assert_eq!(release("go1.26.8\n"), Some((1, 26)));
+        assert_eq!(release("go1.27rc1"), Some((1, 27)));
+        assert_eq!(release("devel"), None);
+        assert!(release("go1.9") < Some(GO));
+    }
+
+    #[test]
+    fn the_release_of_kubernetes_is_told_to_the_api_server_by_its_fields() {
+        assert_eq!((field("v1.34.4", 0), field("v1.34.4", 1)), ("1", "34"));
+    }
+
+    #[test]
+    fn every_program_of_kubernetes_is_of_the_release_that_go_mod_pins() {
+        let module = std::fs::read_to_string(modules().join("kubernetes/go.mod")).unwrap();
+        assert!(module.contains(&format!("require k8s.io/kubernetes {KUBERNETES}\n")));
+    }
+}
