@@ -1,5 +1,6 @@
 //! The chart's roles are what the operator's list says: no more, so that nothing is granted for nothing,
 //! and no less.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is code of tests")]
 
 use std::collections::BTreeSet;
 

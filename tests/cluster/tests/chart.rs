@@ -1,4 +1,5 @@
 //! The chart `charts/sageapi-operator` on a real API server.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is code of tests")]
 
 use std::path::{Path, PathBuf};
 

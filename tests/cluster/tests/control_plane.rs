@@ -1,4 +1,5 @@
 //! The API server that tests run on.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is code of tests")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

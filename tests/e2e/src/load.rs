@@ -62,7 +62,7 @@ impl Load {
             runtime.spawn(one(client, seen, number >= KEEPING, format!("{prefix}-{number}")))
         });
         let clients = clients.collect();
-        Ok(Self { clients, seen, runtime })
+        Ok(Self { runtime, clients, seen })
     }
 
     /// How many requests were answered so far.
@@ -92,7 +92,7 @@ async fn one(client: Client, seen: Arc<Seen>, anew: bool, name: String) {
     while !seen.stop.load(Ordering::Relaxed) {
         number += 1;
         let client = if anew { client.unshared() } else { client.clone() };
-        let books = number % 2 == 0;
+        let books = number.is_multiple_of(2);
         let call = if books {
             let body = json!({"transno": format!("{name}-{number}"), "amount": UNIT});
             client.call(Method::POST, "/accounting").json(&body)
