@@ -57,7 +57,7 @@ async fn a_server_on_sqlite_loses_and_doubles_nothing_whatever_happens() {
     let disk = Disk::new();
     let mut troubles = vec![Trouble::KillServer, Trouble::TermServer];
     troubles.extend(disk.is_some().then_some(Trouble::FillDisk));
-    let folder = disk.as_ref().map_or_else(|| TempDir::new().unwrap(), |disk| disk.folder());
+    let folder = disk.as_ref().map_or_else(|| TempDir::new().unwrap(), Disk::folder);
     let installation = Installation::on(TestDatabase::sqlite_in(folder)).await;
     let servers = vec![installation.server().start().await];
     let stage = Stage { servers, database: None, wires: Vec::new(), disk };
