@@ -14,9 +14,6 @@ on_mariadb() {
   fi
 }
 
-# One API server for the whole run; a namespace for each test.
-on_kubernetes() { "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" control-plane -- "$@"; }
-
 stage "tools" tests/ci/setup.sh test
 SAGEAPI_TEST_BIN_DIR="$(tests/ci/target-dir.sh)/debug"
 export SAGEAPI_TEST_BIN_DIR
@@ -24,5 +21,6 @@ stage "format" cargo fmt --all --check
 stage "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 stage "build" cargo build --workspace --all-targets
 stage "Kubernetes" "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" build
+# One API server for the whole run; a namespace for each test.
 stage "tests on SQLite, MariaDB and a Kubernetes API server" \
-  on_mariadb on_kubernetes cargo test --workspace --no-fail-fast
+  on_mariadb "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" control-plane -- cargo test --workspace --no-fail-fast
