@@ -19,7 +19,7 @@ use super::caches::Caches;
 use super::mirror::day_at;
 use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Usage};
 use super::{Error, FieldError};
-use crate::model::{Currency, Entity, MirrorRow, Money, Timestamp};
+use crate::model::{Currency, Entity, MirrorRow, Money, TextId, Timestamp};
 use crate::store::{MirrorFilter, Store};
 
 /// Rows of one model that are looked at.
@@ -133,6 +133,10 @@ impl Prices {
         day: &str,
         published_only: bool,
     ) -> Result<Option<Arc<MirrorRow>>, Error> {
+        // What is no id names nothing, and a database need not be able to compare it.
+        if TextId::parse(ppid).is_err() {
+            return Ok(None);
+        }
         let load = || async {
             let row = self.store.pricing_on(ppid, day, published_only).await?;
             Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
@@ -198,6 +202,9 @@ impl Prices {
     }
 
     async fn offers(&self, llmid: &str) -> Result<Arc<Offers>, Error> {
+        if TextId::parse(llmid).is_err() {
+            return Ok(Arc::default());
+        }
         let load = || async {
             let filter = MirrorFilter {
                 equals: vec![("llmid", llmid.to_owned())],

@@ -165,8 +165,7 @@ impl ServerEnv {
         let store = Store::open(&config.database.target, config.database.max_connections, context)?;
         let caches = Caches::new(&config.cache, &clock, &metrics);
         let accounting = &config.accounting;
-        let booking = Booking::start(BookingParts {
-            store: store.clone(),
+        let parts = BookingParts {
             caches: caches.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
@@ -176,7 +175,8 @@ impl ServerEnv {
             batch_delay: accounting.batch_delay,
             queue: accounting.queue,
             writers: accounting.writers,
-        });
+        };
+        let booking = Booking::start(&store, parts);
         let sync = SyncService::new(store.clone(), &config, clock.clone(), entropy.clone(), metrics.clone())?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         forget_what_sync_changes(&sync, &caches, &tasks, &stop);

@@ -112,3 +112,23 @@ impl From<sqlx::Error> for Error {
         }
     }
 }
+
+/// Failures as a database makes them, for simulated ones.
+#[cfg(test)]
+impl Error {
+    pub(crate) fn outage() -> Self {
+        Self::Unavailable(sqlx::Error::PoolTimedOut)
+    }
+
+    pub(crate) fn deadlock() -> Self {
+        Self::Contended(sqlx::Error::BeginFailed)
+    }
+
+    pub(crate) fn duplicate() -> Self {
+        Self::Duplicate(sqlx::Error::BeginFailed)
+    }
+
+    pub(crate) fn refusal() -> Self {
+        Self::Refused(sqlx::Error::BeginFailed)
+    }
+}

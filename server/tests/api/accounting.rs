@@ -262,6 +262,29 @@ fn credit_limits_and_modes_say_how_far_below_zero_a_charge_may_go() {
 }
 
 #[test]
+fn customers_without_a_mode_of_their_own_go_by_the_configured_one() {
+    use sageapi_server::model::Mode::{AllowNegative, Strict};
+    crate::site::on_every_database_with(
+        |builder| builder.config(|config| config.accounting.mode = AllowNegative),
+        async |site| {
+            let c = site.customer("1").await;
+            let charge = |transno: &str| json!({"transno": transno, "amount": "3"});
+            let booked = site.post(&c.key, "/accounting", &charge("t-1")).await;
+            assert_eq!((booked.status, &booked.data()["available"]), (201, &json!("-2")));
+            let store = site.env().store();
+            store.set_customer_mode(&c.customer_id(), Some(Strict)).await.unwrap();
+            let refused = site.post(&c.key, "/accounting", &charge("t-2")).await;
+            assert_eq!(
+                (refused.refusal(), &refused.json["available"]),
+                ((402, "insufficient_balance"), &json!("-2"))
+            );
+            store.set_customer_mode(&c.customer_id(), None).await.unwrap();
+            assert_eq!(site.post(&c.key, "/accounting", &charge("t-2")).await.data()["balance"], "-5");
+        },
+    );
+}
+
+#[test]
 fn a_suspended_customer_may_be_credited_and_read_but_not_charged() {
     on_every_database(async |site| {
         let c = site.customer("10").await;

@@ -50,7 +50,7 @@ struct Slot {
 }
 
 /// Rows that follow from the decisions.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Written {
     /// Records to insert, in order.
     pub records: Vec<Record>,

@@ -4,12 +4,15 @@
 //! together with its neighbours in one transaction of that shard's writer.
 
 mod amount;
+mod books;
 mod decide;
 mod preview;
 mod queue;
 mod sweep;
 mod writer;
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
@@ -167,9 +166,14 @@ impl Shard {
     }
 
     /// Waits for commands and takes up to `max`. Where the last batch held `expected` commands, it
-    /// waits up to `delay` for as many: under load one larger commit is cheaper than two small ones;
+    /// waits for as many, but no longer than `delay`: under load one larger commit is cheaper than two small ones;
     /// a single command on an idle shard is taken at once. `None` once closed and empty.
-    pub async fn gather(&self, max: usize, expected: usize, delay: Duration) -> Option<Taken> {
+    pub async fn gather(
+        &self,
+        max: usize,
+        expected: usize,
+        delay: impl Future<Output = ()>,
+    ) -> Option<Taken> {
         loop {
             let notified = self.wake.notified();
             {
@@ -199,8 +203,11 @@ impl Shard {
                     notified.await;
                 }
             };
-            // Running out of time is the ordinary end of this wait.
-            let _ = tokio::time::timeout(delay, enough).await;
+            tokio::select! {
+                biased;
+                () = enough => {}
+                () = delay => {}
+            }
         }
         let mut state = self.state();
         // Bulk takes at most half of a commit while single commands wait.

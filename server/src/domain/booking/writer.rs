@@ -8,22 +8,21 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use super::decide::{Decided, Found, Ledger};
+use super::books::{Books, StoreBooks};
+use super::decide::{Decided, Ledger};
 use super::queue::{Group, Pushed, Room, Shard, Taken, Waiting};
 use super::{Action, Command, Outcome, Request};
 use crate::domain::Error;
 use crate::domain::caches::Caches;
-use crate::model::{Clock, CustomerId, Entropy, Mode, RecordId, Timestamp, new_uuid};
+use crate::model::{Clock, CustomerId, Entropy, Mode, RecordId, new_uuid};
 use crate::signing::AuthError;
-use crate::store::{self, Changed, Dialect, ReplayTable, Store, Tx, Writer};
+use crate::store::{self, Dialect, Store};
 use crate::telemetry::metrics::Metrics;
 
 /// How long a repetition waits for the first request with its transno.
 const BEHIND: Duration = Duration::from_secs(5);
 /// How often a batch is run again: after contention, and after a COMMIT whose outcome is unknown.
 const MAX_ATTEMPTS: u32 = 10;
-/// Transnos looked up by one statement.
-const LOOKED_UP: usize = 64;
 
 /// The booking engine.
 #[derive(Clone)]
@@ -40,8 +39,6 @@ struct Inner {
 
 /// What the engine is made of.
 pub struct BookingParts {
-    /// Where it writes.
-    pub store: Store,
     /// What hears of new balances and spent nonces.
     pub caches: Caches,
     /// Counts and measures.
@@ -67,12 +64,17 @@ fn lost<T>(_: T) -> Error {
 }
 
 impl Booking {
-    /// Starts the writers.
-    pub fn start(parts: BookingParts) -> Self {
-        let writers = match parts.store.dialect() {
+    /// Starts the writers on a store.
+    pub fn start(store: &Store, parts: BookingParts) -> Self {
+        let writers = match store.dialect() {
             Dialect::MySql => parts.writers.max(1),
             Dialect::Sqlite => 1,
         };
+        Self::start_on(writers, || StoreBooks::new(store), parts)
+    }
+
+    /// Starts so many writers, each with books of its own.
+    pub(super) fn start_on<B: Books>(writers: usize, books: impl Fn() -> B, parts: BookingParts) -> Self {
         let inner = Arc::new(Inner {
             shards: (0..writers).map(|_| Shard::default()).collect(),
             room: Room::new(parts.queue),
@@ -80,7 +82,7 @@ impl Booking {
             writers: TaskTracker::new(),
         });
         for index in 0..writers {
-            inner.writers.spawn(run_writer(inner.clone(), index));
+            inner.writers.spawn(run_writer(inner.clone(), index, books()));
         }
         Self { inner }
     }
@@ -173,18 +175,18 @@ fn shard_of(customer: &CustomerId, shards: usize) -> usize {
     usize::try_from(hasher.finish() % shards as u64).unwrap_or(0)
 }
 
-async fn run_writer(inner: Arc<Inner>, index: usize) {
+async fn run_writer<B: Books>(inner: Arc<Inner>, index: usize, mut books: B) {
     let shard = &inner.shards[index];
-    let mut writer = inner.parts.store.writer();
     let mut expected = 1;
-    while let Some(taken) = shard.gather(inner.parts.batch_max, expected, inner.parts.batch_delay).await {
+    let (max, delay) = (inner.parts.batch_max, inner.parts.batch_delay);
+    while let Some(taken) = shard.gather(max, expected, books.wait(delay)).await {
         match taken {
             Taken::Batch(batch) => {
                 // Halfway back each time, so that one small batch does not end the waiting.
                 expected = batch.len().max(expected / 2);
-                inner.commit(&mut writer, shard, batch).await;
+                inner.commit(&mut books, shard, batch).await;
             }
-            Taken::Group(group) => inner.commit_group(&mut writer, shard, group).await,
+            Taken::Group(group) => inner.commit_group(&mut books, shard, group).await,
         }
         inner.parts.metrics.set_booking_queue_depth(inner.room.taken());
     }
@@ -260,18 +262,19 @@ impl Inner {
 
     /// Commits a batch and answers every caller. A poisoned batch is split until the item at fault
     /// stands alone.
-    async fn commit(&self, writer: &mut Writer, shard: &Shard, batch: Vec<Waiting>) {
-        let mut todo = vec![batch];
-        while let Some(mut batch) = todo.pop() {
+    async fn commit<B: Books>(&self, books: &mut B, shard: &Shard, batch: Vec<Waiting>) {
+        let ours = vec![false; batch.len()];
+        let mut todo = vec![(batch, ours)];
+        while let Some((mut batch, mut ours)) = todo.pop() {
             let commands: Vec<_> = batch.iter().map(|w| w.command.clone()).collect();
-            match self.commit_once_or_again(writer, &commands, Commit::Always).await {
+            match self.commit_once_or_again(books, &commands, &mut ours, Commit::Always).await {
                 Ok(decided) => self.answer(shard, batch, decided.verdicts),
                 Err(Failed::Poisoned(error)) if batch.len() > 1 => {
                     tracing::warn!(%error, items = batch.len(), "a batch was refused; splitting it");
                     self.parts.metrics.store_retry("split");
-                    let tail = batch.split_off(batch.len() / 2);
-                    todo.push(tail);
-                    todo.push(batch);
+                    let half = batch.len() / 2;
+                    todo.push((batch.split_off(half), ours.split_off(half)));
+                    todo.push((batch, ours));
                 }
                 Err(failed) => {
                     let verdicts = batch.iter().map(|_| Err(failed.to_error())).collect();
@@ -290,14 +293,15 @@ impl Inner {
         }
     }
 
-    async fn commit_group(&self, writer: &mut Writer, shard: &Shard, group: Group) {
+    async fn commit_group<B: Books>(&self, books: &mut B, shard: &Shard, group: Group) {
         let Group { commands, reply } = group;
-        let verdict = match self.commit_once_or_again(writer, &commands, Commit::IfAllPass).await {
+        let mut ours = vec![false; commands.len()];
+        let verdict = match self.commit_once_or_again(books, &commands, &mut ours, Commit::IfAllPass).await {
             Ok(decided) => decided.verdicts.into_iter().collect::<Result<Vec<_>, _>>(),
             Err(failed) => Err(failed.to_error()),
         };
         let verdict = match verdict {
-            Err(refusal) => Err(self.keep_nonce(&commands, refusal).await),
+            Err(refusal) => Err(self.keep_nonce(books, &commands, refusal).await),
             passed => passed,
         };
         shard.done(&self.room, commands.iter());
@@ -309,12 +313,12 @@ impl Inner {
     }
 
     /// The nonce of a refused group was rolled back with it, but stays spent.
-    async fn keep_nonce(&self, commands: &[Command], refusal: Error) -> Error {
+    async fn keep_nonce<B: Books>(&self, books: &mut B, commands: &[Command], refusal: Error) -> Error {
         if matches!(refusal, Error::StoreUnavailable(_) | Error::Internal(_)) {
             return refusal;
         }
         for nonce in commands.iter().filter_map(|c| c.request.nonce) {
-            match self.parts.store.first_use(ReplayTable::Nonces, nonce).await {
+            match books.first_use(nonce).await {
                 Ok(true) => self.parts.caches.remember_nonce(nonce),
                 Ok(false) => return Error::Auth(AuthError::Replay),
                 Err(error) => return error.into(),
@@ -323,65 +327,76 @@ impl Inner {
         refusal
     }
 
-    async fn commit_once_or_again(
+    /// Runs the transaction until its outcome is known. `ours` are the commands whose nonces an attempt
+    /// inserted before its COMMIT was lost: finding them again means that it took effect, not that they
+    /// were used before.
+    async fn commit_once_or_again<B: Books>(
         &self,
-        writer: &mut Writer,
+        books: &mut B,
         commands: &[Command],
+        ours: &mut [bool],
         when: Commit,
     ) -> Result<Decided, Failed> {
-        // Nonces that an attempt of ours inserted before its COMMIT was lost: finding them again
-        // means that it took effect, not that they were used before.
-        let mut ours = vec![false; commands.len()];
-        let mut attempt = 0;
-        loop {
+        let (mut attempt, mut unknown) = (0, false);
+        let result = loop {
             let started = self.parts.clock.monotonic();
-            let failed = match self.attempt(writer, commands, &mut ours, when).await {
+            let failed = match self.attempt(books, commands, ours, when).await {
                 Ok(decided) => {
                     let took = self.parts.clock.monotonic().saturating_sub(started);
                     self.parts.metrics.booking_commit(commands.len(), took.as_secs_f64());
-                    return Ok(decided);
+                    break Ok(decided);
                 }
                 Err(failed) => failed,
             };
             let reason = match &failed {
                 Failed::Contended(_) => "contended",
-                Failed::Unknown(_) => "unknown_commit",
+                Failed::Unknown(_) => {
+                    unknown = true;
+                    "unknown_commit"
+                }
                 Failed::Away(_) if attempt == 0 => "connection",
-                Failed::Away(error) if ours.iter().any(|o| *o) => {
+                Failed::Away(error) if unknown => {
                     tracing::warn!(%error, "the database is away and a commit's outcome unknown");
                     "unknown_commit"
                 }
-                Failed::Away(_) | Failed::Poisoned(_) => return Err(failed),
+                Failed::Away(_) | Failed::Poisoned(_) => break Err(failed),
             };
             attempt += 1;
             if attempt >= MAX_ATTEMPTS {
-                return Err(failed);
+                break Err(failed);
             }
             self.parts.metrics.store_retry(reason);
-            writer.back_off(attempt).await;
+            books.back_off(attempt).await;
+        };
+        if unknown {
+            // What a lost COMMIT wrote was published by nobody, and other instances alone hear of it.
+            for command in commands {
+                self.parts.caches.balances().drop_one(&command.request.customer_id).await;
+            }
         }
+        result
     }
 
-    async fn attempt(
+    async fn attempt<B: Books>(
         &self,
-        writer: &mut Writer,
+        books: &mut B,
         commands: &[Command],
         ours: &mut [bool],
         when: Commit,
     ) -> Result<Decided, Failed> {
-        let mut tx = writer.begin().await.map_err(Failed::of)?;
-        let (decided, fresh) = match self.decide_in(&mut tx, commands, ours, when).await {
+        let mut tx = books.begin().await.map_err(Failed::of)?;
+        let (decided, fresh) = match self.decide_in(books, &mut tx, commands, ours, when).await {
             Ok(decided) => decided,
             Err(error) => {
-                writer.rollback(tx).await;
+                books.rollback(tx).await;
                 return Err(Failed::of(error));
             }
         };
         if when == Commit::IfAllPass && decided.verdicts.iter().any(Result::is_err) {
-            writer.rollback(tx).await;
+            books.rollback(tx).await;
             return Ok(decided);
         }
-        match writer.commit(tx).await {
+        match books.commit(tx).await {
             Ok(()) => {}
             Err(error) if error.is_contended() => return Err(Failed::Contended(error)),
             Err(error) => {
@@ -399,89 +414,28 @@ impl Inner {
         Ok(decided)
     }
 
-    /// Everything between BEGIN and COMMIT, in an order that matters: the locks come first, so that
-    /// no look-up can race.
-    async fn decide_in(
+    /// Everything between BEGIN and COMMIT. The look-up takes the locks, so it comes first.
+    async fn decide_in<B: Books>(
         &self,
-        tx: &mut Tx,
+        books: &mut B,
+        tx: &mut B::Tx,
         commands: &[Command],
         ours: &[bool],
         when: Commit,
     ) -> Result<(Decided, Vec<bool>), store::Error> {
-        let found = look_up(tx, commands).await?;
-        let fresh = spend_nonces(tx, commands, ours).await?;
+        let found = books.look_up(tx, commands).await?;
+        let nonces: Vec<_> = commands.iter().filter_map(|c| c.request.nonce).collect();
+        let mut spent = books.spend_nonces(tx, &nonces).await?.into_iter();
+        let fresh = |(command, ours): (&Command, &bool)| {
+            command.request.nonce.is_none() || spent.next().unwrap_or(false) || *ours
+        };
+        let fresh: Vec<_> = commands.iter().zip(ours).map(fresh).collect();
         let decided = Ledger::new(found, self.parts.default_mode).decide(commands, &fresh);
-        if when == Commit::IfAllPass && decided.verdicts.iter().any(Result::is_err) {
-            return Ok((decided, fresh));
+        if when == Commit::Always || decided.verdicts.iter().all(Result::is_ok) {
+            books.write(tx, &decided.written).await?;
         }
-        let written = &decided.written;
-        tx.insert_records(&written.records).await?;
-        tx.insert_reversals(&written.reversals).await?;
-        tx.upsert_holds(&written.holds).await?;
-        tx.update_customers(&written.customers).await?;
-        let balances = written.customers.iter().map(|c| c.id.to_string()).collect();
-        self.parts.store.announce(tx, &Changed { balances, ..Changed::default() }).await?;
         Ok((decided, fresh))
     }
-}
-
-/// Locks the customers and reads what deciding needs; what no command names is not asked for.
-async fn look_up(tx: &mut Tx, commands: &[Command]) -> Result<Found, store::Error> {
-    let mut ids: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut found = Found { customers: tx.lock_customers(&ids).await?, ..Found::default() };
-    let with_holds: Vec<_> =
-        found.customers.iter().filter(|r| r.customer.holds_made > 0).map(|r| r.customer.id.clone()).collect();
-    let named: Vec<_> =
-        commands.iter().filter_map(|c| Some((&c.request.customer_id, c.request.action.transno()?))).collect();
-    for chunk in named.chunks(LOOKED_UP) {
-        found.records.extend(tx.find_records(chunk.iter().copied()).await?);
-    }
-    if !with_holds.is_empty() {
-        let named: Vec<_> = named.into_iter().filter(|(customer, _)| with_holds.contains(customer)).collect();
-        for chunk in named.chunks(LOOKED_UP) {
-            found.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
-        }
-    }
-    let held = |row: &&store::LedgerRow| row.customer.held > crate::model::Money::ZERO;
-    let now = found
-        .customers
-        .iter()
-        .map(|r| r.now.max(r.customer.updated_at))
-        .max()
-        .unwrap_or(Timestamp::default());
-    let holders: Vec<_> = found.customers.iter().filter(held).map(|r| r.customer.id.clone()).collect();
-    if !holders.is_empty() {
-        found.due_holds = tx.due_holds(&holders, now).await?;
-    }
-    let (mut originals, mut holds) = (Vec::new(), Vec::new());
-    for command in commands {
-        match &command.request.action {
-            Action::Reverse(reverse) => originals.push(reverse.record),
-            Action::Capture(capture) => holds.push(capture.hold),
-            Action::Release(hold) => holds.push(*hold),
-            Action::Book(_) | Action::Hold(_) | Action::Expire => {}
-        }
-    }
-    if !originals.is_empty() {
-        found.originals = tx.records_by_id(&originals).await?;
-        found.reversals = tx.reversals(&originals).await?;
-    }
-    if !holds.is_empty() {
-        found.named_holds = tx.holds_by_id(&holds).await?;
-    }
-    Ok(found)
-}
-
-async fn spend_nonces(tx: &mut Tx, commands: &[Command], ours: &[bool]) -> Result<Vec<bool>, store::Error> {
-    let nonces: Vec<_> = commands.iter().filter_map(|c| c.request.nonce).collect();
-    let mut inserted = tx.insert_nonces(&nonces).await?.into_iter();
-    let fresh = commands
-        .iter()
-        .zip(ours)
-        .map(|(command, ours)| command.request.nonce.is_none() || inserted.next().unwrap_or(false) || *ours);
-    Ok(fresh.collect())
 }
 
 /// The label of a verdict in `bookings_total`.

@@ -1,0 +1,171 @@
+//! The database as a writer sees it.
+
+use std::time::Duration;
+
+use super::decide::{Found, Written};
+use super::{Action, Command};
+use crate::model::{Money, RecordId, Timestamp};
+use crate::store::{Changed, Error, LedgerRow, NonceUse, ReplayTable, Store, Tx, Writer};
+
+/// Transnos looked up by one statement.
+const LOOKED_UP: usize = 64;
+
+/// What a writer asks of the database. The store answers it, and so does the simulated one of the tests, which fails
+/// in every way that a real one can.
+pub(super) trait Books: Send + 'static {
+    /// A transaction under way.
+    type Tx: Send;
+
+    /// Starts a transaction.
+    fn begin(&mut self) -> impl Future<Output = Result<Self::Tx, Error>> + Send;
+
+    /// Locks the customers of the commands in the order of their ids, then reads what deciding needs.
+    fn look_up(
+        &mut self,
+        tx: &mut Self::Tx,
+        commands: &[Command],
+    ) -> impl Future<Output = Result<Found, Error>> + Send;
+
+    /// Records the nonces; for each, whether it was new.
+    fn spend_nonces(
+        &mut self,
+        tx: &mut Self::Tx,
+        nonces: &[NonceUse],
+    ) -> impl Future<Output = Result<Vec<bool>, Error>> + Send;
+
+    /// Writes what was decided.
+    fn write(
+        &mut self,
+        tx: &mut Self::Tx,
+        written: &Written,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Commits. An error leaves open whether it took effect, unless it is [`Error::Contended`].
+    fn commit(&mut self, tx: Self::Tx) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Undoes the transaction.
+    fn rollback(&mut self, tx: Self::Tx) -> impl Future<Output = ()> + Send;
+
+    /// Records a nonce on its own; whether it was new.
+    fn first_use(&mut self, nonce: NonceUse) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Waits a random moment before the `attempt`th repetition.
+    fn back_off(&mut self, attempt: u32) -> impl Future<Output = ()> + Send;
+
+    /// Waits.
+    fn wait(&self, span: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// The books in a store.
+pub(super) struct StoreBooks {
+    store: Store,
+    writer: Writer,
+}
+
+impl StoreBooks {
+    pub fn new(store: &Store) -> Self {
+        Self { store: store.clone(), writer: store.writer() }
+    }
+}
+
+impl Books for StoreBooks {
+    type Tx = Tx;
+
+    async fn begin(&mut self) -> Result<Tx, Error> {
+        self.writer.begin().await
+    }
+
+    /// What no command names is not asked for.
+    async fn look_up(&mut self, tx: &mut Tx, commands: &[Command]) -> Result<Found, Error> {
+        let mut ids: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut found = Found { customers: tx.lock_customers(&ids).await?, ..Found::default() };
+        let with_holds: Vec<_> = found
+            .customers
+            .iter()
+            .filter(|r| r.customer.holds_made > 0)
+            .map(|r| r.customer.id.clone())
+            .collect();
+        let named: Vec<_> = commands
+            .iter()
+            .filter_map(|c| Some((&c.request.customer_id, c.request.action.transno()?)))
+            .collect();
+        for chunk in named.chunks(LOOKED_UP) {
+            found.records.extend(tx.find_records(chunk.iter().copied()).await?);
+        }
+        if !with_holds.is_empty() {
+            let named: Vec<_> =
+                named.into_iter().filter(|(customer, _)| with_holds.contains(customer)).collect();
+            for chunk in named.chunks(LOOKED_UP) {
+                found.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
+            }
+        }
+        let held = |row: &&LedgerRow| row.customer.held > Money::ZERO;
+        let holders: Vec<_> = found.customers.iter().filter(held).map(|r| r.customer.id.clone()).collect();
+        if !holders.is_empty() {
+            found.due_holds = tx.due_holds(&holders, latest(&found.customers)).await?;
+        }
+        let (originals, holds) = named_ids(commands);
+        if !originals.is_empty() {
+            found.originals = tx.records_by_id(&originals).await?;
+            found.reversals = tx.reversals(&originals).await?;
+        }
+        if !holds.is_empty() {
+            found.named_holds = tx.holds_by_id(&holds).await?;
+        }
+        Ok(found)
+    }
+
+    async fn spend_nonces(&mut self, tx: &mut Tx, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
+        tx.insert_nonces(nonces).await
+    }
+
+    async fn write(&mut self, tx: &mut Tx, written: &Written) -> Result<(), Error> {
+        tx.insert_records(&written.records).await?;
+        tx.insert_reversals(&written.reversals).await?;
+        tx.upsert_holds(&written.holds).await?;
+        tx.update_customers(&written.customers).await?;
+        let balances = written.customers.iter().map(|c| c.id.to_string()).collect();
+        self.store.announce(tx, &Changed { balances, ..Changed::default() }).await.map(drop)
+    }
+
+    async fn commit(&mut self, tx: Tx) -> Result<(), Error> {
+        self.writer.commit(tx).await
+    }
+
+    async fn rollback(&mut self, tx: Tx) {
+        self.writer.rollback(tx).await;
+    }
+
+    async fn first_use(&mut self, nonce: NonceUse) -> Result<bool, Error> {
+        self.store.first_use(ReplayTable::Nonces, nonce).await
+    }
+
+    async fn back_off(&mut self, attempt: u32) {
+        self.writer.back_off(attempt).await;
+    }
+
+    async fn wait(&self, span: Duration) {
+        tokio::time::sleep(span).await;
+    }
+}
+
+/// Until when holds may be due: time of a customer never goes back.
+pub(super) fn latest(customers: &[LedgerRow]) -> Timestamp {
+    customers.iter().map(|row| row.now.max(row.customer.updated_at)).max().unwrap_or_default()
+}
+
+/// The records and the holds that commands name by id.
+pub(super) fn named_ids(commands: &[Command]) -> (Vec<RecordId>, Vec<RecordId>) {
+    let (mut originals, mut holds) = (Vec::new(), Vec::new());
+    for command in commands {
+        match &command.request.action {
+            Action::Reverse(reverse) => originals.push(reverse.record),
+            Action::Capture(capture) => holds.push(capture.hold),
+            Action::Release(hold) => holds.push(*hold),
+            Action::Book(_) | Action::Hold(_) | Action::Expire => {}
+        }
+    }
+    (originals, holds)
+}

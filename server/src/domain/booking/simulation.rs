@@ -1,0 +1,420 @@
+//! The write path from one seed: clients, instances that are killed, a database that fails, and time.
+//!
+//! Everything runs on one thread in simulated time, so that a seed always leads to the same history. A failure names
+//! its seed; SAGEAPI_TEST_SIMULATION_SEED runs that one alone, SAGEAPI_TEST_SIMULATIONS so many of them.
+
+mod database;
+mod intent;
+mod time;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use sha2::{Digest as _, Sha256};
+
+use self::database::{Database, SimulatedBooks};
+use self::intent::Intent;
+use super::{Booking, BookingParts, Outcome, Request};
+use crate::config;
+use crate::domain::Error;
+use crate::domain::caches::Caches;
+use crate::model::{
+    Clock, Currency, Customer, CustomerId, CustomerStatus, HoldState, Kind, Mode, Money, RecordId,
+    SeededEntropy, Timestamp, Transno, UsageBilling,
+};
+use crate::store::NonceUse;
+use crate::telemetry::metrics::Metrics;
+
+/// What the database refuses, whenever it comes, begins so.
+const POISON: &str = "poison";
+/// Histories of one run of the test.
+const HISTORIES: u64 = 1_000;
+const CUSTOMERS: u32 = 3;
+const CLIENTS: u64 = 5;
+const INTENTS: u32 = 7;
+/// Attempts after which a client would give up; none may need so many.
+const PATIENCE: u32 = 200;
+
+fn customer(number: u32) -> Customer {
+    Customer {
+        id: CustomerId::parse(&format!("c{number}")).unwrap(),
+        balance: Money::ZERO,
+        held: Money::ZERO,
+        holds_made: 0,
+        currency: Currency::parse("CNY").unwrap(),
+        credit_limit: Money::parse("150").unwrap(),
+        status: CustomerStatus::Active,
+        mode: None,
+        usage_billing: UsageBilling::Log,
+        last_seq: 0,
+        last_hash: [0; 32],
+        version: 1,
+        last_recharge: None,
+        last_consumption: None,
+        created_at: Timestamp::default(),
+        updated_at: Timestamp::default(),
+    }
+}
+
+/// An instance as clients see it.
+#[derive(Clone)]
+struct Instance {
+    booking: Booking,
+    caches: Caches,
+    alive: Arc<AtomicBool>,
+}
+
+/// What clients were told.
+#[derive(Default)]
+struct Told {
+    /// Transnos by what was acknowledged: the id of a record or of a hold.
+    booked: BTreeMap<(CustomerId, Transno), RecordId>,
+    held: BTreeMap<(CustomerId, Transno), RecordId>,
+    released: BTreeSet<RecordId>,
+    /// Transnos of requests that stand or fall together.
+    groups: Vec<Vec<(CustomerId, Transno)>>,
+    verdicts: BTreeMap<&'static str, u32>,
+}
+
+/// One history.
+struct Simulation {
+    database: Arc<Database>,
+    instances: Mutex<Vec<Instance>>,
+    told: Mutex<Told>,
+    nonces: AtomicU64,
+    seed: u64,
+}
+
+impl Simulation {
+    fn start(seed: u64) -> Self {
+        let simulation = Self {
+            database: Database::new(seed, (0..CUSTOMERS).map(customer).collect()),
+            instances: Mutex::default(),
+            told: Mutex::default(),
+            nonces: AtomicU64::new(0),
+            seed,
+        };
+        let count = 1 + simulation.database.draw(3);
+        let instances = (0..count).map(|_| simulation.instance()).collect();
+        *simulation.instances.lock().unwrap() = instances;
+        simulation
+    }
+
+    fn instance(&self) -> Instance {
+        let clock: Arc<dyn Clock> = self.database.time.clock.clone();
+        let metrics = Arc::new(Metrics::new("0"));
+        let ttl = Duration::from_secs(60);
+        let cache = config::Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl };
+        let caches = Caches::new(&cache, &clock, &metrics);
+        let alive = Arc::new(AtomicBool::new(true));
+        let parts = BookingParts {
+            caches: caches.clone(),
+            metrics,
+            clock,
+            entropy: SeededEntropy::new(self.seed ^ u64::from(self.database.draw(u32::MAX))),
+            default_mode: Mode::Strict,
+            batch_max: 1 + self.database.draw(8) as usize,
+            batch_delay: Duration::from_millis(2),
+            queue: 40,
+            writers: 4,
+        };
+        let books = || SimulatedBooks { database: self.database.clone(), alive: alive.clone() };
+        let booking = Booking::start_on(1 + self.database.draw(2) as usize, books, parts);
+        Instance { booking, caches, alive }
+    }
+
+    fn any_instance(&self) -> Instance {
+        let instances = self.instances.lock().unwrap();
+        instances[self.database.draw(u32::try_from(instances.len()).unwrap()) as usize].clone()
+    }
+
+    /// kill -9 of one instance now and then, and another one in its place.
+    async fn kill(&self) {
+        for _ in 0..self.database.draw(3) {
+            self.database.pause(60).await;
+            let fresh = self.instance();
+            let mut instances = self.instances.lock().unwrap();
+            let victim = self.database.draw(u32::try_from(instances.len()).unwrap()) as usize;
+            instances[victim].alive.store(false, Ordering::SeqCst);
+            instances[victim] = fresh;
+        }
+    }
+
+    /// Signs anew: the same request with a nonce of its own.
+    fn signed(&self, request: &Request) -> Request {
+        let nonce = format!("n{}", self.nonces.fetch_add(1, Ordering::SeqCst));
+        let nonce = NonceUse::new("ak_1", &nonce, Timestamp::from_micros(i64::MAX));
+        Request { nonce: Some(nonce), ..request.clone() }
+    }
+
+    /// Asks until there is a verdict, as a client does that knows nothing of what became of its last attempt.
+    async fn ask(&self, requests: &[Request], group: bool) -> Result<Vec<Outcome>, Error> {
+        let poisoned = requests
+            .iter()
+            .any(|r| r.action.transno().is_some_and(|transno| transno.as_str().starts_with(POISON)));
+        let mut failed = 0;
+        for _ in 0..PATIENCE {
+            let instance = self.any_instance();
+            let signed: Vec<_> = requests
+                .iter()
+                .enumerate()
+                .map(|(n, r)| if group && n > 0 { r.clone() } else { self.signed(r) })
+                .collect();
+            let booking = instance.booking.clone();
+            let replay = signed[0].clone();
+            let answer = async {
+                match signed.len() {
+                    1 if !group => booking.submit(signed[0].clone()).await.map(|outcome| vec![outcome]),
+                    _ if group => booking.submit_group(signed).await,
+                    _ => booking.submit_bulk(signed).await?.into_iter().collect(),
+                }
+            };
+            // A client hangs up when it likes; of a killed instance it would wait for ever.
+            let patience = if self.database.draw(4) == 0 { self.database.draw(30) } else { 30_000 };
+            let patience = Duration::from_millis(u64::from(patience));
+            let answer = self.database.time.timeout(patience, answer).await;
+            match answer {
+                Some(Ok(outcomes)) => {
+                    self.seen_at(&instance, &outcomes).await;
+                    if self.database.draw(10) == 0 {
+                        self.assert_replay_refused(replay).await;
+                    }
+                    return Ok(outcomes);
+                }
+                None | Some(Err(Error::StoreUnavailable(_))) => {}
+                // As Retry-After says.
+                Some(Err(Error::Overloaded)) => self.database.time.sleep(Duration::from_secs(1)).await,
+                // A refusal of the database may pass; one of poison does not.
+                Some(Err(Error::Internal(_))) => {
+                    failed += 1;
+                    if poisoned && failed > 2 {
+                        return Err(Error::Internal(POISON.to_owned()));
+                    }
+                }
+                Some(Err(Error::Auth(error))) => panic!("a nonce that was never used: {error}"),
+                Some(Err(refusal)) => return Err(refusal),
+            }
+            self.database.pause(20).await;
+        }
+        panic!("no verdict for {requests:?}");
+    }
+
+    /// Whoever booked sees it at once, be it from the cache.
+    async fn seen_at(&self, instance: &Instance, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            let Outcome::Booked(booked) = outcome else { continue };
+            let (id, seq) = (&booked.record.customer_id, booked.record.seq);
+            let load = async || {
+                let customer = self.database.rows().customers[id].clone();
+                Ok(Some((customer.clone(), customer.version)))
+            };
+            let seen = instance.caches.balances().get(id, load).await.unwrap().value.unwrap();
+            assert!(booked.replayed || seen.last_seq >= seq, "{id} at {} after {seq}", seen.last_seq);
+        }
+    }
+
+    /// A request that was answered is refused when it is sent again with its nonce.
+    async fn assert_replay_refused(&self, request: Request) {
+        for _ in 0..PATIENCE {
+            let booking = self.any_instance().booking;
+            let again = booking.submit(request.clone());
+            match self.database.time.timeout(Duration::from_secs(30), again).await {
+                Some(Err(Error::Auth(_))) => return,
+                None | Some(Err(Error::StoreUnavailable(_) | Error::Overloaded | Error::Internal(_))) => {}
+                Some(other) => panic!("a replay got {other:?}"),
+            }
+            self.database.pause(20).await;
+        }
+        panic!("no verdict for a replay of {request:?}");
+    }
+
+    async fn client(&self, number: u64) {
+        let mut rng = StdRng::seed_from_u64(self.seed.wrapping_mul(CLIENTS).wrapping_add(number));
+        for nth in 0..INTENTS {
+            let intent = Intent::draw(&mut rng, &self.database, number, nth);
+            let names: Vec<_> = intent
+                .requests
+                .iter()
+                .filter_map(|r| Some((r.customer_id.clone(), r.action.transno()?.clone())))
+                .collect();
+            if intent.group {
+                self.told.lock().unwrap().groups.push(names.clone());
+            }
+            let verdict = self.ask(&intent.requests, intent.group).await;
+            self.note(names, verdict);
+            self.database.pause(30).await;
+        }
+    }
+
+    /// What a client was told: an outcome for each request, all of them named but a release.
+    fn note(&self, names: Vec<(CustomerId, Transno)>, verdict: Result<Vec<Outcome>, Error>) {
+        let mut told = self.told.lock().unwrap();
+        *told.verdicts.entry(label(&verdict)).or_default() += 1;
+        let mut names = names.into_iter();
+        for outcome in verdict.into_iter().flatten() {
+            match (outcome, names.next()) {
+                (Outcome::Booked(booked), Some(name)) => {
+                    let before = told.booked.insert(name, booked.record.id);
+                    assert!(before.is_none_or(|id| id == booked.record.id));
+                }
+                (Outcome::Reserved(reserved), Some(name)) => {
+                    let before = told.held.insert(name, reserved.hold.id);
+                    assert!(before.is_none_or(|id| id == reserved.hold.id));
+                }
+                (Outcome::Reserved(reserved), None) => drop(told.released.insert(reserved.hold.id)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Everything recomputes, and everything that a client was told is so.
+    fn check(&self) -> [u8; 32] {
+        let (rows, told) = (self.database.rows(), self.told.lock().unwrap());
+        let mut digest = Sha256::new();
+        for customer in rows.customers.values() {
+            let mut records: Vec<_> = rows.records.iter().filter(|r| r.customer_id == customer.id).collect();
+            records.sort_by_key(|record| record.seq);
+            let (mut balance, mut hash) = (0i128, [0; 32]);
+            for (seq, record) in (1..).zip(&records) {
+                balance += record.delta.wide();
+                assert_eq!((record.seq, record.balance_after.wide(), record.prev_hash), (seq, balance, hash));
+                assert_eq!(record.hash, record.chain_hash());
+                if record.delta.is_negative() && record.kind != Kind::Capture {
+                    assert!(!record.available_after.is_negative(), "spent more than there was: {record:?}");
+                }
+                let taken = rows.reversals.iter().filter(|r| r.original == record.id);
+                assert!(taken.map(|r| r.amount.wide()).sum::<i128>() <= record.delta.wide().abs());
+                hash = record.hash;
+            }
+            let last = i64::try_from(records.len()).unwrap();
+            assert_eq!(
+                (customer.balance.wide(), customer.last_seq, customer.last_hash),
+                (balance, last, hash)
+            );
+            let open =
+                rows.holds.values().filter(|h| h.customer_id == customer.id && h.state == HoldState::Open);
+            assert_eq!(customer.held.wide(), open.map(|hold| hold.amount.wide()).sum::<i128>());
+            digest.update(hash);
+        }
+        for ((customer, transno), id) in &told.booked {
+            let named = |r: &&crate::model::Record| r.customer_id == *customer && r.transno == *transno;
+            let found: Vec<_> = rows.records.iter().filter(named).map(|record| record.id).collect();
+            assert_eq!(found, [*id], "{customer} {transno}: acknowledged");
+        }
+        for ((customer, transno), id) in &told.held {
+            let hold = rows.holds.get(id).unwrap_or_else(|| panic!("{customer} {transno}: lost"));
+            assert_eq!((&hold.customer_id, &hold.transno), (customer, transno));
+            digest.update(hold.state.as_str());
+        }
+        for id in &told.released {
+            assert!(matches!(rows.holds[id].state, HoldState::Released | HoldState::Expired));
+        }
+        for hold in rows.holds.values() {
+            let captures = rows.records.iter().filter(|record| record.hold_id == Some(hold.id));
+            let captured = captures.map(|record| record.amount).collect::<Vec<_>>();
+            let expected = if hold.state == HoldState::Captured { vec![hold.captured] } else { vec![] };
+            assert_eq!(captured, expected, "{hold:?}");
+        }
+        for group in &told.groups {
+            let booked = group.iter().filter(|(customer, transno)| {
+                rows.records.iter().any(|r| r.customer_id == *customer && r.transno == *transno)
+            });
+            let count = booked.count();
+            assert!(count == 0 || count == group.len(), "{count} of {group:?}");
+        }
+        assert!(!rows.records.iter().any(|record| record.transno.as_str().starts_with(POISON)));
+        digest.finalize().into()
+    }
+
+    async fn run(self: Arc<Self>) -> ([u8; 32], BTreeMap<&'static str, u32>) {
+        self.database.fail([0, 10, 50, 150][self.database.draw(4) as usize]);
+        // As tasks, so that one that waits is not polled whenever time goes on.
+        let clients = (0..CLIENTS).map(|number| {
+            let simulation = self.clone();
+            tokio::spawn(async move { simulation.client(number).await })
+        });
+        let killer = self.clone();
+        let killer = tokio::spawn(async move { killer.kill().await });
+        for task in clients.collect::<Vec<_>>().into_iter().chain([killer]) {
+            task.await.unwrap();
+        }
+        // Transactions that lost their connection come to their end.
+        self.database.fail(0);
+        self.database.time.sleep(Duration::from_secs(60)).await;
+        let instances = std::mem::take(&mut *self.instances.lock().unwrap());
+        for instance in instances {
+            instance.booking.drain().await;
+            assert_eq!(instance.booking.depth(), 0, "room was not given back");
+        }
+        (self.check(), self.told.lock().unwrap().verdicts.clone())
+    }
+}
+
+fn label<T>(verdict: &Result<T, Error>) -> &'static str {
+    match verdict {
+        Ok(_) => "done",
+        Err(Error::InsufficientBalance { .. }) => "no money",
+        Err(Error::HoldClosed(_)) => "hold closed",
+        Err(Error::ReversalExceeds(_)) => "reversal exceeds",
+        Err(Error::TransnoConflict) => "conflict",
+        Err(Error::Internal(_)) => POISON,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Runs one history; its ledger and what clients were told.
+fn history(seed: u64) -> ([u8; 32], BTreeMap<&'static str, u32>) {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let simulation = Arc::new(Simulation::start(seed));
+            simulation.database.time.pass(simulation.clone().run()).await
+        })
+    };
+    std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        panic!("the history of seed {seed} went wrong; SAGEAPI_TEST_SIMULATION_SEED={seed} runs it alone")
+    })
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+#[test]
+fn whatever_fails_nothing_that_was_acknowledged_is_lost_or_doubled() {
+    if let Some(seed) = setting("SAGEAPI_TEST_SIMULATION_SEED") {
+        println!("{:?}", history(seed).1);
+        return;
+    }
+    let histories = setting("SAGEAPI_TEST_SIMULATIONS").unwrap_or(HISTORIES);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let verdicts: Mutex<BTreeMap<&str, u32>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for first in 0..threads as u64 {
+            let verdicts = &verdicts;
+            scope.spawn(move || {
+                for seed in (first..histories).step_by(threads) {
+                    for (verdict, count) in history(seed).1 {
+                        *verdicts.lock().unwrap().entry(verdict).or_default() += count;
+                    }
+                }
+            });
+        }
+    });
+    let verdicts = verdicts.into_inner().unwrap();
+    println!("{histories} histories: {verdicts:?}");
+    // Every kind of verdict was among them, or the histories would show little.
+    assert_eq!(verdicts.len(), 6, "{verdicts:?}");
+}
+
+#[test]
+fn a_seed_always_leads_to_the_same_history() {
+    for seed in 0..20 {
+        assert_eq!(history(seed), history(seed), "{seed}");
+    }
+}

@@ -1,0 +1,282 @@
+//! A database in memory that fails as real ones do, by the draw of one generator.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::OwnedMutexGuard;
+
+use super::super::Command;
+use super::super::books::{Books, latest, named_ids};
+use super::super::decide::{Found, Written};
+use super::time::Time;
+use crate::model::{Clock as _, Customer, CustomerId, Hold, HoldState, Record, RecordId, Timestamp};
+use crate::store::{Error, LedgerRow, NonceUse, Reversal};
+
+/// How long a lock is waited for, as `innodb_lock_wait_timeout` says.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// What is committed.
+#[derive(Default)]
+pub struct Rows {
+    pub customers: BTreeMap<CustomerId, Customer>,
+    pub records: Vec<Record>,
+    pub holds: BTreeMap<RecordId, Hold>,
+    pub reversals: Vec<Reversal>,
+    nonces: BTreeSet<[u8; 16]>,
+    /// Nonces of transactions under way.
+    pending: BTreeSet<[u8; 16]>,
+}
+
+/// The database, shared by all instances.
+pub struct Database {
+    rows: Mutex<Rows>,
+    locks: BTreeMap<CustomerId, Arc<tokio::sync::Mutex<()>>>,
+    rng: Mutex<StdRng>,
+    /// Of a thousand operations, so many fail.
+    faults: Mutex<u32>,
+    pub time: Time,
+}
+
+impl Database {
+    pub fn new(seed: u64, customers: Vec<Customer>) -> Arc<Self> {
+        let locks = customers.iter().map(|c| (c.id.clone(), Arc::default())).collect();
+        let customers = customers.into_iter().map(|c| (c.id.clone(), c)).collect();
+        Arc::new(Self {
+            rows: Mutex::new(Rows { customers, ..Rows::default() }),
+            locks,
+            rng: Mutex::new(StdRng::seed_from_u64(seed)),
+            faults: Mutex::new(0),
+            time: Time::new(Timestamp::from_seconds(1_780_000_000)),
+        })
+    }
+
+    /// Also after a panic: transactions end while the test that failed unwinds.
+    pub fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn fail(&self, of_a_thousand: u32) {
+        *self.faults.lock().unwrap() = of_a_thousand;
+    }
+
+    pub fn draw(&self, below: u32) -> u32 {
+        self.rng.lock().unwrap().random_range(0..below)
+    }
+
+    fn fails(&self) -> bool {
+        self.draw(1000) < *self.faults.lock().unwrap()
+    }
+
+    /// Waits a random while.
+    pub async fn pause(&self, at_most_ms: u32) {
+        self.time.sleep(Duration::from_micros(u64::from(self.draw(at_most_ms * 1000 + 1)))).await;
+    }
+
+    /// The clock of one statement: now and then of a replica that is behind.
+    fn now(&self) -> Timestamp {
+        let behind = if self.fails() { self.draw(2_000) } else { 0 };
+        self.time.clock.now().minus(Duration::from_millis(u64::from(behind)))
+    }
+
+    fn apply(&self, tx: &mut Transaction) {
+        let mut rows = self.rows();
+        let Written { records, holds, reversals, customers } = std::mem::take(&mut tx.written);
+        for record in records {
+            let taken = |r: &Record| {
+                r.id == record.id
+                    || r.customer_id == record.customer_id
+                        && (r.transno == record.transno || r.seq == record.seq)
+            };
+            assert!(!rows.records.iter().any(taken), "a unique key is broken by {record:?}");
+            rows.records.push(record);
+        }
+        rows.holds.extend(holds.into_iter().map(|hold| (hold.id, hold)));
+        rows.reversals.extend(reversals);
+        rows.customers.extend(customers.into_iter().map(|customer| (customer.id.clone(), customer)));
+        for nonce in std::mem::take(&mut tx.nonces) {
+            assert!(rows.nonces.insert(nonce), "a nonce was spent twice");
+            rows.pending.remove(&nonce);
+        }
+    }
+}
+
+/// A transaction: the locks that it holds, and what it wrote.
+pub struct Transaction {
+    database: Arc<Database>,
+    locks: Vec<OwnedMutexGuard<()>>,
+    nonces: Vec<[u8; 16]>,
+    written: Written,
+}
+
+impl Transaction {
+    fn end(&mut self) {
+        let mut rows = self.database.rows();
+        for nonce in self.nonces.drain(..) {
+            rows.pending.remove(&nonce);
+        }
+        self.locks.clear();
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The way of one instance to the database.
+pub struct SimulatedBooks {
+    pub database: Arc<Database>,
+    /// Whether the instance still runs.
+    pub alive: Arc<AtomicBool>,
+}
+
+impl SimulatedBooks {
+    /// A round trip. Of one that fails the server may have been gone, or the transaction lost. A killed instance does
+    /// nothing any more, and the database lets go of its transaction.
+    async fn trip(&self, tx: Option<&mut Transaction>) -> Result<(), Error> {
+        self.database.pause(3).await;
+        if !self.alive.load(Ordering::SeqCst) {
+            if let Some(tx) = tx {
+                tx.end();
+            }
+            std::future::pending::<()>().await;
+        }
+        if !self.database.fails() {
+            return Ok(());
+        }
+        Err(match self.database.draw(3) {
+            0 => Error::outage(),
+            1 => Error::deadlock(),
+            _ => Error::refusal(),
+        })
+    }
+}
+
+impl Books for SimulatedBooks {
+    type Tx = Transaction;
+
+    async fn begin(&mut self) -> Result<Transaction, Error> {
+        self.trip(None).await?;
+        let database = self.database.clone();
+        Ok(Transaction { database, locks: Vec::new(), nonces: Vec::new(), written: Written::default() })
+    }
+
+    async fn look_up(&mut self, tx: &mut Transaction, commands: &[Command]) -> Result<Found, Error> {
+        self.trip(Some(tx)).await?;
+        let ids: BTreeSet<_> = commands.iter().map(|c| &c.request.customer_id).collect();
+        let now = self.database.now();
+        for lock in ids.into_iter().filter_map(|id| self.database.locks.get(id)) {
+            let locked = self.database.time.timeout(LOCK_WAIT, lock.clone().lock_owned()).await;
+            tx.locks.push(locked.ok_or_else(Error::deadlock)?);
+        }
+        self.trip(Some(tx)).await?;
+        let rows = self.database.rows();
+        let mut found = Found::default();
+        for command in commands {
+            let id = &command.request.customer_id;
+            if let Some(customer) = rows.customers.get(id)
+                && !found.customers.iter().any(|row| row.customer.id == *id)
+            {
+                found.customers.push(LedgerRow { customer: customer.clone(), now });
+            }
+            if let Some(transno) = command.request.action.transno() {
+                let named = |customer: &CustomerId, name: &_| customer == id && name == transno;
+                found
+                    .records
+                    .extend(rows.records.iter().filter(|r| named(&r.customer_id, &r.transno)).cloned());
+                found
+                    .holds
+                    .extend(rows.holds.values().filter(|h| named(&h.customer_id, &h.transno)).cloned());
+            }
+        }
+        let due = latest(&found.customers);
+        let ours = |hold: &&Hold| found.customers.iter().any(|row| row.customer.id == hold.customer_id);
+        let is_due = |hold: &&Hold| hold.state == HoldState::Open && hold.expires_at <= due;
+        found.due_holds = rows.holds.values().filter(ours).filter(is_due).cloned().collect();
+        let (originals, holds) = named_ids(commands);
+        found.originals = rows.records.iter().filter(|r| originals.contains(&r.id)).cloned().collect();
+        found.reversals =
+            rows.reversals.iter().filter(|r| originals.contains(&r.original)).copied().collect();
+        found.named_holds = holds.iter().filter_map(|id| rows.holds.get(id).cloned()).collect();
+        Ok(found)
+    }
+
+    async fn spend_nonces(&mut self, tx: &mut Transaction, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
+        self.trip(Some(tx)).await?;
+        let mut rows = self.database.rows();
+        let mut fresh = Vec::with_capacity(nonces.len());
+        for nonce in nonces {
+            if rows.pending.contains(&nonce.hash) && !tx.nonces.contains(&nonce.hash) {
+                return Err(Error::duplicate());
+            }
+            let new = !rows.nonces.contains(&nonce.hash) && rows.pending.insert(nonce.hash);
+            if new {
+                tx.nonces.push(nonce.hash);
+            }
+            fresh.push(new);
+        }
+        Ok(fresh)
+    }
+
+    async fn write(&mut self, tx: &mut Transaction, written: &Written) -> Result<(), Error> {
+        self.trip(Some(tx)).await?;
+        if written.records.iter().any(|record| record.transno.as_str().starts_with(super::POISON)) {
+            return Err(Error::refusal());
+        }
+        tx.written = written.clone();
+        Ok(())
+    }
+
+    async fn commit(&mut self, mut tx: Transaction) -> Result<(), Error> {
+        let database = self.database.clone();
+        database.pause(3).await;
+        if !self.alive.load(Ordering::SeqCst) {
+            // Killed while it committed: the database may have heard of it.
+            if database.draw(2) == 0 {
+                database.apply(&mut tx);
+            }
+            drop(tx);
+            return std::future::pending().await;
+        }
+        if !database.fails() {
+            database.apply(&mut tx);
+            return Ok(());
+        }
+        match database.draw(4) {
+            0 => return Err(Error::deadlock()),
+            1 => database.apply(&mut tx),
+            2 => {}
+            // The connection is gone, its transaction not yet: it keeps its locks until it ends.
+            _ => drop(tokio::spawn(async move {
+                database.pause(8000).await;
+                if database.draw(2) == 0 {
+                    database.apply(&mut tx);
+                }
+            })),
+        }
+        Err(Error::outage())
+    }
+
+    async fn rollback(&mut self, tx: Transaction) {
+        self.database.pause(1).await;
+        drop(tx);
+    }
+
+    async fn first_use(&mut self, nonce: NonceUse) -> Result<bool, Error> {
+        self.trip(None).await?;
+        Ok(self.database.rows().nonces.insert(nonce.hash))
+    }
+
+    async fn back_off(&mut self, attempt: u32) {
+        self.database.pause(5 << attempt.min(6)).await;
+    }
+
+    async fn wait(&self, span: Duration) {
+        self.database.time.sleep(span).await;
+    }
+}
