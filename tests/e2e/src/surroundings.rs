@@ -15,11 +15,15 @@ use crate::waiting::until;
 /// How long either may take to listen.
 const WITHIN: Duration = Duration::from_secs(60);
 /// Two users of one database, between which its URL can change, and one who may change nothing in another.
+/// A line is a statement: the server reads its init file by lines.
 const INIT: &str = "CREATE DATABASE sage;
-CREATE USER 'sage'@'%' IDENTIFIED BY 'sage-demo'; GRANT ALL ON `sage%`.* TO 'sage'@'%';
-CREATE USER 'sage2'@'%' IDENTIFIED BY 'sage-rotated'; GRANT ALL ON `sage%`.* TO 'sage2'@'%';
+CREATE USER 'sage'@'%' IDENTIFIED BY 'sage-demo';
+GRANT ALL ON `sage%`.* TO 'sage'@'%';
+CREATE USER 'sage2'@'%' IDENTIFIED BY 'sage-rotated';
+GRANT ALL ON `sage%`.* TO 'sage2'@'%';
 CREATE DATABASE sage_locked;
-CREATE USER 'reader'@'%' IDENTIFIED BY 'sage-reader'; GRANT SELECT ON sage_locked.* TO 'reader'@'%';
+CREATE USER 'reader'@'%' IDENTIFIED BY 'sage-reader';
+GRANT SELECT ON sage_locked.* TO 'reader'@'%';
 ";
 
 /// Starts both, and waits until they listen.

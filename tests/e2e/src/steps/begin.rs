@@ -64,8 +64,7 @@ pub fn from_outside(scenario: &mut Scenario) -> Result<(), Failure> {
     })?;
     until("the mirrored users", WITHIN, || {
         let answer = ask("/users?limit=1")?;
-        let users =
-            answer.body["data"]["items"].as_array().or(answer.body["data"].as_array()).map_or(0, Vec::len);
+        let users = answer.body["data"]["rows"].as_array().map_or(0, Vec::len);
         if users == 1 { Ok(Some(())) } else { Err(answer.to_string().into()) }
     })?;
     let unsigned = runtime.block_on(client.call(Method::GET, "/balance").unsigned().try_send())?;
