@@ -104,7 +104,7 @@ words! {
         /// A migration that the database has is not that of the image.
         DirtySchema = "DirtySchema",
         /// Enough instances are available.
-        MinimumInstancesAvailable = "MinimumInstancesAvailable",
+        MinimumReplicasAvailable = "MinimumReplicasAvailable",
         /// An image cannot be pulled.
         ImagePullError = "ImagePullError",
         /// A container cannot be made.

@@ -150,10 +150,11 @@ pub struct MigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
-    /// The value of the annotation retry-migration that was last followed.
+    /// A hash of what may cure a failure: secrets, configuration, and the annotation retry-migration. Of the
+    /// last first attempt; other ones start over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub retry: Option<String>,
+    #[schemars(length(max = 64))]
+    pub inputs: Option<String>,
 }
 
 /// One entity of the mirror.

@@ -147,6 +147,9 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
     value
 }
 
+/// As much as the status holds.
+const IDENTITY_MAX: usize = 512;
+
 /// host:port/name of a MySQL URL; nothing of user and password.
 fn identity(url: &str) -> Option<String> {
     let (authority, name) = url.strip_prefix("mysql://")?.split_once('/')?;
@@ -168,7 +171,9 @@ fn identity(url: &str) -> Option<String> {
         && !name.is_empty()
         && !name.contains(['/', '?', '#'])
         && !url.chars().any(|c| c.is_control() || c == ' ');
-    sound.then(|| format!("{}:{port}/{name}", host.to_ascii_lowercase()))
+    sound
+        .then(|| format!("{}:{port}/{name}", host.to_ascii_lowercase()))
+        .filter(|identity| identity.len() <= IDENTITY_MAX)
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub const COMPONENT_MIGRATION: &str = "migration";
 pub const RETRY_MIGRATION: &str = "sageapi.io/retry-migration";
 /// On children: the hash of what was applied.
 pub const SPEC_HASH: &str = "sageapi.io/spec-hash";
+/// On Deployments: the hash of the pod template, which tells a roll from other changes.
+pub const TEMPLATE_HASH: &str = "sageapi.io/template-hash";
 /// On pod templates: the hash of the configuration.
 pub const CONFIG_HASH: &str = "sageapi.io/config-hash";
 /// On pod templates: the keyed hash of the secrets.

@@ -17,4 +17,6 @@ cargo test --quiet -p sageapi-server --test documentation -- the_readme_lists_ev
 echo "README.md: the table of routes"
 cargo test --quiet -p sageapi-crds -- the_committed_manifest_is_up_to_date the_reference_of_fields_is_up_to_date >/dev/null
 echo crds/sageapi.io_sageapis.yaml
+cp crds/sageapi.io_sageapis.yaml charts/sageapi-operator/files/sageapi.io_sageapis.yaml
+echo charts/sageapi-operator/files/sageapi.io_sageapis.yaml
 echo "docs/OPERATOR.md: the fields"

@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::live::first_difference;
-use crate::labels;
 use crate::metrics::{KindLabel, Metrics};
 use crate::object::{Object, ObjectKind, ObjectRef};
 use crate::observed::{Refusal, RefusalCause};
 use crate::plan::Step;
 use crate::watch::{Cache, Caches, Key};
+use crate::{labels, names};
 
 /// Who owns the fields of children.
 pub const FIELD_MANAGER: &str = "sageapi-operator";
@@ -153,7 +153,7 @@ impl Applier<'_> {
         let mut body = to_value(wanted, &of)?;
         if let Some(live) = &live {
             if !is_ours(wanted, live.as_ref()) {
-                return Err(StepError::Refused(taken(of)));
+                return Err(StepError::Refused(taken(self.owner, of)));
             }
             let same_hash = spec_hash(wanted) == spec_hash(live.as_ref());
             let difference = first_difference(&body, &to_value(live.as_ref(), &of)?);
@@ -210,7 +210,7 @@ impl Applier<'_> {
                         cache.put(live);
                         Err(StepError::Stale(of))
                     }
-                    Some(_) => Err(StepError::Refused(taken(of))),
+                    Some(_) => Err(StepError::Refused(taken(self.owner, of))),
                     None => Err(StepError::Stale(of)),
                 }
             }
@@ -295,8 +295,18 @@ fn to_value(object: &impl Serialize, of: &ObjectRef) -> Result<Value, StepError>
         .map_err(|cause| StepError::Api { object: of.clone(), cause: kube::Error::SerdeError(cause) })
 }
 
-fn taken(object: ObjectRef) -> Refusal {
-    let message = format!("{object} exists and is not this resource's; rename one of them, or delete it");
+fn taken(owner: &Key, object: ObjectRef) -> Refusal {
+    // The keys alone have no owner: those that somebody restored may be the only copy there is.
+    let message = if object.kind == ObjectKind::Secret && object.name == names::keys(&owner.name) {
+        let (made, instance) = (labels::MANAGED_BY, labels::INSTANCE);
+        format!(
+            "{object} exists without the labels by which an installation's keys are found; if they are this one's, add {made}={} and {instance}={}",
+            labels::OPERATOR,
+            owner.name
+        )
+    } else {
+        format!("{object} exists and is not this resource's; rename one of them, or delete it")
+    };
     Refusal { object, cause: RefusalCause::NameTaken, message }
 }
 

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::validate::Quantity;
+
 /// Lists whose elements have a name of their own, by the path that ends like this. An element that only the live
 /// list has was added by someone else: an injected container, a variable, a port.
 const KEYED: &[(&str, &str)] = &[
@@ -41,8 +43,11 @@ fn differs<'a>(desired: &'a Value, live: &Value, path: &mut Vec<&'a str>) -> Opt
         // The API server leaves out what is empty.
         (Value::Object(wanted), Value::Null) if wanted.is_empty() => None,
         (Value::Array(wanted), Value::Null) if wanted.is_empty() => None,
+        (Value::String(wanted), Value::Null) if wanted.is_empty() => None,
         (Value::String(wanted), Value::String(found)) if is_quantity(path) => {
-            (amount(wanted) != amount(found)).then(|| path.join("."))
+            let same =
+                wanted == found || Quantity::parse(wanted).is_some_and(|q| Some(q) == Quantity::parse(found));
+            (!same).then(|| path.join("."))
         }
         _ => (desired != live).then(|| path.join(".")),
     }
@@ -60,39 +65,6 @@ fn key_of(path: &[&str]) -> Option<&'static str> {
 
 fn is_quantity(path: &[&str]) -> bool {
     path.contains(&"limits") || path.contains(&"requests") || path.last() == Some(&"sizeLimit")
-}
-
-/// A quantity as a number of thousandths and the power that goes with it; text that is none, as it is.
-#[derive(Debug, PartialEq)]
-enum Amount<'a> {
-    Number(f64),
-    Text(&'a str),
-}
-
-fn amount(text: &str) -> Amount<'_> {
-    let split = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-')).unwrap_or(text.len());
-    let (digits, suffix) = text.split_at(split);
-    let factor = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024.0 * 1024.0,
-        "Gi" => 1024.0 * 1024.0 * 1024.0,
-        "Ti" => 1024.0_f64.powi(4),
-        "Pi" => 1024.0_f64.powi(5),
-        "Ei" => 1024.0_f64.powi(6),
-        // 1e3, 5E2
-        _ => return text.parse().map_or(Amount::Text(text), Amount::Number),
-    };
-    digits.parse::<f64>().map_or(Amount::Text(text), |number| Amount::Number(number * factor))
 }
 
 #[cfg(test)]
@@ -169,13 +141,16 @@ mod tests {
         assert!(covers(&limits("1000m", "1Gi"), &limits("1", "1024Mi")));
         assert!(covers(&limits("0.1", "64Mi"), &limits("100m", "67108864")));
         assert!(covers(&limits("1e3", "64M"), &limits("1k", "64000k")));
+        for (written, kept) in [("0.7", "700m"), ("0.35", "350m"), ("1.15", "1150m"), ("2.3", "2300m")] {
+            assert!(covers(&limits(written, "1Gi"), &limits(kept, "1Gi")), "{written}");
+        }
         assert!(!covers(&limits("1", "64M"), &limits("1", "64Mi")));
         assert!(!covers(&json!({"name": "1000m"}), &json!({"name": "1"})), "a name is no quantity");
     }
 
     #[test]
     fn what_is_empty_may_be_left_out() {
-        let desired = json!({"spec": {"podSelector": {}, "egress": [], "x": null}});
+        let desired = json!({"spec": {"podSelector": {}, "egress": [], "x": null, "value": ""}});
         assert!(covers(&desired, &json!({"spec": {}})));
         assert!(!covers(&json!({"automount": false}), &json!({})), "false is not nothing");
     }

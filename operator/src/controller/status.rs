@@ -71,7 +71,12 @@ pub async fn write(
     });
     let api: Api<SageApi> = Api::namespaced(context.client.clone(), &key.namespace);
     let params = PatchParams::apply(STATUS_MANAGER).force();
-    let written = api.patch_status(&key.name, &params, &Patch::Apply(&body)).await?;
+    let written = api.patch_status(&key.name, &params, &Patch::Apply(&body)).await.inspect_err(|error| {
+        // An answer that came after the deletion may have brought it back into the cache, where no event ends it.
+        if matches!(error, kube::Error::Api(status) if status.code == 404) {
+            context.caches.sageapis.forget(key, resource.metadata.uid.as_deref());
+        }
+    })?;
     context.written.note(key, context.clock.monotonic());
     context.caches.sageapis.put(DeserializeGuard(Ok(written)));
     Ok(true)

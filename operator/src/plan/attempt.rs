@@ -50,8 +50,11 @@ pub(super) struct Ended {
 /// Longest part of a log that is shown.
 const TAIL_MAX: usize = 600;
 
+/// A Job without a pod after so long is not let make one.
+const PODLESS: SignedDuration = SignedDuration::from_mins(1);
+
 /// Looks at an attempt.
-pub(super) fn look(job: &Job, pods: &[Pod]) -> Attempt {
+pub(super) fn look(job: &Job, pods: &[Pod], now: Timestamp) -> Attempt {
     let pods: Vec<&Pod> = pods.iter().filter(|pod| belongs(pod, job)).collect();
     let ends: Vec<(&Pod, &ContainerStateTerminated)> =
         pods.iter().filter_map(|pod| terminated(pod).map(|end| (*pod, end))).collect();
@@ -74,6 +77,12 @@ pub(super) fn look(job: &Job, pods: &[Pod]) -> Attempt {
     let under_way = pods.iter().any(|pod| terminated(pod).is_none() && phase(pod) != Some("Failed"));
     if failed.is_some() && !under_way {
         return Attempt::Failed(Failure::Counted, ended(last(&ends), job));
+    }
+    let made = job.metadata.creation_timestamp.as_ref();
+    if pods.is_empty() && made.is_some_and(|made| made.0 + PODLESS <= now) {
+        let name = job.metadata.name.as_deref().unwrap_or_default();
+        let message = format!("no pod is made for it; see `kubectl describe job {name}`");
+        return Attempt::Running(Some((Reason::QuotaExceeded, message)));
     }
     Attempt::Running(pods.iter().find_map(|pod| trouble(pod, MIGRATE_CONTAINER)))
 }

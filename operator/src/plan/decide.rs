@@ -12,11 +12,11 @@ use super::migration::Gate;
 use super::workload::{Workload, look, outdated};
 use super::{RESYNC, Standing, Step, Tally, children};
 use crate::credentials::{self, Credentials};
-use crate::names;
 use crate::object::{Object, ObjectKind};
 use crate::observed::{Observed, RefusalCause};
 use crate::render::{self, Context, Keys};
 use crate::validate::{Validated, validate};
+use crate::{labels, names};
 
 /// Missing Secrets are watched; this is for the case that the watch missed one.
 const RESOLVE: Duration = Duration::from_mins(1);
@@ -156,7 +156,11 @@ impl<'a> Decision<'a> {
             })?,
             None if filled_with.is_some() => {
                 let message = format!(
-                    "Secret {secret} is gone, and the database was filled with its key; restore it: with a new one nothing stored could be read"
+                    "Secret {secret} is gone, and the database was filled with its key; restore it, with the labels {}={} and {}={}: with a new one nothing stored could be read",
+                    labels::MANAGED_BY,
+                    labels::OPERATOR,
+                    labels::INSTANCE,
+                    asked.name
                 );
                 return Err(self.mismatch(message));
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use sageapi_crds::{ConditionType, DatabaseStatus, MigrationStatus, Phase, Reason};
+use serde_json::json;
 
 use super::attempt::{self, Attempt, Ended, Failure};
 use super::children::{annotation, delete, is_ours, label, name};
@@ -65,17 +66,13 @@ impl Gate<'_> {
             closed: None,
             steps: Vec::new(),
             database,
-            migration: MigrationStatus {
-                hash: Some(hash.clone()),
-                retry: self.retry(),
-                ..MigrationStatus::default()
-            },
+            migration: MigrationStatus { hash: Some(hash.clone()), ..MigrationStatus::default() },
             tally: None,
             failed: None,
         };
         let same = before.hash.as_ref() == Some(hash);
         if same {
-            outcome.migration = MigrationStatus { retry: self.retry(), ..before.clone() };
+            outcome.migration = before.clone();
         }
         let known = outcome.database.identity == status.and_then(|s| s.database.as_ref()?.identity.clone());
         if known && outcome.database.applied_hash.as_ref() == Some(hash) {
@@ -102,6 +99,11 @@ impl Gate<'_> {
         annotation(&self.observed.resource.metadata, labels::RETRY_MIGRATION).map(str::to_owned)
     }
 
+    /// A hash of what may cure a failure.
+    fn inputs(&self) -> String {
+        crate::hashes::of(&json!([self.context.secrets_hash, self.context.config_hash, self.retry()]))
+    }
+
     fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.observed.children.jobs.iter().filter(|job| {
             is_ours(&job.metadata, &self.context.asked.uid)
@@ -112,7 +114,7 @@ impl Gate<'_> {
     /// Jobs whose container ended well some time ago, and that something else still holds. As a rule their controller
     /// is done with them a second later.
     fn lingering(&self) -> Vec<Step> {
-        let done = |job: &&Job| match attempt::look(job, &self.observed.children.pods) {
+        let done = |job: &&Job| match self.look(job) {
             Attempt::Succeeded(ended) => ended.at.is_none_or(|at| at + LINGER <= self.observed.now),
             Attempt::Running(_) | Attempt::Failed(..) => false,
         };
@@ -124,6 +126,10 @@ impl Gate<'_> {
     fn former(&self) -> impl Iterator<Item = Step> {
         let over = self.jobs().filter(|job| !self.is_present(job) && attempt::is_over(job));
         over.map(|job| delete(ObjectKind::Job, &job.metadata))
+    }
+
+    fn look(&self, job: &Job) -> Attempt {
+        attempt::look(job, &self.observed.children.pods, self.observed.now)
     }
 
     fn is_present(&self, job: &Job) -> bool {
@@ -140,22 +146,25 @@ impl Gate<'_> {
     fn others(&self, outcome: &mut Outcome, conditions: &mut Conditions) -> Option<Standing> {
         let mut busy = None;
         for job in self.jobs().filter(|job| !self.is_present(job) && !attempt::is_over(job)) {
-            match attempt::look(job, &self.observed.children.pods) {
+            match self.look(job) {
                 Attempt::Running(None) => busy = Some(name(&job.metadata).to_owned()),
                 Attempt::Running(Some(_)) | Attempt::Succeeded(_) | Attempt::Failed(..) => {
                     outcome.steps.push(delete(ObjectKind::Job, &job.metadata));
                 }
             }
         }
-        let message = match (busy, outcome.steps.is_empty()) {
-            (None, true) => return None,
-            (Some(job), _) => {
-                format!("Job {job} migrates for a former specification; the present one follows")
-            }
-            (None, false) => "the Job of a former specification makes room".to_owned(),
+        let Some(job) = busy else {
+            return (!outcome.steps.is_empty()).then(|| Self::room(conditions));
         };
+        let message = format!("Job {job} migrates for a former specification; the present one follows");
         conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, message.clone());
         Some(Standing::new(Phase::Migrating, Reason::MigrationPending, message, WATCHED))
+    }
+
+    fn room(conditions: &mut Conditions) -> Standing {
+        let message = "the Job of a former specification makes room";
+        conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, message);
+        Standing::new(Phase::Migrating, Reason::MigrationPending, message, WATCHED)
     }
 
     fn present(
@@ -170,7 +179,7 @@ impl Gate<'_> {
             .jobs()
             .filter_map(|job| {
                 let number = names::migration_attempt(name(&job.metadata), hash)?;
-                Some(Try { number, job, attempt: attempt::look(job, &self.observed.children.pods) })
+                Some(Try { number, job, attempt: self.look(job) })
             })
             .collect();
         tries.sort_by_key(|a_try| a_try.number);
@@ -184,11 +193,17 @@ impl Gate<'_> {
         // New secrets, another configuration or a new retry-migration may be the cure: what failed before does not count.
         let fresh = match newest {
             Some(newest) => !self.same_inputs(newest.job),
-            None => before.retry != self.retry() && self.retry().is_some(),
+            None => before.inputs.is_some() && before.inputs != Some(self.inputs()),
         };
 
         if let Some(newest) = newest {
             match &newest.attempt {
+                Attempt::Running(Some(_)) if !self.same_job(newest) => {
+                    // It cannot start, and another one may: the next look makes it.
+                    outcome.steps.push(delete(ObjectKind::Job, &newest.job.metadata));
+                    outcome.closed = Some(Self::room(conditions));
+                    return;
+                }
                 Attempt::Running(trouble) => {
                     outcome.closed =
                         Some(self.running(name(&newest.job.metadata), trouble.clone(), conditions));
@@ -204,7 +219,9 @@ impl Gate<'_> {
         }
         if fresh || (newest.is_none() && recorded == 0) {
             outcome.migration.attempts = None;
-            outcome.migration.next_attempt_at = None;
+            // Should this Job not come about, or go before it ends, the next one is due at once.
+            outcome.migration.next_attempt_at = Some(whole_seconds(self.observed.now));
+            outcome.migration.inputs = Some(self.inputs());
             self.start(next, &tries, outcome, conditions);
             return;
         }
@@ -288,6 +305,12 @@ impl Gate<'_> {
         made_from(labels::SECRETS_HASH) == Some(self.context.secrets_hash.as_str())
             && made_from(labels::CONFIG_HASH) == Some(self.context.config_hash.as_str())
             && annotation(&job.metadata, labels::RETRY_MIGRATION) == self.retry().as_deref()
+    }
+
+    /// Whether a Job is what would be made now.
+    fn same_job(&self, a_try: &Try<'_>) -> bool {
+        let wanted = migration_job(self.context, self.owner, a_try.number, self.retry().as_deref());
+        annotation(&a_try.job.metadata, labels::SPEC_HASH) == annotation(wanted.metadata(), labels::SPEC_HASH)
     }
 
     fn record(outcome: &mut Outcome, a_try: &Try<'_>, recorded: u32, result: &'static str, ended: &Ended) {

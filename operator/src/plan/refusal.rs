@@ -7,7 +7,7 @@ use super::Standing;
 use super::attempt::Ended;
 use super::conditions::Conditions;
 use super::migration::{Gate, Outcome};
-use crate::names;
+use crate::{labels, names};
 
 impl Gate<'_> {
     /// What follows from an end with exit code 64.
@@ -69,6 +69,7 @@ impl Gate<'_> {
                 (Phase::MigrationFailed, Reason::Failed, message)
             }
         };
+        let message = format!("{message}; when it is mended, annotate with {}", labels::RETRY_MIGRATION);
         Standing::stalled(phase, reason, message)
     }
 }

@@ -6,6 +6,7 @@ use super::conditions::Conditions;
 use super::decide::Decision;
 use super::events::notes;
 use super::{Plan, RESYNC, Standing, Step, sync};
+use crate::observed::Health;
 use crate::{labels, render};
 
 /// Most entries of wouldChange.
@@ -25,7 +26,7 @@ impl Decision<'_> {
         self.say_workload();
         let mirror = sync::judge(
             &self.observed.resource.spec,
-            &self.observed.health,
+            &self.health(),
             &self.before,
             self.observed.now,
             &mut self.conditions,
@@ -65,6 +66,18 @@ impl Decision<'_> {
             tallies: self.tallies,
             requeue: self.standing.requeue,
             ask_health,
+        }
+    }
+
+    /// What is known of the mirror. Where nothing serves, nothing can be asked, which is worth saying once the
+    /// mirror was known.
+    fn health(&self) -> Health {
+        let silent = self.workload.live.is_some() && self.workload.available == 0;
+        match &self.observed.health {
+            Health::NotAsked if silent && !self.before.sync.is_empty() => {
+                Health::Unreachable("none serves".to_owned())
+            }
+            health => health.clone(),
         }
     }
 
@@ -134,7 +147,14 @@ impl Decision<'_> {
             self.observed.resource.spec.disruption_budget.as_ref().and_then(|budget| budget.max_unavailable);
         let available = workload.available;
         let in_motion = self.standing.phase == Phase::Rolling || !workload.complete;
-        let enough = if in_motion { 1 } else { (desired - away.unwrap_or(1)).max(1) };
+        let threshold = (desired - away.unwrap_or(1)).max(1);
+        // Instances that are being added do not make those that serve too few.
+        let was_ready =
+            self.before.condition(ConditionType::Ready).is_some_and(|ready| ready.status == "True");
+        let enough = match self.before.ready_instances {
+            Some(served) if in_motion && was_ready && !workload.overdue => threshold.min(served.max(1)),
+            _ => threshold,
+        };
         let counted = format!("{available} of {desired} instances serve");
         if available >= enough {
             let all = available >= desired;
@@ -144,7 +164,7 @@ impl Decision<'_> {
                 (false, _) => Reason::EnoughReady,
             };
             self.conditions.yes(ConditionType::Ready, reason, counted.clone());
-            self.conditions.yes(ConditionType::WorkloadAvailable, Reason::MinimumInstancesAvailable, counted);
+            self.conditions.yes(ConditionType::WorkloadAvailable, Reason::MinimumReplicasAvailable, counted);
             return;
         }
         let cause = match self.standing.phase {

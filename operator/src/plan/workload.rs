@@ -142,13 +142,7 @@ pub(super) fn outdated(live: &Deployment, wanted: &Deployment) -> Option<Reason>
     if noted(live, labels::SECRETS_HASH) != noted(wanted, labels::SECRETS_HASH) {
         return Some(Reason::SecretChanged);
     }
-    let template = |deployment: &Deployment| {
-        deployment
-            .spec
-            .as_ref()
-            .and_then(|spec| serde_json::to_value(&spec.template).ok())
-            .unwrap_or_default()
-    };
-    let difference = crate::controller::live::first_difference(&template(wanted), &template(live));
-    difference.map(|_| Reason::SpecChanged)
+    let template =
+        |deployment: &Deployment| annotation(&deployment.metadata, labels::TEMPLATE_HASH).map(str::to_owned);
+    (template(live) != template(wanted)).then_some(Reason::SpecChanged)
 }

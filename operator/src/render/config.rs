@@ -2,8 +2,8 @@
 //! may then change with its version.
 
 use sageapi_crds::{
-    Accounting, AccountingMode, AuthScheme, Cache, EntitySync, LogLevel, SageApiSpec, Server, Sync, SyncMode,
-    Upstream, UpstreamAuth,
+    Accounting, AccountingMode, AuthScheme, Cache, Database, EntitySync, LogLevel, Mysql, SageApiSpec,
+    Server, Sync, SyncMode, Upstream, UpstreamAuth,
 };
 use serde_json::{Map, Value, json};
 
@@ -33,12 +33,11 @@ pub fn configuration(asked: &Validated) -> Result<String, serde_yaml::Error> {
         paused: _,
     } = &asked.spec;
 
+    // What the other two ask for goes elsewhere: secrets to files, the migration to its Job.
+    let Database { mysql, migration: _ } = database;
+    let Mysql { url_secret_ref: _, max_connections, tls: _ } = mysql;
     section(&mut file, "server", server_section(server.as_ref(), asked));
-    section(
-        &mut file,
-        "database",
-        vec![("max_connections", database.mysql.max_connections.map(Value::from))],
-    );
+    section(&mut file, "database", vec![("max_connections", max_connections.map(Value::from))]);
     section(&mut file, "upstream", upstream.as_ref().map(upstream_section).unwrap_or_default());
     section(&mut file, "sync", sync.as_ref().map(sync_section).unwrap_or_default());
     section(&mut file, "cache", cache.as_ref().map(|cache| cache_section(cache, asked)).unwrap_or_default());

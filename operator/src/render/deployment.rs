@@ -7,10 +7,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sageapi_contract::{ADMIN_PORT, HTTP_PORT, LIVENESS_PATH, READINESS_PATH, STARTUP_PATH};
 
 use super::pod::{container, pod};
-use super::{ADMIN, Context, HTTP, REVISION, sealed};
-use crate::labels;
+use super::{ADMIN, Context, HTTP, REVISION, annotate, sealed};
 use crate::object::Object;
 use crate::validate::PRE_STOP;
+use crate::{hashes, labels};
 
 /// How long new instances may take to get ready before that is called a failure.
 const PROGRESS_SECONDS: i32 = 600;
@@ -44,7 +44,7 @@ pub fn deployment(context: &Context<'_>) -> Object {
     ] {
         annotations.insert(name.to_owned(), value);
     }
-    let deployment = Deployment {
+    let mut deployment = Deployment {
         metadata: context.owned(context.name(), labels::COMPONENT_SERVER),
         spec: Some(DeploymentSpec {
             replicas: Some(asked.spec.instances),
@@ -73,6 +73,9 @@ pub fn deployment(context: &Context<'_>) -> Object {
         }),
         status: None,
     };
+    let template = deployment.spec.as_ref().map(|spec| serde_json::to_value(&spec.template));
+    let template = template.and_then(Result::ok).unwrap_or_default();
+    annotate(&mut deployment.metadata, labels::TEMPLATE_HASH, &hashes::of(&template));
     sealed(deployment, None)
 }
 

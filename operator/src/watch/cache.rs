@@ -55,6 +55,14 @@ impl<K: Resource<DynamicType = ()>> Cache<K> {
         self.remove_from(&mut inner, key)
     }
 
+    /// Takes it that an object of this UID is no more. One that was made anew stays.
+    pub fn forget(&self, key: &Key, uid: Option<&str>) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if inner.objects.get(key).is_some_and(|known| known.meta().uid.as_deref() == uid) {
+            self.remove_from(&mut inner, key);
+        }
+    }
+
     /// Takes a complete list of a namespace, or of all of them: what is not in it is gone. The owners to look at.
     pub fn replace(&self, namespace: Option<&str>, listed: Vec<K>) -> Vec<Key> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -178,6 +186,16 @@ mod tests {
         let mut anew = object("a", "prod", 3);
         anew.metadata.uid = Some("another".to_owned());
         assert_eq!(cache.put(anew), [owner("prod")]);
+    }
+
+    #[test]
+    fn what_is_said_to_be_gone_is_forgotten_but_not_what_took_its_name() {
+        let cache = cache();
+        cache.put(object("a", "prod", 7));
+        cache.forget(&owner("a"), Some("another"));
+        assert_eq!(names(&cache, "prod"), ["a"]);
+        cache.forget(&owner("a"), Some("uid-of-a"));
+        assert!(names(&cache, "prod").is_empty());
     }
 
     #[test]

@@ -167,7 +167,8 @@ impl Tx {
         &mut self,
         named: impl ExactSizeIterator<Item = (&'a CustomerId, &'a Transno)>,
     ) -> Result<Vec<Hold>, Error> {
-        let select = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE "));
+        let index = self.dialect().by_index("holds_transno");
+        let select = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE}{index} WHERE "));
         let Some(sql) = super::ledger::with_pairs(select, named) else { return Ok(Vec::new()) };
         self.conn.fetch_all(sql).await?.iter().map(read).collect()
     }

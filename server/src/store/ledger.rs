@@ -110,7 +110,8 @@ impl Tx {
         &mut self,
         bookings: impl ExactSizeIterator<Item = (&'a CustomerId, &'a Transno)>,
     ) -> Result<Vec<Record>, Error> {
-        let select = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM accounting_records WHERE "));
+        let index = self.dialect().by_index("accounting_records_transno");
+        let select = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM accounting_records{index} WHERE "));
         let Some(sql) = with_pairs(select, bookings) else { return Ok(Vec::new()) };
         self.conn.fetch_all(sql).await?.iter().map(read_record).collect()
     }

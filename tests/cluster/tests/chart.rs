@@ -96,6 +96,13 @@ fn an_operator_of_some_namespaces_has_rights_in_no_other() {
 }
 
 #[test]
+fn monitoring_is_let_through_the_network_policies_that_the_operator_makes() {
+    let manifest = rendered(&["monitoring.namespaces={prometheus,grafana}"]).unwrap();
+    assert!(manifest.contains("- --monitoring-namespaces=prometheus,grafana\n"), "{manifest}");
+    assert!(!rendered(&[]).unwrap().contains("monitoring"), "nothing is let through unasked");
+}
+
+#[test]
 fn an_operator_that_may_not_list_secrets_is_not_given_that_right() {
     let rules = |access: &str| {
         let manifest = rendered(&[&format!("secrets.access={access}")]).unwrap();

@@ -97,10 +97,10 @@ pub fn run(args: &Run) -> Result<(), Failure> {
     let cores = std::thread::available_parallelism()?.get();
     let mut report = Report { cores, quick: args.quick, lines: Vec::new() };
     fs::create_dir_all(&args.out)?;
-    for measure in Measure::value_variants() {
-        if !args.only.is_empty() && !args.only.contains(measure) {
-            continue;
-        }
+    let asked = |measure: &&Measure| args.only.is_empty() || args.only.contains(measure);
+    for (measure, kind) in
+        Measure::value_variants().iter().filter(asked).flat_map(|measure| args.parts(*measure))
+    {
         let started = Instant::now();
         let lines = match measure {
             Measure::Balance => balance::measure(&programs, &effort),
@@ -108,10 +108,11 @@ pub fn run(args: &Run) -> Result<(), Failure> {
             Measure::Mirror => mirror::measure(&programs, &effort),
             Measure::Memory => memory::measure(&programs, &effort),
             Measure::Start => start::measure(&programs, &effort),
-            Measure::Ledger => ledger::measure(&programs, &effort, &args.databases()),
+            Measure::Ledger => ledger::measure(&programs, &effort, kind),
         };
-        let lines: Vec<Line> = lines.map_err(|error| format!("{measure:?}: {error}"))?;
-        eprintln!("measured {measure:?} in {:.0} s", started.elapsed().as_secs_f64());
+        let name = if measure == Measure::Ledger { kind.name() } else { "" };
+        let lines: Vec<Line> = lines.map_err(|error| format!("{measure:?} {name}: {error}"))?;
+        eprintln!("measured {measure:?} {name} in {:.0} s", started.elapsed().as_secs_f64());
         report.lines.extend(lines);
         // After each, so that what was measured stays if a later one fails.
         fs::write(args.out.join("results.json"), serde_json::to_string_pretty(&report)? + "\n")?;

@@ -104,7 +104,7 @@ impl Programs {
     /// Creates customers with funds. A key of the first customer, and one of the platform.
     pub fn seed(&self, database: &Database, customers: &[String]) -> Result<[Key; 2], Failure> {
         let rows: Vec<_> = customers.iter().map(|id| json!({"id": id, "credit": "1000000000"})).collect();
-        let scopes = ["balance:read", "accounting:write"];
+        let scopes = ["balance:read", "accounting:read", "accounting:write"];
         let keys = json!([
             {"name": "bench", "customer": customers.first(), "scopes": scopes},
             {"name": "bench platform", "scopes": scopes},

@@ -249,7 +249,8 @@ fn options(folder: &Path, chrooted: bool, port: u16) -> Vec<String> {
         "--skip-name-resolve",
         "--max-connections=400",
         "--innodb-flush-log-at-trx-commit=1",
-        "--innodb-buffer-pool-size=128M",
+        // A ledger of a million records fits, as it does where people run one; taken only as it is used.
+        "--innodb-buffer-pool-size=1G",
     ];
     options.extend(fixed.map(str::to_owned));
     if chrooted {

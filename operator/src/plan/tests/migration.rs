@@ -262,3 +262,76 @@ fn another_trigger_runs_the_migration_again() {
     world.edit(|spec| spec["database"]["migration"] = serde_json::json!({"trigger": "2026-11"}));
     assert!(creates_a_job(&world.follow()));
 }
+
+#[test]
+fn a_job_that_cannot_start_is_made_anew_when_the_specification_is_corrected() {
+    let mut world = World::new();
+    world.edit(|spec| spec["nodeSelector"] = serde_json::json!({"disk": "sdd"}));
+    world.follow();
+    world.job_pod(waiting("ImagePullBackOff"), "x");
+    world.follow();
+    assert!(!writes(&world.plan()).iter().any(|write| write.contains("Job")), "nothing was corrected yet");
+    world.edit(|spec| spec["nodeSelector"] = serde_json::json!({"disk": "ssd"}));
+    let cleared = world.follow();
+    assert!(writes(&cleared).iter().any(|write| write.starts_with("delete Job")), "{:?}", writes(&cleared));
+    assert!(creates_a_job(&world.follow()));
+    assert_eq!(world.status().migration.as_ref().unwrap().attempts, None);
+    world.job_pod(running(), "x");
+    world.edit(|spec| spec["nodeSelector"] = serde_json::json!({"disk": "hdd"}));
+    let plan = world.follow();
+    assert!(!writes(&plan).iter().any(|write| write.contains("Job")), "one that runs is left alone");
+}
+
+#[test]
+fn a_job_that_is_not_let_make_a_pod_says_so_after_a_minute() {
+    let mut world = World::new();
+    world.follow();
+    world.advance(59);
+    world.follow();
+    assert_eq!(world.condition(SchemaUpToDate), "False/Running");
+    world.advance(1);
+    world.follow();
+    assert_eq!(world.condition(SchemaUpToDate), "False/QuotaExceeded");
+    assert!(world.status().condition(SchemaUpToDate).unwrap().message.contains("kubectl describe job"));
+    world.job_pod(running(), "x");
+    world.follow();
+    assert_eq!(world.condition(SchemaUpToDate), "False/Running");
+}
+
+#[test]
+fn what_cures_a_failure_starts_over_also_when_its_job_is_gone() {
+    for cure in ["a Secret", "the configuration", "the annotation"] {
+        let mut world = World::new();
+        world.follow();
+        world.end_job(64, "upstream.url: no URL");
+        world.follow();
+        assert_eq!(world.phase(), "MigrationFailed");
+        world.seen.children.jobs.clear();
+        world.seen.children.pods.clear();
+        world.advance(604_800);
+        assert!(!creates_a_job(&world.follow()), "nothing was mended");
+        match cure {
+            "a Secret" => world.secret("dapi", &[("key", "ak"), ("secret", "another")]),
+            "the configuration" => world.edit(|spec| spec["cache"] = serde_json::json!({"ttl": "7s"})),
+            _ => world.annotate(labels::RETRY_MIGRATION, &"long".repeat(100)),
+        }
+        assert!(creates_a_job(&world.follow()), "{cure}");
+        assert_eq!(world.condition(Stalled), "False/Progressing");
+    }
+}
+
+#[test]
+fn a_first_attempt_whose_job_is_lost_is_made_again() {
+    let mut world = World::new();
+    world.follow();
+    world.end_job(64, "upstream.url: no URL");
+    world.follow();
+    world.secret("dapi", &[("key", "ak"), ("secret", "another")]);
+    assert!(creates_a_job(&world.follow()));
+    // Deleted by hand while it ran, and those before it too.
+    world.seen.children.jobs.clear();
+    world.seen.children.pods.clear();
+    world.advance(5);
+    assert!(creates_a_job(&world.follow()));
+    assert_eq!(world.phase(), "Migrating");
+}

@@ -507,3 +507,76 @@ fn ready_stays_true_while_enough_instances_serve() {
     world.follow();
     assert_eq!((world.phase(), world.condition(Ready).as_str()), ("Ready", "True/AllReady"));
 }
+
+#[test]
+fn too_few_instances_are_not_called_ready_because_a_roll_is_under_way() {
+    let mut world = World::of(&json!({
+        "instances": 10, "database": {"mysql": {"urlSecretRef": {"name": "db"}}}
+    }));
+    world.follow();
+    world.end_job(0, &migrated());
+    world.follow();
+    world.rolled(10, 10, 1, "ReplicaSetUpdated");
+    world.follow();
+    assert_eq!(world.condition(Ready), "False/RolloutInProgress", "the first of ten");
+    world.rolled(10, 10, 9, "ReplicaSetUpdated");
+    world.follow();
+    assert_eq!(world.condition(Ready), "True/RolloutInProgress");
+    world.roll();
+    world.follow();
+    world.edit(|spec| spec["cache"] = json!({"ttl": "7s"}));
+    world.follow();
+    world.rolled(12, 3, 10, "ReplicaSetUpdated");
+    world.follow();
+    assert_eq!(world.condition(Ready), "True/RolloutInProgress");
+    // Nodes are lost in the midst of it.
+    world.rolled(12, 3, 4, "ReplicaSetUpdated");
+    world.follow();
+    assert_eq!(world.condition(Ready), "False/RolloutInProgress");
+}
+
+#[test]
+fn instances_that_are_added_leave_the_others_ready() {
+    let mut world = World::ready();
+    world.edit(|spec| spec["instances"] = 20.into());
+    world.follow();
+    for available in [2, 5, 20] {
+        world.rolled(20, 20, available, "ReplicaSetUpdated");
+        world.follow();
+        assert_eq!(world.condition(Ready), "True/RolloutInProgress", "{available}");
+    }
+}
+
+#[test]
+fn a_mirror_that_nobody_can_tell_of_is_not_called_healthy() {
+    let mut world = World::ready();
+    let sync = ["users", "pricing", "llmage", "uapi"].map(|entity| {
+        (entity.to_owned(), EntityHealth { age_s: Some(1.0), status: "success".into(), error_class: None })
+    });
+    world.seen.health = Health::Report(HealthReport { version: "0.1.0".into(), sync: sync.into() });
+    world.follow();
+    assert_eq!(world.condition(SyncHealthy), "True/Healthy");
+    world.seen.health = Health::NotAsked;
+    world.follow();
+    assert_eq!(
+        world.condition(SyncHealthy),
+        "True/Healthy",
+        "an operator that was started anew has not asked yet"
+    );
+    world.rolled(2, 2, 0, "NewReplicaSetAvailable");
+    world.follow();
+    assert_eq!(world.condition(SyncHealthy), "Unknown/ServerUnreachable");
+}
+
+#[test]
+fn what_is_taken_out_of_the_pods_is_a_change_of_them() {
+    let mut world = World::ready();
+    world.edit(|spec| spec["extraEnv"] = json!([{"name": "HTTP_PROXY", "value": "http://proxy"}]));
+    world.follow();
+    world.roll();
+    world.follow();
+    assert_eq!(world.condition(UpToDate), "True/Current");
+    world.edit(|spec| spec["extraEnv"] = json!([]));
+    world.follow();
+    assert_eq!(world.condition(UpToDate), "False/SpecChanged");
+}

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::scenario::{Scenario, uids};
+use crate::steps::rolls::ROTATED;
 
-/// A reference to a Secret that comes later.
+/// A reference to a Secret that comes later, and one to a Secret whose entry is nonsense.
 pub fn missing_secret(scenario: &mut Scenario) -> Result<(), Failure> {
     let before = uids(&scenario.at.pods()?);
     scenario.under_load("missing Secret", |scenario| {
@@ -23,7 +24,16 @@ pub fn missing_secret(scenario: &mut Scenario) -> Result<(), Failure> {
         scenario.wait_rolled(&before)?;
         let pods = uids(&scenario.at.pods()?);
         scenario.at.patch(&refer("sage-database"))?;
-        scenario.wait_rolled(&pods)
+        scenario.wait_rolled(&pods)?;
+
+        // A Secret that is there and wrong.
+        let pods = uids(&scenario.at.pods()?);
+        scenario.at.patch_secret("sage-database", "url", "postgres://sage@db/sage")?;
+        scenario.at.wait_reason("CredentialsReady", "False", "InvalidCredentials")?;
+        scenario.at.patch_secret("sage-database", "url", ROTATED)?;
+        scenario.at.wait_reason("CredentialsReady", "True", "Resolved")?;
+        scenario.wait_converged()?;
+        same_pods(scenario, &pods)
     })
 }
 
@@ -32,7 +42,6 @@ pub fn migration(scenario: &mut Scenario) -> Result<(), Failure> {
     let before = uids(&scenario.at.pods()?);
     scenario.under_load("failing migration", |scenario| {
         scenario.at.patch(&json!({"database": {"migration": {"maxAttempts": 1}}}))?;
-        let old = "mysql://sage2:sage-rotated@mariadb.outside.svc.cluster.local:3306/sage";
         let locked = "mysql://reader:sage-reader@mariadb.outside.svc.cluster.local:3306/sage_locked";
         scenario.at.patch_secret("sage-database", "url", locked)?;
         scenario.at.wait_reason("SchemaUpToDate", "False", "BackoffLimitExceeded")?;
@@ -42,7 +51,7 @@ pub fn migration(scenario: &mut Scenario) -> Result<(), Failure> {
             return Err(format!("Stalled is {stalled}, and the phase {phase}").into());
         }
         same_pods(scenario, &before)?;
-        scenario.at.patch_secret("sage-database", "url", old)?;
+        scenario.at.patch_secret("sage-database", "url", ROTATED)?;
         scenario.at.wait("condition=Stalled=False")?;
         scenario.at.wait("condition=SchemaUpToDate")?;
         scenario.wait_converged()

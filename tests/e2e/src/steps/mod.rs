@@ -28,7 +28,7 @@ pub const ALL: [(&str, Step); 17] = [
         rolls::killed_operator,
     ),
     (
-        "a Secret that is not there shows, old pods serve, and it heals when the Secret comes",
+        "a Secret that is missing or wrong shows, old pods serve, and it heals when the Secret is right",
         failures::missing_secret,
     ),
     ("a migration that fails shows, old pods serve, and it heals when the cause goes", failures::migration),

@@ -7,6 +7,9 @@ use crate::installation::{NAME, NAMESPACE, SYSTEM, VERSION, WITHIN};
 use crate::scenario::{Scenario, uids};
 use crate::waiting::until;
 
+/// The database's URL after its password was rotated: that of a second user.
+pub const ROTATED: &str = "mysql://sage2:sage-rotated@mariadb.outside.svc.cluster.local:3306/sage";
+
 /// From two instances to three, by the scale subresource.
 pub fn scale(scenario: &mut Scenario) -> Result<(), Failure> {
     scenario.under_load("scale", |scenario| {
@@ -22,12 +25,9 @@ pub fn configuration(scenario: &mut Scenario) -> Result<(), Failure> {
     scenario.roll("configuration", |scenario| scenario.at.patch(&json!({"cache": {"ttl": "30s"}})))
 }
 
-/// The database's password, to that of a second user.
+/// The database's password.
 pub fn secret(scenario: &mut Scenario) -> Result<(), Failure> {
-    scenario.roll("Secret", |scenario| {
-        let url = "mysql://sage2:sage-rotated@mariadb.outside.svc.cluster.local:3306/sage";
-        scenario.at.patch_secret("sage-database", "url", url)
-    })
+    scenario.roll("Secret", |scenario| scenario.at.patch_secret("sage-database", "url", ROTATED))
 }
 
 /// The same server under another tag: a migration that has nothing to do, then a roll.

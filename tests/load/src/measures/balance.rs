@@ -56,7 +56,7 @@ pub fn measure(programs: &Programs, effort: &Effort) -> Result<Vec<Line>, Failur
         "requests/s",
         "bare hyper server",
         &rates,
-        Goal::AtLeast(0.5),
+        Goal::AtLeast(0.6),
     );
     let line = line
         .ok_or_else(no_rounds)?

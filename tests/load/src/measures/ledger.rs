@@ -30,29 +30,24 @@ const PLAIN: (usize, usize) = (64, 4);
 const LISTING: usize = 4;
 /// Records of the plain side are numbered from here, above all that are there.
 const FIRST_SEQ: i64 = 1 << 40;
+/// How long the plain side is filled at a time.
+const FILLING: Duration = Duration::from_secs(1);
 /// How long filling may take at most.
 const LIMIT: Duration = Duration::from_secs(600);
 /// Bookings signed at a time: a signature lives for five minutes.
 const PORTION: usize = 50_000;
 
-/// All figures on one kind of database after another.
-pub fn measure(programs: &Programs, effort: &Effort, kinds: &[Kind]) -> Result<Vec<Line>, Failure> {
-    let mut lines = Vec::new();
-    for kind in kinds {
-        lines.extend(of_kind(programs, effort, *kind).map_err(|error| format!("{}: {error}", kind.name()))?);
-    }
-    Ok(lines)
-}
-
-fn of_kind(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Vec<Line>, Failure> {
+/// All figures on one kind of database.
+pub fn measure(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Vec<Line>, Failure> {
     let customers: Arc<[String]> = (0..effort.customers).map(|n| format!("org_bench_{n:05}")).collect();
     let (ours, theirs) = (programs.database(kind)?, programs.database(kind)?);
-    fill(programs, &theirs, &customers, effort.records)?.0.child.stop()?;
+    let seq = Arc::new(AtomicI64::new(FIRST_SEQ));
+    programs.seed(&theirs, &customers)?;
+    fill_plainly(&theirs, &customers, effort.records, &seq)?;
     let (server, mut requests, resident) = fill(programs, &ours, &customers, effort.records)?;
     let name = kind.name();
     let mut lines = vec![memory(&resident, effort.records, name)?];
     lines.push(lists(&server, &mut requests, effort, name)?);
-    let seq = Arc::new(AtomicI64::new(FIRST_SEQ));
     let mut sides = Sides { server: server.http, requests, theirs: &theirs, seq, booked: 0 };
     lines.extend(charges(&mut sides, &customers, effort, name)?);
     lines.push(batches(&mut sides, &customers, effort, name)?);
@@ -88,6 +83,21 @@ fn fill(
         }
     }
     Ok((server, requests, resident))
+}
+
+/// So many records without a server.
+fn fill_plainly(
+    database: &Database,
+    customers: &Arc<[String]>,
+    records: usize,
+    seq: &Arc<AtomicI64>,
+) -> Result<(), Failure> {
+    let mut made = 0;
+    while made < records {
+        let work = Work::Records(ITEMS);
+        made += booking::run(database, customers, work, 1, FILLING, seq)?.commits * ITEMS;
+    }
+    Ok(())
 }
 
 /// A batch's customers: each once, beginning with this one.
