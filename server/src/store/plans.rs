@@ -642,12 +642,15 @@ async fn verify(bench: &mut Bench) {
 async fn holds_and_reversals(bench: &mut Bench) {
     let store = bench.store.clone();
     assert!(bench.look("a hold", store.hold(id(12))).await.is_some());
-    assert!(
-        !bench
-            .look("customers with due holds", store.customers_with_due_holds([].iter(), 20))
-            .await
-            .is_empty()
-    );
+    for but in [0, 3, 600] {
+        let but: Vec<_> = (0..but).map(customer).collect();
+        let found =
+            bench.look("customers with due holds", store.customers_with_due_holds(but.iter(), 20)).await;
+        // Those that are due are all of the first customer.
+        assert_eq!(found.is_empty(), !but.is_empty());
+    }
+    bench.look("due holds of a customer", store.due_holds(&customer(0), time(1), 512)).await;
+    assert!(bench.look("a customer and the clock", store.ledger_row(&customer(0))).await.is_some());
     let whole = HoldFilter { limit: 11, ..HoldFilter::default() };
     let user_id = Some("user_4".to_owned());
     for (whose, customer_id) in [("of a customer", Some(customer(0))), ("of all", None)] {
