@@ -76,7 +76,7 @@ static SERVER: &[Key] = &[
     Key::new(
         "server.read_only",
         Kind::Flag,
-        "Answer writes of keys with 503 read_only; events are still taken.",
+        "Answer writes of keys with 503 read_only and let due holds be; events are still taken.",
     )
     .or("false")
     .reloadable(),
@@ -110,7 +110,12 @@ static DATABASE: &[Key] = &[
     Key::new("database.user", Kind::Text(1), "User of the MySQL server."),
     Key::new("database.password", Kind::Text(1), "Password of the user; unset: none.").secret(),
     Key::new("database.name", Kind::Text(1), "Name of the database; for sqlite the path of the file."),
-    Key::new("database.max_connections", Kind::Integer(1, 1_000), "Most connections at a time.").or("20"),
+    Key::new(
+        "database.max_connections",
+        Kind::Integer(1, 1_000),
+        "Most connections at a time; with MySQL never less than accounting.writers and 4.",
+    )
+    .or("20"),
     Key::new("database.tls_ca_file", Kind::File, "CA that the MySQL server's certificate must chain to, as PEM."),
 ];
 
@@ -296,8 +301,9 @@ static ACCOUNTING: &[Key] = &[
     Key::new("accounting.batch_delay", Kind::Time("0ms", "1s"), "How long a busy writer gathers.").or("2ms"),
     Key::new(
         "accounting.queue",
-        Kind::Integer(1, 1_000_000),
-        "Most bookings that wait; more are answered 503.",
+        // A fifth of it is one customer's, and must hold a whole batch.
+        Kind::Integer(5_000, 1_000_000),
+        "Most bookings that wait, one customer's at most a fifth of them; more are answered 503.",
     )
     .or("10000"),
     Key::new("accounting.writers", Kind::Integer(1, 64), "Writers; SQLite always has one.").or("4"),

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::domain::accounts::{AccountingQuery, Export, GroupBy, PastBalance, RecordView, SummaryRow};
 use crate::domain::auth::Auth;
 use crate::domain::booking::{
-    Action, Booked, Booking, BookingRequest, Earlier, Outcome, Request, preview, sweep_due_holds,
+    Action, Booked, Booking, BookingRequest, Earlier, Outcome, Request, due_holds, preview, sweep_due_holds,
 };
 use crate::domain::caches::Caches;
 use crate::domain::holds::{self, HoldsQuery};
@@ -33,7 +33,7 @@ use crate::domain::prices::Prices;
 use crate::domain::{Error, accounts};
 use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, Hold, RecordId, Timestamp};
 use crate::signing::webhook::{self, WebhookSecret};
-use crate::store::{Asker, LedgerRow, NonceUse, ReplayTable, SchemaState, Store};
+use crate::store::{Asker, NonceUse, ReplayTable, SchemaState, Store};
 use crate::sync::SyncService;
 use crate::telemetry::metrics::Metrics;
 
@@ -213,8 +213,8 @@ impl ServerEnv {
     /// What a booking would come to if it were made now; nothing is booked.
     pub async fn preview_accounting(&self, request: Request) -> Result<Booked, Error> {
         let inner = &self.inner;
-        let customer =
-            inner.store.customer(&request.customer_id).await?.ok_or(Error::NotFound("customer"))?;
+        let row = inner.store.ledger_row(&request.customer_id).await?.ok_or(Error::NotFound("customer"))?;
+        let due_holds = due_holds(&inner.store, &row).await?;
         let earlier = match &request.action {
             Action::Book(entry) => {
                 let (id, transno) = (&request.customer_id, &entry.transno);
@@ -223,8 +223,7 @@ impl ServerEnv {
             }
             _ => Earlier::default(),
         };
-        let row = LedgerRow { customer, now: inner.clock.now() };
-        preview(row, earlier, request, inner.booking.default_mode())?.into_booked()
+        preview(row, due_holds, earlier, request, inner.booking.default_mode())?.into_booked()
     }
 
     /// Whose record it is; `scope` is the customer whose records the caller may see.
@@ -315,7 +314,11 @@ impl ServerEnv {
         let news = News::default().run(inner.store.clone(), inner.caches.clone(), inner.stop.clone());
         inner.tasks.spawn(news);
         inner.sync.start(&inner.tasks, &inner.stop);
-        inner.tasks.spawn(sweep_due_holds(inner.booking.clone(), inner.store.clone(), inner.stop.clone()));
+        // Nothing moves while somebody looks into what is there, not even holds that are due.
+        if !inner.config.server.read_only {
+            let (booking, store) = (inner.booking.clone(), inner.store.clone());
+            inner.tasks.spawn(sweep_due_holds(booking, store, inner.stop.clone()));
+        }
         inner.tasks.spawn(health::watch_database(self.clone(), inner.stop.clone()));
     }
 

@@ -13,6 +13,9 @@ use super::types::{
 };
 use super::value::{Reader, WebhookSecrets};
 
+/// Connections that are left for everything but the writers.
+const SPARE_CONNECTIONS: u32 = 4;
+
 pub(super) fn config(r: &mut Reader) -> Option<Config> {
     let (server, admin) = (server(r), admin(r));
     if let (Some(server), Some(admin)) = (&server, &admin)
@@ -23,7 +26,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         let path = if r.is_set("admin.listen") { "admin.listen" } else { "server.listen" };
         r.refuse(path, found, "server.listen and admin.listen are the same");
     }
-    let database = database(r);
+    let mut database = database(r);
     let (upstream, upstream_events) = (upstream(r), events(r));
     let sync = sync(r);
     let cache = Cache {
@@ -35,6 +38,9 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         database.as_ref().is_some_and(|database| matches!(database.target, DatabaseTarget::Mysql { .. }));
     let auth = auth(r, mysql);
     let accounting = accounting(r);
+    if let (true, Some(database), Some(accounting)) = (mysql, &mut database, &accounting) {
+        spare_connections(r, database, accounting);
+    }
     let quota = Quota { unknown_user: r.value("quota.unknown_user"), timezone: r.value("quota.timezone") };
     let cluster = Cluster {
         role: r.value("cluster.role"),
@@ -132,6 +138,19 @@ fn database(r: &mut Reader) -> Option<Database> {
         }
     };
     Some(Database { target, max_connections })
+}
+
+/// Writers keep a connection each; all else must not wait for what they never give back.
+fn spare_connections(r: &mut Reader, database: &mut Database, accounting: &Accounting) {
+    let least = u32::try_from(accounting.writers).unwrap_or(u32::MAX).saturating_add(SPARE_CONNECTIONS);
+    if database.max_connections < least {
+        r.warn(format!(
+            "database.max_connections: {} is raised to {least}: each of accounting.writers keeps a connection, and \
+             everything else needs {SPARE_CONNECTIONS}",
+            database.max_connections
+        ));
+        database.max_connections = least;
+    }
 }
 
 fn database_parts(r: &mut Reader) -> Option<DatabaseTarget> {

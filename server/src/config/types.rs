@@ -56,7 +56,7 @@ pub struct Server {
     pub max_batch_bytes: usize,
     /// Proxies whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Answer writes of keys with 503 `read_only`; events are still taken.
+    /// Answer writes of keys with 503 `read_only` and let due holds be; events are still taken.
     pub read_only: bool,
     /// How long accepted requests may finish after SIGTERM.
     pub shutdown_grace: Duration,

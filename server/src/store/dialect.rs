@@ -43,6 +43,14 @@ impl Dialect {
         }
     }
 
+    /// Ends a SELECT that locks its rows at once or fails.
+    pub(super) const fn for_update_nowait(self) -> &'static str {
+        match self {
+            Self::MySql => " FOR UPDATE NOWAIT",
+            Self::Sqlite => "",
+        }
+    }
+
     /// Starts a transaction that will write.
     pub(super) const fn begin(self) -> &'static str {
         match self {

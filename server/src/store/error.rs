@@ -6,9 +6,12 @@ pub enum Error {
     /// The database is not reachable, the pool is exhausted, or the connection broke.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
-    /// A deadlock or lock time-out; the transaction may run again.
+    /// A deadlock; the transaction may run again.
     #[error("the transaction lost against another one: {0}")]
     Contended(#[source] sqlx::Error),
+    /// Another transaction kept a row locked for as long as one waits; the transaction may run again.
+    #[error("another transaction keeps a row locked: {0}")]
+    Locked(#[source] sqlx::Error),
     /// A unique key holds such a row already.
     #[error("such a row is there already")]
     Duplicate(#[source] sqlx::Error),
@@ -52,7 +55,12 @@ impl Error {
 
     /// Whether running the whole transaction again may succeed at once.
     pub fn is_contended(&self) -> bool {
-        matches!(self, Self::Contended(_))
+        matches!(self, Self::Contended(_) | Self::Locked(_))
+    }
+
+    /// Whether another transaction kept a row locked.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Locked(_))
     }
 
     /// Whether the database could not be reached.
@@ -62,10 +70,14 @@ impl Error {
 
     /// The vendor's error number of a MySQL-compatible server, if it is such an error.
     pub(super) fn mysql_number(&self) -> Option<u16> {
-        let (Self::Refused(e) | Self::Contended(e) | Self::Duplicate(e) | Self::Unavailable(e)) = self else {
-            return None;
-        };
-        mysql_number(e)
+        match self {
+            Self::Refused(e)
+            | Self::Contended(e)
+            | Self::Locked(e)
+            | Self::Duplicate(e)
+            | Self::Unavailable(e) => mysql_number(e),
+            _ => None,
+        }
     }
 }
 
@@ -93,11 +105,16 @@ impl From<sqlx::Error> for Error {
             _ => {}
         }
         match mysql_number(&error) {
-            // Deadlock, lock wait time-out; Galera answers 1213 at COMMIT too.
-            Some(1205 | 1213) => return Self::Contended(error),
+            // Deadlock; Galera answers so at COMMIT too.
+            Some(1213) => return Self::Contended(error),
+            // Lock wait time-out; MySQL's number for who does not want to wait is 3572, MariaDB's the same as for who did.
+            Some(1205 | 3572) => return Self::Locked(error),
             Some(1062) => return Self::Duplicate(error),
-            // Too many connections, shutdown in progress, access denied, unknown database, killed, read only.
-            Some(1040 | 1044 | 1045 | 1049 | 1053 | 1203 | 1290 | 1317 | 1836 | 1927) => {
+            // Too many connections, access denied, unknown database, Galera's node without a quorum, shutdown, read
+            // only, killed, closed for inactivity.
+            Some(
+                1040 | 1044 | 1045 | 1047 | 1049 | 1053 | 1203 | 1290 | 1317 | 1836 | 1927 | 3169 | 4031,
+            ) => {
                 return Self::Unavailable(error);
             }
             _ => {}
@@ -113,6 +130,9 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Failures as a database makes them, for simulated ones.
 #[cfg(test)]
 impl Error {
@@ -124,8 +144,8 @@ impl Error {
         Self::Contended(sqlx::Error::BeginFailed)
     }
 
-    pub(crate) fn duplicate() -> Self {
-        Self::Duplicate(sqlx::Error::BeginFailed)
+    pub(crate) fn locked() -> Self {
+        Self::Locked(sqlx::Error::BeginFailed)
     }
 
     pub(crate) fn refusal() -> Self {

@@ -95,14 +95,31 @@ impl Store {
         self.fetch_one(sql).await?.int(0)
     }
 
-    /// Customers with open holds whose time has run out, at most `limit` of them.
-    pub async fn customers_with_due_holds(&self, limit: i64) -> Result<Vec<CustomerId>, Error> {
+    /// Open holds of a customer whose time has run out at `now`, `limit` of them at most.
+    pub async fn due_holds(
+        &self,
+        customer: &CustomerId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Hold>, Error> {
+        self.fetch_all(due(std::slice::from_ref(customer), now, limit)).await?.iter().map(read).collect()
+    }
+
+    /// Whose the open holds are whose time has run out, the longest due first: a customer for each hold, and none of
+    /// `but`.
+    pub async fn customers_with_due_holds(
+        &self,
+        but: impl ExactSizeIterator<Item = &CustomerId>,
+        limit: i64,
+    ) -> Result<Vec<CustomerId>, Error> {
         let now = self.dialect().now();
-        let sql = Sql::new(format!(
-            "SELECT DISTINCT customer_id FROM (SELECT customer_id FROM {TABLE} WHERE state = 'open' \
-             AND expires_at <= {now} ORDER BY expires_at LIMIT ?) due"
-        ));
-        let rows = self.fetch_all(sql.bind(limit)).await?;
+        let mut sql =
+            Sql::new(format!("SELECT customer_id FROM {TABLE} WHERE state = 'open' AND expires_at <= {now}"));
+        if but.len() > 0 {
+            sql.push(" AND customer_id NOT IN ").push_in(but.map(CustomerId::as_str));
+        }
+        sql.push(" ORDER BY expires_at LIMIT ?").add(limit);
+        let rows = self.fetch_all(sql).await?;
         rows.iter()
             .map(|row| {
                 let id = row.str(0)?;
@@ -110,6 +127,17 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// Open holds of these customers whose time has run out at `now`.
+fn due(customers: &[CustomerId], now: Timestamp, limit: usize) -> Sql<'_> {
+    let mut sql = Sql::new(format!(
+        "SELECT {COLUMNS} FROM {TABLE} WHERE state = 'open' AND expires_at <= ? AND customer_id IN "
+    ));
+    sql.add(now);
+    sql.push_in(customers.iter().map(CustomerId::as_str));
+    sql.push(" LIMIT ?").add(i64::try_from(limit).unwrap_or(i64::MAX));
+    sql
 }
 
 pub(super) fn list(filter: &HoldFilter, dialect: Dialect) -> Sql<'_> {
@@ -152,14 +180,14 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a HoldFilter, dialect: Diale
 }
 
 impl Tx {
-    /// Open holds of these customers whose time has run out at `now`.
-    pub async fn due_holds(&mut self, customers: &[CustomerId], now: Timestamp) -> Result<Vec<Hold>, Error> {
-        let mut sql = Sql::new(format!(
-            "SELECT {COLUMNS} FROM {TABLE} WHERE state = 'open' AND expires_at <= ? AND customer_id IN "
-        ))
-        .bind(now);
-        sql.push_in(customers.iter().map(CustomerId::as_str));
-        self.conn.fetch_all(sql).await?.iter().map(read).collect()
+    /// Open holds of these customers whose time has run out at `now`, `limit` of them at most.
+    pub async fn due_holds(
+        &mut self,
+        customers: &[CustomerId],
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Hold>, Error> {
+        self.conn.fetch_all(due(customers, now, limit)).await?.iter().map(read).collect()
     }
 
     /// The holds that some of these transnos made.

@@ -6,7 +6,7 @@ use super::customers::{self, CUSTOMER_COLUMNS};
 use super::dialect::Dialect;
 use super::error::Error;
 use super::records::{RECORD_COLUMNS, bind_record, read_record};
-use super::sql::Sql;
+use super::sql::{Row, Sql};
 use super::{NonceUse, Store, cache_events, replay};
 use crate::model::{Customer, CustomerId, Record, RecordId, Timestamp, Transno};
 
@@ -47,7 +47,7 @@ impl Writer {
         Tx::begin(self.store.writing().await?).await
     }
 
-    /// Commits. An error leaves open whether it took effect, unless it is [`Error::Contended`].
+    /// Commits. An error leaves open whether it took effect, unless [`Error::is_contended`].
     pub async fn commit(&mut self, tx: Tx) -> Result<(), Error> {
         match tx.commit().await {
             Ok(conn) => {
@@ -86,6 +86,10 @@ impl Writer {
     }
 }
 
+fn read_ledger_row(row: &Row) -> Result<LedgerRow, Error> {
+    Ok(LedgerRow { customer: customers::read_customer(row)?, now: row.time(customers::CUSTOMER_WIDTH)? })
+}
+
 impl Tx {
     /// Locks the customers that exist, in the order of their ids, and reads the database's clock.
     pub async fn lock_customers(&mut self, ids: &[CustomerId]) -> Result<Vec<LedgerRow>, Error> {
@@ -97,12 +101,7 @@ impl Tx {
         sql.push_in(ids.iter().map(CustomerId::as_str))
             .push(" ORDER BY customer_id")
             .push(dialect.for_update());
-        let rows = self.conn.fetch_all(sql).await?;
-        let ledger = rows.iter().map(|row| {
-            let customer = customers::read_customer(row)?;
-            Ok(LedgerRow { customer, now: row.time(customers::CUSTOMER_WIDTH)? })
-        });
-        ledger.collect()
+        self.conn.fetch_all(sql).await?.iter().map(read_ledger_row).collect()
     }
 
     /// The records that some of these bookings made before.
@@ -194,6 +193,44 @@ fn push_pair<'a>(sql: &mut Sql<'a>, count: usize, customer: &'a CustomerId, tran
 }
 
 impl Store {
+    /// A customer as it stands, not locked, and the database's clock.
+    pub async fn ledger_row(&self, id: &CustomerId) -> Result<Option<LedgerRow>, Error> {
+        let now = self.dialect().now();
+        let sql =
+            Sql::new(format!("SELECT {CUSTOMER_COLUMNS}, {now} FROM customer_balance WHERE customer_id = ?"));
+        self.fetch_optional(sql.bind(id.as_str())).await?.as_ref().map(read_ledger_row).transpose()
+    }
+
+    /// Which of these customers another transaction keeps locked at this moment.
+    pub async fn locked_customers(&self, ids: &[CustomerId]) -> Result<Vec<CustomerId>, Error> {
+        let mut tx = Tx::begin(self.writing().await?).await?;
+        let mut locked = Vec::new();
+        for id in ids {
+            let sql = Sql::new(format!(
+                "SELECT customer_id FROM customer_balance WHERE customer_id = ?{}",
+                tx.dialect().for_update_nowait()
+            ));
+            match tx.conn.fetch_all(sql.bind(id.as_str())).await {
+                Ok(_) => {}
+                Err(error) if error.is_locked() => locked.push(id.clone()),
+                Err(error) => {
+                    tx.rollback().await;
+                    return Err(error);
+                }
+            }
+        }
+        tx.rollback().await;
+        Ok(locked)
+    }
+
+    /// Waits until a customer can be locked, no longer than a transaction does.
+    pub async fn await_customer(&self, id: &CustomerId) -> Result<(), Error> {
+        let mut tx = Tx::begin(self.writing().await?).await?;
+        let locked = tx.lock_customers(std::slice::from_ref(id)).await;
+        tx.rollback().await;
+        locked.map(drop)
+    }
+
     /// Tells other instances what a transaction changed, within that transaction. `true` if a row was
     /// written.
     pub async fn announce(&self, tx: &mut Tx, changed: &cache_events::Changed) -> Result<bool, Error> {

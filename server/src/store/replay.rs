@@ -52,7 +52,8 @@ impl NonceUse {
     }
 }
 
-/// Inserts; for each, whether it was new. The usual case, all of them new, is one statement.
+/// Inserts; for each, whether it was new. The usual case, all of them new, is one statement. A duplicate is never the
+/// answer: others who insert the same ones all the time are contention.
 pub(super) async fn insert(
     conn: &mut Conn,
     table: ReplayTable,
@@ -71,6 +72,7 @@ pub(super) async fn insert(
         match insert_rows(conn, table, uses.iter().zip(&fresh).filter(|(_, f)| **f).map(|(u, _)| u)).await {
             // Others may commit more of these between our look and our insert.
             Err(Error::Duplicate(_)) if attempt < uses.len() => attempt += 1,
+            Err(Error::Duplicate(error)) => return Err(Error::Contended(error)),
             result => return result.map(|()| fresh),
         }
         let mut sql = Sql::new(format!("SELECT {column} FROM {name} WHERE {column} IN "));

@@ -200,9 +200,9 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// One booking was decided: `accounted`, `replayed` or the code of its refusal.
-    pub fn booking(&self, result: &'static str) {
-        self.bookings.get_or_create(&ResultLabel { result }).inc();
+    /// So many bookings came to the same: booked, replayed, expired, or why they were not.
+    pub fn bookings(&self, result: &'static str, count: usize) {
+        self.bookings.get_or_create(&ResultLabel { result }).inc_by(count as u64);
     }
 
     /// Bookings that wait, over all writers.

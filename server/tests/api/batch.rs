@@ -1,6 +1,8 @@
 //! POST /accounting/batch: many bookings in one request.
 
 use futures_util::future::join_all;
+use sageapi_server::domain::booking::{Action, Request};
+use sageapi_server::model::CustomerId;
 use serde_json::{Value, json};
 
 use crate::raw::{Ask, Credentials, Reply};
@@ -231,4 +233,34 @@ fn batches_at_once_spend_what_is_there_and_no_more() {
         assert_eq!((&balance.data()["balance"], &balance.data()["seq"]), (&json!("0"), &json!(51)));
         assert_eq!(site.verify().await, Vec::<String>::new());
     });
+}
+
+#[test]
+fn what_became_of_bookings_is_counted_for_groups_as_for_others() {
+    on_every_database(async |site| {
+        let c = site.customer("10").await;
+        let counted = |result: &str| -> u64 {
+            let line = format!("sageapi_bookings_total{{result=\"{result}\"}} ");
+            let text = site.env().metrics().encode();
+            text.lines().find_map(|l| l.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
+        };
+        let booked = counted("booked");
+        let atomic =
+            async |items: &Value| site.post(&c.key, "/accounting/batch?atomic=true", items).await.status;
+        assert_eq!(atomic(&json!([charge("a", "6"), charge("b", "6")])).await, 402);
+        assert_eq!((counted("insufficient_balance"), counted("booked")), (2, booked));
+        let items = json!([charge("a", "6"), charge("b", "4")]);
+        assert_eq!(atomic(&items).await, 200);
+        assert_eq!((counted("booked"), counted("replayed")), (booked + 2, 0));
+        assert_eq!(atomic(&items).await, 200);
+        assert_eq!((counted("booked"), counted("replayed"), counted("refused")), (booked + 2, 2, 0));
+        site.env().submit_bulk(vec![expiry(&c.id)]).await.unwrap().remove(0).unwrap();
+        assert_eq!((counted("booked"), counted("expired")), (booked + 2, 1));
+    });
+}
+
+/// What a sweep asks for.
+fn expiry(customer: &str) -> Request {
+    let customer_id = CustomerId::parse(customer).unwrap();
+    Request { customer_id, body_hash: [0; 32], nonce: None, action: Action::Expire }
 }

@@ -212,6 +212,44 @@ fn a_due_hold_is_closed_by_the_next_write_without_any_sweep() {
     });
 }
 
+#[test]
+fn what_is_tried_out_counts_no_hold_whose_time_is_over() {
+    crate::site::on_every_database_with(AppBuilder::without_background, async |site| {
+        let c = site.customer("10").await;
+        let made = site.post(&c.key, "/holds", &json!({"transno": "h", "amount": "10", "ttl_s": 1})).await;
+        assert_eq!(made.status, 201);
+        site.until("the hold is due", async || {
+            site.get(&c.key, &path(&made)).await.data()["state"] == "expired"
+        })
+        .await;
+        let charge = json!({"transno": "t", "amount": "10"});
+        let tried = site.post(&c.key, "/accounting?dry_run=true", &charge).await;
+        assert_eq!(tried.status, 200, "{}", tried.text());
+        assert_eq!((&tried.data()["balance"], &tried.data()["held"]), (&json!("0"), &json!("0")));
+        assert_eq!(funds(&site, &c).await, ["10", "10", "0"], "nothing was done");
+        assert_eq!(site.post(&c.key, "/accounting", &charge).await.data()["balance"], "0", "as it said");
+    });
+}
+
+#[test]
+fn a_read_only_instance_lets_due_holds_be() {
+    on_every_database(async |site| {
+        let c = site.customer("10").await;
+        let made = site.post(&c.key, "/holds", &json!({"transno": "h", "amount": "10", "ttl_s": 3})).await;
+        assert_eq!(made.status, 201);
+        let site = site.restarted(|config| config.server.read_only = true).await;
+        site.until("the hold is due", async || {
+            site.get(&c.key, &path(&made)).await.data()["state"] == "expired"
+        })
+        .await;
+        // Long enough for several looks of a sweep.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        assert_eq!(funds(&site, &c).await, ["10", "10", "0"]);
+        let site = site.restarted(|config| config.server.read_only = false).await;
+        site.until("it is closed", async || funds(&site, &c).await == ["10", "0", "10"]).await;
+    });
+}
+
 use sageapi_test_support::app::AppBuilder;
 
 #[test]

@@ -25,6 +25,7 @@ mod idempotency;
 mod instances;
 mod lists;
 mod mirror;
+mod neighbours;
 mod pricing;
 mod problems;
 mod reversals;

@@ -176,6 +176,27 @@ fn what_is_not_built_is_accepted_with_a_warning() {
 }
 
 #[test]
+fn the_writers_leave_connections_for_everything_else() {
+    let mysql = "database: {url: 'mysql://u:p@h/d', max_connections: 4}\nauth: {encryption_key: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='}\n";
+    let raised = from_yaml(mysql).unwrap();
+    assert_eq!(raised.config.database.max_connections, 8);
+    assert_eq!(
+        raised.warnings,
+        [
+            "database.max_connections: 4 is raised to 8: each of accounting.writers keeps a connection, and everything \
+          else needs 4"
+        ]
+    );
+    let many =
+        from_yaml(&format!("{}accounting: {{writers: 32}}\n", mysql.replace(", max_connections: 4", "")));
+    assert_eq!(many.unwrap().config.database.max_connections, 36);
+    let enough = from_yaml(&mysql.replace(": 4}", ": 8}")).unwrap();
+    assert_eq!((enough.config.database.max_connections, enough.warnings), (8, Vec::new()));
+    let sqlite = from_yaml("database: {url: 'sqlite:x.db', max_connections: 1}\n").unwrap();
+    assert_eq!((sqlite.config.database.max_connections, sqlite.warnings), (1, Vec::new()));
+}
+
+#[test]
 fn what_has_no_effect_is_warned_about() {
     let yaml =
         "database: {tls_ca_file: ca.pem}\nupstream: {dapi_secret: x}\nsync: {users: {time_zone: UTC}}\n";

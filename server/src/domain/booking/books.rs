@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use super::decide::{Found, Written};
 use super::{Action, Command};
-use crate::model::{Money, RecordId, Timestamp};
+use crate::model::{CustomerId, Money, RecordId, Timestamp};
 use crate::store::{Changed, Error, LedgerRow, NonceUse, ReplayTable, Store, Tx, Writer};
 
 /// Transnos looked up by one statement.
 const LOOKED_UP: usize = 64;
+
+/// Due holds that one transaction closes at most. Where there are more, the sweep comes again.
+pub(super) const DUE_HOLDS: usize = 512;
 
 /// What a writer asks of the database. The store answers it, and so does the simulated one of the tests, which fails
 /// in every way that a real one can.
@@ -40,7 +43,7 @@ pub(super) trait Books: Send + 'static {
         written: &Written,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Commits. An error leaves open whether it took effect, unless it is [`Error::Contended`].
+    /// Commits. An error leaves open whether it took effect, unless [`Error::is_contended`].
     fn commit(&mut self, tx: Self::Tx) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Undoes the transaction.
@@ -48,6 +51,15 @@ pub(super) trait Books: Send + 'static {
 
     /// Records a nonce on its own; whether it was new.
     fn first_use(&mut self, nonce: NonceUse) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Which of these customers another transaction keeps locked at this moment.
+    fn locked(
+        &mut self,
+        customers: &[CustomerId],
+    ) -> impl Future<Output = Result<Vec<CustomerId>, Error>> + Send;
+
+    /// Waits until a customer can be locked, no longer than a transaction does.
+    fn await_customer(&mut self, customer: &CustomerId) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Waits a random moment before the `attempt`th repetition.
     fn back_off(&mut self, attempt: u32) -> impl Future<Output = ()> + Send;
@@ -104,7 +116,16 @@ impl Books for StoreBooks {
         let held = |row: &&LedgerRow| row.customer.held > Money::ZERO;
         let holders: Vec<_> = found.customers.iter().filter(held).map(|r| r.customer.id.clone()).collect();
         if !holders.is_empty() {
-            found.due_holds = tx.due_holds(&holders, latest(&found.customers)).await?;
+            let until = latest(&found.customers);
+            found.due_holds = tx.due_holds(&holders, until, DUE_HOLDS).await?;
+            if found.due_holds.len() == DUE_HOLDS && holders.len() > 1 {
+                // More than fit, most of them perhaps one customer's: then everybody gets the same share.
+                found.due_holds.clear();
+                for holder in holders.chunks(1) {
+                    let share = (DUE_HOLDS / holders.len()).max(1);
+                    found.due_holds.extend(tx.due_holds(holder, until, share).await?);
+                }
+            }
         }
         let (originals, holds) = named_ids(commands);
         if !originals.is_empty() {
@@ -140,6 +161,14 @@ impl Books for StoreBooks {
 
     async fn first_use(&mut self, nonce: NonceUse) -> Result<bool, Error> {
         self.store.first_use(ReplayTable::Nonces, nonce).await
+    }
+
+    async fn locked(&mut self, customers: &[CustomerId]) -> Result<Vec<CustomerId>, Error> {
+        self.store.locked_customers(customers).await
+    }
+
+    async fn await_customer(&mut self, customer: &CustomerId) -> Result<(), Error> {
+        self.store.await_customer(customer).await
     }
 
     async fn back_off(&mut self, attempt: u32) {

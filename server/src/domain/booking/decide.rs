@@ -1,13 +1,14 @@
 //! The decision: locked customers and commands in, records, holds and outcomes out. Pure.
 
+mod holds;
+mod records;
+
 use std::collections::HashMap;
 
-use super::{About, Action, Amount, Booked, Capture, Command, Entry, Outcome, Reserve, Reserved, Reverse};
+use super::{Action, Booked, Command, Outcome, Reserved};
 use crate::domain::Error;
-use crate::domain::prices::Quote;
 use crate::model::{
-    Customer, CustomerId, CustomerStatus, Hold, HoldState, Kind, Mode, Money, Record, RecordId, Timestamp,
-    Transno,
+    Currency, Customer, CustomerId, Hold, HoldState, Mode, Money, Record, RecordId, Timestamp, Transno,
 };
 use crate::signing::AuthError;
 use crate::store::{LedgerRow, Reversal};
@@ -41,6 +42,8 @@ pub(super) struct Ledger {
     holds: HashMap<RecordId, Hold>,
     default_mode: Mode,
     written: Written,
+    /// Where a hold stands in `written`.
+    written_holds: HashMap<RecordId, usize>,
 }
 
 struct Slot {
@@ -98,6 +101,7 @@ impl Ledger {
             holds: found.named_holds.into_iter().map(|h| (h.id, h)).collect(),
             default_mode,
             written: Written::default(),
+            written_holds: HashMap::new(),
         };
         for hold in found.due_holds {
             ledger.expire(hold);
@@ -160,217 +164,6 @@ impl Ledger {
     fn slot(&mut self, id: &CustomerId) -> Result<&mut Slot, Error> {
         self.customers.get_mut(id).ok_or(Error::NotFound("customer"))
     }
-
-    fn book(&mut self, command: &Command, entry: &Entry) -> Result<Booked, Error> {
-        let mode = self.default_mode;
-        let slot = self.slot(&command.request.customer_id)?;
-        slot.same_currency(entry.currency)?;
-        let charges = entry.kind == Kind::Charge;
-        if charges && slot.customer.status == CustomerStatus::Suspended {
-            return Err(Error::CustomerSuspended);
-        }
-        let (amount, quote) = match &entry.amount {
-            Amount::Given(amount) => (*amount, None),
-            Amount::Quoted(quote) => {
-                slot.same_currency(quote.currency)?;
-                (quote.amount, Some(&**quote))
-            }
-            Amount::Unquoted(no_price) => return Err(no_price.clone().into()),
-        };
-        let delta = if charges { amount.negated() } else { amount };
-        slot.affords(delta, slot.customer.available_wide(), mode)?;
-        let (kind, about) = (entry.kind, &entry.about);
-        let draft = Draft { transno: &entry.transno, kind, amount, delta, about, quote };
-        self.append(command, &draft, None, None)
-    }
-
-    fn reverse(&mut self, command: &Command, reverse: &Reverse) -> Result<Booked, Error> {
-        let (mode, customer_id) = (self.default_mode, &command.request.customer_id);
-        let original = self.originals.get(&reverse.record).filter(|r| r.customer_id == *customer_id);
-        let original = original.ok_or(Error::NotFound("accounting record"))?;
-        if original.kind == Kind::Reversal {
-            return Err(Error::ReversalExceeds("a reversal cannot be reversed".to_owned()));
-        }
-        let taken = self.reversed.get(&original.id).copied().unwrap_or(0);
-        let left = Money::from_wide(original.delta.wide().abs() - taken).unwrap_or_default();
-        let amount = reverse.amount.unwrap_or(left);
-        if amount > left || amount == Money::ZERO {
-            return Err(Error::ReversalExceeds(format!("{left} of the record is left to reverse")));
-        }
-        let delta = if original.delta.is_negative() { amount } else { amount.negated() };
-        let id = original.id;
-        let about = About {
-            user_id: original.user_id.clone(),
-            llmid: original.llmid.clone(),
-            model_name: original.model_name.clone(),
-            request_id: original.request_id.clone(),
-            note: reverse.note.clone(),
-            ..About::default()
-        };
-        let slot = self.slot(customer_id)?;
-        slot.affords(delta, slot.customer.available_wide(), mode)?;
-        let draft = Draft {
-            transno: &reverse.transno,
-            kind: Kind::Reversal,
-            amount,
-            delta,
-            about: &about,
-            quote: None,
-        };
-        let booked = self.append(command, &draft, Some(id), None)?;
-        *self.reversed.entry(id).or_default() += amount.wide();
-        self.written.reversals.push(Reversal { original: id, reversal: booked.record.id, amount });
-        Ok(booked)
-    }
-
-    fn reserve(&mut self, command: &Command, reserve: &Reserve) -> Result<Reserved, Error> {
-        let mode = self.default_mode;
-        let slot = self.slot(&command.request.customer_id)?;
-        slot.same_currency(reserve.currency)?;
-        if slot.customer.status == CustomerStatus::Suspended {
-            return Err(Error::CustomerSuspended);
-        }
-        slot.affords(reserve.amount.negated(), slot.customer.available_wide(), mode)?;
-        let held = slot.customer.held.checked_add(reserve.amount).ok_or(Error::AmountOutOfRange)?;
-        slot.customer.held = held;
-        slot.customer.holds_made += 1;
-        slot.touch();
-        let (customer, now) = (slot.customer.clone(), slot.now);
-        let hold = Hold {
-            id: command.id,
-            customer_id: customer.id.clone(),
-            transno: reserve.transno.clone(),
-            amount: reserve.amount,
-            captured: Money::ZERO,
-            currency: customer.currency,
-            state: HoldState::Open,
-            expires_at: now.plus(reserve.ttl),
-            user_id: reserve.user_id.clone(),
-            note: reserve.note.clone(),
-            body_hash: command.request.body_hash,
-            balance_after: customer.balance,
-            held_after: held,
-            available_after: customer.available(),
-            created_at: now,
-            updated_at: now,
-        };
-        self.made_holds.insert((hold.customer_id.clone(), hold.transno.clone()), hold.clone());
-        self.holds.insert(hold.id, hold.clone());
-        self.write_hold(hold.clone());
-        Ok(Reserved { hold, customer: Some(customer), replayed: false })
-    }
-
-    fn capture(&mut self, command: &Command, capture: &Capture) -> Result<Booked, Error> {
-        let (mode, customer_id) = (self.default_mode, &command.request.customer_id);
-        let hold = self.holds.get(&capture.hold).filter(|h| h.customer_id == *customer_id).cloned();
-        let mut hold = hold.ok_or(Error::NotFound("hold"))?;
-        let slot = self.slot(customer_id)?;
-        if !hold.is_open(slot.now) {
-            return Err(Error::HoldClosed(hold.state_at(slot.now)));
-        }
-        let amount = capture.amount.unwrap_or(hold.amount);
-        // Within the hold the money is there by right; above it the usual checks decide.
-        if amount > hold.amount {
-            if slot.customer.status == CustomerStatus::Suspended {
-                return Err(Error::CustomerSuspended);
-            }
-            slot.affords(amount.negated(), slot.customer.available_wide() + hold.amount.wide(), mode)?;
-        } else if slot.customer.balance.checked_sub(amount).is_none() {
-            return Err(Error::AmountOutOfRange);
-        }
-        slot.customer.held = slot.customer.held.checked_sub(hold.amount).unwrap_or_default();
-        let about = About { user_id: hold.user_id.clone(), note: hold.note.clone(), ..About::default() };
-        let draft = Draft {
-            transno: &capture.transno,
-            kind: Kind::Capture,
-            amount,
-            delta: amount.negated(),
-            about: &about,
-            quote: None,
-        };
-        let booked = self.append(command, &draft, None, Some(hold.id))?;
-        (hold.state, hold.captured, hold.updated_at) =
-            (HoldState::Captured, amount, booked.record.created_at);
-        self.close(hold);
-        Ok(booked)
-    }
-
-    fn release(&mut self, customer_id: &CustomerId, id: RecordId) -> Result<Reserved, Error> {
-        let hold = self.holds.get(&id).filter(|h| h.customer_id == *customer_id).cloned();
-        let mut hold = hold.ok_or(Error::NotFound("hold"))?;
-        let slot = self.slot(customer_id)?;
-        match hold.state_at(slot.now) {
-            HoldState::Captured => return Err(Error::HoldClosed(HoldState::Captured)),
-            // Nothing is reserved any more, which is what the caller wants.
-            state @ (HoldState::Released | HoldState::Expired) => {
-                hold.state = state;
-                let customer = Some(slot.customer.clone());
-                return Ok(Reserved { hold, customer, replayed: true });
-            }
-            HoldState::Open => {}
-        }
-        slot.customer.held = slot.customer.held.checked_sub(hold.amount).unwrap_or_default();
-        slot.touch();
-        (hold.state, hold.updated_at) = (HoldState::Released, slot.now);
-        let customer = Some(slot.customer.clone());
-        self.close(hold.clone());
-        Ok(Reserved { hold, customer, replayed: false })
-    }
-
-    /// Closes a hold whose time has run out.
-    fn expire(&mut self, mut hold: Hold) {
-        let Some(slot) = self.customers.get_mut(&hold.customer_id) else { return };
-        if hold.is_open(slot.now) || hold.state != HoldState::Open {
-            return;
-        }
-        slot.customer.held = slot.customer.held.checked_sub(hold.amount).unwrap_or_default();
-        slot.touch();
-        (hold.state, hold.updated_at) = (HoldState::Expired, slot.now);
-        self.close(hold);
-    }
-
-    /// Remembers what became of a hold.
-    fn close(&mut self, hold: Hold) {
-        if let Some(named) = self.holds.get_mut(&hold.id) {
-            *named = hold.clone();
-        }
-        self.write_hold(hold);
-    }
-
-    /// One row per hold, however often a batch touches it.
-    fn write_hold(&mut self, hold: Hold) {
-        match self.written.holds.iter_mut().find(|h| h.id == hold.id) {
-            Some(row) => *row = hold,
-            None => self.written.holds.push(hold),
-        }
-    }
-
-    /// Makes the record and moves the customer on.
-    fn append(
-        &mut self,
-        command: &Command,
-        draft: &Draft<'_>,
-        reverses: Option<RecordId>,
-        hold_id: Option<RecordId>,
-    ) -> Result<Booked, Error> {
-        let slot = self.slot(&command.request.customer_id)?;
-        let (customer, now) = (&mut slot.customer, slot.now);
-        customer.balance = customer.balance.checked_add(draft.delta).ok_or(Error::AmountOutOfRange)?;
-        customer.last_seq += 1;
-        // A charge may come to nothing.
-        if draft.delta.is_negative() || draft.kind == Kind::Charge {
-            customer.last_consumption = Some(now);
-        } else {
-            customer.last_recharge = Some(now);
-        }
-        let record = draft.record(command, customer, now, reverses, hold_id);
-        customer.last_hash = record.hash;
-        slot.touch();
-        self.records.insert((record.customer_id.clone(), record.transno.clone()), record.clone());
-        self.originals.insert(record.id, record.clone());
-        self.written.records.push(record.clone());
-        Ok(Booked { record, replayed: false })
-    }
 }
 
 impl Slot {
@@ -380,7 +173,7 @@ impl Slot {
         self.changed = true;
     }
 
-    fn same_currency(&self, given: Option<crate::model::Currency>) -> Result<(), Error> {
+    fn same_currency(&self, given: Option<Currency>) -> Result<(), Error> {
         match given {
             Some(given) if given != self.customer.currency => {
                 Err(Error::CurrencyMismatch { expected: self.customer.currency, given })
@@ -401,62 +194,5 @@ impl Slot {
             return Err(Error::InsufficientBalance { available, required: delta.negated() });
         }
         Ok(())
-    }
-}
-
-/// A record before it has its place in the ledger.
-struct Draft<'a> {
-    transno: &'a Transno,
-    kind: Kind,
-    amount: Money,
-    delta: Money,
-    about: &'a About,
-    quote: Option<&'a Quote>,
-}
-
-impl Draft<'_> {
-    fn record(
-        &self,
-        command: &Command,
-        customer: &Customer,
-        now: Timestamp,
-        reverses: Option<RecordId>,
-        hold_id: Option<RecordId>,
-    ) -> Record {
-        let about = self.about;
-        let mut record = Record {
-            id: command.id,
-            customer_id: customer.id.clone(),
-            seq: customer.last_seq,
-            transno: self.transno.clone(),
-            kind: self.kind,
-            amount: self.amount,
-            delta: self.delta,
-            currency: customer.currency,
-            user_id: about.user_id.clone(),
-            llmid: about.llmid.clone(),
-            model_name: about.model_name.clone(),
-            pricing_id: about.pricing_id.clone(),
-            pricing_version: self.quote.map(|quote| quote.version),
-            input_tokens: about.input_tokens,
-            output_tokens: about.output_tokens,
-            usage: about.usage.clone(),
-            unrounded: self.quote.map(|quote| quote.unrounded.clone()),
-            arithmetic: self.quote.map(|quote| quote.arithmetic.clone()),
-            request_id: about.request_id.clone(),
-            reverses,
-            hold_id,
-            note: about.note.clone(),
-            balance_after: customer.balance,
-            held_after: customer.held,
-            available_after: customer.available(),
-            body_hash: command.request.body_hash,
-            prev_hash: customer.last_hash,
-            hash: [0; 32],
-            event_time: about.event_time.unwrap_or(now),
-            created_at: now,
-        };
-        record.hash = record.chain_hash();
-        record
     }
 }

@@ -4,10 +4,13 @@
 //! together with its neighbours in one transaction of that shard's writer.
 
 mod amount;
+mod aside;
 mod books;
+mod commit;
 mod decide;
 mod preview;
 mod queue;
+mod room;
 mod sweep;
 mod writer;
 
@@ -19,7 +22,7 @@ mod tests;
 use std::time::Duration;
 
 pub use amount::Amount;
-pub use preview::{Earlier, preview};
+pub use preview::{Earlier, due_holds, preview};
 pub use sweep::sweep_due_holds;
 pub use writer::{Booking, BookingParts};
 
@@ -291,4 +294,15 @@ impl Outcome {
 struct Command {
     request: Request,
     id: RecordId,
+    /// The answer to a COMMIT with it was lost: it may have taken effect, or do so yet.
+    commit_lost: bool,
+    /// The nonce was inserted by that attempt: finding it again means that the attempt took effect, not that the nonce
+    /// was used before.
+    nonce_is_ours: bool,
+}
+
+impl Command {
+    fn new(request: Request, id: RecordId) -> Self {
+        Self { request, id, commit_lost: false, nonce_is_ours: false }
+    }
 }

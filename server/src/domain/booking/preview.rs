@@ -1,8 +1,9 @@
+use super::books::{DUE_HOLDS, latest};
 use super::decide::{Found, Ledger};
 use super::{Command, Outcome, Request};
 use crate::domain::Error;
 use crate::model::{Hold, Mode, Record, RecordId};
-use crate::store::LedgerRow;
+use crate::store::{LedgerRow, Store};
 
 /// What a transno names already.
 #[derive(Debug, Clone, Default)]
@@ -13,9 +14,16 @@ pub struct Earlier {
     pub hold: Option<Hold>,
 }
 
+/// The holds of a customer that a booking would close first.
+pub async fn due_holds(store: &Store, row: &LedgerRow) -> Result<Vec<Hold>, Error> {
+    let until = latest(std::slice::from_ref(row));
+    Ok(store.due_holds(&row.customer.id, until, DUE_HOLDS).await?)
+}
+
 /// What a booking would come to if it were made now, without making it.
 pub fn preview(
     customer: LedgerRow,
+    due_holds: Vec<Hold>,
     earlier: Earlier,
     request: Request,
     default_mode: Mode,
@@ -25,8 +33,9 @@ pub fn preview(
         customers: vec![customer],
         records: record.into_iter().collect(),
         holds: hold.into_iter().collect(),
+        due_holds,
         ..Found::default()
     };
-    let command = Command { request, id: RecordId(uuid::Uuid::nil()) };
+    let command = Command::new(request, RecordId(uuid::Uuid::nil()));
     Ledger::new(found, default_mode).decide_one(&command)
 }

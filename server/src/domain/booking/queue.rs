@@ -1,31 +1,36 @@
-//! The bounded queue in front of a writer.
+//! The queue in front of a writer, and the order in which it is served.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
 use super::{Command, Outcome};
 use crate::domain::Error;
-use crate::model::{CustomerId, Transno};
+use crate::model::CustomerId;
 
-/// One customer may fill a fifth of the queue, so that others still find room.
-const CUSTOMER_SHARE: usize = 5;
+#[cfg(test)]
+mod tests;
 
-/// A verdict on its way to the caller who waits for it.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
-
-/// A command and the caller who waits for its verdict.
-pub(super) struct Waiting {
-    pub command: Command,
-    pub reply: Reply<Outcome>,
+/// Who waits for a verdict.
+pub(super) struct Caller<T> {
+    /// Where the verdict goes.
+    pub reply: oneshot::Sender<Result<T, Error>>,
+    /// Since when, by the monotonic clock.
+    pub since: Duration,
 }
 
-/// Commands that are committed together or not at all, and who waits for them.
+/// A command and its caller.
+pub(super) struct Waiting {
+    pub command: Command,
+    pub caller: Caller<Outcome>,
+}
+
+/// Commands that are committed together or not at all, and their caller.
 pub(super) struct Group {
     pub commands: Vec<Command>,
-    pub reply: Reply<Vec<Outcome>>,
+    pub caller: Caller<Vec<Outcome>>,
 }
 
 /// What a writer commits next.
@@ -36,39 +41,7 @@ pub(super) enum Taken {
     Group(Group),
 }
 
-/// How many commands may wait, over all shards.
-pub(super) struct Room {
-    capacity: usize,
-    taken: AtomicUsize,
-}
-
-impl Room {
-    pub fn new(capacity: usize) -> Self {
-        Self { capacity, taken: AtomicUsize::new(0) }
-    }
-
-    pub fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    /// Takes room for so many commands, or none of it.
-    pub fn enter(&self, count: usize) -> bool {
-        let enter = |n: usize| n.checked_add(count).filter(|sum| *sum <= self.capacity);
-        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_ok()
-    }
-
-    pub fn leave(&self, count: usize) {
-        self.taken.fetch_sub(count, Ordering::AcqRel);
-    }
-
-    /// What one customer may have waiting.
-    pub fn customer_share(&self) -> usize {
-        (self.capacity / CUSTOMER_SHARE).max(1)
-    }
-}
-
-/// The queue of one shard. Single commands and bulk wait apart, so that a bulk load does not stand in
-/// front of everyone.
+/// The queue of one shard.
 #[derive(Default)]
 pub(super) struct Shard {
     state: Mutex<State>,
@@ -77,17 +50,28 @@ pub(super) struct Shard {
 
 #[derive(Default)]
 struct State {
-    single: VecDeque<Waiting>,
-    bulk: VecDeque<Waiting>,
-    groups: VecDeque<Group>,
-    /// Commands of each customer from push to verdict.
-    of_customer: HashMap<CustomerId, usize>,
-    /// Transnos from push to verdict.
-    under_way: HashMap<(CustomerId, Transno), usize>,
+    open: Lanes,
+    /// Customers that somebody else keeps locked.
+    aside: BTreeSet<CustomerId>,
+    /// What waits for one of those.
+    parked: Lanes,
+    /// What was taken last was a group.
+    group_was_last: bool,
+    /// Whose turn it is where a commit has one place only.
+    bulk_is_next: bool,
     closed: bool,
 }
 
-impl State {
+/// What waits, apart by how it is served, so that a bulk load does not stand in front of everyone.
+#[derive(Default)]
+pub(super) struct Lanes {
+    pub single: VecDeque<Waiting>,
+    pub bulk: VecDeque<Waiting>,
+    pub groups: VecDeque<Group>,
+}
+
+impl Lanes {
+    /// Commands outside of groups.
     fn commands(&self) -> usize {
         self.single.len() + self.bulk.len()
     }
@@ -96,24 +80,69 @@ impl State {
         self.commands() == 0 && self.groups.is_empty()
     }
 
-    /// Notes a command down; whether one with its transno is under way already.
-    fn enter(&mut self, command: &Command) -> bool {
-        let customer = &command.request.customer_id;
-        *self.of_customer.entry(customer.clone()).or_default() += 1;
-        let Some(transno) = command.request.action.transno() else { return false };
-        let same = self.under_way.entry((customer.clone(), transno.clone())).or_default();
-        *same += 1;
-        *same > 1
+    /// Takes out, in order, what is chosen by its commands and the time since when it waits.
+    fn extract(&mut self, chosen: impl Fn(&[Command], Duration) -> bool) -> Self {
+        let one = |w: &Waiting| chosen(std::slice::from_ref(&w.command), w.caller.since);
+        Self {
+            single: part(&mut self.single, one),
+            bulk: part(&mut self.bulk, one),
+            groups: part(&mut self.groups, |group| chosen(&group.commands, group.caller.since)),
+        }
+    }
+
+    fn append(&mut self, mut more: Self) {
+        self.single.append(&mut more.single);
+        self.bulk.append(&mut more.bulk);
+        self.groups.append(&mut more.groups);
     }
 }
 
-/// What became of a push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pushed {
-    /// It waits for its turn.
-    Queued,
-    /// It waits behind a command with the same transno.
-    Behind,
+fn part<T>(lane: &mut VecDeque<T>, chosen: impl Fn(&T) -> bool) -> VecDeque<T> {
+    let (taken, left) = std::mem::take(lane).into_iter().partition(chosen);
+    *lane = left;
+    taken
+}
+
+fn concerns(aside: &BTreeSet<CustomerId>, commands: &[Command]) -> bool {
+    !aside.is_empty() && commands.iter().any(|command| aside.contains(&command.request.customer_id))
+}
+
+impl State {
+    /// What comes in goes to the end of its lane, or waits aside.
+    fn take_in(&mut self, mut more: Lanes) {
+        let aside = &self.aside;
+        self.parked.append(more.extract(|commands, _| concerns(aside, commands)));
+        self.open.append(more);
+    }
+
+    /// The next group, if it is a group's turn: after each of them whatever else waits has its own.
+    fn next_group(&mut self) -> Option<Group> {
+        if self.group_was_last && self.open.commands() > 0 {
+            return None;
+        }
+        let group = self.open.groups.pop_front()?;
+        self.group_was_last = true;
+        Some(group)
+    }
+
+    /// The next commands. Bulk takes at most half of a commit while single ones wait.
+    fn next_batch(&mut self, max: usize) -> Vec<Waiting> {
+        self.group_was_last = false;
+        let lanes = &mut self.open;
+        let bulk_max = match (lanes.single.is_empty(), max) {
+            (true, _) => max,
+            (false, 1) => {
+                self.bulk_is_next = !self.bulk_is_next;
+                usize::from(!self.bulk_is_next)
+            }
+            (false, _) => max / 2,
+        };
+        let bulk = lanes.bulk.len().min(bulk_max);
+        let single = lanes.single.len().min(max - bulk);
+        let mut batch: Vec<_> = lanes.single.drain(..single).collect();
+        batch.extend(lanes.bulk.drain(..bulk));
+        batch
+    }
 }
 
 impl Shard {
@@ -121,45 +150,13 @@ impl Shard {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one command in, or says that there is no room.
-    pub fn push(&self, room: &Room, waiting: Waiting) -> Result<Pushed, Error> {
-        let mut state = self.state();
-        let own = state.of_customer.get(&waiting.command.request.customer_id).copied().unwrap_or(0);
-        if state.closed || own >= room.customer_share() || !room.enter(1) {
-            return Err(Error::Overloaded);
-        }
-        let pushed = if state.enter(&waiting.command) { Pushed::Behind } else { Pushed::Queued };
-        state.single.push_back(waiting);
-        drop(state);
-        self.wake.notify_one();
-        Ok(pushed)
-    }
-
-    /// Takes bulk in for which room was taken before.
-    pub fn push_bulk(&self, bulk: Vec<Waiting>) -> Result<(), Vec<Waiting>> {
+    /// Takes in what has room, unless the shard is closed.
+    pub fn push(&self, more: Lanes) -> Result<(), Lanes> {
         let mut state = self.state();
         if state.closed {
-            return Err(bulk);
+            return Err(more);
         }
-        for waiting in bulk {
-            state.enter(&waiting.command);
-            state.bulk.push_back(waiting);
-        }
-        drop(state);
-        self.wake.notify_one();
-        Ok(())
-    }
-
-    /// Takes a group in for which room was taken before.
-    pub fn push_group(&self, group: Group) -> Result<(), Group> {
-        let mut state = self.state();
-        if state.closed {
-            return Err(group);
-        }
-        for command in &group.commands {
-            state.enter(command);
-        }
-        state.groups.push_back(group);
+        state.take_in(more);
         drop(state);
         self.wake.notify_one();
         Ok(())
@@ -178,13 +175,13 @@ impl Shard {
             let notified = self.wake.notified();
             {
                 let mut state = self.state();
-                if let Some(group) = state.groups.pop_front() {
+                if let Some(group) = state.next_group() {
                     return Some(Taken::Group(group));
                 }
-                if !state.is_empty() {
+                if state.open.commands() > 0 {
                     break;
                 }
-                if state.closed {
+                if state.closed && state.parked.is_empty() {
                     return None;
                 }
             }
@@ -196,7 +193,7 @@ impl Shard {
                     let notified = self.wake.notified();
                     {
                         let state = self.state();
-                        if state.closed || state.commands() >= expected.min(max) {
+                        if state.closed || state.open.commands() >= expected.min(max) {
                             return;
                         }
                     }
@@ -209,49 +206,48 @@ impl Shard {
                 () = delay => {}
             }
         }
-        let mut state = self.state();
-        // Bulk takes at most half of a commit while single commands wait.
-        let bulk_max = if state.single.is_empty() { max } else { max / 2 };
-        let bulk = state.bulk.len().min(bulk_max);
-        let single = state.single.len().min(max - bulk);
-        let mut batch: Vec<_> = state.single.drain(..single).collect();
-        batch.extend(state.bulk.drain(..bulk));
-        Some(Taken::Batch(batch))
+        Some(Taken::Batch(self.state().next_batch(max)))
     }
 
-    /// Gives the room of decided commands back, before their callers hear of it.
-    pub fn done<'a>(&self, room: &Room, commands: impl Iterator<Item = &'a Command>) {
+    /// Lets these customers, and what waits for them, wait aside. `taken` was taken from this shard; what of it may
+    /// go on is given back.
+    pub fn set_aside(&self, customers: Vec<CustomerId>, mut taken: Lanes) -> Lanes {
         let mut state = self.state();
-        let mut count = 0;
-        for command in commands {
-            count += 1;
-            let customer = &command.request.customer_id;
-            release(&mut state.of_customer, customer);
-            if let Some(transno) = command.request.action.transno() {
-                release(&mut state.under_way, &(customer.clone(), transno.clone()));
-            }
-        }
+        state.aside.extend(customers);
+        let State { aside, open, parked, .. } = &mut *state;
+        // First what has waited longest.
+        parked.append(taken.extract(|commands, _| concerns(aside, commands)));
+        parked.append(open.extract(|commands, _| concerns(aside, commands)));
+        taken
+    }
+
+    /// The customers that wait aside.
+    pub fn aside(&self) -> Vec<CustomerId> {
+        self.state().aside.iter().cloned().collect()
+    }
+
+    /// A customer can be locked again; what waited for it comes first.
+    pub fn bring_back(&self, customer: &CustomerId) {
+        let mut state = self.state();
+        state.aside.remove(customer);
+        let State { aside, open, parked, .. } = &mut *state;
+        let mut back = parked.extract(|commands, _| !concerns(aside, commands));
+        back.append(std::mem::take(open));
+        *open = back;
         drop(state);
-        room.leave(count);
+        self.wake.notify_one();
     }
 
-    /// Commands of a customer that wait or are being decided.
-    pub fn of_customer(&self, customer: &CustomerId) -> usize {
-        self.state().of_customer.get(customer).copied().unwrap_or(0)
+    /// Takes out what waits aside since before that time.
+    pub fn give_up(&self, before: Duration) -> Lanes {
+        let given_up = self.state().parked.extract(|_, since| since < before);
+        self.wake.notify_one();
+        given_up
     }
 
     /// Takes nothing in any more; what waits is still served.
     pub fn close(&self) {
         self.state().closed = true;
         self.wake.notify_one();
-    }
-}
-
-fn release<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
     }
 }

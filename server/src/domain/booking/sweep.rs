@@ -1,35 +1,70 @@
 //! Holds expire by themselves, on whichever instance looks first.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::Booking;
+use crate::model::CustomerId;
 use crate::store::Store;
 
 /// How often due holds are looked for: a due hold is closed within a second.
 const EVERY: Duration = Duration::from_millis(400);
-/// Customers per look.
-const CUSTOMERS: i64 = 256;
+/// How long a customer is left alone after its turn. There may be more of its holds than one transaction closes, or its
+/// turn was refused.
+const REST: Duration = Duration::from_millis(100);
+/// Holds per look.
+const HOLDS: usize = 512;
+/// Customers whose turn it is at a time.
+const CUSTOMERS: usize = 1024;
 
 /// Closes holds whose time has run out until stopped. Several instances may do it at once: each
 /// closing is decided under the customer's lock.
 pub async fn sweep_due_holds(booking: Booking, store: Store, stop: CancellationToken) {
+    // A look leaves these out, so that a customer who is locked, or has very many holds, keeps nobody waiting.
+    let mut at_it = BTreeSet::new();
+    let mut turns = FuturesUnordered::new();
     loop {
-        match store.customers_with_due_holds(CUSTOMERS).await {
-            Ok(customers) => {
-                for customer in customers {
-                    // What is refused now is found again by the next look.
-                    if let Err(error) = booking.expire(customer).await {
-                        tracing::debug!(%error, "a due hold waits for the next look");
-                    }
-                }
+        let found = if at_it.len() < CUSTOMERS { look(&store, &at_it).await } else { Vec::new() };
+        let full = found.len() == HOLDS;
+        for customer in found {
+            if at_it.insert(customer.clone()) {
+                turns.push(turn(&booking, customer));
             }
-            Err(error) => tracing::debug!(%error, "cannot look for due holds"),
         }
+        let pause = async {
+            if !full {
+                tokio::time::sleep(EVERY).await;
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = pause => {}
+            Some(done) = turns.next() => drop(at_it.remove(&done)),
+        }
+        while let Some(Some(done)) = futures_util::FutureExt::now_or_never(turns.next()) {
+            at_it.remove(&done);
         }
     }
+}
+
+/// Whose holds are due, one customer for each hold.
+async fn look(store: &Store, but: &BTreeSet<CustomerId>) -> Vec<CustomerId> {
+    let found = store.customers_with_due_holds(but.iter(), HOLDS as i64).await;
+    found.unwrap_or_else(|error| {
+        tracing::debug!(%error, "cannot look for due holds");
+        Vec::new()
+    })
+}
+
+async fn turn(booking: &Booking, customer: CustomerId) -> CustomerId {
+    // What is refused now is found again by a later look.
+    if let Err(error) = booking.expire(customer.clone()).await {
+        tracing::debug!(%error, "a due hold waits for a later look");
+    }
+    tokio::time::sleep(REST).await;
+    customer
 }

@@ -69,12 +69,12 @@ fn command(n: u128, customer: &str, name: &str, kind: Kind, amount: &str) -> Com
         body_hash: [u8::try_from(amount.len()).unwrap(); 32],
         nonce: None,
     };
-    Command { request: request.amounting_to(Amount::Given(money(amount))), id: id(n) }
+    Command::new(request.amounting_to(Amount::Given(money(amount))), id(n))
 }
 
 fn act(n: u128, action: Action) -> Command {
     let customer_id = CustomerId::parse("c").unwrap();
-    Command { request: Request { customer_id, body_hash: [7; 32], nonce: None, action }, id: id(n) }
+    Command::new(Request { customer_id, body_hash: [7; 32], nonce: None, action }, id(n))
 }
 
 fn hold(n: u128, name: &str, amount: &str) -> Command {

@@ -11,7 +11,7 @@ fn all() -> Metrics {
     let metrics = Metrics::new("1.2.3");
     metrics.route("/users/{id}").request(&Method::GET, StatusCode::OK, 0.003);
     drop(metrics.request_started());
-    metrics.booking("accounted");
+    metrics.bookings("accounted", 1);
     metrics.set_booking_queue_depth(7);
     metrics.booking_commit(3, 0.004);
     metrics.set_pool_connections(4, 2);

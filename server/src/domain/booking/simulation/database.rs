@@ -82,6 +82,13 @@ impl Database {
         self.time.clock.now().minus(Duration::from_millis(u64::from(behind)))
     }
 
+    /// Keeps a customer locked for a while, as a hand at the database does.
+    pub async fn lock_a_customer(&self, at_most_ms: u32) {
+        let place = self.draw(u32::try_from(self.locks.len()).unwrap()) as usize;
+        let _locked = self.locks.values().nth(place).unwrap().lock().await;
+        self.pause(at_most_ms).await;
+    }
+
     fn apply(&self, tx: &mut Transaction) {
         let mut rows = self.rows();
         let Written { records, holds, reversals, customers } = std::mem::take(&mut tx.written);
@@ -172,7 +179,7 @@ impl Books for SimulatedBooks {
         let now = self.database.now();
         for lock in ids.into_iter().filter_map(|id| self.database.locks.get(id)) {
             let locked = self.database.time.timeout(LOCK_WAIT, lock.clone().lock_owned()).await;
-            tx.locks.push(locked.ok_or_else(Error::deadlock)?);
+            tx.locks.push(locked.ok_or_else(Error::locked)?);
         }
         self.trip(Some(tx)).await?;
         let rows = self.database.rows();
@@ -212,7 +219,7 @@ impl Books for SimulatedBooks {
         let mut fresh = Vec::with_capacity(nonces.len());
         for nonce in nonces {
             if rows.pending.contains(&nonce.hash) && !tx.nonces.contains(&nonce.hash) {
-                return Err(Error::duplicate());
+                return Err(Error::deadlock());
             }
             let new = !rows.nonces.contains(&nonce.hash) && rows.pending.insert(nonce.hash);
             if new {
@@ -270,6 +277,19 @@ impl Books for SimulatedBooks {
     async fn first_use(&mut self, nonce: NonceUse) -> Result<bool, Error> {
         self.trip(None).await?;
         Ok(self.database.rows().nonces.insert(nonce.hash))
+    }
+
+    async fn locked(&mut self, customers: &[CustomerId]) -> Result<Vec<CustomerId>, Error> {
+        self.trip(None).await?;
+        let locked =
+            |id: &&CustomerId| self.database.locks.get(id).is_some_and(|lock| lock.try_lock().is_err());
+        Ok(customers.iter().filter(locked).cloned().collect())
+    }
+
+    async fn await_customer(&mut self, customer: &CustomerId) -> Result<(), Error> {
+        self.trip(None).await?;
+        let Some(lock) = self.database.locks.get(customer) else { return Ok(()) };
+        self.database.time.timeout(LOCK_WAIT, lock.lock()).await.map(drop).ok_or_else(Error::locked)
     }
 
     async fn back_off(&mut self, attempt: u32) {

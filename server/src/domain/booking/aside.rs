@@ -1,0 +1,65 @@
+//! Customers that somebody else keeps locked: a transaction whose host is gone, or a hand at the database. They wait
+//! aside, so that their neighbours do not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::books::Books;
+use super::writer::Inner;
+use crate::domain::Error;
+
+/// How long a caller waits for a customer that is locked. It ends before the time of its request does.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long one waits where the database is away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Brings customers back that can be locked again, and answers callers who waited too long, until the writers have
+/// ended. It waits for each lock in turn as a writer would: who only looked whether a busy customer is free at this very
+/// moment might look in vain for ever.
+pub(super) async fn watch_aside<B: Books>(inner: Arc<Inner>, mut books: B, writers: Vec<JoinHandle<()>>) {
+    let watch = async {
+        loop {
+            let woken = inner.aside.notified();
+            let mut idle = true;
+            for shard in &inner.shards {
+                for customer in shard.aside() {
+                    idle = false;
+                    // A lock that was let go is often one of many: nobody waits for those behind one that stays.
+                    let aside = shard.aside();
+                    let locked = books.locked(&aside).await.unwrap_or_else(|_| aside.clone());
+                    aside.iter().filter(|c| !locked.contains(c)).for_each(|c| shard.bring_back(c));
+                    match books.await_customer(&customer).await {
+                        Ok(()) => shard.bring_back(&customer),
+                        Err(error) if error.is_locked() => {}
+                        Err(error) => {
+                            tracing::debug!(%error, "cannot look whether a customer can be locked again");
+                            books.wait(PAUSE).await;
+                        }
+                    }
+                    inner.give_up();
+                }
+            }
+            if idle {
+                woken.await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = watch => {}
+        _ = futures_util::future::join_all(writers) => {}
+    }
+}
+
+impl Inner {
+    /// Answers callers who waited too long for customers that are locked.
+    fn give_up(&self) {
+        let Some(before) = self.parts.clock.monotonic().checked_sub(PATIENCE) else { return };
+        for shard in &self.shards {
+            let late = shard.give_up(before);
+            self.refuse(late, || Error::StoreUnavailable("the customer stays locked".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! One transaction: run until its outcome is known, and without the items that are at fault.
+
+use std::iter::zip;
+
+use super::books::Books;
+use super::decide::{Decided, Ledger};
+use super::queue::{Caller, Group, Lanes, Shard, Waiting};
+use super::writer::Inner;
+use super::{Command, Outcome};
+use crate::domain::Error;
+use crate::model::CustomerId;
+use crate::signing::AuthError;
+use crate::store;
+
+/// How often a batch is run again: after contention, and after a COMMIT whose outcome is unknown.
+const MAX_ATTEMPTS: u32 = 10;
+
+/// How a batch's transaction failed.
+enum Failed {
+    /// Nothing was committed; the whole may run again.
+    Contended(store::Error),
+    /// Nothing was committed; somebody else keeps a row locked.
+    Locked(store::Error),
+    /// Whether it was committed is not known.
+    Unknown(store::Error),
+    /// Nothing was committed, and it will not be: the database is away.
+    Away(store::Error),
+    /// Nothing was committed; one of the items is at fault.
+    Poisoned(store::Error),
+}
+
+impl Failed {
+    fn of(error: store::Error) -> Self {
+        match error {
+            error if error.is_locked() => Self::Locked(error),
+            error if error.is_contended() => Self::Contended(error),
+            error if error.is_unavailable() => Self::Away(error),
+            error => Self::Poisoned(error),
+        }
+    }
+
+    fn to_error(&self) -> Error {
+        match self {
+            Self::Contended(e) | Self::Locked(e) | Self::Unknown(e) | Self::Away(e) => {
+                Error::StoreUnavailable(e.to_string())
+            }
+            Self::Poisoned(e) => Error::Internal(e.to_string()),
+        }
+    }
+}
+
+/// When a transaction is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    /// Whatever the verdicts.
+    Always,
+    /// Only if nothing was refused.
+    IfAllPass,
+}
+
+impl Inner {
+    /// Commits a batch and answers every caller. A poisoned batch is split until the item at fault
+    /// stands alone; customers that somebody else keeps locked wait aside.
+    pub async fn commit<B: Books>(&self, books: &mut B, shard: &Shard, batch: Vec<Waiting>) {
+        let (mut todo, mut again) = (vec![batch], false);
+        while let Some(batch) = todo.pop() {
+            let (mut commands, callers): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|w| (w.command, w.caller)).unzip();
+            let failed = match self.commit_once_or_again(books, &mut commands, Commit::Always).await {
+                Ok(decided) => {
+                    self.answer(&commands, callers, decided.verdicts);
+                    continue;
+                }
+                Err(failed) => failed,
+            };
+            if let Failed::Locked(error) = &failed {
+                let locked = self.locked(books, &commands, error).await;
+                // Where none is any more, or it was another row: once more, then the callers repeat.
+                if !locked.is_empty() || !std::mem::replace(&mut again, true) {
+                    let single = rejoin(commands, callers).collect();
+                    let rest = shard.set_aside(locked, Lanes { single, ..Lanes::default() }).single;
+                    self.aside.notify_one();
+                    todo.extend((!rest.is_empty()).then(|| rest.into()));
+                    continue;
+                }
+            }
+            match failed {
+                Failed::Poisoned(error) | Failed::Contended(error) if commands.len() > 1 => {
+                    tracing::warn!(%error, items = commands.len(), "a batch was refused; splitting it");
+                    self.parts.metrics.store_retry("split");
+                    let mut batch: Vec<_> = rejoin(commands, callers).collect();
+                    todo.push(batch.split_off(batch.len() / 2));
+                    todo.push(batch);
+                }
+                failed => {
+                    let verdicts = commands.iter().map(|_| Err(failed.to_error())).collect();
+                    self.answer(&commands, callers, verdicts);
+                }
+            }
+        }
+    }
+
+    /// Commits a group and answers its caller, unless it waits aside.
+    pub async fn commit_group<B: Books>(&self, books: &mut B, shard: &Shard, group: Group) {
+        let Group { mut commands, caller } = group;
+        let mut again = false;
+        let verdict = loop {
+            match self.commit_once_or_again(books, &mut commands, Commit::IfAllPass).await {
+                Ok(decided) => break decided.verdicts.into_iter().collect::<Result<Vec<_>, _>>(),
+                Err(Failed::Locked(error)) if !again => {
+                    let locked = self.locked(books, &commands, &error).await;
+                    if !locked.is_empty() {
+                        let groups = [Group { commands, caller }].into();
+                        shard.set_aside(locked, Lanes { groups, ..Lanes::default() });
+                        self.aside.notify_one();
+                        return;
+                    }
+                    again = true;
+                }
+                Err(failed) => break Err(failed.to_error()),
+            }
+        };
+        let verdict = match verdict {
+            Err(refusal) => Err(self.keep_nonce(books, &commands, refusal).await),
+            passed => passed,
+        };
+        self.answer_group(&commands, caller, verdict);
+    }
+
+    fn answer(
+        &self,
+        commands: &[Command],
+        callers: Vec<Caller<Outcome>>,
+        verdicts: Vec<Result<Outcome, Error>>,
+    ) {
+        self.room.leave(commands);
+        for (caller, verdict) in zip(callers, verdicts) {
+            let label = verdict.as_ref().map_or_else(refusal_label, outcome_label);
+            self.parts.metrics.bookings(label, 1);
+            // A caller that hung up does not hear of it; the booking stands all the same.
+            let _ = caller.reply.send(verdict);
+        }
+    }
+
+    fn answer_group(
+        &self,
+        commands: &[Command],
+        caller: Caller<Vec<Outcome>>,
+        verdict: Result<Vec<Outcome>, Error>,
+    ) {
+        self.room.leave(commands);
+        match &verdict {
+            Ok(outcomes) => {
+                for outcome in outcomes {
+                    self.parts.metrics.bookings(outcome_label(outcome), 1);
+                }
+            }
+            Err(refusal) => self.parts.metrics.bookings(refusal_label(refusal), commands.len()),
+        }
+        let _ = caller.reply.send(verdict);
+    }
+
+    /// Answers everything with a refusal.
+    pub fn refuse(&self, lanes: Lanes, refusal: impl Fn() -> Error) {
+        for Waiting { command, caller } in lanes.single.into_iter().chain(lanes.bulk) {
+            self.answer(&[command], vec![caller], vec![Err(refusal())]);
+        }
+        for Group { commands, caller } in lanes.groups {
+            self.answer_group(&commands, caller, Err(refusal()));
+        }
+    }
+
+    /// Which customers of the commands somebody else keeps locked.
+    async fn locked<B: Books>(
+        &self,
+        books: &mut B,
+        commands: &[Command],
+        error: &store::Error,
+    ) -> Vec<CustomerId> {
+        self.parts.metrics.store_retry("locked");
+        let mut customers: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
+        customers.sort_unstable();
+        customers.dedup();
+        let locked = books.locked(&customers).await.unwrap_or_default();
+        tracing::warn!(%error, customers = ?locked, "somebody else keeps rows locked");
+        locked
+    }
+
+    /// The nonce of a refused group was rolled back with it, but stays spent.
+    async fn keep_nonce<B: Books>(&self, books: &mut B, commands: &[Command], refusal: Error) -> Error {
+        if matches!(refusal, Error::StoreUnavailable(_) | Error::Internal(_)) {
+            return refusal;
+        }
+        for nonce in commands.iter().filter_map(|c| c.request.nonce) {
+            match books.first_use(nonce).await {
+                Ok(true) => self.parts.caches.remember_nonce(nonce),
+                Ok(false) => return Error::Auth(AuthError::Replay),
+                Err(error) => return error.into(),
+            }
+        }
+        refusal
+    }
+
+    /// Runs the transaction until its outcome is known, or it is known that it will not be by trying.
+    async fn commit_once_or_again<B: Books>(
+        &self,
+        books: &mut B,
+        commands: &mut [Command],
+        when: Commit,
+    ) -> Result<Decided, Failed> {
+        let mut attempt = 0;
+        let result = loop {
+            let started = self.parts.clock.monotonic();
+            let failed = match self.attempt(books, commands, when).await {
+                Ok(decided) => {
+                    let took = self.parts.clock.monotonic().saturating_sub(started);
+                    self.parts.metrics.booking_commit(commands.len(), took.as_secs_f64());
+                    break Ok(decided);
+                }
+                Err(failed) => failed,
+            };
+            let unknown = commands.iter().any(|command| command.commit_lost);
+            let reason = match &failed {
+                Failed::Contended(_) => "contended",
+                Failed::Unknown(_) => "unknown_commit",
+                Failed::Away(_) if attempt == 0 => "connection",
+                Failed::Away(error) if unknown => {
+                    tracing::warn!(%error, "the database is away and a commit's outcome unknown");
+                    "unknown_commit"
+                }
+                Failed::Away(_) | Failed::Locked(_) | Failed::Poisoned(_) => break Err(failed),
+            };
+            attempt += 1;
+            if attempt >= MAX_ATTEMPTS {
+                break Err(failed);
+            }
+            self.parts.metrics.store_retry(reason);
+            books.back_off(attempt).await;
+        };
+        // What a lost COMMIT wrote was published by nobody, and other instances alone hear of it.
+        for command in commands.iter().filter(|command| command.commit_lost) {
+            self.parts.caches.balances().drop_one(&command.request.customer_id).await;
+        }
+        result
+    }
+
+    async fn attempt<B: Books>(
+        &self,
+        books: &mut B,
+        commands: &mut [Command],
+        when: Commit,
+    ) -> Result<Decided, Failed> {
+        let mut tx = books.begin().await.map_err(Failed::of)?;
+        let (decided, fresh) = match self.decide_in(books, &mut tx, commands, when).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                books.rollback(tx).await;
+                return Err(Failed::of(error));
+            }
+        };
+        if when == Commit::IfAllPass && decided.verdicts.iter().any(Result::is_err) {
+            books.rollback(tx).await;
+            return Ok(decided);
+        }
+        if let Err(error) = books.commit(tx).await {
+            if error.is_contended() {
+                return Err(Failed::of(error));
+            }
+            for (command, fresh) in zip(commands, fresh) {
+                (command.commit_lost, command.nonce_is_ours) = (true, fresh);
+            }
+            return Err(Failed::Unknown(error));
+        }
+        // After the commit, before the answers: whoever hears of the booking sees its balance.
+        for customer in &decided.written.customers {
+            self.parts.caches.publish_balance(customer.clone()).await;
+        }
+        for nonce in commands.iter().filter_map(|c| c.request.nonce) {
+            self.parts.caches.remember_nonce(nonce);
+        }
+        Ok(decided)
+    }
+
+    /// Everything between BEGIN and COMMIT. The look-up takes the locks, so it comes first.
+    async fn decide_in<B: Books>(
+        &self,
+        books: &mut B,
+        tx: &mut B::Tx,
+        commands: &[Command],
+        when: Commit,
+    ) -> Result<(Decided, Vec<bool>), store::Error> {
+        let found = books.look_up(tx, commands).await?;
+        let nonces: Vec<_> = commands.iter().filter_map(|c| c.request.nonce).collect();
+        let mut spent = books.spend_nonces(tx, &nonces).await?.into_iter();
+        let fresh = |command: &Command| {
+            command.request.nonce.is_none() || spent.next().unwrap_or(false) || command.nonce_is_ours
+        };
+        let fresh: Vec<_> = commands.iter().map(fresh).collect();
+        let decided = Ledger::new(found, self.parts.default_mode).decide(commands, &fresh);
+        if when == Commit::Always || decided.verdicts.iter().all(Result::is_ok) {
+            books.write(tx, &decided.written).await?;
+        }
+        Ok((decided, fresh))
+    }
+}
+
+fn rejoin(commands: Vec<Command>, callers: Vec<Caller<Outcome>>) -> impl Iterator<Item = Waiting> {
+    zip(commands, callers).map(|(command, caller)| Waiting { command, caller })
+}
+
+/// The label of what was done in `bookings_total`.
+fn outcome_label(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Expired => "expired",
+        outcome if outcome.is_replay() => "replayed",
+        _ => "booked",
+    }
+}
+
+/// The label of what was not done.
+fn refusal_label(refusal: &Error) -> &'static str {
+    match refusal {
+        Error::InsufficientBalance { .. } => "insufficient_balance",
+        Error::StoreUnavailable(_) | Error::Overloaded => "unavailable",
+        Error::Internal(_) => "failed",
+        _ => "refused",
+    }
+}

@@ -1,0 +1,156 @@
+//! Records: what is booked, and what is taken back.
+
+use super::super::{About, Amount, Booked, Command, Entry, Reverse};
+use super::Ledger;
+use crate::domain::Error;
+use crate::domain::prices::Quote;
+use crate::model::{Customer, CustomerStatus, Kind, Money, Record, RecordId, Timestamp, Transno};
+use crate::store::Reversal;
+
+impl Ledger {
+    pub(super) fn book(&mut self, command: &Command, entry: &Entry) -> Result<Booked, Error> {
+        let mode = self.default_mode;
+        let slot = self.slot(&command.request.customer_id)?;
+        slot.same_currency(entry.currency)?;
+        let charges = entry.kind == Kind::Charge;
+        if charges && slot.customer.status == CustomerStatus::Suspended {
+            return Err(Error::CustomerSuspended);
+        }
+        let (amount, quote) = match &entry.amount {
+            Amount::Given(amount) => (*amount, None),
+            Amount::Quoted(quote) => {
+                slot.same_currency(quote.currency)?;
+                (quote.amount, Some(&**quote))
+            }
+            Amount::Unquoted(no_price) => return Err(no_price.clone().into()),
+        };
+        let delta = if charges { amount.negated() } else { amount };
+        slot.affords(delta, slot.customer.available_wide(), mode)?;
+        let (kind, about) = (entry.kind, &entry.about);
+        let draft = Draft { transno: &entry.transno, kind, amount, delta, about, quote };
+        self.append(command, &draft, None, None)
+    }
+
+    pub(super) fn reverse(&mut self, command: &Command, reverse: &Reverse) -> Result<Booked, Error> {
+        let (mode, customer_id) = (self.default_mode, &command.request.customer_id);
+        let original = self.originals.get(&reverse.record).filter(|r| r.customer_id == *customer_id);
+        let original = original.ok_or(Error::NotFound("accounting record"))?;
+        if original.kind == Kind::Reversal {
+            return Err(Error::ReversalExceeds("a reversal cannot be reversed".to_owned()));
+        }
+        let taken = self.reversed.get(&original.id).copied().unwrap_or(0);
+        let left = Money::from_wide(original.delta.wide().abs() - taken).unwrap_or_default();
+        let amount = reverse.amount.unwrap_or(left);
+        if amount > left || amount == Money::ZERO {
+            return Err(Error::ReversalExceeds(format!("{left} of the record is left to reverse")));
+        }
+        let delta = if original.delta.is_negative() { amount } else { amount.negated() };
+        let id = original.id;
+        let about = About {
+            user_id: original.user_id.clone(),
+            llmid: original.llmid.clone(),
+            model_name: original.model_name.clone(),
+            request_id: original.request_id.clone(),
+            note: reverse.note.clone(),
+            ..About::default()
+        };
+        let slot = self.slot(customer_id)?;
+        slot.affords(delta, slot.customer.available_wide(), mode)?;
+        let draft = Draft {
+            transno: &reverse.transno,
+            kind: Kind::Reversal,
+            amount,
+            delta,
+            about: &about,
+            quote: None,
+        };
+        let booked = self.append(command, &draft, Some(id), None)?;
+        *self.reversed.entry(id).or_default() += amount.wide();
+        self.written.reversals.push(Reversal { original: id, reversal: booked.record.id, amount });
+        Ok(booked)
+    }
+
+    /// Makes the record and moves the customer on.
+    pub(super) fn append(
+        &mut self,
+        command: &Command,
+        draft: &Draft<'_>,
+        reverses: Option<RecordId>,
+        hold_id: Option<RecordId>,
+    ) -> Result<Booked, Error> {
+        let slot = self.slot(&command.request.customer_id)?;
+        let (customer, now) = (&mut slot.customer, slot.now);
+        customer.balance = customer.balance.checked_add(draft.delta).ok_or(Error::AmountOutOfRange)?;
+        customer.last_seq += 1;
+        // A charge may come to nothing.
+        if draft.delta.is_negative() || draft.kind == Kind::Charge {
+            customer.last_consumption = Some(now);
+        } else {
+            customer.last_recharge = Some(now);
+        }
+        let record = draft.record(command, customer, now, reverses, hold_id);
+        customer.last_hash = record.hash;
+        slot.touch();
+        self.records.insert((record.customer_id.clone(), record.transno.clone()), record.clone());
+        self.originals.insert(record.id, record.clone());
+        self.written.records.push(record.clone());
+        Ok(Booked { record, replayed: false })
+    }
+}
+
+/// A record before it has its place in the ledger.
+pub(super) struct Draft<'a> {
+    pub transno: &'a Transno,
+    pub kind: Kind,
+    pub amount: Money,
+    pub delta: Money,
+    pub about: &'a About,
+    pub quote: Option<&'a Quote>,
+}
+
+impl Draft<'_> {
+    fn record(
+        &self,
+        command: &Command,
+        customer: &Customer,
+        now: Timestamp,
+        reverses: Option<RecordId>,
+        hold_id: Option<RecordId>,
+    ) -> Record {
+        let about = self.about;
+        let mut record = Record {
+            id: command.id,
+            customer_id: customer.id.clone(),
+            seq: customer.last_seq,
+            transno: self.transno.clone(),
+            kind: self.kind,
+            amount: self.amount,
+            delta: self.delta,
+            currency: customer.currency,
+            user_id: about.user_id.clone(),
+            llmid: about.llmid.clone(),
+            model_name: about.model_name.clone(),
+            pricing_id: about.pricing_id.clone(),
+            pricing_version: self.quote.map(|quote| quote.version),
+            input_tokens: about.input_tokens,
+            output_tokens: about.output_tokens,
+            usage: about.usage.clone(),
+            unrounded: self.quote.map(|quote| quote.unrounded.clone()),
+            arithmetic: self.quote.map(|quote| quote.arithmetic.clone()),
+            request_id: about.request_id.clone(),
+            reverses,
+            hold_id,
+            note: about.note.clone(),
+            balance_after: customer.balance,
+            held_after: customer.held,
+            available_after: customer.available(),
+            body_hash: command.request.body_hash,
+            prev_hash: customer.last_hash,
+            hash: [0; 32],
+            event_time: about.event_time.unwrap_or(now),
+            created_at: now,
+        };
+        record.hash = record.chain_hash();
+        record
+    }
+}

@@ -1,0 +1,225 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::super::room::{Entered, Room};
+use super::super::{About, Action, Amount, Command, Entry, Request};
+use super::{Caller, Group, Lanes, Shard, Taken, Waiting};
+use crate::domain::Error;
+use crate::model::{CustomerId, Kind, Money, RecordId, Transno};
+
+fn customer(name: &str) -> CustomerId {
+    CustomerId::parse(name).unwrap()
+}
+
+/// A charge. Its transno begins with what it is of.
+fn request(name: &str, transno: &str) -> Request {
+    let entry = Entry {
+        transno: Transno::parse(transno).unwrap(),
+        kind: Kind::Charge,
+        amount: Amount::Given(Money::parse("1").unwrap()),
+        currency: None,
+        about: About::default(),
+    };
+    Request { customer_id: customer(name), body_hash: [0; 32], nonce: None, action: Action::Book(entry) }
+}
+
+fn command(name: &str, transno: &str) -> Command {
+    Command::new(request(name, transno), RecordId(Uuid::nil()))
+}
+
+fn caller<T>(since_s: u64) -> Caller<T> {
+    Caller { reply: oneshot::channel().0, since: Duration::from_secs(since_s) }
+}
+
+fn waiting(name: &str, transno: &str) -> Waiting {
+    Waiting { command: command(name, transno), caller: caller(0) }
+}
+
+fn lane(kind: &str, count: usize) -> impl Iterator<Item = Waiting> {
+    (0..count).map(move |n| waiting(&format!("{kind}-{n}"), &format!("{kind}-{n}")))
+}
+
+fn singles(count: usize) -> Lanes {
+    Lanes { single: lane("s", count).collect(), ..Lanes::default() }
+}
+
+fn bulk(count: usize) -> Lanes {
+    Lanes { bulk: lane("b", count).collect(), ..Lanes::default() }
+}
+
+fn group(customers: &[&str]) -> Lanes {
+    let commands = customers.iter().map(|name| command(name, "g")).collect();
+    Lanes { groups: [Group { commands, caller: caller(0) }].into(), ..Lanes::default() }
+}
+
+fn push(shard: &Shard, lanes: Lanes) {
+    assert!(shard.push(lanes).is_ok());
+}
+
+/// What is taken next: so many of each lane, by the first letter of their transnos. A group counts once.
+async fn next(shard: &Shard, max: usize) -> BTreeMap<char, usize> {
+    let taken = shard.gather(max, 1, std::future::ready(())).await.unwrap();
+    let mut counts = BTreeMap::new();
+    let mut count = |command: &Command| {
+        let transno = command.request.action.transno().unwrap();
+        *counts.entry(transno.as_str().chars().next().unwrap()).or_default() += 1;
+    };
+    match taken {
+        Taken::Batch(batch) => batch.iter().for_each(|waiting| count(&waiting.command)),
+        Taken::Group(group) => count(&group.commands[0]),
+    }
+    counts
+}
+
+#[tokio::test]
+async fn bulk_takes_at_most_half_of_a_commit_while_singles_wait() {
+    let shard = Shard::default();
+    push(&shard, bulk(30));
+    push(&shard, singles(12));
+    assert_eq!(next(&shard, 8).await, [('b', 4), ('s', 4)].into());
+    assert_eq!(next(&shard, 8).await, [('b', 4), ('s', 4)].into());
+    push(&shard, singles(1));
+    assert_eq!(next(&shard, 8).await, [('b', 4), ('s', 4)].into());
+    assert_eq!(next(&shard, 8).await, [('b', 4), ('s', 1)].into(), "half is the most that bulk may have");
+    assert_eq!(next(&shard, 8).await, [('b', 8)].into(), "all of it where nobody else waits");
+}
+
+#[tokio::test]
+async fn singles_take_what_bulk_leaves() {
+    let shard = Shard::default();
+    push(&shard, bulk(1));
+    push(&shard, singles(20));
+    assert_eq!(next(&shard, 8).await, [('b', 1), ('s', 7)].into());
+}
+
+#[tokio::test]
+async fn where_a_commit_has_one_place_bulk_and_singles_take_turns() {
+    let shard = Shard::default();
+    push(&shard, bulk(2));
+    push(&shard, singles(3));
+    let mut order = String::new();
+    for _ in 0..5 {
+        order.extend(next(&shard, 1).await.into_keys());
+    }
+    assert_eq!(order, "sbsbs");
+}
+
+#[tokio::test]
+async fn groups_in_a_row_keep_nobody_waiting() {
+    let shard = Shard::default();
+    push(&shard, singles(3));
+    let mut order = String::new();
+    for _ in 0..6 {
+        // There always is another group.
+        push(&shard, group(&["c"]));
+        push(&shard, group(&["c"]));
+        order.extend(next(&shard, 1).await.into_keys());
+    }
+    assert_eq!(order, "gsgsgs");
+    push(&shard, bulk(1));
+    assert_eq!(next(&shard, 1).await, [('g', 1)].into());
+    assert_eq!(next(&shard, 1).await, [('b', 1)].into(), "bulk has its turn too");
+}
+
+#[tokio::test]
+async fn singles_in_a_row_do_not_keep_a_group_waiting() {
+    let shard = Shard::default();
+    push(&shard, singles(100));
+    push(&shard, group(&["c"]));
+    let first = next(&shard, 8).await;
+    let second = next(&shard, 8).await;
+    assert!(first.contains_key(&'g') || second.contains_key(&'g'), "{first:?} {second:?}");
+}
+
+#[test]
+fn a_full_queue_takes_no_single_and_takes_one_again_when_another_has_left() {
+    let room = Room::new(10);
+    for n in 0..10 {
+        room.enter(&[request(&format!("c-{n}"), "t")]).unwrap();
+    }
+    assert_eq!(room.count(), 10);
+    let one = [request("another", "t")];
+    assert!(matches!(room.enter(&one), Err(Error::Overloaded)));
+    room.leave(&[command("c-3", "t")]);
+    assert_eq!(room.enter(&one).unwrap(), Entered::Apart);
+    assert!(matches!(room.enter(&[request("c-3", "t")]), Err(Error::Overloaded)));
+}
+
+#[test]
+fn one_customer_has_a_fifth_of_the_queue_by_singles_and_by_batches_alike() {
+    let room = Room::new(10);
+    room.enter(&[request("c", "1")]).unwrap();
+    assert!(matches!(room.enter(&[request("c", "2"), request("c", "3")]), Err(Error::Overloaded)));
+    assert_eq!(room.count(), 1, "a batch enters whole or not at all");
+    room.enter(&[request("c", "2"), request("d", "2")]).unwrap();
+    assert!(matches!(room.enter(&[request("c", "4")]), Err(Error::Overloaded)));
+    room.enter(&[request("e", "1"), request("e", "2")]).unwrap();
+    room.leave(&[command("c", "1")]);
+    room.enter(&[request("c", "4")]).unwrap();
+}
+
+#[test]
+fn who_comes_behind_the_same_transno_is_told_so() {
+    let room = Room::new(100);
+    assert_eq!(room.enter(&[request("c", "t"), request("d", "t")]).unwrap(), Entered::Apart);
+    assert_eq!(room.enter(&[request("d", "t")]).unwrap(), Entered::Behind);
+    room.leave(&[command("d", "t")]);
+    assert_eq!(room.enter(&[request("d", "t")]).unwrap(), Entered::Behind);
+    room.leave(&[command("d", "t"), command("d", "t")]);
+    assert_eq!(room.enter(&[request("d", "t")]).unwrap(), Entered::Apart);
+}
+
+#[tokio::test]
+async fn a_customer_that_is_set_aside_waits_alone_and_comes_back_first() {
+    let shard = Shard::default();
+    push(&shard, Lanes { single: [waiting("c", "c-2"), waiting("d", "d-1")].into(), ..Lanes::default() });
+    let taken = Lanes { single: [waiting("c", "c-1"), waiting("e", "e-1")].into(), ..Lanes::default() };
+    let rest = shard.set_aside(vec![customer("c")], taken);
+    let names = |lanes: &Lanes| -> Vec<String> {
+        let transno = |w: &Waiting| w.command.request.action.transno().unwrap().to_string();
+        lanes.single.iter().map(transno).collect()
+    };
+    assert_eq!(names(&rest), ["e-1"], "a neighbour goes on");
+    push(&shard, Lanes { single: [waiting("c", "c-3"), waiting("d", "d-2")].into(), ..Lanes::default() });
+    push(&shard, group(&["d", "c"]));
+    assert_eq!(next(&shard, 8).await, [('d', 2)].into());
+    assert_eq!(shard.aside(), [customer("c")]);
+    push(&shard, singles(1));
+    shard.bring_back(&customer("c"));
+    assert!(shard.aside().is_empty());
+    assert_eq!(next(&shard, 2).await, [('g', 1)].into());
+    assert_eq!(next(&shard, 2).await, [('c', 2)].into(), "what has waited longest is first");
+    assert_eq!(next(&shard, 8).await, [('c', 1), ('s', 1)].into());
+}
+
+#[tokio::test]
+async fn a_group_comes_back_when_all_its_customers_do() {
+    let shard = Shard::default();
+    shard.set_aside(vec![customer("c"), customer("d")], group(&["c", "d"]));
+    shard.bring_back(&customer("c"));
+    push(&shard, singles(1));
+    assert_eq!(next(&shard, 8).await, [('s', 1)].into());
+    shard.bring_back(&customer("d"));
+    assert_eq!(next(&shard, 8).await, [('g', 1)].into());
+}
+
+#[tokio::test]
+async fn a_closed_shard_ends_when_nothing_waits_aside_any_more() {
+    let shard = Shard::default();
+    let late = Waiting { command: command("c", "c-2"), caller: caller(20) };
+    let taken = Lanes { single: [waiting("c", "c-1"), late].into(), ..Lanes::default() };
+    shard.set_aside(vec![customer("c")], taken);
+    shard.close();
+    let none = shard.push(singles(1)).unwrap_err();
+    assert_eq!(none.single.len(), 1);
+    let end = shard.gather(8, 1, std::future::ready(()));
+    tokio::pin!(end);
+    assert!(futures_util::poll!(&mut end).is_pending());
+    assert_eq!(shard.give_up(Duration::from_secs(10)).single.len(), 1, "who waits since before that time");
+    assert!(futures_util::poll!(&mut end).is_pending());
+    assert_eq!(shard.give_up(Duration::from_secs(21)).single.len(), 1);
+    assert!(end.await.is_none());
+}
