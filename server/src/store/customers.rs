@@ -3,7 +3,7 @@
 use super::cache_events::Changed;
 use super::error::Error;
 use super::sql::{Row, Sql};
-use super::{Store, Tx};
+use super::Store;
 use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Mode, Money, UsageBilling};
 
 const TABLE: &str = "customer_balance";
@@ -147,10 +147,14 @@ impl Store {
             let (store, id, value) = (store.clone(), id.clone(), value.clone());
             Box::pin(async move {
                 let now = tx.now().await?;
+                // The clock was read before the row was locked, and may have been set back: time of a customer
+                // never goes back.
                 let sql = Sql::new(format!(
-                    "UPDATE {TABLE} SET {assignment}, version = version + 1, updated_at = ? WHERE customer_id = ?"
+                    "UPDATE {TABLE} SET {assignment}, version = version + 1, \
+                     updated_at = CASE WHEN updated_at > ? THEN updated_at ELSE ? END WHERE customer_id = ?"
                 ));
-                let found = tx.conn.execute(sql.bind(value).bind(now).bind(id.as_str())).await? > 0;
+                let sql = sql.bind(value).bind(now).bind(now).bind(id.as_str());
+                let found = tx.conn.execute(sql).await? > 0;
                 if found {
                     store.announce(tx, &Changed::balance(&id)).await?;
                 }
@@ -158,15 +162,5 @@ impl Store {
             })
         })
         .await
-    }
-}
-
-impl Tx {
-    /// Every customer after `after`, by id, for `verify`.
-    pub async fn customers_after(&mut self, after: &str, limit: i64) -> Result<Vec<Customer>, Error> {
-        let sql = Sql::new(format!(
-            "SELECT {CUSTOMER_COLUMNS} FROM {TABLE} WHERE customer_id > ? ORDER BY customer_id LIMIT ?"
-        ));
-        self.conn.fetch_all(sql.bind(after).bind(limit)).await?.iter().map(read_customer).collect()
     }
 }

@@ -7,7 +7,7 @@ use super::{Store, Tx};
 use crate::model::{Currency, CustomerId, Hold, HoldState, Money, RecordId, Timestamp, Transno};
 
 const TABLE: &str = "holds";
-const COLUMNS: &str = "id, customer_id, transno, amount, captured, currency, state, expires_at, user_id, note, \
+pub(super) const COLUMNS: &str = "id, customer_id, transno, amount, captured, currency, state, expires_at, user_id, note, \
      body_hash, balance_after, held_after, available_after, created_at, updated_at";
 const WIDTH: usize = 16;
 
@@ -26,7 +26,7 @@ fn bind<'a>(sql: &mut Sql<'a>, h: &'a Hold) {
     sql.add(h.created_at).add(h.updated_at);
 }
 
-fn read(row: &Row) -> Result<Hold, Error> {
+pub(super) fn read(row: &Row) -> Result<Hold, Error> {
     let id = uuid::Uuid::from_slice(row.bytes(0)?).map_err(|e| Error::inconsistent(TABLE, "?", e))?;
     let bad = |what: &str| Error::inconsistent(TABLE, id, what);
     let money = |i: usize, what: &str| Money::from_nanos(row.int(i)?).ok_or_else(|| bad(what));
@@ -225,21 +225,5 @@ impl Tx {
             self.conn.execute(sql).await?;
         }
         Ok(())
-    }
-
-    /// Every hold of a customer that is open in the table, after `after` by id, for `verify`.
-    pub async fn open_holds_after(
-        &mut self,
-        customer: &CustomerId,
-        after: (Timestamp, RecordId),
-        limit: i64,
-    ) -> Result<Vec<Hold>, Error> {
-        let sql = Sql::new(format!(
-            "SELECT {COLUMNS} FROM {TABLE} WHERE customer_id = ? AND state = 'open' \
-             AND created_at >= ? AND (created_at > ? OR id > ?) ORDER BY created_at, id LIMIT ?"
-        ));
-        let sql =
-            sql.bind(customer.as_str()).bind(after.0).bind(after.0).bind(after.1.as_bytes()).bind(limit);
-        self.conn.fetch_all(sql).await?.iter().map(read).collect()
     }
 }

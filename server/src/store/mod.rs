@@ -14,6 +14,7 @@ mod migrate;
 mod mirror;
 #[cfg(test)]
 mod plans;
+mod proof;
 mod records;
 mod replay;
 mod reversals;
@@ -46,7 +47,8 @@ pub use leases::Lease;
 pub use ledger::{LedgerRow, Writer};
 pub use migrate::{Asker, Migrate, MigrateError, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Quarantined, Validity};
-pub use records::{RecordFigures, RecordFilter, RecordOrder, RecordPosition, VerifyRow};
+pub use proof::{Moved, VerifyRow};
+pub use records::{RecordFigures, RecordFilter, RecordOrder, RecordPosition};
 pub use replay::{NonceUse, ReplayTable};
 pub use reversals::Reversal;
 pub use sealed::{Keyring, KeyringError, SealedAt};

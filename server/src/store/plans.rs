@@ -628,15 +628,24 @@ async fn leases_caches_sweeps_and_purges_use_an_index() {
 
 async fn verify(bench: &mut Bench) {
     let mut tx = bench.store.snapshot().await.unwrap();
+    let ids: Vec<_> = (0..400).map(id).collect();
+    let holds: Vec<_> = (0..400).map(hold).collect();
+    let captured: Vec<_> = holds.iter().collect();
     let call = async {
-        let customers = tx.customers_after("org_0003", 10).await?;
-        let records = tx.records_after(&customer(0), 5, 10).await?;
-        let next = tx.next_customer_with_records("org_0003").await?;
-        Ok::<_, super::Error>((customers.len(), records.len(), next))
+        let customers = tx.customers_after("org_0003", 10).await?.len();
+        let records = tx.records_after(&customer(0), 5, 10).await?.len();
+        let next = tx.next_customer_with_rows("org_0003").await?;
+        let holds = tx.holds_after(&customer(0), (time(0), id(0)), 10).await?.len();
+        tx.captures_of(&customer(0), &captured).await?;
+        let named = tx.holds_named(&ids).await?.len() + tx.moved(&ids).await?.len();
+        let noted = tx.reversals_noted(&ids).await?.len();
+        let first = tx.reversals_after(None, 10).await?.len();
+        let more = tx.reversals_after(Some((id(5), id(5))), 10).await?.len();
+        Ok::<_, super::Error>(((customers, records, next), (holds, named, noted), first + more))
     };
     let found = bench.look("verify", call).await;
     bench.store.end_snapshot(tx).await;
-    assert_eq!(found, (10, 10, Some("org_0004".to_owned())));
+    assert_eq!(found, ((10, 10, Some("org_0004".to_owned())), (10, 800, 800), 20));
 }
 
 async fn holds_and_reversals(bench: &mut Bench) {
@@ -684,7 +693,6 @@ async fn holds_and_reversals(bench: &mut Bench) {
             tx.due_holds(&customers, time(1), 512).await?;
             let found = tx.find_holds(named.iter().map(|(c, t)| (c, t))).await?.len();
             let by_id = tx.holds_by_id(&ids).await?.len();
-            tx.open_holds_after(&customer(0), (time(0), id(0)), 10).await?;
             tx.records_by_id(&ids).await?;
             Ok::<_, super::Error>((found, by_id, tx.reversals(&ids).await?.len()))
         };

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::sql::{Row, Sql};
-use super::{Store, Tx};
+use super::Store;
 use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
 
 const TABLE: &str = "accounting_records";
@@ -270,7 +270,7 @@ fn read_figures(row: &Row) -> Result<RecordFigures, Error> {
     })
 }
 
-fn read_id(bytes: &[u8]) -> Result<RecordId, Error> {
+pub(super) fn read_id(bytes: &[u8]) -> Result<RecordId, Error> {
     let id = uuid::Uuid::from_slice(bytes);
     id.map(RecordId).map_err(|_| Error::inconsistent(TABLE, "?", "an id is not 16 bytes"))
 }
@@ -348,44 +348,5 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a RecordFilter, span: Span) 
         Some(true) => drop(sql.push(&format!(" AND {TAKEN_BACK} >= ABS(delta)"))),
         Some(false) => drop(sql.push(&format!(" AND COALESCE({TAKEN_BACK}, -1) < ABS(delta)"))),
         None => {}
-    }
-}
-
-/// A row as `verify` reads it: the record, or why it cannot be read as one.
-pub type VerifyRow = Result<Record, String>;
-
-impl Tx {
-    /// A customer's records after `seq`, oldest first, as far as they can be read.
-    pub async fn records_after(
-        &mut self,
-        customer: &CustomerId,
-        seq: i64,
-        limit: i64,
-    ) -> Result<Vec<VerifyRow>, Error> {
-        let sql = Sql::new(format!(
-            "SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE customer_id = ? AND seq > ? ORDER BY seq LIMIT ?"
-        ));
-        let rows = self.conn.fetch_all(sql.bind(customer.as_str()).bind(seq).bind(limit)).await?;
-        Ok(rows.iter().map(|row| read_record(row).map_err(|e| e.to_string())).collect())
-    }
-
-    /// The first customer after `after` that has records.
-    pub async fn next_customer_with_records(&mut self, after: &str) -> Result<Option<String>, Error> {
-        let sql = Sql::new(format!(
-            "SELECT customer_id FROM {TABLE} WHERE customer_id > ? ORDER BY customer_id LIMIT 1"
-        ));
-        self.conn.fetch_optional(sql.bind(after)).await?.map(|row| row.text(0)).transpose()
-    }
-}
-
-impl Store {
-    /// Starts a transaction whose reads all see one state, beside a live server too.
-    pub async fn snapshot(&self) -> Result<Tx, Error> {
-        Tx::begin_snapshot(self.reader().await?).await
-    }
-
-    /// Ends a transaction that only read.
-    pub async fn end_snapshot(&self, tx: Tx) {
-        tx.rollback().await;
     }
 }

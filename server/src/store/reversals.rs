@@ -20,7 +20,7 @@ pub struct Reversal {
 
 const SELECT: &str = "SELECT original_id, reversal_id, amount FROM record_reversals WHERE original_id IN ";
 
-fn read(row: &Row) -> Result<Reversal, Error> {
+pub(super) fn read(row: &Row) -> Result<Reversal, Error> {
     let id = |i: usize| -> Result<RecordId, Error> {
         let id = uuid::Uuid::from_slice(row.bytes(i)?);
         id.map(RecordId).map_err(|e| Error::inconsistent("record_reversals", "?", e))
@@ -31,7 +31,7 @@ fn read(row: &Row) -> Result<Reversal, Error> {
     Ok(Reversal { original, reversal: id(1)?, amount })
 }
 
-fn of(ids: &[RecordId]) -> Sql<'_> {
+pub(super) fn of(ids: &[RecordId]) -> Sql<'_> {
     let mut sql = Sql::new(SELECT);
     sql.push_in(ids.iter().map(RecordId::as_bytes));
     sql

@@ -69,7 +69,7 @@ contract! {
             if page.is_empty() {
                 break;
             }
-            seen.extend(page.into_iter().map(|c| c.id.to_string()));
+            seen.extend(page.into_iter().map(|row| row.unwrap().id.to_string()));
         }
         db.store.end_snapshot(tx).await;
         assert_eq!(seen, ["B", "_", "a", "b", "c"]);
@@ -78,12 +78,30 @@ contract! {
     async fn a_snapshot_does_not_see_what_is_committed_later(db: ready) {
         let id = db.customer("org_a").await;
         let mut tx = db.store.snapshot().await.unwrap();
-        assert_eq!(tx.customers_after("", 10).await.unwrap()[0].version, 1);
+        assert_eq!(tx.customers_after("", 10).await.unwrap()[0].as_ref().unwrap().version, 1);
         db.another().set_credit_limit(&id, money("1")).await.unwrap();
         db.customer("org_b").await;
         let seen = tx.customers_after("", 10).await.unwrap();
-        assert_eq!((seen.len(), seen[0].version), (1, 1));
+        assert_eq!((seen.len(), seen[0].as_ref().unwrap().version), (1, 1));
         db.store.end_snapshot(tx).await;
         assert_eq!(db.store.customer(&id).await.unwrap().unwrap().version, 2);
+    }
+
+    async fn a_change_never_sets_a_customers_time_back(db: ready) {
+        let id = db.customer("org_a").await;
+        let made = db.store.customer(&id).await.unwrap().unwrap();
+        // As if the database's clock had been an hour ahead when something was booked.
+        let ahead = made.updated_at.plus(std::time::Duration::from_hours(1));
+        let set = format!("UPDATE customer_balance SET updated_at = {}", ahead.micros());
+        assert_eq!(db.database.execute(&set).await, 1);
+        db.store.set_credit_limit(&id, money("1")).await.unwrap();
+        db.store.set_customer_status(&id, CustomerStatus::Suspended).await.unwrap();
+        let changed = db.store.customer(&id).await.unwrap().unwrap();
+        assert_eq!((changed.updated_at, changed.version), (ahead, made.version + 2));
+        let set = format!("UPDATE customer_balance SET updated_at = {}", made.updated_at.micros() - 1);
+        assert_eq!(db.database.execute(&set).await, 1);
+        db.store.set_customer_mode(&id, None).await.unwrap();
+        let changed = db.store.customer(&id).await.unwrap().unwrap();
+        assert!(changed.updated_at >= made.updated_at, "otherwise it is the time of the change");
     }
 }

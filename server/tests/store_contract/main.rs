@@ -21,6 +21,7 @@ use sageapi_test_support::database::TestDatabase;
 
 mod cache_events;
 mod customers;
+mod engine;
 mod keys;
 mod leases;
 mod ledger;

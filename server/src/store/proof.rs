@@ -1,0 +1,203 @@
+//! What `verify` reads: every row in the order of its key, and all that it takes to hold the tables against each
+//! other. A row that cannot be read as one is a finding, so that it is told apart from a database that fails.
+
+use super::customers::{CUSTOMER_COLUMNS, read_customer};
+use super::error::Error;
+use super::holds;
+use super::records::{RECORD_COLUMNS, RECORD_WIDTH, read_id, read_record};
+use super::reversals::{self, Reversal};
+use super::sql::{Row, Sql};
+use super::{Store, Tx};
+use crate::model::{Customer, CustomerId, Hold, Kind, Money, Record, RecordId, Timestamp};
+
+/// A row as `verify` reads it: what it says, or why it cannot be read.
+pub type VerifyRow<T> = Result<T, String>;
+
+/// What other tables must know of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The record.
+    pub id: RecordId,
+    /// Whose money moved.
+    pub customer_id: CustomerId,
+    /// What it is.
+    pub kind: Kind,
+    /// The amount as asked.
+    pub amount: Money,
+    /// What was added to the balance.
+    pub delta: Money,
+    /// The record that it takes back.
+    pub reverses: Option<RecordId>,
+    /// The hold that it settles.
+    pub hold_id: Option<RecordId>,
+}
+
+const MOVED: &str =
+    "SELECT id, customer_id, kind, amount, delta, reverses, hold_id FROM accounting_records WHERE ";
+
+fn read_moved(row: &Row) -> Result<Moved, Error> {
+    let id = read_id(row.bytes(0)?)?;
+    let bad = |what: &str| Error::inconsistent("accounting_records", id, what);
+    let money = |i: usize| Money::from_nanos(row.int(i)?).ok_or_else(|| bad("an amount is out of range"));
+    Ok(Moved {
+        id,
+        customer_id: CustomerId::parse(row.str(1)?).map_err(|e| bad(&e.to_string()))?,
+        kind: Kind::parse(row.str(2)?).ok_or_else(|| bad("unknown kind"))?,
+        amount: money(3)?,
+        delta: money(4)?,
+        reverses: row.opt_bytes(5)?.map(read_id).transpose()?,
+        hold_id: row.opt_bytes(6)?.map(read_id).transpose()?,
+    })
+}
+
+/// A record whose total is the sum of its tokens: the total is in no hash.
+fn read_whole(row: &Row) -> Result<Record, Error> {
+    let record = read_record(row)?;
+    if row.opt_int(RECORD_WIDTH)? == record.total_tokens() {
+        return Ok(record);
+    }
+    let which = format!("{}/{}", record.customer_id, record.seq);
+    Err(Error::inconsistent("accounting_records", which, "total_tokens is not the sum of its tokens"))
+}
+
+impl Tx {
+    /// Every customer after `after`, by id.
+    pub async fn customers_after(
+        &mut self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<VerifyRow<Customer>>, Error> {
+        let sql = Sql::new(format!(
+            "SELECT {CUSTOMER_COLUMNS} FROM customer_balance WHERE customer_id > ? ORDER BY customer_id LIMIT ?"
+        ));
+        self.readable(sql.bind(after).bind(limit), read_customer).await
+    }
+
+    /// The first customer after `after` that has records or holds.
+    pub async fn next_customer_with_rows(&mut self, after: &str) -> Result<Option<String>, Error> {
+        let mut first: Option<String> = None;
+        for table in ["accounting_records", "holds"] {
+            let sql = Sql::new(format!(
+                "SELECT customer_id FROM {table} WHERE customer_id > ? ORDER BY customer_id LIMIT 1"
+            ));
+            if let Some(row) = self.conn.fetch_optional(sql.bind(after)).await? {
+                let id = row.text(0)?;
+                first = Some(first.map_or_else(|| id.clone(), |first| first.min(id.clone())));
+            }
+        }
+        Ok(first)
+    }
+
+    /// A customer's records after `seq`, oldest first.
+    pub async fn records_after(
+        &mut self,
+        customer: &CustomerId,
+        seq: i64,
+        limit: i64,
+    ) -> Result<Vec<VerifyRow<Record>>, Error> {
+        let sql = Sql::new(format!(
+            "SELECT {RECORD_COLUMNS}, total_tokens FROM accounting_records WHERE customer_id = ? AND seq > ? \
+             ORDER BY seq LIMIT ?"
+        ));
+        self.readable(sql.bind(customer.as_str()).bind(seq).bind(limit), read_whole).await
+    }
+
+    /// A customer's holds after a place, in the order of creation and id.
+    pub async fn holds_after(
+        &mut self,
+        customer: &CustomerId,
+        after: (Timestamp, RecordId),
+        limit: i64,
+    ) -> Result<Vec<VerifyRow<Hold>>, Error> {
+        let sql = Sql::new(format!(
+            "SELECT {} FROM holds WHERE customer_id = ? AND created_at >= ? AND (created_at > ? OR id > ?) \
+             ORDER BY created_at, id LIMIT ?",
+            holds::COLUMNS
+        ));
+        let sql =
+            sql.bind(customer.as_str()).bind(after.0).bind(after.0).bind(after.1.as_bytes()).bind(limit);
+        self.readable(sql, holds::read).await
+    }
+
+    /// Holds by their ids.
+    pub async fn holds_named(&mut self, ids: &[RecordId]) -> Result<Vec<VerifyRow<Hold>>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sql = Sql::new(format!("SELECT {} FROM holds WHERE id IN ", holds::COLUMNS));
+        sql.push_in(ids.iter().map(RecordId::as_bytes));
+        self.readable(sql, holds::read).await
+    }
+
+    /// The records that settle these holds, which closed when their record was booked: there is an index by that
+    /// time, and none by hold.
+    pub async fn captures_of(
+        &mut self,
+        customer: &CustomerId,
+        captured: &[&Hold],
+    ) -> Result<Vec<VerifyRow<Moved>>, Error> {
+        if captured.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sql = Sql::new(format!("{MOVED}customer_id = ?")).bind(customer.as_str());
+        sql.push(" AND created_at IN ").push_in(captured.iter().map(|hold| hold.updated_at));
+        sql.push(" AND hold_id IN ").push_in(captured.iter().map(|hold| hold.id.as_bytes()));
+        self.readable(sql, read_moved).await
+    }
+
+    /// Records by their ids.
+    pub async fn moved(&mut self, ids: &[RecordId]) -> Result<Vec<VerifyRow<Moved>>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut sql = Sql::new(format!("{MOVED}id IN "));
+        sql.push_in(ids.iter().map(RecordId::as_bytes));
+        self.readable(sql, read_moved).await
+    }
+
+    /// The reversals noted of these records.
+    pub async fn reversals_noted(&mut self, ids: &[RecordId]) -> Result<Vec<VerifyRow<Reversal>>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.readable(reversals::of(ids), reversals::read).await
+    }
+
+    /// Every reversal noted, after this pair of original and reversal.
+    pub async fn reversals_after(
+        &mut self,
+        after: Option<(RecordId, RecordId)>,
+        limit: i64,
+    ) -> Result<Vec<VerifyRow<Reversal>>, Error> {
+        let mut sql = Sql::new("SELECT original_id, reversal_id, amount FROM record_reversals");
+        let (original, reversal);
+        if let Some(pair) = after {
+            (original, reversal) = pair;
+            sql.push(" WHERE original_id >= ? AND (original_id > ? OR reversal_id > ?)");
+            sql.add(original.as_bytes()).add(original.as_bytes()).add(reversal.as_bytes());
+        }
+        sql.push(" ORDER BY original_id, reversal_id LIMIT ?").add(limit);
+        self.readable(sql, reversals::read).await
+    }
+
+    async fn readable<T>(
+        &mut self,
+        sql: Sql<'_>,
+        read: fn(&Row) -> Result<T, Error>,
+    ) -> Result<Vec<VerifyRow<T>>, Error> {
+        let rows = self.conn.fetch_all(sql).await?;
+        Ok(rows.iter().map(|row| read(row).map_err(|e| e.to_string())).collect())
+    }
+}
+
+impl Store {
+    /// Starts a transaction whose reads all see one state, beside a live server too.
+    pub async fn snapshot(&self) -> Result<Tx, Error> {
+        Tx::begin_snapshot(self.reader().await?).await
+    }
+
+    /// Ends a transaction that only read.
+    pub async fn end_snapshot(&self, tx: Tx) {
+        tx.rollback().await;
+    }
+}

@@ -1,0 +1,84 @@
+//! A booking engine on the store, and what is asked of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sageapi_server::config::Cache;
+use sageapi_server::domain::Error;
+use sageapi_server::domain::booking::{
+    About, Action, Amount, Booking, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
+};
+use sageapi_server::domain::caches::Caches;
+use sageapi_server::model::{
+    Clock, CustomerId, Hold, Kind, Mode, Money, Record, RecordId, SystemClock, SystemEntropy, Transno,
+};
+use sageapi_server::store::Store;
+use sageapi_server::telemetry::metrics::Metrics;
+
+/// An engine as an instance has it.
+pub fn start(store: &Store) -> Booking {
+    let clock: Arc<dyn Clock> = SystemClock::new();
+    let metrics = Arc::new(Metrics::new("test"));
+    let ttl = Duration::from_mins(1);
+    let caches =
+        Caches::new(&Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl }, &clock, &metrics);
+    let parts = BookingParts {
+        caches,
+        metrics,
+        clock,
+        entropy: SystemEntropy::new(),
+        default_mode: Mode::Strict,
+        batch_max: 8,
+        batch_delay: Duration::from_micros(200),
+        queue: 10_000,
+        writers: 2,
+    };
+    Booking::start(store, parts)
+}
+
+pub fn request(customer: &CustomerId, body: u8, action: Action) -> Request {
+    Request { customer_id: customer.clone(), body_hash: [body; 32], nonce: None, action }
+}
+
+fn transno(name: &str) -> Transno {
+    Transno::parse(name).unwrap()
+}
+
+pub fn book(name: &str, kind: Kind, amount: Money) -> Action {
+    let (transno, amount) = (transno(name), Amount::Given(amount));
+    let about = About { input_tokens: Some(3), output_tokens: Some(4), ..About::default() };
+    Action::Book(Entry { transno, kind, amount, currency: None, about })
+}
+
+pub fn hold(name: &str, amount: Money, ttl: Duration) -> Action {
+    let transno = transno(name);
+    Action::Hold(Reserve { transno, amount, currency: None, ttl, user_id: None, note: None })
+}
+
+pub fn capture(name: &str, hold: RecordId, amount: Option<Money>) -> Action {
+    Action::Capture(Capture { transno: transno(name), hold, amount })
+}
+
+pub fn reverse(name: &str, record: RecordId, amount: Option<Money>) -> Action {
+    Action::Reverse(Reverse { transno: transno(name), record, amount, note: None })
+}
+
+/// A customer's requests, each of which must pass.
+pub struct Teller<'e> {
+    pub engine: &'e Booking,
+    pub customer: CustomerId,
+}
+
+impl Teller<'_> {
+    pub async fn record(&self, action: Action) -> Record {
+        self.done(action).await.and_then(Outcome::into_booked).unwrap().record
+    }
+
+    pub async fn hold(&self, action: Action) -> Hold {
+        self.done(action).await.and_then(Outcome::into_reserved).unwrap().hold
+    }
+
+    async fn done(&self, action: Action) -> Result<Outcome, Error> {
+        self.engine.submit(request(&self.customer, 0, action)).await
+    }
+}
