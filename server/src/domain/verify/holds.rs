@@ -26,7 +26,9 @@ pub(super) async fn verify(tx: &mut Tx, customer: &Customer) -> Result<(), Stop>
                 return Err(format!("{which}: its currency is {currency}, the customer's is {is}").into());
             }
             if hold.state != HoldState::Captured && hold.captured != Money::ZERO {
-                return Err(format!("{which}: {} was captured, but it is {}", hold.captured, hold.state).into());
+                return Err(
+                    format!("{which}: {} was captured, but it is {}", hold.captured, hold.state).into()
+                );
             }
         }
         verify_captured(tx, customer, &slice).await?;
