@@ -24,7 +24,7 @@ run: ## Build, bring SageAPI up beside a simulated platform in ./run/, show requ
 test: ## Format, clippy, and every test, on SQLite, a real MariaDB and a real Kubernetes API server
 	@tests/ci/test.sh
 
-test-mysql: ## The store, API and crash suites on Oracle MySQL (root; brings it in by debootstrap, once)
+test-mysql: ## The suites of store, API, ledger reads and crash on Oracle MySQL (root; brings it in by debootstrap, once)
 	@tests/ci/test-mysql.sh
 
 e2e: ## SageAPI on a real Kubernetes node, helm install to deletion (root on Linux, no Docker)

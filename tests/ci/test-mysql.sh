@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make test-mysql`: the store, API and crash suites on Oracle MySQL.
+# `make test-mysql`: the suites of store, API, ledger reads and crash on Oracle MySQL.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/ci/stages.sh
@@ -9,5 +9,6 @@ SAGEAPI_TEST_BIN_DIR="$(tests/ci/target-dir.sh)/debug"
 export SAGEAPI_TEST_BIN_DIR SAGEAPI_TEST_DATABASES=mysql
 stage "build" cargo build --workspace --all-targets
 # --workspace also here: with fewer packages cargo would choose other features, and build all anew.
-stage "store, API and crash suites on Oracle MySQL" "$SAGEAPI_TEST_BIN_DIR/sageapi-test-database" mysql -- \
-  cargo test --workspace --no-fail-fast --lib --test store_contract --test api --test crash
+stage "suites of store, API, ledger reads and crash on Oracle MySQL" "$SAGEAPI_TEST_BIN_DIR/sageapi-test-database" mysql -- \
+  cargo test --workspace --no-fail-fast --lib --test store_contract --test api \
+  --test ledger_reads --test crash

@@ -1,9 +1,9 @@
 //! Customers and their balances.
 
+use super::Store;
 use super::cache_events::Changed;
 use super::error::Error;
 use super::sql::{Row, Sql};
-use super::Store;
 use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Mode, Money, UsageBilling};
 
 const TABLE: &str = "customer_balance";

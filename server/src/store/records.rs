@@ -1,8 +1,8 @@
 //! The ledger's records: reading them.
 
+use super::Store;
 use super::error::Error;
 use super::sql::{Row, Sql};
-use super::Store;
 use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
 
 const TABLE: &str = "accounting_records";

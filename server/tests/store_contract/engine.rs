@@ -20,8 +20,7 @@ pub fn start(store: &Store) -> Booking {
     let clock: Arc<dyn Clock> = SystemClock::new();
     let metrics = Arc::new(Metrics::new("test"));
     let ttl = Duration::from_mins(1);
-    let caches =
-        Caches::new(&Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl }, &clock, &metrics);
+    let caches = Caches::new(&Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl }, &clock, &metrics);
     let parts = BookingParts {
         caches,
         metrics,

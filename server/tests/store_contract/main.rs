@@ -27,6 +27,7 @@ mod leases;
 mod ledger;
 mod migrations;
 mod mirror;
+mod model;
 mod records;
 mod replay;
 mod verify;

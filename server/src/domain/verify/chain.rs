@@ -40,9 +40,7 @@ impl<'c> Chain<'c> {
             ));
         }
         if record.prev_hash != self.hash {
-            return Err(format!(
-                "{at}: it does not follow the record before it; one was changed or removed"
-            ));
+            return Err(format!("{at}: it does not follow the record before it; one was changed or removed"));
         }
         if record.hash != record.chain_hash() {
             return Err(format!("{at}: its content was changed after it was booked"));

@@ -26,7 +26,9 @@ pub(super) async fn verify(tx: &mut Tx, customer: &Customer) -> Result<(), Stop>
                 return Err(format!("{which}: its currency is {currency}, the customer's is {is}").into());
             }
             if hold.state != HoldState::Captured && hold.captured != Money::ZERO {
-                return Err(format!("{which}: {} was captured, but it is {}", hold.captured, hold.state).into());
+                return Err(
+                    format!("{which}: {} was captured, but it is {}", hold.captured, hold.state).into()
+                );
             }
         }
         verify_captured(tx, customer, &slice).await?;
@@ -77,13 +79,13 @@ pub(super) async fn verify_captures(tx: &mut Tx, records: &[Record]) -> Result<(
     }
     for record in records {
         let Some(id) = record.hold_id else { continue };
-        let settles = |hold: &&Hold| {
+        let settles = |hold: &Hold| {
             hold.state == HoldState::Captured
                 && hold.customer_id == record.customer_id
                 && hold.captured == record.amount
                 && hold.updated_at == record.created_at
         };
-        if holds.get(&id).filter(settles).is_none() {
+        if !holds.get(&id).is_some_and(settles) {
             let (at, seq) = (&record.customer_id, record.seq);
             return Err(format!("{at}, record {seq}: the hold {id} is not one that it settled").into());
         }
