@@ -639,8 +639,9 @@ async fn verify(bench: &mut Bench) {
         tx.captures_of(&customer(0), &captured).await?;
         let named = tx.holds_named(&ids).await?.len() + tx.moved(&ids).await?.len();
         let noted = tx.reversals_noted(&ids).await?.len();
-        let first = tx.reversals_after(None, 10).await?.len();
-        let more = tx.reversals_after(Some((id(5), id(5))), 10).await?.len();
+        let nil = RecordId(uuid::Uuid::nil());
+        let first = tx.reversals_after((nil, nil), 10).await?.len();
+        let more = tx.reversals_after((id(5), id(5)), 10).await?.len();
         Ok::<_, super::Error>(((customers, records, next), (holds, named, noted), first + more))
     };
     let found = bench.look("verify", call).await;

@@ -166,18 +166,16 @@ impl Tx {
     /// Every reversal noted, after this pair of original and reversal.
     pub async fn reversals_after(
         &mut self,
-        after: Option<(RecordId, RecordId)>,
+        (original, reversal): (RecordId, RecordId),
         limit: i64,
     ) -> Result<Vec<VerifyRow<Reversal>>, Error> {
-        let mut sql = Sql::new("SELECT original_id, reversal_id, amount FROM record_reversals");
-        let (original, reversal);
-        if let Some(pair) = after {
-            (original, reversal) = pair;
-            sql.push(" WHERE original_id >= ? AND (original_id > ? OR reversal_id > ?)");
-            sql.add(original.as_bytes()).add(original.as_bytes()).add(reversal.as_bytes());
-        }
-        sql.push(" ORDER BY original_id, reversal_id LIMIT ?").add(limit);
-        self.readable(sql, reversals::read).await
+        let sql = Sql::new(
+            "SELECT original_id, reversal_id, amount FROM record_reversals \
+             WHERE original_id >= ? AND (original_id > ? OR reversal_id > ?) \
+             ORDER BY original_id, reversal_id LIMIT ?",
+        );
+        let sql = sql.bind(original.as_bytes()).bind(original.as_bytes()).bind(reversal.as_bytes());
+        self.readable(sql.bind(limit), reversals::read).await
     }
 
     async fn readable<T>(

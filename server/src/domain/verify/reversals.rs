@@ -27,14 +27,15 @@ pub(super) async fn verify_records(tx: &mut Tx, records: &[Record]) -> Result<()
 /// Every reversal noted is a record that takes back one of the same customer, and of no record is more taken back than
 /// was booked.
 pub(super) async fn verify_noted(tx: &mut Tx) -> Result<(), Stop> {
-    let mut after = None;
+    let nil = RecordId(uuid::Uuid::nil());
+    let mut after = (nil, nil);
     // Of the original at hand: the notes come in the order of their originals, across slices.
     let (mut of, mut taken) = (None, 0i128);
     loop {
         let slice: Vec<Reversal> =
             tx.reversals_after(after, SLICE).await?.into_iter().collect::<Result<_, _>>()?;
         let Some(last) = slice.last() else { return Ok(()) };
-        after = Some((last.original, last.reversal));
+        after = (last.original, last.reversal);
         let mut ids: Vec<_> = slice.iter().flat_map(|note| [note.original, note.reversal]).collect();
         ids.sort_unstable();
         ids.dedup();
