@@ -36,7 +36,7 @@ cluster: ## A Kubernetes node with operator and examples, left up for you (root 
 cluster-down: ## Remove it, also after a kill -9
 	@tests/ci/cluster.sh down
 
-images: ## OCI archives in target/images/, without Docker or a registry (PROFILE=e2e: quickly)
+images: ## OCI archives in target/images/, without Docker or a registry
 	@tests/ci/images.sh
 
 bench: ## Benchmarks of a release build against bare components; ARGS="--quick" for a short run

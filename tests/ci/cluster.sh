@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-programs="$(tests/ci/target-dir.sh)/e2e"
+target="$(tests/ci/target-dir.sh)"
+programs="$target/debug"
 if [ "${1:-up}" = down ]; then
   [ -x "$programs/sageapi-test-cluster" ] || { echo "there is no cluster: make cluster was not run"; exit 0; }
   exec "$programs/sageapi-test-cluster" down demo
@@ -12,12 +13,9 @@ fi
 
 tests/ci/setup.sh e2e
 echo "building (the first time takes some minutes)"
-cargo build --locked --profile e2e -p sageapi-server -p sageapi-operator -p sageapi-upstream-sim \
-  -p sageapi-test-cluster -p sageapi-e2e
-for binary in sageapi-server sageapi-operator sageapi-e2e; do
-  "$programs/sageapi-test-cluster" image --folder "$programs/images" "$programs/$binary"
-done
+cargo build --locked --workspace --all-targets
+tests/ci/node-images.sh
 "$programs/sageapi-test-cluster" build --node
 "$programs/sageapi-test-cluster" up demo
 "$programs/sageapi-test-cluster" enter --name demo -- \
-  "$programs/sageapi-e2e" install --node demo --images "$programs/images"
+  "$programs/sageapi-e2e" install --node demo --images "$target/node-images"
