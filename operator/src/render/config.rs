@@ -33,7 +33,7 @@ pub fn configuration(asked: &Validated) -> Result<String, serde_yaml::Error> {
         paused: _,
     } = &asked.spec;
 
-    // What the other two ask for goes elsewhere: secrets to files, the migration to its Job.
+    // Of the database only this is written here: what is secret goes to files, the migration to its Job.
     let Database { mysql, migration: _ } = database;
     let Mysql { url_secret_ref: _, max_connections, tls: _ } = mysql;
     section(&mut file, "server", server_section(server.as_ref(), asked));

@@ -115,9 +115,9 @@ impl Caches {
     }
 
     /// Puts a balance in place that was just committed.
-    pub async fn publish_balance(&self, customer: Customer) {
+    pub fn publish_balance(&self, customer: Customer) {
         let (id, version) = (customer.id.clone(), customer.version);
-        self.inner.balances.put(&id, customer, version).await;
+        self.inner.balances.put(&id, customer, version);
     }
 
     /// Whether the nonce was spent through this instance.
@@ -141,10 +141,10 @@ impl Caches {
     }
 
     /// Drops what another instance, or a command, has changed.
-    pub async fn forget(&self, changed: &Changed) {
+    pub fn forget(&self, changed: &Changed) {
         for id in &changed.balances {
             if let Ok(id) = CustomerId::parse(id) {
-                self.inner.balances.drop_one(&id).await;
+                self.inner.balances.drop_one(&id);
             }
         }
         // A bearer key is cached under its token's hash, which the news does not tell; keys change
@@ -155,7 +155,7 @@ impl Caches {
         match &changed.mirror {
             Some((entity, ids)) if entity == "users" && !ids.is_empty() => {
                 for id in ids {
-                    self.inner.users.drop_one(id).await;
+                    self.inner.users.drop_one(id);
                 }
             }
             Some((entity, _)) if entity == "users" => self.inner.users.drop_all(),

@@ -64,7 +64,7 @@ impl News {
         let since = polled.minus(OVERLAP);
         for event in store.cache_events(since).await? {
             if self.seen.insert(event.id, event.created_at).is_none() {
-                caches.forget(&event.changed).await;
+                caches.forget(&event.changed);
             }
         }
         self.seen.retain(|_, at| *at >= since);

@@ -243,7 +243,7 @@ fn forget_what_sync_changes(
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = changes.recv() => match changed {
-                    Some(changed) => caches.forget(&changed).await,
+                    Some(changed) => caches.forget(&changed),
                     None => return,
                 },
             }

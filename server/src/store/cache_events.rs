@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Store;
-use super::conn::Conn;
+use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::Sql;
 use crate::model::{CustomerId, Entity, KeyId, Timestamp};
@@ -65,13 +65,18 @@ pub struct CacheEvent {
     pub changed: Changed,
 }
 
-pub(super) async fn insert(conn: &mut Conn, id: Uuid, origin: Uuid, changed: &Changed) -> Result<(), Error> {
+pub(super) fn insertion(
+    id: Uuid,
+    origin: Uuid,
+    changed: &Changed,
+    dialect: Dialect,
+) -> Result<Sql<'static>, Error> {
     let text = serde_json::to_string(changed).map_err(|e| Error::encode(e.into()))?;
-    let now = conn.dialect().now();
+    let now = dialect.now();
     let sql = Sql::new(format!(
         "INSERT INTO cache_events (id, origin, keys_changed, created_at) VALUES (?, ?, ?, {now})"
     ));
-    conn.execute(sql.bind(id.as_bytes()).bind(origin.as_bytes()).bind(text)).await.map(drop)
+    Ok(sql.bind(id.as_bytes().to_vec()).bind(origin.as_bytes().to_vec()).bind(text))
 }
 
 impl Store {

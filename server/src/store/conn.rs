@@ -2,17 +2,51 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::mysql::MySqlConnection;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, MySql, Sqlite};
+use sqlx::{AssertSqlSafe, Either, MySql, Sqlite};
 use tokio::sync::OwnedMutexGuard;
 
 use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Row, Sql};
 use crate::model::Timestamp;
+
+/// Bytes of statements that travel together, about.
+const TRIP: usize = 1024 * 1024;
+
+/// Several statements as one text.
+#[derive(Default)]
+struct Trip {
+    text: String,
+    statements: usize,
+}
+
+fn trips(statements: Vec<Sql<'_>>) -> Vec<Trip> {
+    let mut trips: Vec<Trip> = Vec::new();
+    for statement in statements {
+        let text = statement.into_mysql_text();
+        match trips.last_mut() {
+            Some(trip) if trip.text.len() + text.len() < TRIP => {
+                trip.text.push(';');
+                trip.text.push_str(&text);
+                trip.statements += 1;
+            }
+            _ => trips.push(Trip { text, statements: 1 }),
+        }
+    }
+    trips
+}
+
+/// Why the last of several statements did not come to its end.
+pub(super) struct Stopped {
+    pub error: Error,
+    /// Whether the last statement may have been run.
+    pub open: bool,
+}
 
 /// A connection in use.
 pub(super) enum Conn {
@@ -100,6 +134,70 @@ impl Conn {
         Ok(())
     }
 
+    /// Runs statements one after another and stops at the first that fails. On MySQL they travel together, as many at
+    /// a time as a megabyte holds, for each way there and back costs more than most of them.
+    pub async fn run_all(&mut self, statements: Vec<Sql<'_>>) -> Result<(), Stopped> {
+        #[cfg(test)]
+        statements.iter().for_each(super::plans::note);
+        if self.dialect() == Dialect::MySql {
+            let mut trips = trips(statements).into_iter().peekable();
+            while let Some(trip) = trips.next() {
+                let last = trips.peek().is_none();
+                self.travel(trip)
+                    .await
+                    .map_err(|stopped| Stopped { open: stopped.open && last, ..stopped })?;
+            }
+            return Ok(());
+        }
+        let mut statements = statements.into_iter().peekable();
+        while let Some(statement) = statements.next() {
+            let open = statements.peek().is_none();
+            self.execute(statement).await.map_err(|error| Stopped { error, open })?;
+        }
+        Ok(())
+    }
+
+    async fn travel(&mut self, trip: Trip) -> Result<(), Stopped> {
+        let conn = match self.target() {
+            Ok(Target::MySql(conn)) => conn,
+            Ok(Target::Sqlite(_)) => {
+                return Err(Stopped { error: sqlx::Error::PoolClosed.into(), open: false });
+            }
+            Err(error) => return Err(Stopped { error, open: false }),
+        };
+        let mut results = sqlx::raw_sql(AssertSqlSafe(trip.text)).fetch_many(conn);
+        let mut done = 0;
+        loop {
+            match results.next().await {
+                None => return Ok(()),
+                Some(Ok(Either::Left(_))) => done += 1,
+                Some(Ok(Either::Right(_))) => {}
+                Some(Err(error)) => {
+                    // The server answers each statement that it runs, and runs none after one that failed.
+                    let answered = matches!(error, sqlx::Error::Database(_));
+                    return Err(Stopped {
+                        error: error.into(),
+                        open: !answered || done + 1 == trip.statements,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Runs a statement without arguments and then one that gives rows; on MySQL both at once.
+    pub async fn run_and_fetch(&mut self, first: &'static str, sql: Sql<'_>) -> Result<Vec<Row>, Error> {
+        if self.dialect() == Dialect::Sqlite {
+            self.run(first).await?;
+            return self.fetch_all(sql).await;
+        }
+        #[cfg(test)]
+        super::plans::note(&sql);
+        let Target::MySql(conn) = self.target()? else { return Err(sqlx::Error::PoolClosed.into()) };
+        let text = format!("{first};{}", sql.into_mysql_text());
+        let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(conn).await?;
+        Ok(rows.into_iter().map(Row::MySql).collect())
+    }
+
     /// The database's clock.
     pub async fn now(&mut self) -> Result<Timestamp, Error> {
         let text = self.dialect().now();
@@ -134,6 +232,16 @@ impl Tx {
         Self::begin_with(conn, begin).await
     }
 
+    /// Begins and reads, on MySQL at once.
+    pub(super) async fn begin_reading(conn: Conn, sql: Sql<'_>) -> Result<(Self, Vec<Row>), (Error, Self)> {
+        let mut tx = Self { conn };
+        let begin = tx.dialect().begin();
+        match tx.conn.run_and_fetch(begin, sql).await {
+            Ok(rows) => Ok((tx, rows)),
+            Err(error) => Err((error, tx)),
+        }
+    }
+
     /// Begins by other statements than usual.
     pub(super) async fn begin_with(conn: Conn, begin: &[&str]) -> Result<Self, Error> {
         let mut tx = Self { conn };
@@ -147,6 +255,18 @@ impl Tx {
         match self.conn.run("COMMIT").await {
             Ok(()) => Ok(self.conn.take()),
             Err(error) => Err((error, self.rollback().await)),
+        }
+    }
+
+    /// Runs statements and commits, on MySQL all at once.
+    pub(super) async fn commit_after(
+        mut self,
+        mut statements: Vec<Sql<'_>>,
+    ) -> Result<Conn, (Stopped, Option<Conn>)> {
+        statements.push(Sql::new("COMMIT"));
+        match self.conn.run_all(statements).await {
+            Ok(()) => Ok(self.conn.take()),
+            Err(stopped) => Err((stopped, self.rollback().await)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Store;
 use super::cache_events::Changed;
+use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Row, Sql};
 use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Mode, Money, UsageBilling};
@@ -11,7 +12,7 @@ pub(super) const CUSTOMER_COLUMNS: &str = "customer_id, balance, held, holds_mad
      usage_billing, last_seq, last_hash, version, last_recharge, last_consumption, created_at, updated_at";
 pub(super) const CUSTOMER_WIDTH: usize = 16;
 /// What a booking changes of a customer.
-pub(super) const BOOKED_COLUMNS: &[&str] = &[
+const BOOKED_COLUMNS: &[&str] = &[
     "balance",
     "held",
     "holds_made",
@@ -23,7 +24,7 @@ pub(super) const BOOKED_COLUMNS: &[&str] = &[
     "updated_at",
 ];
 
-pub(super) fn bind_customer<'a>(sql: &mut Sql<'a>, c: &'a Customer) {
+fn bind_customer<'a>(sql: &mut Sql<'a>, c: &'a Customer) {
     sql.add(c.id.as_str())
         .add(c.balance)
         .add(c.held)
@@ -33,6 +34,21 @@ pub(super) fn bind_customer<'a>(sql: &mut Sql<'a>, c: &'a Customer) {
     sql.add(c.status.as_str()).add(c.mode.map(Mode::as_str)).add(c.usage_billing.as_str());
     sql.add(c.last_seq).add(&c.last_hash).add(c.version).add(c.last_recharge).add(c.last_consumption);
     sql.add(c.created_at).add(c.updated_at);
+}
+
+/// Writes customers back that a booking has changed.
+pub(super) fn upsert(rows: &[Customer], dialect: Dialect) -> Sql<'_> {
+    let mut sql = Sql::new(format!("INSERT INTO customer_balance ({CUSTOMER_COLUMNS}) VALUES "));
+    sql.push_rows(rows.len(), CUSTOMER_WIDTH);
+    for customer in rows {
+        bind_customer(&mut sql, customer);
+    }
+    sql.push(&dialect.on_conflict("customer_id"));
+    for (i, column) in BOOKED_COLUMNS.iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
+    }
+    sql
 }
 
 pub(super) fn read_customer(row: &Row) -> Result<Customer, Error> {

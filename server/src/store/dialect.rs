@@ -1,5 +1,9 @@
 //! Every difference between the two kinds of database.
 
+use std::fmt::Write as _;
+
+use super::sql::Arg;
+
 /// Which kind a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -100,5 +104,57 @@ impl Dialect {
             Self::MySql => "EXPLAIN FORMAT=TRADITIONAL ",
             Self::Sqlite => "EXPLAIN QUERY PLAN ",
         }
+    }
+}
+
+/// A value as MySQL reads it in the text of a statement. What could end a quoted text, or be read otherwise in another
+/// character set, is written as hexadecimal digits; so nothing that is stored can become a part of a statement.
+pub(super) fn write_mysql_literal(value: &Arg<'_>, out: &mut String) {
+    let hexadecimal = |bytes: &[u8], out: &mut String| {
+        out.push_str("x'");
+        for byte in bytes {
+            for digit in [byte >> 4, byte & 0xf] {
+                out.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+            }
+        }
+        out.push('\'');
+    };
+    match value {
+        Arg::Null => out.push_str("NULL"),
+        // Writing to a string cannot fail.
+        Arg::Int(n) => drop(write!(out, "{n}")),
+        Arg::Text(text) if text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'\'' && b != b'\\') => {
+            out.push('\'');
+            out.push_str(text);
+            out.push('\'');
+        }
+        Arg::Text(text) => {
+            out.push_str("_utf8mb4 ");
+            hexadecimal(text.as_bytes(), out);
+        }
+        Arg::Bytes(bytes) => hexadecimal(bytes, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_end_its_literal() {
+        let written = |value: Arg<'_>| {
+            let mut out = String::new();
+            write_mysql_literal(&value, &mut out);
+            out
+        };
+        assert_eq!(written(Arg::Null), "NULL");
+        assert_eq!(written(i64::MIN.into()), "-9223372036854775808");
+        assert_eq!(written("plain \"text\" {1: 2}".into()), "'plain \"text\" {1: 2}'");
+        assert_eq!(written("".into()), "''");
+        assert_eq!(written("it's".into()), "_utf8mb4 x'69742773'");
+        assert_eq!(written("\\".into()), "_utf8mb4 x'5c'");
+        assert_eq!(written("備".into()), "_utf8mb4 x'e58299'");
+        assert_eq!(written("a\nb".into()), "_utf8mb4 x'610a62'");
+        assert_eq!(written(Arg::from(&[0u8, 255])), "x'00ff'");
     }
 }

@@ -148,6 +148,10 @@ impl Error {
         Self::Locked(sqlx::Error::BeginFailed)
     }
 
+    pub(crate) fn duplicate() -> Self {
+        Self::Duplicate(sqlx::Error::BeginFailed)
+    }
+
     pub(crate) fn refusal() -> Self {
         Self::Refused(sqlx::Error::BeginFailed)
     }

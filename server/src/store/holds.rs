@@ -207,23 +207,19 @@ impl Tx {
         sql.push_in(ids.iter().map(RecordId::as_bytes));
         self.conn.fetch_all(sql).await?.iter().map(read).collect()
     }
+}
 
-    /// Writes new holds, and what became of known ones.
-    pub async fn upsert_holds(&mut self, holds: &[Hold]) -> Result<(), Error> {
-        for chunk in holds.chunks(super::ledger::ROWS_PER_STATEMENT) {
-            let dialect = self.dialect();
-            let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({COLUMNS}) VALUES "));
-            sql.push_rows(chunk.len(), WIDTH);
-            for hold in chunk {
-                bind(&mut sql, hold);
-            }
-            sql.push(&dialect.on_conflict("id"));
-            for (i, column) in ["captured", "state", "updated_at"].iter().enumerate() {
-                let comma = if i == 0 { "" } else { ", " };
-                sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
-            }
-            self.conn.execute(sql).await?;
-        }
-        Ok(())
+/// Writes new holds, and what became of known ones.
+pub(super) fn upsert(rows: &[Hold], dialect: Dialect) -> Sql<'_> {
+    let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({COLUMNS}) VALUES "));
+    sql.push_rows(rows.len(), WIDTH);
+    for hold in rows {
+        bind(&mut sql, hold);
     }
+    sql.push(&dialect.on_conflict("id"));
+    for (i, column) in ["captured", "state", "updated_at"].iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
+    }
+    sql
 }

@@ -1,17 +1,17 @@
 //! The statements of one booking transaction, and the connection of a writer. What is decided
 //! between them is `domain::booking`'s.
 
-use super::conn::{Conn, Tx};
+use super::conn::{Conn, Stopped, Tx};
 use super::customers::{self, CUSTOMER_COLUMNS};
 use super::dialect::Dialect;
 use super::error::Error;
-use super::records::{RECORD_COLUMNS, bind_record, read_record};
+use super::records::{self, RECORD_COLUMNS, read_record};
 use super::sql::{Row, Sql};
-use super::{NonceUse, Store, cache_events, replay};
-use crate::model::{Customer, CustomerId, Record, RecordId, Timestamp, Transno};
+use super::{Changed, NonceUse, ReplayTable, Reversal, Store, cache_events, holds, replay, reversals};
+use crate::model::{Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
 
 /// Rows of one INSERT statement; more are sent in several.
-pub(super) const ROWS_PER_STATEMENT: usize = 64;
+const ROWS_PER_STATEMENT: usize = 64;
 
 /// A customer locked for a booking, and the database's clock at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,33 +36,97 @@ impl Store {
     }
 }
 
+/// What a booking transaction writes, in this order.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LedgerRows<'a> {
+    /// Nonces that nobody has spent.
+    pub nonces: &'a [NonceUse],
+    /// Records to insert.
+    pub records: &'a [Record],
+    /// Reversals to insert.
+    pub reversals: &'a [Reversal],
+    /// New holds, and what became of known ones.
+    pub holds: &'a [Hold],
+    /// Customers to write back that the transaction has locked.
+    pub customers: &'a [Customer],
+}
+
+impl<'a> LedgerRows<'a> {
+    fn statements(&self, dialect: Dialect) -> Vec<Sql<'a>> {
+        const ROWS: usize = ROWS_PER_STATEMENT;
+        let mut statements = Vec::new();
+        statements.extend(self.nonces.chunks(ROWS).map(|rows| replay::insertion(ReplayTable::Nonces, rows)));
+        statements.extend(self.records.chunks(ROWS).map(records::insertion));
+        statements.extend(self.reversals.chunks(ROWS).map(reversals::insertion));
+        statements.extend(self.holds.chunks(ROWS).map(|rows| holds::upsert(rows, dialect)));
+        statements.extend(self.customers.chunks(ROWS).map(|rows| customers::upsert(rows, dialect)));
+        statements
+    }
+}
+
+/// A transaction that was not committed as it should.
+#[derive(Debug)]
+pub enum NotCommitted {
+    /// Nothing was.
+    Undone(Error),
+    /// Whether it was is not known.
+    Unknown(Error),
+}
+
 impl Writer {
-    /// Starts a transaction. A kept connection that the server closed meanwhile is replaced.
-    pub async fn begin(&mut self) -> Result<Tx, Error> {
-        if let Some(conn) = self.kept.take()
-            && let Ok(tx) = Tx::begin(conn).await
-        {
-            return Ok(tx);
+    /// Starts a transaction by locking those of the customers that exist, in the order of their ids; they come with
+    /// the database's clock at that moment. A kept connection that the server closed meanwhile is replaced.
+    pub async fn begin(&mut self, ids: &[CustomerId]) -> Result<(Tx, Vec<LedgerRow>), Error> {
+        if let Some(conn) = self.kept.take() {
+            match self.begin_on(conn, ids).await {
+                Err(error) if error.is_unavailable() => {}
+                begun => return begun,
+            }
         }
-        Tx::begin(self.store.writing().await?).await
+        let conn = self.store.writing().await?;
+        self.begin_on(conn, ids).await
     }
 
-    /// Commits. An error leaves open whether it took effect, unless [`Error::is_contended`].
-    pub async fn commit(&mut self, tx: Tx) -> Result<(), Error> {
-        match tx.commit().await {
+    async fn begin_on(&mut self, conn: Conn, ids: &[CustomerId]) -> Result<(Tx, Vec<LedgerRow>), Error> {
+        let locking = locking(ids, conn.dialect());
+        let read = match Tx::begin_reading(conn, locking).await {
+            Ok((tx, rows)) => match rows.iter().map(read_ledger_row).collect() {
+                Ok(rows) => return Ok((tx, rows)),
+                Err(error) => (error, tx),
+            },
+            Err(failed) => failed,
+        };
+        let (error, tx) = read;
+        self.rollback(tx).await;
+        Err(error)
+    }
+
+    /// Writes these rows, announces the balances to other instances and commits; on MySQL all of it at once.
+    pub async fn commit(&mut self, tx: Tx, rows: &LedgerRows<'_>) -> Result<(), NotCommitted> {
+        let mut statements = rows.statements(tx.dialect());
+        let balances = rows.customers.iter().map(|customer| customer.id.to_string()).collect();
+        match self.store.announcement(&Changed { balances, ..Changed::default() }) {
+            Ok(announcement) => statements.extend(announcement),
+            Err(error) => {
+                self.rollback(tx).await;
+                return Err(NotCommitted::Undone(error));
+            }
+        }
+        match tx.commit_after(statements).await {
             Ok(conn) => {
                 self.keep(conn);
                 Ok(())
             }
-            Err((error, conn)) => {
+            Err((Stopped { error, open }, conn)) => {
+                let unknown = open && !error.is_contended();
                 // A connection whose COMMIT failed is not trusted again, unless the server itself
                 // said that the transaction lost.
                 match conn {
-                    Some(conn) if error.is_contended() => self.keep(conn),
+                    Some(conn) if !unknown => self.keep(conn),
                     Some(conn) if conn.dialect() == Dialect::MySql => conn.discard(),
                     _ => {}
                 }
-                Err(error)
+                Err(if unknown { NotCommitted::Unknown(error) } else { NotCommitted::Undone(error) })
             }
         }
     }
@@ -86,22 +150,25 @@ impl Writer {
     }
 }
 
+/// Locks the customers that exist, in the order of their ids, and reads the database's clock.
+fn locking(ids: &[CustomerId], dialect: Dialect) -> Sql<'_> {
+    let mut sql = Sql::new(format!(
+        "SELECT {CUSTOMER_COLUMNS}, {now} FROM customer_balance WHERE customer_id IN ",
+        now = dialect.now()
+    ));
+    sql.push_in(ids.iter().map(CustomerId::as_str)).push(" ORDER BY customer_id").push(dialect.for_update());
+    sql
+}
+
 fn read_ledger_row(row: &Row) -> Result<LedgerRow, Error> {
     Ok(LedgerRow { customer: customers::read_customer(row)?, now: row.time(customers::CUSTOMER_WIDTH)? })
 }
 
 impl Tx {
-    /// Locks the customers that exist, in the order of their ids, and reads the database's clock.
-    pub async fn lock_customers(&mut self, ids: &[CustomerId]) -> Result<Vec<LedgerRow>, Error> {
-        let dialect = self.dialect();
-        let mut sql = Sql::new(format!(
-            "SELECT {CUSTOMER_COLUMNS}, {now} FROM customer_balance WHERE customer_id IN ",
-            now = dialect.now()
-        ));
-        sql.push_in(ids.iter().map(CustomerId::as_str))
-            .push(" ORDER BY customer_id")
-            .push(dialect.for_update());
-        self.conn.fetch_all(sql).await?.iter().map(read_ledger_row).collect()
+    /// Writes rows of the ledger.
+    pub async fn write(&mut self, rows: &LedgerRows<'_>) -> Result<(), Error> {
+        let statements = rows.statements(self.dialect());
+        self.conn.run_all(statements).await.map_err(|stopped| stopped.error)
     }
 
     /// The records that some of these bookings made before.
@@ -125,41 +192,6 @@ impl Tx {
     /// Records the nonces; for each, whether it was new.
     pub async fn insert_nonces(&mut self, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
         replay::insert(&mut self.conn, replay::ReplayTable::Nonces, nonces).await
-    }
-
-    /// Inserts records.
-    pub async fn insert_records(&mut self, records: &[Record]) -> Result<(), Error> {
-        for chunk in records.chunks(ROWS_PER_STATEMENT) {
-            let columns = super::records::RECORD_WIDTH + 1;
-            let mut sql =
-                Sql::new(format!("INSERT INTO accounting_records ({RECORD_COLUMNS}, total_tokens) VALUES "));
-            sql.push_rows(chunk.len(), columns);
-            for record in chunk {
-                bind_record(&mut sql, record);
-                sql.add(record.total_tokens());
-            }
-            self.conn.execute(sql).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes customers back that this transaction has locked.
-    pub async fn update_customers(&mut self, rows: &[Customer]) -> Result<(), Error> {
-        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
-            let dialect = self.dialect();
-            let mut sql = Sql::new(format!("INSERT INTO customer_balance ({CUSTOMER_COLUMNS}) VALUES "));
-            sql.push_rows(chunk.len(), customers::CUSTOMER_WIDTH);
-            for customer in chunk {
-                customers::bind_customer(&mut sql, customer);
-            }
-            sql.push(&dialect.on_conflict("customer_id"));
-            for (i, column) in customers::BOOKED_COLUMNS.iter().enumerate() {
-                let comma = if i == 0 { "" } else { ", " };
-                sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
-            }
-            self.conn.execute(sql).await?;
-        }
-        Ok(())
     }
 }
 
@@ -225,19 +257,24 @@ impl Store {
 
     /// Waits until a customer can be locked, no longer than a transaction does.
     pub async fn await_customer(&self, id: &CustomerId) -> Result<(), Error> {
-        let mut tx = Tx::begin(self.writing().await?).await?;
-        let locked = tx.lock_customers(std::slice::from_ref(id)).await;
-        tx.rollback().await;
-        locked.map(drop)
+        let mut writer = self.writer();
+        let (tx, _) = writer.begin(std::slice::from_ref(id)).await?;
+        writer.rollback(tx).await;
+        Ok(())
     }
 
     /// Tells other instances what a transaction changed, within that transaction. `true` if a row was
     /// written.
-    pub async fn announce(&self, tx: &mut Tx, changed: &cache_events::Changed) -> Result<bool, Error> {
-        if !self.inner.announces || changed.is_empty() {
-            return Ok(false);
-        }
-        cache_events::insert(&mut tx.conn, self.uuid(), self.inner.instance, changed).await?;
+    pub async fn announce(&self, tx: &mut Tx, changed: &Changed) -> Result<bool, Error> {
+        let Some(announcement) = self.announcement(changed)? else { return Ok(false) };
+        tx.conn.execute(announcement).await?;
         Ok(true)
+    }
+
+    fn announcement(&self, changed: &Changed) -> Result<Option<Sql<'static>>, Error> {
+        if !self.inner.announces || changed.is_empty() {
+            return Ok(None);
+        }
+        cache_events::insertion(self.uuid(), self.inner.instance, changed, self.dialect()).map(Some)
     }
 }

@@ -44,7 +44,7 @@ pub use error::Error;
 pub use holds::HoldFilter;
 pub use keys::{NewKey, StoredKey};
 pub use leases::Lease;
-pub use ledger::{LedgerRow, Writer};
+pub use ledger::{LedgerRow, LedgerRows, NotCommitted, Writer};
 pub use migrate::{Asker, Migrate, MigrateError, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Quarantined, Validity};
 pub use proof::{Moved, VerifyRow};

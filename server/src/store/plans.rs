@@ -11,8 +11,8 @@ use sqlx::Row as _;
 
 use super::sql::{Row, Sql};
 use super::{
-    Change, Context, Dialect, HoldFilter, Keyring, Lease, Migrate, MirrorFilter, NewCustomer, NonceUse, Op,
-    Page, RecordFilter, RecordOrder, ReplayTable, Reversal, Store, Validity,
+    Change, Context, Dialect, HoldFilter, Keyring, Lease, LedgerRows, Migrate, MirrorFilter, NewCustomer,
+    NonceUse, Op, Page, RecordFilter, RecordOrder, ReplayTable, Reversal, Store, Validity,
 };
 use crate::model::{
     Cell, ColumnKind, Currency, Customer, CustomerId, CustomerStatus, Entity, Hold, HoldState, KeyId, Kind,
@@ -92,10 +92,12 @@ impl Bench {
             .write("test.ledger", move |tx| {
                 let customers = customers.clone();
                 Box::pin(async move {
-                    tx.update_customers(&customers).await?;
-                    tx.insert_records(&(0..ROWS).map(record).collect::<Vec<_>>()).await?;
-                    tx.upsert_holds(&(0..ROWS).map(hold).collect::<Vec<_>>()).await?;
-                    tx.insert_reversals(&(0..ROWS).map(reversal).collect::<Vec<_>>()).await
+                    let records: Vec<_> = (0..ROWS).map(record).collect();
+                    let holds: Vec<_> = (0..ROWS).map(hold).collect();
+                    let reversals: Vec<_> = (0..ROWS).map(reversal).collect();
+                    let (records, reversals, holds) = (&*records, &*reversals, &*holds);
+                    let rows = LedgerRows { nonces: &[], records, reversals, holds, customers: &customers };
+                    tx.write(&rows).await
                 })
             })
             .await
@@ -572,8 +574,7 @@ async fn bookings(bench: &mut Bench) {
         // Ended before its statements are explained: MariaDB locks rows even for that.
         let call = async {
             let mut writer = store.writer();
-            let mut tx = writer.begin().await?;
-            let rows = tx.lock_customers(&ids).await?;
+            let (mut tx, rows) = writer.begin(&ids).await?;
             let found = tx.find_records(bookings.iter().map(|(c, t)| (c, t))).await?;
             let fresh = tx.insert_nonces(&nonces).await?;
             let known = tx.insert_nonces(&nonces).await?;

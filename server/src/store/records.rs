@@ -12,7 +12,7 @@ pub(super) const RECORD_COLUMNS: &str = "customer_id, seq, id, transno, kind, am
      created_at, arithmetic";
 pub(super) const RECORD_WIDTH: usize = 30;
 
-pub(super) fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
+fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
     sql.add(r.customer_id.as_str())
         .add(r.seq)
         .add(r.id.as_bytes())
@@ -26,6 +26,17 @@ pub(super) fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
     sql.add(r.balance_after).add(r.held_after).add(r.available_after);
     sql.add(&r.body_hash).add(&r.prev_hash).add(&r.hash).add(r.event_time).add(r.created_at);
     sql.add(r.arithmetic.as_deref());
+}
+
+/// Inserts records.
+pub(super) fn insertion(rows: &[Record]) -> Sql<'_> {
+    let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({RECORD_COLUMNS}, total_tokens) VALUES "));
+    sql.push_rows(rows.len(), RECORD_WIDTH + 1);
+    for record in rows {
+        bind_record(&mut sql, record);
+        sql.add(record.total_tokens());
+    }
+    sql
 }
 
 pub(super) fn read_record(row: &Row) -> Result<Record, Error> {

@@ -69,11 +69,15 @@ pub(super) async fn insert(
     let (name, column) = (table.table(), table.column());
     let mut attempt = 0;
     loop {
-        match insert_rows(conn, table, uses.iter().zip(&fresh).filter(|(_, f)| **f).map(|(u, _)| u)).await {
+        let new = || uses.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(entry, _)| entry);
+        if new().next().is_none() {
+            return Ok(fresh);
+        }
+        match conn.execute(insertion(table, new())).await {
             // Others may commit more of these between our look and our insert.
             Err(Error::Duplicate(_)) if attempt < uses.len() => attempt += 1,
             Err(Error::Duplicate(error)) => return Err(Error::Contended(error)),
-            result => return result.map(|()| fresh),
+            result => return result.map(|_| fresh),
         }
         let mut sql = Sql::new(format!("SELECT {column} FROM {name} WHERE {column} IN "));
         sql.push_in(uses.iter().map(|u| &u.hash));
@@ -85,22 +89,16 @@ pub(super) async fn insert(
     }
 }
 
-async fn insert_rows(
-    conn: &mut Conn,
-    table: ReplayTable,
-    uses: impl Iterator<Item = &NonceUse>,
-) -> Result<(), Error> {
+/// Records uses of which none may be there yet.
+pub(super) fn insertion<'a>(table: ReplayTable, uses: impl IntoIterator<Item = &'a NonceUse>) -> Sql<'a> {
     let mut sql = Sql::new(format!("INSERT INTO {} ({}, expires_at) VALUES ", table.table(), table.column()));
     let mut count = 0;
     for entry in uses {
         sql.add(&entry.hash).add(entry.expires_at);
         count += 1;
     }
-    if count > 0 {
-        sql.push_rows(count, 2);
-        conn.execute(sql).await?;
-    }
-    Ok(())
+    sql.push_rows(count, 2);
+    sql
 }
 
 impl Store {

@@ -2,7 +2,6 @@
 //! transaction.
 
 use super::error::Error;
-use super::ledger::ROWS_PER_STATEMENT;
 use super::sql::{Row, Sql};
 use super::{Store, Tx};
 use crate::model::{Money, RecordId};
@@ -55,17 +54,14 @@ impl Tx {
         }
         self.conn.fetch_all(of(ids)).await?.iter().map(read).collect()
     }
+}
 
-    /// Writes new reversals down.
-    pub async fn insert_reversals(&mut self, rows: &[Reversal]) -> Result<(), Error> {
-        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
-            let mut sql = Sql::new("INSERT INTO record_reversals (original_id, reversal_id, amount) VALUES ");
-            sql.push_rows(chunk.len(), 3);
-            for row in chunk {
-                sql.add(row.original.as_bytes()).add(row.reversal.as_bytes()).add(row.amount);
-            }
-            self.conn.execute(sql).await?;
-        }
-        Ok(())
+/// Writes new reversals down.
+pub(super) fn insertion(rows: &[Reversal]) -> Sql<'_> {
+    let mut sql = Sql::new("INSERT INTO record_reversals (original_id, reversal_id, amount) VALUES ");
+    sql.push_rows(rows.len(), 3);
+    for row in rows {
+        sql.add(row.original.as_bytes()).add(row.reversal.as_bytes()).add(row.amount);
     }
+    sql
 }

@@ -6,6 +6,7 @@ use sqlx::mysql::MySqlRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Arguments as _, Row as _};
 
+use super::dialect;
 use super::error::Error;
 use crate::model::{Money, Timestamp};
 
@@ -93,6 +94,21 @@ impl<'a> Sql<'a> {
             .map_err(Error::encode)?;
         }
         Ok((self.text, args))
+    }
+
+    /// The statement with its values written out, as MySQL reads them: several such statements travel together, which
+    /// prepared ones do not.
+    pub(super) fn into_mysql_text(self) -> String {
+        let mut text = String::with_capacity(self.text.len() + self.args.len() * 16);
+        let mut args = self.args.iter();
+        // No text of ours holds a question mark that is not a placeholder.
+        for (i, part) in self.text.split('?').enumerate() {
+            if i > 0 {
+                dialect::write_mysql_literal(args.next().unwrap_or(&Arg::Null), &mut text);
+            }
+            text.push_str(part);
+        }
+        text
     }
 
     pub(super) fn into_sqlite(self) -> Result<(Cow<'static, str>, sqlx::sqlite::SqliteArguments), Error> {

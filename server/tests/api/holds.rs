@@ -195,16 +195,22 @@ fn a_hold_expires_by_itself_and_once_on_however_many_instances() {
     });
 }
 
+/// A hold of 10, and the end of its time.
+async fn make_due_hold(site: &Site, customer: &Customer) {
+    let hold = json!({"transno": "h", "amount": "10", "ttl_s": 1});
+    let made = site.post(&customer.key, "/holds", &hold).await;
+    assert_eq!(made.status, 201);
+    site.until("the hold is due", async || {
+        site.get(&customer.key, &path(&made)).await.data()["state"] == "expired"
+    })
+    .await;
+}
+
 #[test]
 fn a_due_hold_is_closed_by_the_next_write_without_any_sweep() {
     crate::site::on_every_database_with(AppBuilder::without_background, async |site| {
         let c = site.customer("10").await;
-        let made = site.post(&c.key, "/holds", &json!({"transno": "h", "amount": "10", "ttl_s": 1})).await;
-        assert_eq!(made.status, 201);
-        site.until("the hold is due", async || {
-            site.get(&c.key, &path(&made)).await.data()["state"] == "expired"
-        })
-        .await;
+        make_due_hold(&site, &c).await;
         assert_eq!(funds(&site, &c).await, ["10", "10", "0"], "nobody wrote yet");
         let charged = site.post(&c.key, "/accounting", &json!({"transno": "t", "amount": "10"})).await;
         assert_eq!((charged.status, &charged.data()["held"]), (201, &json!("0")));
@@ -216,12 +222,7 @@ fn a_due_hold_is_closed_by_the_next_write_without_any_sweep() {
 fn what_is_tried_out_counts_no_hold_whose_time_is_over() {
     crate::site::on_every_database_with(AppBuilder::without_background, async |site| {
         let c = site.customer("10").await;
-        let made = site.post(&c.key, "/holds", &json!({"transno": "h", "amount": "10", "ttl_s": 1})).await;
-        assert_eq!(made.status, 201);
-        site.until("the hold is due", async || {
-            site.get(&c.key, &path(&made)).await.data()["state"] == "expired"
-        })
-        .await;
+        make_due_hold(&site, &c).await;
         let charge = json!({"transno": "t", "amount": "10"});
         let tried = site.post(&c.key, "/accounting?dry_run=true", &charge).await;
         assert_eq!(tried.status, 200, "{}", tried.text());

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sageapi_server::model::{CustomerStatus, Entity, Money};
-use sageapi_server::store::{Changed, Dialect, NewCustomer, Page, Store};
+use sageapi_server::store::{Changed, Dialect, LedgerRows, NewCustomer, Page, Store};
 
 use crate::mirror::user;
 use crate::{cny, contract, customer, money};
@@ -30,12 +30,12 @@ contract! {
 
     async fn a_change_that_is_undone_is_not_heard(db: ready) {
         let mut writer = db.store.writer();
-        let mut tx = writer.begin().await.unwrap();
+        let (mut tx, _) = writer.begin(&[]).await.unwrap();
         assert!(db.store.announce(&mut tx, &Changed::balance(&customer("org_a"))).await.unwrap());
         writer.rollback(tx).await;
         assert_eq!(heard(&db.another()).await, []);
-        let tx = writer.begin().await.unwrap();
-        writer.commit(tx).await.unwrap();
+        let (tx, _) = writer.begin(&[]).await.unwrap();
+        writer.commit(tx, &LedgerRows::default()).await.unwrap();
         assert_eq!(heard(&db.another()).await, []);
     }
 

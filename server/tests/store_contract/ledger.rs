@@ -1,17 +1,19 @@
 use std::time::Duration;
 
-use sageapi_server::model::{CustomerId, Record, RecordId, Transno};
-use sageapi_server::store::{Dialect, Error, Tx, Writer};
+use sageapi_server::model::{Customer, CustomerId, Record, RecordId, Transno};
+use sageapi_server::store::{Dialect, Error, LedgerRow, LedgerRows, NonceUse, NotCommitted, Tx, Writer};
 
 use crate::{contract, customer, money, record};
 
-/// Books `count` records of 1 for a customer that is locked, the way that the engine does.
-async fn book(tx: &mut Tx, id: &CustomerId, count: i64, name: &str) -> Result<Vec<Record>, Error> {
-    let row = tx.lock_customers(std::slice::from_ref(id)).await?.remove(0);
+/// `count` bookings of 1 of a customer that is locked, the way that the engine does them.
+fn decide(row: LedgerRow, count: i64, name: &str) -> (Vec<Record>, [Customer; 1]) {
     let mut customer = row.customer;
+    // The clock was read before the lock was waited for.
+    let now = row.now.max(customer.updated_at);
+    let id = &customer.id;
     let mut records: Vec<Record> = Vec::new();
     for n in 1..=count {
-        let mut next = record(id, customer.last_seq + 1, &format!("{name} {n}").replace(' ', "-"), row.now);
+        let mut next = record(id, customer.last_seq + 1, &format!("{name} {n}").replace(' ', "-"), now);
         next.prev_hash = customer.last_hash;
         next.hash = next.chain_hash();
         customer.last_seq += 1;
@@ -20,26 +22,34 @@ async fn book(tx: &mut Tx, id: &CustomerId, count: i64, name: &str) -> Result<Ve
         records.push(next);
     }
     customer.version += 1;
-    customer.last_recharge = Some(row.now);
-    customer.updated_at = row.now;
-    tx.insert_records(&records).await?;
-    tx.update_customers(&[customer]).await?;
-    Ok(records)
+    customer.last_recharge = Some(now);
+    customer.updated_at = now;
+    (records, [customer])
+}
+
+/// Books without committing.
+async fn book(writer: &mut Writer, id: &CustomerId, count: i64) -> Tx {
+    let (mut tx, mut rows) = writer.begin(std::slice::from_ref(id)).await.unwrap();
+    let (records, customers) = decide(rows.remove(0), count, "t");
+    let rows = LedgerRows { records: &records, customers: &customers, ..LedgerRows::default() };
+    tx.write(&rows).await.unwrap();
+    tx
 }
 
 async fn booked(writer: &mut Writer, id: &CustomerId, count: i64, name: &str) -> Vec<Record> {
     let mut attempt = 0;
     loop {
-        let mut tx = writer.begin().await.unwrap();
-        match book(&mut tx, id, count, name).await {
-            Ok(records) => match writer.commit(tx).await {
-                Ok(()) => return records,
-                Err(e) => assert!(e.is_contended(), "{e}"),
-            },
-            Err(e) => {
-                assert!(e.is_contended(), "{e}");
-                writer.rollback(tx).await;
+        match writer.begin(std::slice::from_ref(id)).await {
+            Ok((tx, mut rows)) => {
+                let (records, customers) = decide(rows.remove(0), count, name);
+                let rows = LedgerRows { records: &records, customers: &customers, ..LedgerRows::default() };
+                match writer.commit(tx, &rows).await {
+                    Ok(()) => return records,
+                    Err(NotCommitted::Undone(e)) if e.is_contended() => {}
+                    Err(e) => panic!("{e:?}"),
+                }
             }
+            Err(e) => assert!(e.is_contended(), "{e}"),
         }
         attempt += 1;
         assert!(attempt < 50, "no luck in {attempt} attempts");
@@ -58,8 +68,7 @@ contract! {
             db.customer(id.as_str()).await;
         }
         let mut writer = db.another().writer();
-        let mut tx = writer.begin().await.unwrap();
-        tx.lock_customers(&ids[1..2]).await.unwrap();
+        let (tx, _) = writer.begin(&ids[1..2]).await.unwrap();
         assert_eq!(db.store.locked_customers(&ids).await.unwrap(), ids[1..2]);
         let (store, b) = (db.store.clone(), ids[1].clone());
         assert!(matches!(store.await_customer(&b).await, Err(Error::Locked(_))), "it stays locked");
@@ -76,8 +85,7 @@ contract! {
         }
         let before = db.store.now().await.unwrap();
         let mut writer = db.store.writer();
-        let mut tx = writer.begin().await.unwrap();
-        let rows = tx.lock_customers(&["c", "absent", "a", "b", "a"].map(customer)).await.unwrap();
+        let (tx, rows) = writer.begin(&["c", "absent", "a", "b", "a"].map(customer)).await.unwrap();
         writer.rollback(tx).await;
         assert_eq!(rows.iter().map(|row| row.customer.id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
         // SQLite's clock counts milliseconds.
@@ -108,7 +116,7 @@ contract! {
         let kept = full.clone();
         db.store.write("test.record", move |tx| {
             let full = full.clone();
-            Box::pin(async move { tx.insert_records(&[full]).await })
+            Box::pin(async move { tx.write(&LedgerRows { records: &[full], ..LedgerRows::default() }).await })
         }).await.unwrap();
         let read = db.another().record(kept.id).await.unwrap().unwrap();
         assert_eq!(read, kept);
@@ -123,7 +131,7 @@ contract! {
         let insert = async |record: Record| {
             db.store.write("test.record", move |tx| {
                 let record = record.clone();
-                Box::pin(async move { tx.insert_records(&[record]).await })
+                Box::pin(async move { tx.write(&LedgerRows { records: &[record], ..LedgerRows::default() }).await })
             }).await
         };
         insert(record(&a, 1, "t-1", now)).await.unwrap();
@@ -147,7 +155,7 @@ contract! {
                 (1..=count).map(|n| (&a, Transno::parse(&format!("t-{n}")).unwrap())).collect();
             names.push((&a, Transno::parse("absent").unwrap()));
             names.push((&b, Transno::parse("t-2").unwrap()));
-            let mut tx = writer.begin().await.unwrap();
+            let (mut tx, _) = writer.begin(&[]).await.unwrap();
             let found = tx.find_records(names.iter().map(|(c, t)| (*c, t))).await.unwrap();
             writer.rollback(tx).await;
             let mut found: Vec<_> = found.iter().map(|r| (r.customer_id.clone(), r.seq)).collect();
@@ -163,16 +171,14 @@ contract! {
         }
         let ids: Vec<_> = ids.iter().map(|id| customer(id)).collect();
         let mut writer = db.store.writer();
-        let mut tx = writer.begin().await.unwrap();
-        let rows = tx.lock_customers(&ids).await.unwrap();
+        let (tx, rows) = writer.begin(&ids).await.unwrap();
         assert_eq!(rows.len(), 150);
         let mut changed: Vec<_> = rows.into_iter().map(|row| row.customer).collect();
         for (n, customer) in changed.iter_mut().enumerate() {
             customer.balance = money(&format!("{n}"));
             customer.version += 1;
         }
-        tx.update_customers(&changed).await.unwrap();
-        writer.commit(tx).await.unwrap();
+        writer.commit(tx, &LedgerRows { customers: &changed, ..LedgerRows::default() }).await.unwrap();
         for customer in changed {
             assert_eq!(db.store.customer(&customer.id).await.unwrap(), Some(customer));
         }
@@ -184,11 +190,9 @@ contract! {
         let id = db.customer("org_a").await;
         let before = db.store.customer(&id).await.unwrap();
         let mut writer = db.store.writer();
-        let mut tx = writer.begin().await.unwrap();
-        book(&mut tx, &id, 3, "t").await.unwrap();
+        let tx = book(&mut writer, &id, 3).await;
         writer.rollback(tx).await;
-        let mut tx = writer.begin().await.unwrap();
-        book(&mut tx, &id, 3, "t").await.unwrap();
+        let tx = book(&mut writer, &id, 3).await;
         // A task that is dropped half-way.
         drop(tx);
         drop(writer);
@@ -205,7 +209,9 @@ contract! {
             let result = db.store.write::<(), _>("test.panic", move |tx| {
                 let of = of.clone();
                 Box::pin(async move {
-                    book(tx, &of, 2, "t").await?;
+                    let now = tx.now().await?;
+                    let records = [record(&of, 1, "t", now)];
+                    tx.write(&LedgerRows { records: &records, ..LedgerRows::default() }).await?;
                     panic!("on purpose");
                 })
             }).await;
@@ -220,8 +226,7 @@ contract! {
     async fn the_next_to_lock_a_customer_sees_what_the_one_before_committed(db: ready) {
         let id = db.customer("org_a").await;
         let mut first = db.store.writer();
-        let mut tx = first.begin().await.unwrap();
-        book(&mut tx, &id, 1, "first").await.unwrap();
+        let tx = book(&mut first, &id, 1).await;
         let second = {
             let (store, id) = (db.another(), id.clone());
             tokio::spawn(async move { booked(&mut store.writer(), &id, 1, "second").await.remove(0) })
@@ -229,8 +234,45 @@ contract! {
         // Gives the second one time to run into the lock.
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(!second.is_finished());
-        first.commit(tx).await.unwrap();
+        first.commit(tx, &LedgerRows::default()).await.unwrap();
         assert_eq!(second.await.unwrap().seq, 2);
+    }
+
+    async fn nothing_is_committed_of_what_meets_a_row_that_is_there(db: ready) {
+        let (id, until) = (db.customer("org_a").await, db.store.now().await.unwrap().plus(Duration::from_mins(11)));
+        let nonces = [1, 2].map(|n| NonceUse::new("ak_1", &format!("nonce {n}"), until));
+        let mut writer = db.store.writer();
+        let mut commit = async |nonces: &[NonceUse], name: &str| {
+            let (tx, mut rows) = writer.begin(std::slice::from_ref(&id)).await.unwrap();
+            let (records, customers) = decide(rows.remove(0), 2, name);
+            writer.commit(tx, &LedgerRows { nonces, records: &records, customers: &customers, ..LedgerRows::default() })
+                .await
+        };
+        commit(&nonces[..1], "it's a\\").await.unwrap();
+        for (nonces, name) in [(&nonces[..], "u"), (&nonces[1..], "it's a\\")] {
+            let refused = commit(nonces, name).await;
+            assert!(matches!(refused, Err(NotCommitted::Undone(Error::Duplicate(_)))), "{refused:?}");
+        }
+        assert_eq!(db.database.int("SELECT COUNT(*) FROM accounting_records").await, 2);
+        assert_eq!(db.database.int("SELECT COUNT(*) FROM nonces").await, 1);
+        commit(&nonces[1..], "u").await.unwrap();
+        assert_eq!(db.store.customer(&id).await.unwrap().unwrap().last_seq, 4);
+    }
+
+    async fn a_commit_may_be_larger_than_one_trip(db: ready) {
+        let id = db.customer("org_a").await;
+        let mut writer = db.store.writer();
+        let (tx, mut rows) = writer.begin(std::slice::from_ref(&id)).await.unwrap();
+        let (mut records, customers) = decide(rows.remove(0), 200, "t");
+        for record in &mut records {
+            record.arithmetic = Some(format!("{{\"備\": \"{}\"}}", "'\\字".repeat(2000)));
+        }
+        writer.commit(tx, &LedgerRows { records: &records, customers: &customers, ..LedgerRows::default() })
+            .await
+            .unwrap();
+        let read = db.store.record(records[150].id).await.unwrap().unwrap();
+        assert_eq!(read.arithmetic, records[150].arithmetic);
+        assert_eq!(db.store.customer(&id).await.unwrap().unwrap().last_seq, 200);
     }
 
     async fn writers_of_many_instances_leave_one_chain_without_gaps(db: ready) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sageapi_server::ServerEnv;
 use sageapi_server::model::{CustomerId, Kind, Record, RecordId, Timestamp};
-use sageapi_server::store::{RecordFilter, RecordOrder, Store};
+use sageapi_server::store::{LedgerRows, RecordFilter, RecordOrder, Store};
 use sageapi_test_support::app::{App, booking};
 
 use crate::{Db, contract, customer, record};
@@ -48,7 +48,9 @@ async fn fill(db: &Db) -> (CustomerId, CustomerId) {
                 record
             });
             let records: Vec<_> = records.collect();
-            Box::pin(async move { tx.insert_records(&records).await })
+            Box::pin(
+                async move { tx.write(&LedgerRows { records: &records, ..LedgerRows::default() }).await },
+            )
         })
         .await
         .unwrap();

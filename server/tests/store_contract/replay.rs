@@ -43,7 +43,7 @@ contract! {
         let until = db.store.now().await.unwrap().plus(Duration::from_mins(11));
         let nonce = NonceUse::new("ak_1", "nonce", until);
         let mut writer = db.store.writer();
-        let mut tx = writer.begin().await.unwrap();
+        let (mut tx, _) = writer.begin(&[]).await.unwrap();
         assert_eq!(tx.insert_nonces(&[nonce]).await.unwrap(), [true]);
         writer.rollback(tx).await;
         assert_eq!(insert(&db.store, vec![nonce]).await.unwrap(), [true]);

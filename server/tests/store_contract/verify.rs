@@ -3,7 +3,7 @@ use std::time::Duration;
 use sageapi_server::domain::booking::{Action, Booking};
 use sageapi_server::domain::verify::{Verified, verify};
 use sageapi_server::model::{Kind, Timestamp};
-use sageapi_server::store::{NewCustomer, RecordFilter, RecordOrder, Store};
+use sageapi_server::store::{LedgerRows, NewCustomer, RecordFilter, RecordOrder, Store};
 use sageapi_test_support::app::App;
 use sageapi_test_support::database::TestDatabase;
 
@@ -159,8 +159,7 @@ contract! {
         let written = db.store.write("test", move |tx| {
             let (row, second) = (row.clone(), second.clone());
             Box::pin(async move {
-                tx.insert_records(&[second]).await?;
-                tx.update_customers(&[row]).await
+                tx.write(&LedgerRows { records: &[second], customers: &[row], ..LedgerRows::default() }).await
             })
         });
         written.await.unwrap();
@@ -179,8 +178,7 @@ contract! {
         let written = db.store.write("test", move |tx| {
             let (row, records) = (row.clone(), [first.clone(), second.clone()]);
             Box::pin(async move {
-                tx.insert_records(&records).await?;
-                tx.update_customers(&[row]).await
+                tx.write(&LedgerRows { records: &records, customers: &[row], ..LedgerRows::default() }).await
             })
         });
         written.await.unwrap();

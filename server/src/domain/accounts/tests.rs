@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::*;
 use crate::config::DatabaseTarget;
 use crate::model::{Currency, ManualClock, Money, Secret, SeededEntropy, Transno};
-use crate::store::{Context, Keyring, Migrate};
+use crate::store::{Context, Keyring, LedgerRows, Migrate};
 
 /// A store on a SQLite file of its own.
 pub(in crate::domain) struct TestStore {
@@ -34,7 +34,9 @@ impl TestStore {
     async fn insert(&self, records: Vec<Record>) {
         let insert = self.store.write("test.insert", move |tx| {
             let records = records.clone();
-            Box::pin(async move { tx.insert_records(&records).await })
+            Box::pin(
+                async move { tx.write(&LedgerRows { records: &records, ..LedgerRows::default() }).await },
+            )
         });
         insert.await.unwrap();
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::decide::{Found, Written};
 use super::{Action, Command};
 use crate::model::{CustomerId, Money, RecordId, Timestamp};
-use crate::store::{Changed, Error, LedgerRow, NonceUse, ReplayTable, Store, Tx, Writer};
+use crate::store::{Error, LedgerRow, LedgerRows, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
 
 /// Transnos looked up by one statement.
 const LOOKED_UP: usize = 64;
@@ -19,14 +19,18 @@ pub(super) trait Books: Send + 'static {
     /// A transaction under way.
     type Tx: Send;
 
-    /// Starts a transaction.
-    fn begin(&mut self) -> impl Future<Output = Result<Self::Tx, Error>> + Send;
+    /// Starts a transaction by locking the customers of the commands in the order of their ids.
+    fn begin(
+        &mut self,
+        commands: &[Command],
+    ) -> impl Future<Output = Result<(Self::Tx, Vec<LedgerRow>), Error>> + Send;
 
-    /// Locks the customers of the commands in the order of their ids, then reads what deciding needs.
+    /// Reads what else deciding needs.
     fn look_up(
         &mut self,
         tx: &mut Self::Tx,
         commands: &[Command],
+        customers: Vec<LedgerRow>,
     ) -> impl Future<Output = Result<Found, Error>> + Send;
 
     /// Records the nonces; for each, whether it was new.
@@ -36,15 +40,13 @@ pub(super) trait Books: Send + 'static {
         nonces: &[NonceUse],
     ) -> impl Future<Output = Result<Vec<bool>, Error>> + Send;
 
-    /// Writes what was decided.
-    fn write(
+    /// Writes what was decided, with nonces that are taken to be new, and commits.
+    fn commit(
         &mut self,
-        tx: &mut Self::Tx,
+        tx: Self::Tx,
+        nonces: &[NonceUse],
         written: &Written,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
-
-    /// Commits. An error leaves open whether it took effect, unless [`Error::is_contended`].
-    fn commit(&mut self, tx: Self::Tx) -> impl Future<Output = Result<(), Error>> + Send;
+    ) -> impl Future<Output = Result<(), NotCommitted>> + Send;
 
     /// Undoes the transaction.
     fn rollback(&mut self, tx: Self::Tx) -> impl Future<Output = ()> + Send;
@@ -83,16 +85,21 @@ impl StoreBooks {
 impl Books for StoreBooks {
     type Tx = Tx;
 
-    async fn begin(&mut self) -> Result<Tx, Error> {
-        self.writer.begin().await
-    }
-
-    /// What no command names is not asked for.
-    async fn look_up(&mut self, tx: &mut Tx, commands: &[Command]) -> Result<Found, Error> {
+    async fn begin(&mut self, commands: &[Command]) -> Result<(Tx, Vec<LedgerRow>), Error> {
         let mut ids: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let mut found = Found { customers: tx.lock_customers(&ids).await?, ..Found::default() };
+        self.writer.begin(&ids).await
+    }
+
+    /// What no command names is not asked for.
+    async fn look_up(
+        &mut self,
+        tx: &mut Tx,
+        commands: &[Command],
+        customers: Vec<LedgerRow>,
+    ) -> Result<Found, Error> {
+        let mut found = Found { customers, ..Found::default() };
         let with_holds: Vec<_> = found
             .customers
             .iter()
@@ -142,17 +149,9 @@ impl Books for StoreBooks {
         tx.insert_nonces(nonces).await
     }
 
-    async fn write(&mut self, tx: &mut Tx, written: &Written) -> Result<(), Error> {
-        tx.insert_records(&written.records).await?;
-        tx.insert_reversals(&written.reversals).await?;
-        tx.upsert_holds(&written.holds).await?;
-        tx.update_customers(&written.customers).await?;
-        let balances = written.customers.iter().map(|c| c.id.to_string()).collect();
-        self.store.announce(tx, &Changed { balances, ..Changed::default() }).await.map(drop)
-    }
-
-    async fn commit(&mut self, tx: Tx) -> Result<(), Error> {
-        self.writer.commit(tx).await
+    async fn commit(&mut self, tx: Tx, nonces: &[NonceUse], written: &Written) -> Result<(), NotCommitted> {
+        let Written { records, reversals, holds, customers } = written;
+        self.writer.commit(tx, &LedgerRows { nonces, records, reversals, holds, customers }).await
     }
 
     async fn rollback(&mut self, tx: Tx) {

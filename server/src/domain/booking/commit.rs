@@ -3,14 +3,14 @@
 use std::iter::zip;
 
 use super::books::Books;
-use super::decide::{Decided, Ledger};
+use super::decide::{Decided, Found, Ledger};
 use super::queue::{Caller, Group, Lanes, Shard, Waiting};
 use super::writer::Inner;
-use super::{Command, Outcome};
+use super::{Action, Command, Outcome};
 use crate::domain::Error;
 use crate::model::CustomerId;
 use crate::signing::AuthError;
-use crate::store;
+use crate::store::{self, LedgerRow, NonceUse, NotCommitted};
 
 /// How often a batch is run again: after contention, and after a COMMIT whose outcome is unknown.
 const MAX_ATTEMPTS: u32 = 10;
@@ -25,6 +25,8 @@ enum Failed {
     Unknown(store::Error),
     /// Nothing was committed, and it will not be: the database is away.
     Away(store::Error),
+    /// Nothing was committed; something was there before that had been taken to be new.
+    Repeated,
     /// Nothing was committed; one of the items is at fault.
     Poisoned(store::Error),
 }
@@ -44,6 +46,7 @@ impl Failed {
             Self::Contended(e) | Self::Locked(e) | Self::Unknown(e) | Self::Away(e) => {
                 Error::StoreUnavailable(e.to_string())
             }
+            Self::Repeated => Error::StoreUnavailable("repetitions all the time".to_owned()),
             Self::Poisoned(e) => Error::Internal(e.to_string()),
         }
     }
@@ -66,7 +69,7 @@ impl Inner {
         while let Some(batch) = todo.pop() {
             let (mut commands, callers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|w| (w.command, w.caller)).unzip();
-            let failed = match self.commit_once_or_again(books, &mut commands, Commit::Always).await {
+            let failed = match self.commit_once_or_again(books, shard, &mut commands, Commit::Always).await {
                 Ok(decided) => {
                     self.answer(&commands, callers, decided.verdicts);
                     continue;
@@ -105,7 +108,7 @@ impl Inner {
         let Group { mut commands, caller } = group;
         let mut again = false;
         let verdict = loop {
-            match self.commit_once_or_again(books, &mut commands, Commit::IfAllPass).await {
+            match self.commit_once_or_again(books, shard, &mut commands, Commit::IfAllPass).await {
                 Ok(decided) => break decided.verdicts.into_iter().collect::<Result<Vec<_>, _>>(),
                 Err(Failed::Locked(error)) if !again => {
                     let locked = self.locked(books, &commands, &error).await;
@@ -205,13 +208,14 @@ impl Inner {
     async fn commit_once_or_again<B: Books>(
         &self,
         books: &mut B,
+        shard: &Shard,
         commands: &mut [Command],
         when: Commit,
     ) -> Result<Decided, Failed> {
         let mut attempt = 0;
         let result = loop {
             let started = self.parts.clock.monotonic();
-            let failed = match self.attempt(books, commands, when).await {
+            let failed = match self.attempt(books, shard, commands, when).await {
                 Ok(decided) => {
                     let took = self.parts.clock.monotonic().saturating_sub(started);
                     self.parts.metrics.booking_commit(commands.len(), took.as_secs_f64());
@@ -223,6 +227,7 @@ impl Inner {
             let reason = match &failed {
                 Failed::Contended(_) => "contended",
                 Failed::Unknown(_) => "unknown_commit",
+                Failed::Repeated => "repeated",
                 Failed::Away(_) if attempt == 0 => "connection",
                 Failed::Away(error) if unknown => {
                     tracing::warn!(%error, "the database is away and a commit's outcome unknown");
@@ -235,11 +240,13 @@ impl Inner {
                 break Err(failed);
             }
             self.parts.metrics.store_retry(reason);
-            books.back_off(attempt).await;
+            if !matches!(failed, Failed::Repeated) {
+                books.back_off(attempt).await;
+            }
         };
         // What a lost COMMIT wrote was published by nobody, and other instances alone hear of it.
         for command in commands.iter().filter(|command| command.commit_lost) {
-            self.parts.caches.balances().drop_one(&command.request.customer_id).await;
+            self.parts.caches.balances().drop_one(&command.request.customer_id);
         }
         result
     }
@@ -247,33 +254,49 @@ impl Inner {
     async fn attempt<B: Books>(
         &self,
         books: &mut B,
+        shard: &Shard,
         commands: &mut [Command],
         when: Commit,
     ) -> Result<Decided, Failed> {
-        let mut tx = books.begin().await.map_err(Failed::of)?;
-        let (decided, fresh) = match self.decide_in(books, &mut tx, commands, when).await {
-            Ok(decided) => decided,
-            Err(error) => {
-                books.rollback(tx).await;
-                return Err(Failed::of(error));
-            }
+        let (mut tx, customers) = books.begin(commands).await.map_err(Failed::of)?;
+        let assumed = shard.expects_new().then(|| self.decide_as_new(commands, &customers)).flatten();
+        let is_assumed = assumed.is_some();
+        let plan = match assumed {
+            Some(plan) => plan,
+            None => match self.look_and_decide(books, &mut tx, commands, customers).await {
+                Ok(plan) => plan,
+                Err(error) => {
+                    books.rollback(tx).await;
+                    return Err(Failed::of(error));
+                }
+            },
         };
+        let Plan { decided, nonces, ours } = plan;
+        if !is_assumed {
+            shard.looked_up(decided.verdicts.iter().any(repeats));
+        }
         if when == Commit::IfAllPass && decided.verdicts.iter().any(Result::is_err) {
             books.rollback(tx).await;
             return Ok(decided);
         }
-        if let Err(error) = books.commit(tx).await {
-            if error.is_contended() {
-                return Err(Failed::of(error));
+        match books.commit(tx, &nonces, &decided.written).await {
+            Ok(()) => {}
+            Err(NotCommitted::Undone(store::Error::Duplicate(_))) if is_assumed => {
+                shard.looked_up(true);
+                return Err(Failed::Repeated);
             }
-            for (command, fresh) in zip(commands, fresh) {
-                (command.commit_lost, command.nonce_is_ours) = (true, fresh);
+            Err(NotCommitted::Undone(error)) => return Err(Failed::of(error)),
+            Err(NotCommitted::Unknown(error)) => {
+                for (command, ours) in zip(commands, ours) {
+                    command.commit_lost = true;
+                    command.nonce_is_ours |= ours;
+                }
+                return Err(Failed::Unknown(error));
             }
-            return Err(Failed::Unknown(error));
         }
         // After the commit, before the answers: whoever hears of the booking sees its balance.
         for customer in &decided.written.customers {
-            self.parts.caches.publish_balance(customer.clone()).await;
+            self.parts.caches.publish_balance(customer.clone());
         }
         for nonce in commands.iter().filter_map(|c| c.request.nonce) {
             self.parts.caches.remember_nonce(nonce);
@@ -281,26 +304,65 @@ impl Inner {
         Ok(decided)
     }
 
-    /// Everything between BEGIN and COMMIT. The look-up takes the locks, so it comes first.
-    async fn decide_in<B: Books>(
+    /// Decides as if no transno and no nonce had been used before. The database's unique keys refuse it if one was;
+    /// so nothing has to be looked up. `None` where more must be known, be it for the reason of a refusal.
+    fn decide_as_new(&self, commands: &[Command], customers: &[LedgerRow]) -> Option<Plan> {
+        let plain =
+            |command: &Command| !command.commit_lost && matches!(command.request.action, Action::Book(_));
+        if !commands.iter().all(plain) || customers.iter().any(|row| row.customer.holds_made > 0) {
+            return None;
+        }
+        let found = Found { customers: customers.to_vec(), ..Found::default() };
+        let decided =
+            Ledger::new(found, self.parts.default_mode).decide(commands, &vec![true; commands.len()]);
+        let booked = |verdict: &Result<Outcome, Error>| verdict.as_ref().is_ok_and(|o| !o.is_replay());
+        decided.verdicts.iter().all(booked).then(|| Plan {
+            decided,
+            nonces: commands.iter().filter_map(|c| c.request.nonce).collect(),
+            // Not known yet: should the outcome of COMMIT not be heard, the records will tell.
+            ours: vec![false; commands.len()],
+        })
+    }
+
+    /// Looks up what the commands name, spends their nonces and decides.
+    async fn look_and_decide<B: Books>(
         &self,
         books: &mut B,
         tx: &mut B::Tx,
         commands: &[Command],
-        when: Commit,
-    ) -> Result<(Decided, Vec<bool>), store::Error> {
-        let found = books.look_up(tx, commands).await?;
+        customers: Vec<LedgerRow>,
+    ) -> Result<Plan, store::Error> {
+        let found = books.look_up(tx, commands, customers).await?;
         let nonces: Vec<_> = commands.iter().filter_map(|c| c.request.nonce).collect();
         let mut spent = books.spend_nonces(tx, &nonces).await?.into_iter();
         let fresh = |command: &Command| {
-            command.request.nonce.is_none() || spent.next().unwrap_or(false) || command.nonce_is_ours
+            // A nonce and the record that it asked for were committed together.
+            let booked = || command.commit_lost && found.records.iter().any(|record| record.id == command.id);
+            command.request.nonce.is_none()
+                || spent.next().unwrap_or(false)
+                || command.nonce_is_ours
+                || booked()
         };
         let fresh: Vec<_> = commands.iter().map(fresh).collect();
         let decided = Ledger::new(found, self.parts.default_mode).decide(commands, &fresh);
-        if when == Commit::Always || decided.verdicts.iter().all(Result::is_ok) {
-            books.write(tx, &decided.written).await?;
-        }
-        Ok((decided, fresh))
+        Ok(Plan { decided, nonces: Vec::new(), ours: fresh })
+    }
+}
+
+/// What a transaction is about to commit.
+struct Plan {
+    decided: Decided,
+    /// Nonces that it spends with the rest.
+    nonces: Vec<NonceUse>,
+    /// For each command, whether its nonce is known to be spent by this very request.
+    ours: Vec<bool>,
+}
+
+/// Whether a command was there before.
+fn repeats(verdict: &Result<Outcome, Error>) -> bool {
+    match verdict {
+        Ok(outcome) => outcome.is_replay(),
+        Err(refusal) => matches!(refusal, Error::TransnoConflict | Error::Auth(_)),
     }
 }
 

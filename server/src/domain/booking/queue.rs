@@ -1,6 +1,7 @@
 //! The queue in front of a writer, and the order in which it is served.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::model::CustomerId;
 
 #[cfg(test)]
 mod tests;
+
+/// For how many transactions after a repetition others are looked for.
+const LOOKING: u32 = 32;
 
 /// Who waits for a verdict.
 pub(super) struct Caller<T> {
@@ -46,6 +50,8 @@ pub(super) enum Taken {
 pub(super) struct Shard {
     state: Mutex<State>,
     wake: Notify,
+    /// Transactions that still look for repetitions before they decide.
+    looking: AtomicU32,
 }
 
 #[derive(Default)]
@@ -148,6 +154,19 @@ impl State {
 impl Shard {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what comes is taken to be new: where repetitions were seen of late, looking for them first is cheaper
+    /// than to be refused by the database.
+    pub fn expects_new(&self) -> bool {
+        self.looking.load(Relaxed) == 0
+    }
+
+    /// Notes what a transaction found that looked for repetitions, or was refused for one.
+    pub fn looked_up(&self, repetitions: bool) {
+        // Only the shard's one writer does.
+        let left = self.looking.load(Relaxed);
+        self.looking.store(if repetitions { LOOKING } else { left.saturating_sub(1) }, Relaxed);
     }
 
     /// Takes in what has room, unless the shard is closed.

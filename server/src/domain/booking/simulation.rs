@@ -23,10 +23,7 @@ use super::{Booking, BookingParts, Outcome, Request};
 use crate::config;
 use crate::domain::Error;
 use crate::domain::caches::Caches;
-use crate::model::{
-    Clock, Currency, Customer, CustomerId, CustomerStatus, Mode, Money, RecordId, SeededEntropy, Timestamp,
-    Transno, UsageBilling,
-};
+use crate::model::{Clock, Customer, CustomerId, Mode, Money, RecordId, SeededEntropy, Timestamp, Transno};
 use crate::store::NonceUse;
 use crate::telemetry::metrics::Metrics;
 
@@ -41,24 +38,8 @@ const INTENTS: u32 = 7;
 const PATIENCE: u32 = 200;
 
 fn customer(number: u32) -> Customer {
-    Customer {
-        id: CustomerId::parse(&format!("c{number}")).unwrap(),
-        balance: Money::ZERO,
-        held: Money::ZERO,
-        holds_made: 0,
-        currency: Currency::parse("CNY").unwrap(),
-        credit_limit: Money::parse("150").unwrap(),
-        status: CustomerStatus::Active,
-        mode: None,
-        usage_billing: UsageBilling::Log,
-        last_seq: 0,
-        last_hash: [0; 32],
-        version: 1,
-        last_recharge: None,
-        last_consumption: None,
-        created_at: Timestamp::default(),
-        updated_at: Timestamp::default(),
-    }
+    let credit_limit = Money::parse("150").unwrap();
+    Customer { credit_limit, ..super::tests::customer(&format!("c{number}"), "0") }
 }
 
 /// An instance as clients see it.

@@ -20,7 +20,7 @@ fn money(text: &str) -> Money {
     Money::parse_signed(text).unwrap()
 }
 
-fn customer(id: &str, balance: &str) -> Customer {
+pub(super) fn customer(id: &str, balance: &str) -> Customer {
     Customer {
         id: CustomerId::parse(id).unwrap(),
         balance: money(balance),

@@ -146,7 +146,7 @@ async fn a_load_never_replaces_what_was_committed_meanwhile() {
     let f = Fixture::new();
     let (gate, reader) = slow_load(&f, (1000, 1));
     until_loads(&f, 1).await;
-    f.cache.put(&KEY, 999, 2).await;
+    f.cache.put(&KEY, 999, 2);
     gate.notify_one();
     assert_eq!(value(&reader.await.unwrap()), Some(999), "what is newer is also what is answered");
     assert_eq!(value(&f.get(Some((0, 0))).await), Some(999));
@@ -155,9 +155,9 @@ async fn a_load_never_replaces_what_was_committed_meanwhile() {
 #[tokio::test]
 async fn an_older_commit_that_comes_late_replaces_nothing() {
     let f = Fixture::new();
-    f.cache.put(&KEY, 998, 3).await;
+    f.cache.put(&KEY, 998, 3);
     f.clock.advance(Duration::from_secs(1));
-    f.cache.put(&KEY, 999, 2).await;
+    f.cache.put(&KEY, 999, 2);
     assert_eq!(value(&f.get(None).await), Some(998));
 }
 
@@ -166,7 +166,7 @@ async fn what_is_dropped_during_a_load_is_not_kept() {
     let f = Fixture::new();
     let (gate, reader) = slow_load(&f, (7, 1));
     until_loads(&f, 1).await;
-    f.cache.drop_one(&KEY).await;
+    f.cache.drop_one(&KEY);
     gate.notify_one();
     reader.await.unwrap();
     assert_eq!(value(&f.get(Some((8, 1))).await), Some(8));

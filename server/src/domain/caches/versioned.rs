@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
-use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
+use moka::sync::Cache;
 
 use super::super::Error;
 use super::flight::Flights;
@@ -132,11 +132,11 @@ where
         }
     }
 
-    fn is_fresh(&self, entry: &Entry<T>) -> bool {
+    fn is_fresh(&self, entry: &Entry<T>, now: Timestamp) -> bool {
         let ttl = if entry.value.is_some() { self.ttl } else { self.negative_ttl };
         // Spread over a tenth, so that what was loaded together does not expire together.
         let jitter = u32::try_from(entry.loaded.micros().unsigned_abs() % 100).unwrap_or(0);
-        self.clock.now() < entry.loaded.plus(ttl * (1000 - jitter) / 1000)
+        now < entry.loaded.plus(ttl * (1000 - jitter) / 1000)
     }
 
     /// The entry, loaded if need be; loads of one key at a time are made once. `load` gives a value
@@ -145,16 +145,17 @@ where
     where
         F: Future<Output = Result<Option<(T, i64)>, Error>>,
     {
-        let old = self.cache.get(key).await;
-        if let Some(entry) = &old {
-            if self.is_fresh(entry) {
+        let now = self.clock.now();
+        let old = match self.cache.get(key) {
+            Some(entry) if self.is_fresh(&entry, now) => {
                 self.metrics.hit();
-                return Ok(entry.clone());
+                return Ok(entry);
             }
-            if self.may_serve_stale(entry) && self.clock.now() < self.away_until() {
+            Some(entry) if now < self.away_until() && self.may_serve_stale(&entry, now) => {
                 return Ok(self.stale(entry));
             }
-        }
+            old => old,
+        };
         // In a box: loading takes far more room than finding, and every request carries this future.
         Box::pin(self.load(key, old, load)).await
     }
@@ -171,7 +172,7 @@ where
         self.metrics.miss();
         let flight = self.flights.join(key);
         let loading = flight.land(|| self.reload(key, load));
-        let stale = old.filter(|entry| self.may_serve_stale(entry));
+        let stale = old.filter(|entry| self.may_serve_stale(entry, self.clock.now()));
         let Some(stale) = stale else { return loading.await.map_err(|error| shared(&error)) };
         match tokio::time::timeout(PATIENCE, loading).await {
             Ok(Ok(entry)) => Ok(entry),
@@ -179,7 +180,7 @@ where
             Ok(Err(_)) | Err(_) => {
                 let retry = self.clock.now().plus(RETRY_AFTER);
                 self.away_until.store(retry.micros(), Ordering::Release);
-                Ok(self.stale(&stale))
+                Ok(self.stale(stale))
             }
         }
     }
@@ -188,13 +189,13 @@ where
         Timestamp::from_micros(self.away_until.load(Ordering::Acquire))
     }
 
-    fn may_serve_stale(&self, entry: &Entry<T>) -> bool {
-        entry.value.is_some() && self.clock.now() < entry.loaded.plus(self.ttl + self.stale_limit)
+    fn may_serve_stale(&self, entry: &Entry<T>, now: Timestamp) -> bool {
+        entry.value.is_some() && now < entry.loaded.plus(self.ttl + self.stale_limit)
     }
 
-    fn stale(&self, entry: &Entry<T>) -> Entry<T> {
+    fn stale(&self, entry: Entry<T>) -> Entry<T> {
         self.metrics.stale();
-        Entry { stale: true, ..entry.clone() }
+        Entry { stale: true, ..entry }
     }
 
     async fn read<F>(&self, load: impl FnOnce() -> F) -> Result<Entry<T>, Error>
@@ -219,35 +220,35 @@ where
         if self.drops.load(Ordering::Acquire) == drops {
             // What was there before the read began is older, whatever its number: the database may be restored.
             let since = entry.loaded;
-            return Ok(self.publish(key, entry, |old| old.loaded >= since).await);
+            return Ok(self.publish(key, entry, |old| old.loaded >= since));
         }
         Ok(entry)
     }
 
     /// Keeps an entry unless a newer version is there that counts; gives what is kept.
-    async fn publish(&self, key: &K, entry: Entry<T>, counts: impl Fn(&Entry<T>) -> bool) -> Entry<T> {
+    fn publish(&self, key: &K, entry: Entry<T>, counts: impl Fn(&Entry<T>) -> bool) -> Entry<T> {
         let published = entry.clone();
         let keep = |old: Option<moka::Entry<K, Entry<T>>>| {
             let newer = old.is_some_and(|old| old.value().version > entry.version && counts(old.value()));
-            std::future::ready(if newer { Op::Nop } else { Op::Put(entry) })
+            if newer { Op::Nop } else { Op::Put(entry) }
         };
-        match Box::pin(self.cache.entry_by_ref(key).and_compute_with(keep)).await {
+        match self.cache.entry_by_ref(key).and_compute_with(keep) {
             CompResult::Unchanged(newer) => newer.into_value(),
             _ => published,
         }
     }
 
     /// Puts what was just committed in place.
-    pub async fn put(&self, key: &K, value: T, version: i64) {
+    pub fn put(&self, key: &K, value: T, version: i64) {
         let loaded = self.clock.now();
         let entry = Entry { value: Some(Arc::new(value)), loaded, stale: false, version };
-        self.publish(key, entry, |_| true).await;
+        self.publish(key, entry, |_| true);
     }
 
     /// Drops an entry.
-    pub async fn drop_one(&self, key: &K) {
+    pub fn drop_one(&self, key: &K) {
         self.drops.fetch_add(1, Ordering::AcqRel);
-        self.cache.invalidate(key).await;
+        self.cache.invalidate(key);
     }
 
     /// Drops everything.

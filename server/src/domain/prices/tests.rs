@@ -234,7 +234,7 @@ async fn a_changed_price_list_is_heard_of_and_an_unchanged_one_is_read_once() {
     };
     let page = Page { changes: vec![dearer], ..Page::default() };
     db.store.apply_page(Entity::Pricing, None, page).await.unwrap();
-    prices.caches.forget(&crate::store::Changed::whole(Entity::Pricing)).await;
+    prices.caches.forget(&crate::store::Changed::whole(Entity::Pricing));
     // The old row is still valid on the day before, the new one on any other.
     let quote = quoted(&prices, &asked("p", "", SMALL, true)).await.unwrap();
     assert_eq!((quote.amount.to_string().as_str(), quote.version), ("0.9", 8));

@@ -43,7 +43,13 @@ impl Shared {
         let head = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
         // No timer: hyper would make and drop one per request, and would take an idle connection for a slow head.
         // `Watch` does both. Its limit of 100 fields is left as it is: naming one moves parsing to the heap.
-        builder.http1().half_close(false).header_read_timeout(None).max_buf_size(head.max(LEAST_HEAD));
+        // One buffer for head and body: answers are small, and gathering pieces costs more than copying them.
+        builder
+            .http1()
+            .half_close(false)
+            .header_read_timeout(None)
+            .max_buf_size(head.max(LEAST_HEAD))
+            .writev(false);
         builder
             .http2()
             .max_concurrent_streams(limits.max_h2_streams)
@@ -150,6 +156,8 @@ where
     looks.reset();
     let mut watch = Watch::default();
     let mut lingering = None;
+    // Waits in one place of the token's list for as long as the connection lives.
+    let mut stopping = std::pin::pin!(soft.cancelled());
 
     loop {
         tokio::select! {
@@ -160,7 +168,7 @@ where
                 }
                 return;
             }
-            () = soft.cancelled(), if !activity.closing.load(Relaxed) => {
+            () = stopping.as_mut(), if !activity.closing.load(Relaxed) => {
                 activity.closing.store(true, Relaxed);
                 if activity.h2.load(Relaxed) || activity.handling.load(Relaxed) > 0 {
                     watch.closing = true;

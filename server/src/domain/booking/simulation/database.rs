@@ -14,7 +14,7 @@ use super::super::books::{Books, latest, named_ids};
 use super::super::decide::{Found, Written};
 use super::time::Time;
 use crate::model::{Clock as _, Customer, CustomerId, Hold, HoldState, Record, RecordId, Timestamp};
-use crate::store::{Error, LedgerRow, NonceUse, Reversal};
+use crate::store::{Error, LedgerRow, NonceUse, NotCommitted, Reversal};
 
 /// How long a lock is waited for, as `innodb_lock_wait_timeout` says.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -164,33 +164,77 @@ impl SimulatedBooks {
     }
 }
 
+impl SimulatedBooks {
+    /// The statements before COMMIT.
+    async fn write(&self, tx: &mut Transaction, nonces: &[NonceUse], written: &Written) -> Result<(), Error> {
+        self.trip(Some(tx)).await?;
+        if !self.spend(tx, nonces)?.into_iter().all(|new| new) {
+            return Err(Error::duplicate());
+        }
+        let rows = self.database.rows();
+        let taken = |record: &Record| {
+            rows.records.iter().any(|r| r.customer_id == record.customer_id && r.transno == record.transno)
+        };
+        if written.records.iter().any(taken) {
+            return Err(Error::duplicate());
+        }
+        if written.records.iter().any(|record| record.transno.as_str().starts_with(super::POISON)) {
+            return Err(Error::refusal());
+        }
+        tx.written = written.clone();
+        Ok(())
+    }
+
+    fn spend(&self, tx: &mut Transaction, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
+        let mut rows = self.database.rows();
+        let mut fresh = Vec::with_capacity(nonces.len());
+        for nonce in nonces {
+            if rows.pending.contains(&nonce.hash) && !tx.nonces.contains(&nonce.hash) {
+                return Err(Error::deadlock());
+            }
+            let new = !rows.nonces.contains(&nonce.hash) && rows.pending.insert(nonce.hash);
+            if new {
+                tx.nonces.push(nonce.hash);
+            }
+            fresh.push(new);
+        }
+        Ok(fresh)
+    }
+}
+
 impl Books for SimulatedBooks {
     type Tx = Transaction;
 
-    async fn begin(&mut self) -> Result<Transaction, Error> {
-        self.trip(None).await?;
+    async fn begin(&mut self, commands: &[Command]) -> Result<(Transaction, Vec<LedgerRow>), Error> {
         let database = self.database.clone();
-        Ok(Transaction { database, locks: Vec::new(), nonces: Vec::new(), written: Written::default() })
-    }
-
-    async fn look_up(&mut self, tx: &mut Transaction, commands: &[Command]) -> Result<Found, Error> {
-        self.trip(Some(tx)).await?;
+        let mut tx =
+            Transaction { database, locks: Vec::new(), nonces: Vec::new(), written: Written::default() };
+        self.trip(Some(&mut tx)).await?;
         let ids: BTreeSet<_> = commands.iter().map(|c| &c.request.customer_id).collect();
         let now = self.database.now();
-        for lock in ids.into_iter().filter_map(|id| self.database.locks.get(id)) {
+        for lock in ids.iter().filter_map(|id| self.database.locks.get(id)) {
             let locked = self.database.time.timeout(LOCK_WAIT, lock.clone().lock_owned()).await;
             tx.locks.push(locked.ok_or_else(Error::locked)?);
         }
+        self.trip(Some(&mut tx)).await?;
+        let rows = self.database.rows();
+        let known = ids.into_iter().filter_map(|id| rows.customers.get(id));
+        let customers = known.map(|customer| LedgerRow { customer: customer.clone(), now }).collect();
+        drop(rows);
+        Ok((tx, customers))
+    }
+
+    async fn look_up(
+        &mut self,
+        tx: &mut Transaction,
+        commands: &[Command],
+        customers: Vec<LedgerRow>,
+    ) -> Result<Found, Error> {
         self.trip(Some(tx)).await?;
         let rows = self.database.rows();
-        let mut found = Found::default();
+        let mut found = Found { customers, ..Found::default() };
         for command in commands {
             let id = &command.request.customer_id;
-            if let Some(customer) = rows.customers.get(id)
-                && !found.customers.iter().any(|row| row.customer.id == *id)
-            {
-                found.customers.push(LedgerRow { customer: customer.clone(), now });
-            }
             if let Some(transno) = command.request.action.transno() {
                 let named = |customer: &CustomerId, name: &_| customer == id && name == transno;
                 found
@@ -215,32 +259,17 @@ impl Books for SimulatedBooks {
 
     async fn spend_nonces(&mut self, tx: &mut Transaction, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
         self.trip(Some(tx)).await?;
-        let mut rows = self.database.rows();
-        let mut fresh = Vec::with_capacity(nonces.len());
-        for nonce in nonces {
-            if rows.pending.contains(&nonce.hash) && !tx.nonces.contains(&nonce.hash) {
-                return Err(Error::deadlock());
-            }
-            let new = !rows.nonces.contains(&nonce.hash) && rows.pending.insert(nonce.hash);
-            if new {
-                tx.nonces.push(nonce.hash);
-            }
-            fresh.push(new);
-        }
-        Ok(fresh)
+        self.spend(tx, nonces)
     }
 
-    async fn write(&mut self, tx: &mut Transaction, written: &Written) -> Result<(), Error> {
-        self.trip(Some(tx)).await?;
-        if written.records.iter().any(|record| record.transno.as_str().starts_with(super::POISON)) {
-            return Err(Error::refusal());
-        }
-        tx.written = written.clone();
-        Ok(())
-    }
-
-    async fn commit(&mut self, mut tx: Transaction) -> Result<(), Error> {
+    async fn commit(
+        &mut self,
+        mut tx: Transaction,
+        nonces: &[NonceUse],
+        written: &Written,
+    ) -> Result<(), NotCommitted> {
         let database = self.database.clone();
+        self.write(&mut tx, nonces, written).await.map_err(NotCommitted::Undone)?;
         database.pause(3).await;
         if !self.alive.load(Ordering::SeqCst) {
             // Killed while it committed: the database may have heard of it.
@@ -255,7 +284,7 @@ impl Books for SimulatedBooks {
             return Ok(());
         }
         match database.draw(4) {
-            0 => return Err(Error::deadlock()),
+            0 => return Err(NotCommitted::Undone(Error::deadlock())),
             1 => database.apply(&mut tx),
             2 => {}
             // The connection is gone, its transaction not yet: it keeps its locks until it ends.
@@ -266,7 +295,7 @@ impl Books for SimulatedBooks {
                 }
             })),
         }
-        Err(Error::outage())
+        Err(NotCommitted::Unknown(Error::outage()))
     }
 
     async fn rollback(&mut self, tx: Transaction) {
