@@ -10,5 +10,7 @@ export SAGEAPI_TEST_BIN_DIR
 export SAGEAPI_TEST_CHAOS_ROUNDS="${ROUNDS:-100}" SAGEAPI_TEST_CRASH_ROUNDS="${ROUNDS:-100}"
 export SAGEAPI_TEST_CHAOS_SEED="${SEED:-1}" SAGEAPI_TEST_CRASH_SEED="${SEED:-1}"
 stage "build" cargo build --workspace --all-targets
+stage "20,000 simulated histories" env SAGEAPI_TEST_SIMULATIONS=20000 \
+  cargo test --workspace --lib -- nothing_that_was_acknowledged_is_lost
 stage "$SAGEAPI_TEST_CHAOS_ROUNDS rounds of trouble" \
   cargo test --workspace --no-fail-fast --test chaos --test crash -- --nocapture --test-threads 1

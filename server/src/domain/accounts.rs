@@ -12,7 +12,7 @@ use super::{Error, FieldError};
 use crate::model::{CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
 use crate::store::{RecordFilter, RecordOrder, Store};
 
-pub use export::Export;
+pub use export::{EXPORT_PAGE, Export};
 pub use past::{PastBalance, balance_at};
 pub use summary::{GroupBy, SummaryRow, summarize};
 

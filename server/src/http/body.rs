@@ -15,8 +15,10 @@ use crate::model::{Currency, CustomerId, Money, MoneyError, TextId, Timestamp};
 const MOST_FACTORS: usize = 64;
 /// The longest such name, in characters.
 const MOST_FACTOR_CHARS: usize = 64;
-/// The longest text under such a name, in characters: all of them together fit their column.
+/// The longest text under such a name, in characters.
 const MOST_ATTRIBUTE_CHARS: usize = 128;
+/// The longest such object, in bytes as it is kept: a page of a list has a thousand of them in memory.
+const MOST_USAGE_BYTES: usize = 4096;
 
 /// A JSON object whose members are taken one by one.
 ///
@@ -153,7 +155,7 @@ impl<'a> Object<'a> {
     }
 
     /// An object of quantities from 0 to 10^12 with at most 15 significant digits and of short texts, as JSON text
-    /// whose members are sorted and have one spelling.
+    /// whose members are sorted and have one spelling; no longer than fits a page of them.
     pub fn usage(&mut self, name: &str) -> Option<String> {
         let raw = self.take(name)?;
         let Some(mut members) = strict::object(raw) else {
@@ -188,6 +190,10 @@ impl<'a> Object<'a> {
             text.push_str(&value);
         }
         text.push('}');
+        if text.len() > MOST_USAGE_BYTES {
+            self.refuse(name, format!("must have at most {MOST_USAGE_BYTES} bytes in all"));
+            return None;
+        }
         Some(text)
     }
 
@@ -377,6 +383,12 @@ mod tests {
         assert_eq!(texts.as_deref(), Ok(r#"{"a":"\"大\"","n":"","size":"7/20P"}"#));
         let long = |count: usize| read(&format!(r#"{{"a":"{}"}}"#, "大".repeat(count)));
         assert_eq!((long(128).is_ok(), long(129)), (true, Err(())));
+        let many = |texts: usize| {
+            let members: Vec<_> = (0..texts).map(|n| format!(r#""{n:062}":"{}""#, "x".repeat(61))).collect();
+            read(&format!("{{{}}}", members.join(",")))
+        };
+        // Each takes 129 bytes with its comma, and the braces two.
+        assert_eq!((many(31).map(|text| text.len()), many(32)), (Ok(31 * 129 + 1), Err(())));
         for wrong in [
             r#"{"a":-1}"#,
             r#"{"a":true}"#,

@@ -47,6 +47,16 @@ impl Dialect {
         }
     }
 
+    /// Names the index that a list is read by.
+    pub(super) fn walking(self, index: &str) -> String {
+        match self {
+            Self::MySql => format!(" FORCE INDEX ({index})"),
+            // Its primary key is the table itself.
+            Self::Sqlite if index == "PRIMARY" => " NOT INDEXED".to_owned(),
+            Self::Sqlite => format!(" INDEXED BY {index}"),
+        }
+    }
+
     /// Ends a SELECT that locks its rows at once or fails.
     pub(super) const fn for_update_nowait(self) -> &'static str {
         match self {

@@ -32,7 +32,7 @@ const COMMIT_SECONDS: &[f64] =
 const BATCH_SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// Why transactions are run again.
-const RETRY_REASONS: [&str; 4] = ["connection", "contended", "split", "unknown_commit"];
+const RETRY_REASONS: [&str; 6] = ["connection", "contended", "locked", "repeated", "split", "unknown_commit"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {

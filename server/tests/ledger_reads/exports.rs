@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
+use sageapi_server::domain::accounts::{AccountingQuery, EXPORT_PAGE};
 use sageapi_server::model::Kind as RecordKind;
 use sageapi_test_support::app::customer_id;
 use sageapi_test_support::client::{Answer, Client};
@@ -59,7 +60,7 @@ fn an_export_is_the_whole_list_however_long() {
     on_every_database(async |app| {
         let key = app.customer("org-e", "0").await;
         let mut there = 0;
-        for count in [0, 1, 999, 1000, 1001, 20_000] {
+        for count in [0, 1, 99, 100, 101, 1000, 1001, 20_000] {
             fill(&app.env, "org-e", there, count - there).await;
             there = count;
             let list = walk(&key, "/accounting?order=asc&limit=1000", async || ()).await;
@@ -70,6 +71,29 @@ fn an_export_is_the_whole_list_however_long() {
                 let everywhere = walk(&app.platform, "/accounting?order=asc&limit=1000", async || ()).await;
                 assert_eq!(exported(&export(&app.platform, "", "").await.text()), everywhere);
             }
+        }
+    });
+}
+
+#[test]
+fn an_export_has_one_page_in_memory_at_a_time() {
+    on_every_database(async |app| {
+        app.customer("org-e", "0").await;
+        let page = usize::from(EXPORT_PAGE);
+        let all = 5 * page + 1;
+        fill(&app.env, "org-e", 0, all).await;
+        for customer_id in [Some(customer_id("org-e")), None] {
+            let query = AccountingQuery { customer_id, ..AccountingQuery::default() };
+            let mut export = app.env.export_accounting(query).await.unwrap();
+            let mut pages = Vec::new();
+            loop {
+                let rows = export.next_page().await.unwrap().len();
+                if rows == 0 {
+                    break;
+                }
+                pages.push(rows);
+            }
+            assert_eq!(pages, [page, page, page, page, page, 1]);
         }
     });
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,8 +38,10 @@ struct Commits {
     swallowed: AtomicU64,
 }
 
-/// A COMMIT as a packet of the text protocol: length and number, COM_QUERY, text.
-const COMMIT: &[u8] = b"\x07\0\0\0\x03COMMIT";
+/// How what a transaction sends last ends: COMMIT alone in the text protocol, or after other statements.
+const COMMITS: [&[u8]; 2] = [b"\x03COMMIT", b";COMMIT"];
+/// The database has answered all of it when it has been silent for so long.
+const SILENCE: Duration = Duration::from_millis(50);
 
 impl Proxy {
     /// An open wire to this address.
@@ -92,7 +95,9 @@ impl Commits {
     /// Whether this packet is a COMMIT whose answer is to be lost.
     fn loses(&self, packet: &[u8]) -> bool {
         let every = self.every.load(Ordering::Relaxed);
-        every > 0 && packet == COMMIT && (self.seen.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
+        every > 0
+            && COMMITS.iter().any(|commit| packet.ends_with(commit))
+            && (self.seen.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
     }
 }
 
@@ -113,6 +118,10 @@ async fn connection(
         }
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(SILENCE), if losing => {
+                commits.swallowed.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
             read = client.read(&mut up), if wire == Wire::Open => {
                 let Ok(count @ 1..) = read else { return };
                 losing |= commits.loses(&up[..count]);
@@ -123,8 +132,7 @@ async fn connection(
             read = server.read(&mut down), if wire == Wire::Open => {
                 let Ok(count @ 1..) = read else { return };
                 if losing {
-                    commits.swallowed.fetch_add(1, Ordering::Relaxed);
-                    return;
+                    continue;
                 }
                 if client.write_all(&down[..count]).await.is_err() {
                     return;

@@ -250,9 +250,13 @@ fn options(folder: &Path, chrooted: bool, port: u16) -> Vec<String> {
         "--max-connections=400",
         "--innodb-flush-log-at-trx-commit=1",
         // A ledger of a million records fits, as it does where people run one; taken only as it is used.
-        "--innodb-buffer-pool-size=1G",
+        "--innodb-buffer-pool-size=2G",
     ];
     options.extend(fixed.map(str::to_owned));
+    // Of a log as small as the default is, each page of the ledger would be written to its place many times over.
+    options.push(
+        if chrooted { "--innodb-redo-log-capacity=1G" } else { "--innodb-log-file-size=1G" }.to_owned(),
+    );
     if chrooted {
         options.extend(["--mysqlx=OFF", "--secure-file-priv=NULL"].map(str::to_owned));
     }
