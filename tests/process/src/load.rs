@@ -143,7 +143,8 @@ async fn work(load: Arc<Shared>, address: SocketAddr, number: usize, mut rng: St
                 let code = answer.body["code"].as_str().unwrap().to_owned();
                 *load.log.lock().unwrap().unavailable.entry(code).or_default() += 1;
                 // A server that has just started, as a rule: it listens before it has seen its schema.
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                // Each of these is repeated in the end, so a busy loop here makes a long end.
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Outcome::Answered(answer) => panic!("{intent:?}: {answer:?}"),
             Outcome::NotSent | Outcome::Lost(_) => connection = None,
