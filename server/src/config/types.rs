@@ -249,7 +249,7 @@ pub struct Accounting {
     pub timezone: Option<String>,
     /// Most bookings in one commit, 1 to 1000.
     pub batch_max: usize,
-    /// How long a busy writer gathers.
+    /// How long a writer whose last commit was full waits until the next one is.
     pub batch_delay: Duration,
     /// Most bookings that wait, over all writers.
     pub queue: usize,

@@ -62,10 +62,9 @@ impl News {
             return Ok(());
         }
         let since = polled.minus(OVERLAP);
-        for event in store.cache_events(since).await? {
-            if self.seen.insert(event.id, event.created_at).is_none() {
-                caches.forget(&event.changed);
-            }
+        for event in store.cache_events(since, |id| self.seen.contains_key(id)).await? {
+            self.seen.insert(event.id, event.created_at);
+            caches.forget(&event.changed);
         }
         self.seen.retain(|_, at| *at >= since);
         self.polled = Some(now);

@@ -6,11 +6,14 @@ use uuid::Uuid;
 use super::Store;
 use super::dialect::Dialect;
 use super::error::Error;
-use super::sql::Sql;
+use super::sql::{Row, Sql};
 use crate::model::{CustomerId, Entity, KeyId, Timestamp};
 
 /// Beyond so many ids of one entity an event names none and means all of them.
 const MAX_IDS: usize = 500;
+
+/// Events read by one statement.
+const READ_AT_ONCE: usize = 256;
 
 /// What a commit changed, of what is cached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,22 +82,34 @@ pub(super) fn insertion(
     Ok(sql.bind(id.as_bytes().to_vec()).bind(origin.as_bytes().to_vec()).bind(text))
 }
 
+fn read_id(row: &Row) -> Result<Uuid, Error> {
+    Uuid::from_slice(row.bytes(0)?).map_err(|e| Error::inconsistent("cache_events", "?", e))
+}
+
 impl Store {
-    /// Commits of other instances since `since` by the database's clock, oldest first.
-    pub async fn cache_events(&self, since: Timestamp) -> Result<Vec<CacheEvent>, Error> {
-        let sql = Sql::new(
-            "SELECT id, keys_changed, created_at FROM cache_events \
-             WHERE created_at >= ? AND origin <> ? ORDER BY created_at",
-        );
+    /// Commits of other instances since `since` by the database's clock, without those that are known already. What
+    /// a poll sees again it finds in the index alone.
+    pub async fn cache_events(
+        &self,
+        since: Timestamp,
+        known: impl Fn(&Uuid) -> bool,
+    ) -> Result<Vec<CacheEvent>, Error> {
+        let sql = Sql::new("SELECT id FROM cache_events WHERE created_at >= ? AND origin <> ?");
         let rows = self.fetch_all(sql.bind(since).bind(self.inner.instance.as_bytes())).await?;
-        let events = rows.iter().map(|row| {
-            let id =
-                Uuid::from_slice(row.bytes(0)?).map_err(|e| Error::inconsistent("cache_events", "?", e))?;
-            let changed =
-                serde_json::from_str(row.str(1)?).map_err(|e| Error::inconsistent("cache_events", id, e))?;
-            Ok(CacheEvent { id, created_at: row.time(2)?, changed })
-        });
-        events.collect()
+        let ids = rows.iter().map(read_id).collect::<Result<Vec<_>, _>>()?;
+        let unknown: Vec<_> = ids.iter().filter(|id| !known(id)).collect();
+        let mut events = Vec::with_capacity(unknown.len());
+        for ids in unknown.chunks(READ_AT_ONCE) {
+            let mut sql = Sql::new("SELECT id, keys_changed, created_at FROM cache_events WHERE id IN ");
+            sql.push_in(ids.iter().map(|id| &id.as_bytes()[..]));
+            for row in self.fetch_all(sql).await? {
+                let id = read_id(&row)?;
+                let changed = serde_json::from_str(row.str(1)?)
+                    .map_err(|e| Error::inconsistent("cache_events", id, e))?;
+                events.push(CacheEvent { id, created_at: row.time(2)?, changed });
+            }
+        }
+        Ok(events)
     }
 
     /// The database's clock.

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::sql::Arg;
+use super::sql::{Arg, Sql};
+use crate::model::Timestamp;
 
 /// Which kind a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,28 @@ impl Dialect {
         }
     }
 
+    /// Appends the condition that a row's place in the order of creation compares like this (`<`, `<=`, `>`) to another.
+    /// Either kind begins to read its index at exactly that place, however many rows have one time: SQLite compares
+    /// pairs so, MySQL and MariaDB do not.
+    pub(super) fn push_place<'a>(
+        self,
+        sql: &mut Sql<'a>,
+        compare: &str,
+        time: Timestamp,
+        id: impl Into<Arg<'a>>,
+    ) {
+        match self {
+            Self::MySql => {
+                let strict = compare.trim_end_matches('=');
+                sql.push(&format!(" AND (created_at {strict} ? OR (created_at = ? AND id {compare} ?))"));
+                sql.add(time).add(time).add(id);
+            }
+            Self::Sqlite => {
+                sql.push(&format!(" AND (created_at, id) {compare} (?, ?)")).add(time).add(id);
+            }
+        }
+    }
+
     /// The statement that shows how a query would run.
     pub const fn explain(self) -> &'static str {
         match self {
@@ -149,6 +172,17 @@ pub(super) fn write_mysql_literal(value: &Arg<'_>, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_that_are_null_in_every_row_are_left_out() {
+        let mut sql = Sql::new("");
+        for (a, b, c) in [(Some(1_i64), None::<i64>, None), (None, None, Some("x"))] {
+            sql.add(a).add(b).add(c);
+        }
+        assert_eq!(sql.drop_null_columns(3), [true, false, true]);
+        sql.push_rows(2, 2);
+        assert_eq!(sql.into_mysql_text(), "(1,NULL),(NULL,'x')");
+    }
 
     #[test]
     fn a_value_cannot_end_its_literal() {

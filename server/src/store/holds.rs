@@ -145,8 +145,7 @@ pub(super) fn list(filter: &HoldFilter, dialect: Dialect) -> Sql<'_> {
     push_conditions(&mut sql, filter, dialect);
     let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
     if let Some((time, id)) = &filter.after {
-        sql.push(&format!(" AND created_at {compare}= ? AND (created_at {compare} ? OR id {compare} ?)"));
-        sql.add(*time).add(*time).add(id.as_bytes());
+        dialect.push_place(&mut sql, compare, *time, id.as_bytes());
     }
     sql.push(&format!(" ORDER BY created_at {order}, id {order} LIMIT ?")).add(filter.limit);
     sql

@@ -10,8 +10,10 @@ use super::sql::{Row, Sql};
 use super::{Changed, NonceUse, ReplayTable, Reversal, Store, cache_events, holds, replay, reversals};
 use crate::model::{Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
 
-/// Rows of one INSERT statement; more are sent in several. So many records of the usual size make 13 KB.
-const ROWS_PER_STATEMENT: usize = 24;
+/// Rows of one INSERT statement where it must be small: so many records of the usual size make 13 KB.
+const FEW_ROWS: usize = 24;
+/// Rows of one INSERT statement elsewhere. MySQL answers each statement on its own, and each answer wakes the writer.
+const MANY_ROWS: usize = 128;
 
 /// A customer locked for a booking, and the database's clock at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,14 +56,19 @@ pub struct LedgerRows<'a> {
 }
 
 impl<'a> LedgerRows<'a> {
-    fn statements(&self, dialect: Dialect) -> Vec<Sql<'a>> {
-        const ROWS: usize = ROWS_PER_STATEMENT;
+    /// The statements that write them, of which about `trip` bytes travel together.
+    fn statements(&self, dialect: Dialect, trip: usize) -> Vec<Sql<'a>> {
+        let most = match dialect {
+            Dialect::MySql if trip == TRIP => MANY_ROWS,
+            // SQLite keeps statements prepared, one for each number of rows.
+            Dialect::MySql | Dialect::Sqlite => FEW_ROWS,
+        };
         let mut statements = Vec::new();
-        statements.extend(self.nonces.chunks(ROWS).map(|rows| replay::insertion(ReplayTable::Nonces, rows)));
-        statements.extend(self.records.chunks(ROWS).map(records::insertion));
-        statements.extend(self.reversals.chunks(ROWS).map(reversals::insertion));
-        statements.extend(self.holds.chunks(ROWS).map(|rows| holds::upsert(rows, dialect)));
-        statements.extend(self.customers.chunks(ROWS).map(|rows| customers::upsert(rows, dialect)));
+        statements.extend(self.nonces.chunks(most).map(|rows| replay::insertion(ReplayTable::Nonces, rows)));
+        statements.extend(self.records.chunks(most).map(|rows| records::insertion(rows, dialect)));
+        statements.extend(self.reversals.chunks(most).map(reversals::insertion));
+        statements.extend(self.holds.chunks(most).map(|rows| holds::upsert(rows, dialect)));
+        statements.extend(self.customers.chunks(most).map(|rows| customers::upsert(rows, dialect)));
         statements
     }
 }
@@ -106,7 +113,7 @@ impl Writer {
 
     /// Writes these rows, announces the balances to other instances and commits; on MySQL all of it at once.
     pub async fn commit(&mut self, tx: Tx, rows: &LedgerRows<'_>) -> Result<(), NotCommitted> {
-        let mut statements = rows.statements(tx.dialect());
+        let mut statements = rows.statements(tx.dialect(), self.trip);
         let balances = rows.customers.iter().map(|customer| customer.id.to_string()).collect();
         match self.store.announcement(&Changed { balances, ..Changed::default() }) {
             Ok(announcement) => statements.extend(announcement),
@@ -170,7 +177,7 @@ fn read_ledger_row(row: &Row) -> Result<LedgerRow, Error> {
 impl Tx {
     /// Writes rows of the ledger.
     pub async fn write(&mut self, rows: &LedgerRows<'_>) -> Result<(), Error> {
-        let statements = rows.statements(self.dialect());
+        let statements = rows.statements(self.dialect(), TRIP);
         self.conn.run_all(statements, TRIP).await.map_err(|stopped| stopped.error)
     }
 

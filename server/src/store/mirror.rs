@@ -2,6 +2,7 @@
 //! from that list.
 
 use super::cache_events::Changed;
+use super::dialect::Dialect;
 use super::error::Error;
 use super::leases::Lease;
 use super::sql::{Arg, Row, Sql};
@@ -275,7 +276,11 @@ impl Store {
 
     /// Rows by creation, newest first unless the filter says otherwise.
     pub async fn mirror_rows(&self, entity: Entity, filter: &MirrorFilter) -> Result<Vec<MirrorRow>, Error> {
-        self.fetch_all(list(entity, filter)).await?.iter().map(|row| read(entity, row)).collect()
+        self.fetch_all(list(entity, filter, self.dialect()))
+            .await?
+            .iter()
+            .map(|row| read(entity, row))
+            .collect()
     }
 
     /// How many rows a filter finds, counting no further than `cap`.
@@ -307,13 +312,12 @@ impl Store {
     }
 }
 
-pub(super) fn list(entity: Entity, filter: &MirrorFilter) -> Sql<'_> {
+pub(super) fn list(entity: Entity, filter: &MirrorFilter, dialect: Dialect) -> Sql<'_> {
     let mut sql = select(entity);
     push_conditions(&mut sql, filter);
     let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
     if let Some((time, id)) = &filter.after {
-        sql.push(&format!(" AND created_at {compare}= ? AND (created_at {compare} ? OR id {compare} ?)"));
-        sql.add(*time).add(*time).add(id.as_str());
+        dialect.push_place(&mut sql, compare, *time, id.as_str());
     }
     sql.push(&format!(" ORDER BY created_at {order}, id {order} LIMIT ?")).add(filter.limit);
     sql

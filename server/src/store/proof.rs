@@ -109,13 +109,10 @@ impl Tx {
         after: (Timestamp, RecordId),
         limit: i64,
     ) -> Result<Vec<VerifyRow<Hold>>, Error> {
-        let sql = Sql::new(format!(
-            "SELECT {} FROM holds WHERE customer_id = ? AND created_at >= ? AND (created_at > ? OR id > ?) \
-             ORDER BY created_at, id LIMIT ?",
-            holds::COLUMNS
-        ));
-        let sql =
-            sql.bind(customer.as_str()).bind(after.0).bind(after.0).bind(after.1.as_bytes()).bind(limit);
+        let mut sql = Sql::new(format!("SELECT {} FROM holds WHERE customer_id = ?", holds::COLUMNS));
+        sql.add(customer.as_str());
+        self.dialect().push_place(&mut sql, ">", after.0, after.1.as_bytes());
+        sql.push(" ORDER BY created_at, id LIMIT ?").add(limit);
         self.readable(sql, holds::read).await
     }
 

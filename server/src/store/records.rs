@@ -29,14 +29,26 @@ fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
     sql.add(r.arithmetic.as_deref());
 }
 
-/// Inserts records.
-pub(super) fn insertion(rows: &[Record]) -> Sql<'_> {
-    let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({RECORD_COLUMNS}, total_tokens) VALUES "));
-    sql.push_rows(rows.len(), RECORD_WIDTH + 1);
+/// Inserts records. On MySQL it names no column that is NULL in all of them: there a third of a transaction's time
+/// goes into reading its text.
+pub(super) fn insertion(rows: &[Record], dialect: Dialect) -> Sql<'_> {
+    let mut sql = Sql::new(format!("INSERT INTO {TABLE} ("));
     for record in rows {
-        bind_record(&mut sql, record);
         sql.add(record.total_tokens());
+        bind_record(&mut sql, record);
     }
+    let used = match dialect {
+        Dialect::MySql => sql.drop_null_columns(RECORD_WIDTH + 1),
+        // It keeps statements prepared: the fewer different ones, the better.
+        Dialect::Sqlite => vec![true; RECORD_WIDTH + 1],
+    };
+    let columns = std::iter::once("total_tokens").chain(RECORD_COLUMNS.split(", "));
+    let mut width = 0;
+    for (column, _) in columns.zip(used).filter(|(_, used)| *used) {
+        sql.push(if width == 0 { "" } else { ", " }).push(column);
+        width += 1;
+    }
+    sql.push(") VALUES ").push_rows(rows.len(), width);
     sql
 }
 
@@ -156,7 +168,7 @@ impl Store {
         let Some(span) = self.span(filter).await? else { return Ok(0) };
         let table = table_by(filter, self.dialect());
         let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE 1 = 1"));
-        push_conditions(&mut sql, filter, span);
+        push_conditions(&mut sql, filter, span, self.dialect());
         sql.push(" LIMIT ?) counted").add(cap);
         self.fetch_one(sql).await?.int(0)
     }
@@ -201,8 +213,8 @@ impl Store {
     ) -> Result<Vec<Row>, Error> {
         match self.span(filter).await? {
             Some(span) => {
-                let table = table_by(filter, self.dialect());
-                self.fetch_all(list(columns, &table, filter, span, order, ascending, limit)).await
+                let sql = list(columns, filter, span, order, ascending, limit, self.dialect());
+                self.fetch_all(sql).await
             }
             None => Ok(Vec::new()),
         }
@@ -314,16 +326,17 @@ fn table_by(filter: &RecordFilter, dialect: Dialect) -> String {
 
 fn list<'a>(
     columns: &str,
-    table: &str,
     filter: &'a RecordFilter,
     span: Span,
     order: &'a RecordOrder,
     ascending: bool,
     limit: i64,
+    dialect: Dialect,
 ) -> Sql<'a> {
+    let table = table_by(filter, dialect);
     let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
     let mut sql = Sql::new(format!("SELECT {columns} FROM {table} WHERE 1 = 1"));
-    push_conditions(&mut sql, filter, span);
+    push_conditions(&mut sql, filter, span, dialect);
     match order {
         RecordOrder::Seq(after) => {
             if let Some(seq) = after {
@@ -333,10 +346,7 @@ fn list<'a>(
         }
         RecordOrder::Created(after) => {
             if let Some((time, id)) = after {
-                sql.push(&format!(
-                    " AND created_at {compare}= ? AND (created_at {compare} ? OR id {compare} ?)"
-                ));
-                sql.add(*time).add(*time).add(id.as_bytes());
+                dialect.push_place(&mut sql, compare, *time, id.as_bytes());
             }
             sql.push(&format!(" ORDER BY created_at {direction}, id {direction}"));
         }
@@ -350,7 +360,7 @@ fn list<'a>(
 const TAKEN_BACK: &str =
     "(SELECT SUM(r.amount) FROM record_reversals r WHERE r.original_id = accounting_records.id)";
 
-fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a RecordFilter, span: Span) {
+fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a RecordFilter, span: Span, dialect: Dialect) {
     let RecordFilter { customer_id, equals, reversed, until, from: _, to: _, event_from, event_to } = filter;
     if let Some(customer) = customer_id {
         sql.push(" AND customer_id = ?").add(customer.as_str());
@@ -377,8 +387,7 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a RecordFilter, span: Span) 
     match until {
         Some(RecordPosition::Seq(seq)) => drop(sql.push(" AND seq <= ?").add(*seq)),
         Some(RecordPosition::Created(time, id)) => {
-            sql.push(" AND created_at <= ? AND (created_at < ? OR id <= ?)");
-            sql.add(*time).add(*time).add(id.as_bytes());
+            dialect.push_place(sql, "<=", *time, id.as_bytes());
         }
         None => {}
     }

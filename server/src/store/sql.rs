@@ -81,6 +81,18 @@ impl<'a> Sql<'a> {
         self
     }
 
+    /// Takes out the arguments of those of so many columns that are NULL in every row; for each column, whether it is
+    /// still there.
+    pub fn drop_null_columns(&mut self, columns: usize) -> Vec<bool> {
+        let mut used = vec![false; columns];
+        for (i, arg) in self.args.iter().enumerate() {
+            used[i % columns] |= !matches!(arg, Arg::Null);
+        }
+        let mut left = used.iter().cycle();
+        self.args.retain(|_| left.next() == Some(&true));
+        used
+    }
+
     pub(super) fn into_mysql(self) -> Result<(Cow<'static, str>, sqlx::mysql::MySqlArguments), Error> {
         let mut args = sqlx::mysql::MySqlArguments::default();
         args.reserve(self.args.len(), self.args.len() * 16);

@@ -181,15 +181,10 @@ impl Shard {
         Ok(())
     }
 
-    /// Waits for commands and takes up to `max`. Where the last batch held `expected` commands, it
-    /// waits for as many, but no longer than `delay`: under load one larger commit is cheaper than two small ones;
-    /// a single command on an idle shard is taken at once. `None` once closed and empty.
-    pub async fn gather(
-        &self,
-        max: usize,
-        expected: usize,
-        delay: impl Future<Output = ()>,
-    ) -> Option<Taken> {
+    /// Waits for commands and takes up to `max`. A `busy` writer, whose last commit was full, waits until the next one is
+    /// full too, but no longer than `delay`: then one large commit is cheaper than two small ones. Else what came during
+    /// the last commit is taken at once, for waiting would only add to everyone's time. `None` once closed and empty.
+    pub async fn gather(&self, max: usize, busy: bool, delay: impl Future<Output = ()>) -> Option<Taken> {
         loop {
             let notified = self.wake.notified();
             {
@@ -206,13 +201,13 @@ impl Shard {
             }
             notified.await;
         }
-        if expected > 1 {
+        if busy {
             let enough = async {
                 loop {
                     let notified = self.wake.notified();
                     {
                         let state = self.state();
-                        if state.closed || state.open.commands() >= expected.min(max) {
+                        if state.closed || state.open.commands() >= max {
                             return;
                         }
                     }

@@ -50,7 +50,7 @@ pub struct BookingParts {
     pub default_mode: Mode,
     /// Commands of one commit at most.
     pub batch_max: usize,
-    /// How long a busy writer waits for more.
+    /// How long a writer whose last commit was full waits for the next one to be.
     pub batch_delay: Duration,
     /// Commands that may wait at most.
     pub queue: usize,
@@ -204,13 +204,12 @@ impl Inner {
 
 async fn run_writer<B: Books>(inner: Arc<Inner>, index: usize, mut books: B) {
     let shard = &inner.shards[index];
-    let mut expected = 1;
+    let mut busy = false;
     let (max, delay) = (inner.parts.batch_max, inner.parts.batch_delay);
-    while let Some(taken) = shard.gather(max, expected, books.wait(delay)).await {
+    while let Some(taken) = shard.gather(max, busy, books.wait(delay)).await {
         match taken {
             Taken::Batch(batch) => {
-                // Halfway back each time, so that one small batch does not end the waiting.
-                expected = batch.len().max(expected / 2);
+                busy = batch.len() == max;
                 inner.commit(&mut books, shard, batch).await;
             }
             Taken::Group(group) => inner.commit_group(&mut books, shard, group).await,
