@@ -298,7 +298,12 @@ static ACCOUNTING: &[Key] = &[
         "Zone that an event's date is taken in; unset: sync.timezone, then UTC.",
     ),
     Key::new("accounting.batch_max", Kind::Integer(1, 1_000), "Most bookings in one commit.").or("64"),
-    Key::new("accounting.batch_delay", Kind::Time("0ms", "1s"), "How long a busy writer gathers.").or("2ms"),
+    Key::new(
+        "accounting.batch_delay",
+        Kind::Time("0ms", "1s"),
+        "How long a writer whose last commit was full waits until the next one is.",
+    )
+    .or("2ms"),
     Key::new(
         "accounting.queue",
         // A fifth of it is one customer's, and must hold a whole batch.
