@@ -14,8 +14,8 @@ use crate::store::{Error, Store};
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How far back each poll reads: events become visible in the order of their commits, not of their times.
 const OVERLAP: Duration = Duration::from_secs(10);
-/// Events are purged after ten minutes; after a longer silence nothing cached can be trusted.
-const LOST_AFTER: Duration = Duration::from_secs(9 * 60);
+/// After a longer silence everything cached is dropped: what was missed would be more to read, and at last is purged.
+const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// What has been heard.
 #[derive(Debug, Default)]

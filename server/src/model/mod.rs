@@ -13,6 +13,8 @@ mod money;
 mod secret;
 mod time;
 
+#[cfg(test)]
+pub(crate) use accounting::tests::record as test_record;
 pub use accounting::{Kind, Record};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use currency::Currency;

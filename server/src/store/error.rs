@@ -49,6 +49,12 @@ impl Error {
         Self::Refused(sqlx::Error::Encode(error))
     }
 
+    /// The database has not answered for so long.
+    pub(super) fn silent(patience: std::time::Duration) -> Self {
+        let what = format!("no answer for {patience:?}");
+        Self::Unavailable(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what)))
+    }
+
     pub(super) fn inconsistent(table: &'static str, row: impl fmt::Display, what: impl fmt::Display) -> Self {
         Self::Inconsistent { table, row: row.to_string(), what: what.to_string() }
     }

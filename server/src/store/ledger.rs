@@ -1,6 +1,8 @@
 //! The statements of one booking transaction, and the connection of a writer. What is decided
 //! between them is `domain::booking`'s.
 
+use std::time::Duration;
+
 use super::conn::{Conn, Stopped, TRIP, Tx};
 use super::customers::{self, CUSTOMER_COLUMNS};
 use super::dialect::Dialect;
@@ -9,6 +11,10 @@ use super::records::{self, RECORD_COLUMNS, read_record};
 use super::sql::{Row, Sql};
 use super::{Changed, NonceUse, ReplayTable, Reversal, Store, cache_events, holds, replay, reversals};
 use crate::model::{Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
+
+/// How long the database may be silent in the middle of a booking: longer than it waits for locks. A connection that
+/// broke without a sign would else be waited for without end, and everything behind it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Rows of one INSERT statement where it must be small: so many records of the usual size make 13 KB.
 const FEW_ROWS: usize = 24;
@@ -98,6 +104,15 @@ impl Writer {
     }
 
     async fn begin_on(&mut self, conn: Conn, ids: &[CustomerId]) -> Result<(Tx, Vec<LedgerRow>), Error> {
+        let dialect = self.store.dialect();
+        patiently(dialect, self.begin_at_length(conn, ids)).await
+    }
+
+    async fn begin_at_length(
+        &mut self,
+        conn: Conn,
+        ids: &[CustomerId],
+    ) -> Result<(Tx, Vec<LedgerRow>), Error> {
         let locking = locking(ids, conn.dialect());
         let read = match Tx::begin_reading(conn, locking).await {
             Ok((tx, rows)) => match rows.iter().map(read_ledger_row).collect() {
@@ -107,7 +122,11 @@ impl Writer {
             Err(failed) => failed,
         };
         let (error, tx) = read;
-        self.rollback(tx).await;
+        // Who cannot serve now (read-only, without a quorum) may not be who is asked next.
+        match tx.dialect() {
+            Dialect::MySql if error.is_unavailable() => drop(tx),
+            Dialect::MySql | Dialect::Sqlite => self.rollback(tx).await,
+        }
         Err(error)
     }
 
@@ -122,7 +141,10 @@ impl Writer {
                 return Err(NotCommitted::Undone(error));
             }
         }
-        match tx.commit_after(statements, self.trip).await {
+        let Some(ended) = within_patience(tx.dialect(), tx.commit_after(statements, self.trip)).await else {
+            return Err(NotCommitted::Unknown(Error::silent(PATIENCE)));
+        };
+        match ended {
             Ok(conn) => {
                 self.keep(conn);
                 Ok(())
@@ -130,9 +152,9 @@ impl Writer {
             Err((Stopped { error, open }, conn)) => {
                 let unknown = open && !error.is_contended();
                 // A connection whose COMMIT failed is not trusted again, unless the server itself
-                // said that the transaction lost.
+                // said that the transaction lost; nor one whose server cannot serve now.
                 match conn {
-                    Some(conn) if !unknown => self.keep(conn),
+                    Some(conn) if !unknown && !error.is_unavailable() => self.keep(conn),
                     Some(conn) if conn.dialect() == Dialect::MySql => conn.discard(),
                     _ => {}
                 }
@@ -143,9 +165,14 @@ impl Writer {
 
     /// Undoes everything since [`Writer::begin`].
     pub async fn rollback(&mut self, tx: Tx) {
-        if let Some(conn) = tx.rollback().await {
+        if let Some(Some(conn)) = within_patience(tx.dialect(), tx.rollback()).await {
             self.keep(conn);
         }
+    }
+
+    /// Asks the database something else in the middle of a booking; it is given up like the booking itself.
+    pub async fn asking<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        patiently(self.store.dialect(), asked).await
     }
 
     fn keep(&mut self, conn: Conn) {
@@ -158,6 +185,19 @@ impl Writer {
     pub async fn back_off(&self, attempt: u32) {
         self.store.back_off(attempt).await;
     }
+}
+
+/// Waits as long as the database may be silent, then drops what was to be done, and with it its connection. SQLite is
+/// in this process and cannot go away.
+async fn within_patience<T>(dialect: Dialect, done: impl Future<Output = T>) -> Option<T> {
+    match dialect {
+        Dialect::MySql => tokio::time::timeout(PATIENCE, done).await.ok(),
+        Dialect::Sqlite => Some(done.await),
+    }
+}
+
+async fn patiently<T>(dialect: Dialect, done: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    within_patience(dialect, done).await.unwrap_or_else(|| Err(Error::silent(PATIENCE)))
 }
 
 /// Locks the customers that exist, in the order of their ids, and reads the database's clock.

@@ -61,6 +61,9 @@ use sql::{Row, Sql};
 
 /// How long a caller waits for a connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement that reads, or a transaction outside of booking, may take. Its connection may have broken without
+/// a sign; then it is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How long an attempt to connect may take that is made only to learn why the others failed.
 const LEARN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a transaction is run again after a deadlock or lock time-out.
@@ -252,7 +255,8 @@ impl Store {
         loop {
             let mut reading = Reading(Some(self.reader().await?));
             let Some(conn) = &mut reading.0 else { return Ok(Vec::new()) };
-            match conn.fetch_all(sql.clone()).await {
+            let read = tokio::time::timeout(PATIENCE, conn.fetch_all(sql.clone())).await;
+            match read.unwrap_or_else(|_| Err(Error::silent(PATIENCE))) {
                 Err(error) if error.is_unavailable() && stale < 2 => stale += 1,
                 result => {
                     drop(reading.0.take());
@@ -289,8 +293,11 @@ impl Store {
     {
         let mut attempt = 0;
         loop {
-            let result = self.write_once(&work).await;
-            match result {
+            let result = match self.dialect() {
+                Dialect::MySql => tokio::time::timeout(PATIENCE, self.write_once(&work)).await,
+                Dialect::Sqlite => Ok(self.write_once(&work).await),
+            };
+            match result.unwrap_or_else(|_| Err(Error::silent(PATIENCE))) {
                 Err(error) if error.is_contended() && attempt < MAX_ATTEMPTS => {
                     attempt += 1;
                     tracing::debug!(transaction = name, attempt, %error, "running a transaction again");
@@ -311,6 +318,8 @@ impl Store {
                 Ok(_) => Ok(value),
                 Err((error, _)) => Err(error),
             },
+            // Whoever cannot serve now is not asked again over this connection.
+            Err(error) if error.is_unavailable() && tx.dialect() == Dialect::MySql => Err(error),
             Err(error) => {
                 tx.rollback().await;
                 Err(error)
@@ -406,10 +415,13 @@ async fn why_none(options: &MySqlConnectOptions) -> sqlx::Error {
     }
 }
 
-/// What every MySQL session of ours runs under.
+/// What every MySQL session of ours runs under. The server forgets a session that went away without a sign, and its
+/// locks, after a quarter of an hour (the pool keeps nothing idle for so long), MariaDB one within a transaction after a
+/// minute; left to itself it would be hours.
 async fn set_session(conn: &mut sqlx::MySqlConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
-        "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), innodb_lock_wait_timeout = 5; \
+        "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), innodb_lock_wait_timeout = 5, \
+         wait_timeout = 900 /*M!, idle_transaction_timeout = 60 */; \
          SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     )
     .execute(conn)

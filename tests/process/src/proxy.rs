@@ -19,6 +19,9 @@ pub enum Wire {
     Cut,
     /// Nothing passes, and nothing is closed.
     Held,
+    /// As if the way to the database had been replaced: nothing passes ever again over connections that are open, and
+    /// nothing is closed; new ones pass.
+    Replaced,
 }
 
 /// The proxy; gone when dropped.
@@ -109,6 +112,8 @@ async fn connection(
 ) {
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     let (mut up, mut down) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let born = *state.borrow();
+    let mut forgotten = false;
     // Once set, what the database answers is thrown away and the connection ends.
     let mut losing = false;
     loop {
@@ -116,20 +121,22 @@ async fn connection(
         if wire == Wire::Cut {
             return;
         }
+        forgotten |= wire == Wire::Replaced && born != Wire::Replaced;
+        let passes = !forgotten && wire != Wire::Held;
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(SILENCE), if losing => {
                 commits.swallowed.fetch_add(1, Ordering::Relaxed);
                 return;
             }
-            read = client.read(&mut up), if wire == Wire::Open => {
+            read = client.read(&mut up), if passes => {
                 let Ok(count @ 1..) = read else { return };
                 losing |= commits.loses(&up[..count]);
                 if server.write_all(&up[..count]).await.is_err() {
                     return;
                 }
             }
-            read = server.read(&mut down), if wire == Wire::Open => {
+            read = server.read(&mut down), if passes => {
                 let Ok(count @ 1..) = read else { return };
                 if losing {
                     continue;

@@ -73,3 +73,8 @@ async fn while_the_database_refuses_reads_go_on_and_writes_are_refused() {
 async fn while_the_database_hangs_reads_go_on_and_writes_are_refused() {
     outage(Wire::Held).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_broke_without_a_sign_are_given_up_and_bookings_go_on_over_new_ones() {
+    outage(Wire::Replaced).await;
+}

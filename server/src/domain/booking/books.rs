@@ -92,61 +92,17 @@ impl Books for StoreBooks {
         self.writer.begin(&ids).await
     }
 
-    /// What no command names is not asked for.
     async fn look_up(
         &mut self,
         tx: &mut Tx,
         commands: &[Command],
         customers: Vec<LedgerRow>,
     ) -> Result<Found, Error> {
-        let mut found = Found { customers, ..Found::default() };
-        let with_holds: Vec<_> = found
-            .customers
-            .iter()
-            .filter(|r| r.customer.holds_made > 0)
-            .map(|r| r.customer.id.clone())
-            .collect();
-        let named: Vec<_> = commands
-            .iter()
-            .filter_map(|c| Some((&c.request.customer_id, c.request.action.transno()?)))
-            .collect();
-        for chunk in named.chunks(LOOKED_UP) {
-            found.records.extend(tx.find_records(chunk.iter().copied()).await?);
-        }
-        if !with_holds.is_empty() {
-            let named: Vec<_> =
-                named.into_iter().filter(|(customer, _)| with_holds.contains(customer)).collect();
-            for chunk in named.chunks(LOOKED_UP) {
-                found.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
-            }
-        }
-        let held = |row: &&LedgerRow| row.customer.held > Money::ZERO;
-        let holders: Vec<_> = found.customers.iter().filter(held).map(|r| r.customer.id.clone()).collect();
-        if !holders.is_empty() {
-            let until = latest(&found.customers);
-            found.due_holds = tx.due_holds(&holders, until, DUE_HOLDS).await?;
-            if found.due_holds.len() == DUE_HOLDS && holders.len() > 1 {
-                // More than fit, most of them perhaps one customer's: then everybody gets the same share.
-                found.due_holds.clear();
-                for holder in holders.chunks(1) {
-                    let share = (DUE_HOLDS / holders.len()).max(1);
-                    found.due_holds.extend(tx.due_holds(holder, until, share).await?);
-                }
-            }
-        }
-        let (originals, holds) = named_ids(commands);
-        if !originals.is_empty() {
-            found.originals = tx.records_by_id(&originals).await?;
-            found.reversals = tx.reversals(&originals).await?;
-        }
-        if !holds.is_empty() {
-            found.named_holds = tx.holds_by_id(&holds).await?;
-        }
-        Ok(found)
+        self.writer.asking(look_up(tx, commands, customers)).await
     }
 
     async fn spend_nonces(&mut self, tx: &mut Tx, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
-        tx.insert_nonces(nonces).await
+        self.writer.asking(tx.insert_nonces(nonces)).await
     }
 
     async fn commit(&mut self, tx: Tx, nonces: &[NonceUse], written: &Written) -> Result<(), NotCommitted> {
@@ -159,11 +115,11 @@ impl Books for StoreBooks {
     }
 
     async fn first_use(&mut self, nonce: NonceUse) -> Result<bool, Error> {
-        self.store.first_use(ReplayTable::Nonces, nonce).await
+        self.writer.asking(self.store.first_use(ReplayTable::Nonces, nonce)).await
     }
 
     async fn locked(&mut self, customers: &[CustomerId]) -> Result<Vec<CustomerId>, Error> {
-        self.store.locked_customers(customers).await
+        self.writer.asking(self.store.locked_customers(customers)).await
     }
 
     async fn await_customer(&mut self, customer: &CustomerId) -> Result<(), Error> {
@@ -177,6 +133,47 @@ impl Books for StoreBooks {
     async fn wait(&self, span: Duration) {
         tokio::time::sleep(span).await;
     }
+}
+
+/// Reads what deciding needs beside the customers. What no command names is not asked for.
+async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -> Result<Found, Error> {
+    let mut found = Found { customers, ..Found::default() };
+    let with_holds: Vec<_> =
+        found.customers.iter().filter(|r| r.customer.holds_made > 0).map(|r| r.customer.id.clone()).collect();
+    let named: Vec<_> =
+        commands.iter().filter_map(|c| Some((&c.request.customer_id, c.request.action.transno()?))).collect();
+    for chunk in named.chunks(LOOKED_UP) {
+        found.records.extend(tx.find_records(chunk.iter().copied()).await?);
+    }
+    if !with_holds.is_empty() {
+        let named: Vec<_> = named.into_iter().filter(|(customer, _)| with_holds.contains(customer)).collect();
+        for chunk in named.chunks(LOOKED_UP) {
+            found.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
+        }
+    }
+    let held = |row: &&LedgerRow| row.customer.held > Money::ZERO;
+    let holders: Vec<_> = found.customers.iter().filter(held).map(|r| r.customer.id.clone()).collect();
+    if !holders.is_empty() {
+        let until = latest(&found.customers);
+        found.due_holds = tx.due_holds(&holders, until, DUE_HOLDS).await?;
+        if found.due_holds.len() == DUE_HOLDS && holders.len() > 1 {
+            // More than fit, most of them perhaps one customer's: then everybody gets the same share.
+            found.due_holds.clear();
+            for holder in holders.chunks(1) {
+                let share = (DUE_HOLDS / holders.len()).max(1);
+                found.due_holds.extend(tx.due_holds(holder, until, share).await?);
+            }
+        }
+    }
+    let (originals, holds) = named_ids(commands);
+    if !originals.is_empty() {
+        found.originals = tx.records_by_id(&originals).await?;
+        found.reversals = tx.reversals(&originals).await?;
+    }
+    if !holds.is_empty() {
+        found.named_holds = tx.holds_by_id(&holds).await?;
+    }
+    Ok(found)
 }
 
 /// Until when holds may be due: time of a customer never goes back.

@@ -57,6 +57,8 @@ struct Told {
     booked: BTreeMap<(CustomerId, Transno), RecordId>,
     held: BTreeMap<(CustomerId, Transno), RecordId>,
     released: BTreeSet<RecordId>,
+    /// Transnos of what was refused at the first attempt.
+    refused: Vec<(CustomerId, Transno)>,
     /// Transnos of requests that stand or fall together.
     groups: Vec<Vec<(CustomerId, Transno)>>,
     verdicts: BTreeMap<&'static str, u32>,
@@ -147,7 +149,7 @@ impl Simulation {
             .iter()
             .any(|r| r.action.transno().is_some_and(|transno| transno.as_str().starts_with(POISON)));
         let mut failed = 0;
-        for _ in 0..PATIENCE {
+        for attempt in 0..PATIENCE {
             let instance = self.any_instance();
             let signed: Vec<_> = requests
                 .iter()
@@ -186,7 +188,13 @@ impl Simulation {
                     }
                 }
                 Some(Err(Error::Auth(error))) => panic!("a nonce that was never used: {error}"),
-                Some(Err(refusal)) => return Err(refusal),
+                Some(Err(refusal)) => {
+                    // An attempt given up before may be under way yet, and of a bulk others may have passed.
+                    if attempt == 0 && (group || requests.len() == 1) {
+                        self.told.lock().unwrap().refused.extend(requests.iter().filter_map(name));
+                    }
+                    return Err(refusal);
+                }
             }
             self.database.pause(20).await;
         }
@@ -226,11 +234,7 @@ impl Simulation {
         let mut rng = StdRng::seed_from_u64(self.seed.wrapping_mul(CLIENTS).wrapping_add(number));
         for nth in 0..INTENTS {
             let intent = Intent::draw(&mut rng, &self.database, number, nth);
-            let names: Vec<_> = intent
-                .requests
-                .iter()
-                .filter_map(|r| Some((r.customer_id.clone(), r.action.transno()?.clone())))
-                .collect();
+            let names: Vec<_> = intent.requests.iter().filter_map(name).collect();
             if intent.group {
                 self.told.lock().unwrap().groups.push(names.clone());
             }
@@ -285,6 +289,10 @@ impl Simulation {
         }
         (self.check(), self.told.lock().unwrap().verdicts.clone())
     }
+}
+
+fn name(request: &Request) -> Option<(CustomerId, Transno)> {
+    Some((request.customer_id.clone(), request.action.transno()?.clone()))
 }
 
 fn label<T>(verdict: &Result<T, Error>) -> &'static str {

@@ -1,5 +1,5 @@
 use crate::domain::pricing::Arithmetic;
-use crate::model::{Customer, Money, Record, Timestamp};
+use crate::model::{Customer, Kind, Money, Record, Timestamp};
 
 /// Where the recomputation of a customer stands.
 pub(super) struct Chain<'c> {
@@ -48,6 +48,10 @@ impl<'c> Chain<'c> {
         if record.created_at < self.time {
             return Err(format!("{at}: it was booked before the record before it"));
         }
+        if !moves_its_amount(record) {
+            let Record { kind, amount, delta, .. } = record;
+            return Err(format!("{at}: a {kind} of {amount} does not move the balance by {delta}"));
+        }
         if !amount_recomputes(record) {
             return Err(format!("{at}: its arithmetic does not come to {}", record.amount));
         }
@@ -72,9 +76,50 @@ impl<'c> Chain<'c> {
     }
 }
 
+/// Whether the balance moves by the amount, and in the direction that the kind has. Which way a reversal goes is
+/// known by its original.
+fn moves_its_amount(record: &Record) -> bool {
+    let Record { amount, delta, .. } = record;
+    match record.kind {
+        Kind::Charge | Kind::Capture => *delta == amount.negated() && !amount.is_negative(),
+        Kind::Credit => delta == amount && !amount.is_negative(),
+        Kind::Adjustment | Kind::Opening | Kind::Sync => delta == amount,
+        Kind::Reversal => {
+            delta.wide().abs() == amount.wide() && record.reverses.is_some() && *amount != Money::ZERO
+        }
+    }
+}
+
 /// Whether a computed amount is what its arithmetic comes to; others are as they were given.
 fn amount_recomputes(record: &Record) -> bool {
     let Some(arithmetic) = &record.arithmetic else { return true };
     let computed = Arithmetic::parse(arithmetic).and_then(|arithmetic| arithmetic.recompute());
     computed.is_some_and(|(amount, unrounded)| amount == record.amount && Some(unrounded) == record.unrounded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RecordId;
+    use crate::model::test_record;
+
+    #[test]
+    fn a_record_moves_the_balance_by_its_amount_in_the_direction_of_its_kind() {
+        let moves = |kind, amount: &str, delta: &str| {
+            let (amount, delta) = (Money::parse_signed(amount).unwrap(), Money::parse_signed(delta).unwrap());
+            moves_its_amount(&Record { kind, amount, delta, ..test_record() })
+        };
+        for kind in [Kind::Charge, Kind::Capture] {
+            assert!(moves(kind, "5", "-5") && moves(kind, "0", "0"));
+            assert!(!moves(kind, "5", "5") && !moves(kind, "5", "-3") && !moves(kind, "-5", "5"));
+        }
+        assert!(moves(Kind::Credit, "5", "5"));
+        assert!(!moves(Kind::Credit, "5", "-5") && !moves(Kind::Credit, "-5", "-5"));
+        assert!(moves(Kind::Adjustment, "-5", "-5") && !moves(Kind::Adjustment, "-5", "5"));
+        let reverses = |reverses| {
+            let (amount, delta) = (Money::parse("5").unwrap(), Money::parse_signed("-5").unwrap());
+            moves_its_amount(&Record { kind: Kind::Reversal, amount, delta, reverses, ..test_record() })
+        };
+        assert!(reverses(Some(RecordId(uuid::Uuid::nil()))) && !reverses(None));
+    }
 }

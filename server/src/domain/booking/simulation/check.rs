@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{POISON, Simulation};
-use crate::model::{HoldState, Kind, Record};
+use crate::model::{CustomerId, HoldState, Kind, Record, Transno};
 
 impl Simulation {
     /// Everything recomputes, and everything that a client was told is so.
@@ -44,6 +44,15 @@ impl Simulation {
             let hold = rows.holds.get(id).unwrap_or_else(|| panic!("{customer} {transno}: lost"));
             assert_eq!((&hold.customer_id, &hold.transno), (customer, transno));
             digest.update(hold.state.as_str());
+        }
+        for name @ (customer, transno) in &told.refused {
+            // Others may have done something under the same name.
+            if !told.booked.contains_key(name) && !told.held.contains_key(name) {
+                let named = |id: &CustomerId, other: &Transno| id == customer && other == transno;
+                let booked = rows.records.iter().any(|r| named(&r.customer_id, &r.transno));
+                let held = rows.holds.values().any(|h| named(&h.customer_id, &h.transno));
+                assert!(!booked && !held, "{customer} {transno}: refused");
+            }
         }
         for id in &told.released {
             assert!(matches!(rows.holds[id].state, HoldState::Released | HoldState::Expired));
