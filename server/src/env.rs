@@ -308,11 +308,16 @@ impl ServerEnv {
         Ok(state)
     }
 
-    /// Starts what runs beside requests: hearing of other instances' changes, and the mirror.
-    pub fn start_background(&self) {
+    /// Starts what runs beside requests: hearing of other instances' changes, and the mirror. From its
+    /// return on changes elsewhere are heard, unless the database is not there just now.
+    pub async fn start_background(&self) {
         let inner = &self.inner;
-        let news = News::default().run(inner.store.clone(), inner.caches.clone(), inner.stop.clone());
-        inner.tasks.spawn(news);
+        let mut news = News::default();
+        // The first poll drops all caches, so it comes before what they gather; the task tries it again.
+        if let Err(error) = news.poll(&inner.store, &inner.caches).await {
+            tracing::debug!(%error, "not hearing of changes by other instances yet");
+        }
+        inner.tasks.spawn(news.run(inner.store.clone(), inner.caches.clone(), inner.stop.clone()));
         inner.sync.start(&inner.tasks, &inner.stop);
         // Nothing moves while somebody looks into what is there, not even holds that are due.
         if !inner.config.server.read_only {

@@ -86,7 +86,7 @@ async fn await_schema(env: &ServerEnv, soft: &CancellationToken, refuse: oneshot
     loop {
         let why = match env.prepare().await {
             Ok(state) => {
-                env.start_background();
+                env.start_background().await;
                 tracing::info!(schema = state.from, "ready");
                 return;
             }

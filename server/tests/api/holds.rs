@@ -170,7 +170,7 @@ fn a_hold_expires_by_itself_and_once_on_however_many_instances() {
     on_every_database(async |site| {
         let c = site.customer("10").await;
         let elsewhere = site.command().await;
-        elsewhere.env.start_background();
+        elsewhere.env.start_background().await;
         let body = json!({"transno": "h", "amount": "10", "ttl_s": 1});
         let made = site.post(&c.key, "/holds", &body).await;
         assert_eq!((made.status, &made.data()["available"]), (201, &json!("0")));

@@ -209,8 +209,8 @@ fn thousands_of_holds_that_fall_due_at_once_are_closed_once_whoever_is_locked_or
         if site.database().kind() == Kind::MySql {
             stranger = Some(lock(&site, first.as_str()).await);
         }
-        site.env().start_background();
-        elsewhere.env.start_background();
+        site.env().start_background().await;
+        elsewhere.env.start_background().await;
         let left = i64::from(stranger.is_some());
         let closed = async {
             while count("holds WHERE state = 'open'").await > left {

@@ -276,7 +276,7 @@ impl AppBuilder {
             env.store().migrate(&Migrate::default()).await.unwrap_or_else(|e| panic!("migrate: {e}"));
             env.prepare().await.unwrap_or_else(|e| panic!("{e}"));
             if self.background {
-                env.start_background();
+                env.start_background().await;
             }
         }
         let api = Api::new(env.clone()).expect("the routes fit together");
