@@ -1,0 +1,198 @@
+//! Holds what is in the ledger against what the clients know, when all the trouble is over.
+
+use std::collections::{BTreeMap, HashMap};
+
+use http::Method;
+use sageapi_test_support::client::Client;
+use sageapi_test_support::server::ServerProcess;
+use serde_json::Value;
+
+use super::intent::{Answered, CUSTOMERS, Intent, SCALE, decimal, name};
+use super::{CREDIT, Log};
+use crate::Installation;
+
+/// A record as the API lists it.
+#[derive(PartialEq)]
+struct Record {
+    seq: u64,
+    kind: String,
+    amount: String,
+    customer: usize,
+}
+
+/// What there is, by transno.
+struct Ledger {
+    records: BTreeMap<String, Record>,
+    /// The state of each hold.
+    holds: HashMap<String, String>,
+}
+
+/// Fails the test unless all that was acknowledged is there, all that is unknown happens once when it is
+/// repeated, and the sums are those of the intents.
+pub async fn settle(
+    installation: &Installation,
+    running: &[ServerProcess],
+    client: &Client,
+    log: Log,
+    what: &str,
+) {
+    let before = ledger(client).await;
+    acknowledged_is_there(&log, &before);
+    groups_are_whole(&log, &before);
+
+    let unknown: Vec<_> = log.intents.iter().filter(|intent| log.unknown(intent)).collect();
+    let (mut had_landed, mut had_not) = (0, 0);
+    for (index, intent) in unknown.iter().enumerate() {
+        let client = client.at(running[index % running.len()].http());
+        let (path, body) = intent.request();
+        let answer = client.call(Intent::METHOD, &path).json(&body).send().await;
+        for verdict in intent.verdicts(answer.status.as_u16(), &answer.body) {
+            let Answered::There { seq, before: replayed, .. } = verdict.answer else {
+                panic!("{intent:?}: {answer}");
+            };
+            match (before.records.get(&verdict.transno), intent) {
+                (Some(record), _) => {
+                    assert!(replayed && seq == Some(record.seq), "{intent:?}: {answer}");
+                    had_landed += 1;
+                }
+                (None, Intent::Release(_)) => had_landed += 1,
+                (None, Intent::Hold(_)) => {
+                    assert_eq!(replayed, before.holds.contains_key(&verdict.transno), "{intent:?}: {answer}");
+                    *(if replayed { &mut had_landed } else { &mut had_not }) += 1;
+                }
+                (None, _) => {
+                    assert!(!replayed, "{intent:?} was not in the ledger: {answer}");
+                    had_not += 1;
+                }
+            }
+        }
+    }
+    let all = ledger(client).await;
+    let records = adds_up(&log, &all, client).await;
+    let verified = installation.verify().await;
+    assert_eq!(verified, (records + CUSTOMERS) as u64, "every movement and every credit once");
+    #[expect(clippy::print_stdout, reason = "the counts are what the rounds were for")]
+    {
+        println!(
+            "crash: {what}: {} requests, {} acknowledged movements, 0 lost, 0 doubled; {} requests unknown (answered 503: {:?}), all repeated: {had_landed} movements had landed, {had_not} had not; verify: {verified} records and {} holds add up",
+            log.intents.len(),
+            log.acknowledged.len(),
+            unknown.len(),
+            log.unavailable,
+            all.holds.len(),
+        );
+    }
+}
+
+fn acknowledged_is_there(log: &Log, ledger: &Ledger) {
+    for intent in &log.intents {
+        for name in intent.names() {
+            let Some(seq) = log.acknowledged.get(name) else { continue };
+            match (intent, seq) {
+                (Intent::Hold(_), None) => assert!(ledger.holds.contains_key(name), "lost: {intent:?}"),
+                (Intent::Release(hold), _) => {
+                    assert_eq!(ledger.holds[&hold.movement.transno], "released", "lost: {intent:?}");
+                }
+                (_, Some(seq)) => {
+                    let there = ledger.records.get(name).map(|record| record.seq);
+                    assert_eq!(there, Some(*seq), "acknowledged, and not there under this seq: {intent:?}");
+                }
+                (_, None) => panic!("acknowledged without a seq: {intent:?}"),
+            }
+        }
+    }
+}
+
+fn groups_are_whole(log: &Log, ledger: &Ledger) {
+    for intent in &log.intents {
+        if let Intent::Group(items) = intent {
+            let there = items.iter().filter(|item| ledger.records.contains_key(&item.transno)).count();
+            assert!(there == 0 || there == items.len(), "{there} of {} items: {intent:?}", items.len());
+        }
+    }
+}
+
+/// Every record, hold and balance is what the intents come to; how many records these are.
+async fn adds_up(log: &Log, ledger: &Ledger, client: &Client) -> usize {
+    let (mut spent, mut held) = ([0_u64; CUSTOMERS], [0_u64; CUSTOMERS]);
+    let (mut records, mut states) = (0, HashMap::new());
+    for intent in &log.intents {
+        let (kind, movements) = intent.records();
+        for movement in movements {
+            let record = ledger.records.get(&movement.transno);
+            let record = record.unwrap_or_else(|| panic!("not in the ledger: {movement:?}"));
+            assert_eq!((&*record.kind, record.customer), (kind, movement.customer), "{movement:?}");
+            assert_eq!(record.amount, decimal(movement.amount), "{movement:?}");
+            records += 1;
+            // Credits of a million carry all that a test can charge, so that this stays above zero.
+            let sum = &mut spent[movement.customer];
+            *sum = if kind == "reversal" { *sum - movement.amount } else { *sum + movement.amount };
+        }
+        match intent {
+            Intent::Hold(hold) => {
+                held[hold.customer] += hold.amount;
+                states.insert(&hold.transno, "open");
+            }
+            Intent::Capture(hold, _) | Intent::Release(hold) => {
+                held[hold.movement.customer] -= hold.movement.amount;
+                let captured = matches!(intent, Intent::Capture(..));
+                states.insert(&hold.movement.transno, if captured { "captured" } else { "released" });
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(ledger.records.len(), records, "as many records as movements");
+    assert_eq!(ledger.holds.len(), states.len(), "as many holds as intents");
+    for (transno, state) in states {
+        assert_eq!(ledger.holds[transno], state, "{transno}");
+    }
+    for customer in 0..CUSTOMERS {
+        // Another instance may have booked last: the row, not what this one has cached.
+        let balance = client.call(Method::GET, &format!("/balance?customer_id={}", name(customer)));
+        let balance = balance.header("cache-control", "no-cache").send().await;
+        assert_eq!(balance.data()["balance"], decimal(CREDIT * SCALE - spent[customer]), "{balance}");
+        assert_eq!(balance.data()["held"], decimal(held[customer]), "{balance}");
+    }
+    records
+}
+
+/// All that is there but the credits, read through the API; each seq is there once, without a gap.
+async fn ledger(client: &Client) -> Ledger {
+    let mut ledger = Ledger { records: BTreeMap::new(), holds: HashMap::new() };
+    for customer in 0..CUSTOMERS {
+        let mut next = None;
+        for row in rows(client, "accounting", customer).await {
+            let seq = row["seq"].as_u64().unwrap();
+            assert!(next.is_none_or(|next| next == seq), "{}: {seq} in place of {next:?}", name(customer));
+            next = Some(seq - 1);
+            let (kind, amount) = (text(&row, "kind"), text(&row, "amount"));
+            if kind != "credit" {
+                let record = Record { seq, kind, amount, customer };
+                let twice = ledger.records.insert(text(&row, "transno"), record);
+                assert!(twice.is_none(), "booked twice: {row}");
+            }
+        }
+        assert_eq!(next, Some(0), "{}: the first seq is 1", name(customer));
+        for row in rows(client, "holds", customer).await {
+            let twice = ledger.holds.insert(text(&row, "transno"), text(&row, "state"));
+            assert!(twice.is_none(), "held twice: {row}");
+        }
+    }
+    ledger
+}
+
+async fn rows(client: &Client, list: &str, customer: usize) -> Vec<Value> {
+    let (mut rows, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = client.get(&format!("/{list}?customer_id={}&limit=1000{cursor}", name(customer))).await;
+        rows.extend_from_slice(page.rows());
+        match page.data()["next_cursor"].as_str() {
+            Some(more) => cursor = format!("&cursor={more}"),
+            None => return rows,
+        }
+    }
+}
+
+fn text(row: &Value, member: &str) -> String {
+    row[member].as_str().unwrap_or_else(|| panic!("no {member} in {row}")).to_owned()
+}
