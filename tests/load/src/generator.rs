@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Failure;
+use crate::outcome::Outcome;
 
 /// What to send, and when to stop.
 pub struct Load {
@@ -34,32 +35,6 @@ impl Load {
     /// A closed loop of one request, for so long.
     pub fn again(request: Bytes, limit: Duration) -> Self {
         Self { requests: vec![request], again: true, limit, rate: None }
-    }
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Answers, all of them 2xx.
-    pub answers: usize,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// Times from request to answer, sorted, in nanoseconds.
-    pub times: Vec<u64>,
-}
-
-impl Outcome {
-    /// Answers a second.
-    #[expect(clippy::cast_precision_loss, reason = "counts of answers are far below 2^52")]
-    pub fn rate(&self) -> f64 {
-        self.answers as f64 / self.elapsed.as_secs_f64()
-    }
-
-    /// The time, in milliseconds, that this share of the requests took at most.
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of one request are far below 2^52")]
-    pub fn quantile_ms(&self, share: (usize, usize)) -> f64 {
-        let index = (self.times.len() * share.0 / share.1).min(self.times.len().saturating_sub(1));
-        self.times.get(index).map_or(0.0, |time| *time as f64 / 1e6)
     }
 }
 
@@ -93,9 +68,7 @@ async fn run_here(address: SocketAddr, connections: usize, load: Arc<Load>) -> R
     for task in tasks {
         times.append(&mut task.await??);
     }
-    let elapsed = started.elapsed();
-    times.sort_unstable();
-    Ok(Outcome { answers: times.len(), elapsed, times })
+    Ok(Outcome::of(started.elapsed(), times))
 }
 
 async fn connection(
@@ -167,14 +140,5 @@ mod tests {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: x\r\ncontent-length: 12\r\n\r\n";
         assert_eq!(whole_length(head.as_bytes()), Some(head.len() + 12));
         assert_eq!(whole_length(&head.as_bytes()[..head.len() - 1]), None);
-    }
-
-    #[test]
-    fn quantiles_are_those_of_the_sorted_times() {
-        let times = (1..=1000).map(|n| n * 1_000_000).collect();
-        let outcome = Outcome { answers: 1000, elapsed: Duration::from_secs(2), times };
-        assert!((outcome.rate() - 500.0).abs() < 1e-9);
-        assert!((outcome.quantile_ms((1, 2)) - 501.0).abs() < 1e-9);
-        assert!((outcome.quantile_ms((99, 100)) - 991.0).abs() < 1e-9);
     }
 }

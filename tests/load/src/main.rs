@@ -9,6 +9,7 @@ mod child;
 mod database;
 mod generator;
 mod measures;
+mod outcome;
 mod raw;
 mod report;
 mod request;

@@ -4,7 +4,8 @@ use super::{CONNECTIONS, Effort, no_rounds};
 use crate::Failure;
 use crate::child::{Child, exchange};
 use crate::database::Kind;
-use crate::generator::{self, Load, Outcome};
+use crate::generator::{self, Load};
+use crate::outcome::Outcome;
 use crate::report::{Goal, Line};
 use crate::server::Programs;
 use crate::stat::Stat;
@@ -32,7 +33,7 @@ pub fn measure(programs: &Programs, effort: &Effort) -> Result<Vec<Line>, Failur
         let outcome = generator::run(address, CONNECTIONS, load)?;
         let used = child.processor_seconds()? - before;
         #[expect(clippy::cast_precision_loss, reason = "counts of answers are far below 2^52")]
-        let micros = used * 1e6 / outcome.answers as f64;
+        let micros = used * 1e6 / outcome.count as f64;
         Ok((outcome, micros))
     };
     round(bare_address, &bare, WARM_UP)?;

@@ -51,7 +51,7 @@ fn of_kind(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Line, Fai
         .ok_or_else(no_rounds)?
         .note(format!("{booked} bookings, all of them found again by verify"))
         .note(format!("a commit had {batch:.1} of them and took {millis:.2} ms on average"))
-        .note(rounds.times()?))
+        .note(rounds.times.text()?))
 }
 
 /// Bookings a transaction, and its time in milliseconds, by the server's own count.

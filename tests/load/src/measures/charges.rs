@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::{Effort, no_rounds};
 use crate::Failure;
 use crate::database::Database;
-use crate::generator::{self, Load, Outcome};
+use crate::generator::{self, Load};
+use crate::outcome::Outcome;
 use crate::raw::booking::{self, Work};
 use crate::request::Requests;
 use crate::stat::Stat;
@@ -39,15 +40,30 @@ pub(super) struct Sides<'a> {
 pub(super) struct Rounds {
     /// SageAPI's and the plain transactions', each a second.
     pub rates: Vec<(f64, f64)>,
-    middle: Vec<f64>,
-    slowest: Vec<f64>,
+    /// Of SageAPI's requests.
+    pub times: Times,
 }
 
-impl Rounds {
-    /// How long requests took, for a note.
-    pub fn times(self) -> Result<String, Failure> {
-        let median = |figures: Vec<f64>| Stat::of(figures).map(|stat| stat.median).ok_or_else(no_rounds);
-        let (middle, slowest) = (median(self.middle)?, median(self.slowest)?);
+/// How long things took, in milliseconds, round by round.
+#[derive(Default)]
+pub(super) struct Times {
+    /// Half of them at most.
+    pub middle: Vec<f64>,
+    /// 99 % of them at most.
+    pub slowest: Vec<f64>,
+}
+
+impl Times {
+    /// One more round.
+    pub fn add(&mut self, round: &Outcome) {
+        self.middle.push(round.quantile_ms((1, 2)));
+        self.slowest.push(round.quantile_ms((99, 100)));
+    }
+
+    /// For a note.
+    pub fn text(&self) -> Result<String, Failure> {
+        let median = |figures: &[f64]| Stat::of(figures.iter().copied()).map(|stat| stat.median);
+        let (middle, slowest) = median(&self.middle).zip(median(&self.slowest)).ok_or_else(no_rounds)?;
         Ok(format!("half of them took at most {middle:.2} ms, 99 % at most {slowest:.2} ms"))
     }
 }
@@ -65,7 +81,7 @@ impl Sides<'_> {
         let requests = (0..count).map(|n| self.requests.charge(&customers[n % customers.len()]));
         let requests: Vec<Bytes> = requests.collect::<Result<_, _>>()?;
         let outcome = generator::run(self.server, connections, Load { requests, again: false, limit, rate })?;
-        self.booked += outcome.answers;
+        self.booked += outcome.count;
         Ok(outcome)
     }
 
@@ -88,8 +104,7 @@ impl Sides<'_> {
             let outcome = self.charge(customers, connections, enough, effort.round, None)?;
             rate = outcome.rate();
             rounds.rates.push((rate, other.rate()));
-            rounds.middle.push(outcome.quantile_ms((1, 2)));
-            rounds.slowest.push(outcome.quantile_ms((99, 100)));
+            rounds.times.add(&outcome);
         }
         Ok(rounds)
     }

@@ -52,7 +52,7 @@ fn of_kind(programs: &Programs, effort: &Effort, kind: Kind) -> Result<[Line; 2]
             })
             .collect();
         let outcome = generator::run(server.http, CONNECTIONS, Load::once(load?, LIMIT))?;
-        if outcome.answers != count {
+        if outcome.count != count {
             return Err(format!("{count} requests took longer than {LIMIT:?}").into());
         }
         left -= count;

@@ -9,6 +9,7 @@ use sqlx::{Connection as _, MySql, MySqlConnection, QueryBuilder, Sqlite, Sqlite
 use super::Conn;
 use crate::Failure;
 use crate::database::Database;
+use crate::outcome::Outcome;
 
 const INSERT: &str = "INSERT INTO accounting_records (customer_id, seq, id, transno, kind, amount, delta, currency, \
      user_id, model_name, input_tokens, output_tokens, total_tokens, request_id, balance_after, held_after, \
@@ -19,22 +20,6 @@ const UPDATE: &str = "UPDATE customer_balance SET balance = balance - ?, last_se
 const AMOUNT: i64 = 1000;
 /// SQLite's code for a writer that waited in vain for the others.
 const SQLITE_BUSY: &str = "5";
-
-/// Transactions committed, and in what time.
-pub struct Outcome {
-    /// Transactions.
-    pub commits: usize,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-impl Outcome {
-    /// Transactions a second.
-    #[expect(clippy::cast_precision_loss, reason = "counts of transactions are far below 2^52")]
-    pub fn rate(&self) -> f64 {
-        self.commits as f64 / self.elapsed.as_secs_f64()
-    }
-}
 
 /// What one transaction writes.
 struct Charge<'a> {
@@ -117,7 +102,7 @@ pub enum Work {
 }
 
 /// Writes for these customers in turn, over so many connections for so long. `seq` numbers the records, over
-/// several runs.
+/// several runs; counts and times are those of transactions.
 pub fn run(
     database: &Database,
     customers: &Arc<[String]>,
@@ -138,11 +123,11 @@ pub fn run(
             .into_iter()
             .map(|conn| tokio::spawn(connection(conn, customers.clone(), work, seq.clone(), until)))
             .collect();
-        let mut commits = 0;
+        let mut times = Vec::new();
         for task in tasks {
-            commits += task.await??;
+            times.append(&mut task.await??);
         }
-        Ok(Outcome { commits, elapsed: started.elapsed() })
+        Ok(Outcome::of(started.elapsed(), times))
     })
 }
 
@@ -152,13 +137,14 @@ async fn connection(
     work: Work,
     seq: Arc<AtomicI64>,
     until: Instant,
-) -> Result<usize, Failure> {
+) -> Result<Vec<u64>, Failure> {
     let count = match work {
         Work::Charges => 1,
         Work::Records(count) => count,
     };
-    let mut commits = 0;
-    while Instant::now() < until {
+    let mut times = Vec::new();
+    let mut begun = Instant::now();
+    while begun < until {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;
         let first = seq.fetch_add(i64::try_from(count)?, Ordering::Relaxed);
         let charges: Vec<_> = (first..)
@@ -175,12 +161,13 @@ async fn connection(
             (Conn::MySql(conn), Work::Records(_)) => many_in_mysql(conn, &charges).await,
         };
         match done {
-            Ok(true) => commits += 1,
+            Ok(true) => times.push(u64::try_from(begun.elapsed().as_nanos())?),
             Ok(false) => return Err("a customer of the plain transactions has no funds".into()),
             // It lost its turn; the next attempt takes another number.
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(SQLITE_BUSY) => {}
             Err(error) => return Err(error.into()),
         }
+        begun = Instant::now();
     }
-    Ok(commits)
+    Ok(times)
 }
