@@ -321,6 +321,7 @@ impl ServerEnv {
         inner.sync.start(&inner.tasks, &inner.stop);
         // Nothing moves while somebody looks into what is there, not even holds that are due.
         if !inner.config.server.read_only {
+            inner.tasks.spawn(inner.store.clone().checkpoint(inner.stop.clone()));
             let (booking, store) = (inner.booking.clone(), inner.store.clone());
             inner.tasks.spawn(sweep_due_holds(booking, store, inner.stop.clone()));
         }

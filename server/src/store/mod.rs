@@ -2,6 +2,7 @@
 //! become entities here; nothing above sees `sqlx`.
 
 mod cache_events;
+mod checkpoint;
 mod conn;
 mod customers;
 mod dialect;
@@ -369,7 +370,7 @@ fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS_KEPT)
-        .pragma("wal_autocheckpoint", "1000")
+        .pragma("wal_autocheckpoint", checkpoint::LOG_PAGES)
         .disable_statement_logging();
     let pool = SqlitePoolOptions::new()
         // Each reader is a thread; more than a handful only adds memory.
