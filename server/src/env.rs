@@ -160,7 +160,8 @@ impl ServerEnv {
             Ok(customer.map(|c| (c.version, c)).map(|(version, c)| (c, version)))
         };
         let balances = inner.caches.balances();
-        let entry = if fresh { balances.reload(id, load).await? } else { balances.get(id, load).await? };
+        let entry =
+            if fresh { Box::pin(balances.reload(id, load)).await? } else { balances.get(id, load).await? };
         let source = if entry.loaded < before { "cache" } else { "database" };
         let customer = entry.value.ok_or(Error::NotFound("customer"))?;
         Ok(BalanceView { customer, as_of: entry.loaded, source, stale: entry.stale })

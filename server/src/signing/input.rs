@@ -17,29 +17,31 @@ use super::component::Component;
 use super::error::AuthError;
 use super::{SIGNATURE_INPUT, TAG, fields};
 
-const MAX_COMPONENTS: usize = 32;
+pub(super) const MAX_COMPONENTS: usize = 32;
+/// The one algorithm, as the parameter `alg` names it.
+pub(super) const ALG: &str = "hmac-sha256";
 const MAX_SIGNATURES: usize = 8;
 
 /// A covered component and where its identifier stands in the serialized parameters.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Covered<'a> {
     pub(super) component: Component<'a>,
     pub(super) id: Range<usize>,
 }
 
 /// One announced signature.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Announced<'a> {
     pub(super) label: &'a str,
     pub(super) covered: Vec<Covered<'a>>,
     /// The inner list with its parameters, serialized strictly: the value of `@signature-params`.
-    pub(super) params: String,
+    pub(super) params: Cow<'a, str>,
     pub(super) created: Option<i64>,
     pub(super) expires: Option<i64>,
     pub(super) nonce: Option<Cow<'a, str>>,
     pub(super) key_id: Option<Cow<'a, str>>,
-    tag: Option<Cow<'a, str>>,
-    problem: Option<AuthError>,
+    pub(super) tag: Option<Cow<'a, str>>,
+    pub(super) problem: Option<AuthError>,
 }
 
 /// Reads the header and picks the signature tagged for us, or a lone one without a tag.
@@ -90,7 +92,7 @@ impl<'de> DictionaryVisitor<'de> for &mut All<'de> {
         self.signatures.push(Announced {
             label,
             covered: Vec::with_capacity(6),
-            params: String::with_capacity(256),
+            params: Cow::Owned(String::with_capacity(256)),
             ..Announced::default()
         });
         Ok(self.signatures.last_mut())
@@ -109,14 +111,15 @@ impl<'a> Announced<'a> {
 
     fn write(&mut self, item: &BareItemFromInput<'_>) {
         // The serializer only hands the buffer back.
-        let _ = ItemSerializer::with_buffer(&mut self.params).bare_item(item).finish();
+        let _ = ItemSerializer::with_buffer(self.params.to_mut()).bare_item(item).finish();
     }
 
     fn write_parameter(&mut self, key: &KeyRef, value: &BareItemFromInput<'_>) {
-        self.params.push(';');
-        self.params.push_str(key.as_str());
+        let params = self.params.to_mut();
+        params.push(';');
+        params.push_str(key.as_str());
         if *value != BareItemFromInput::Boolean(true) {
-            self.params.push('=');
+            params.push('=');
             self.write(value);
         }
     }
@@ -141,7 +144,7 @@ impl<'de> EntryVisitor<'de> for &mut Announced<'de> {
     }
 
     fn inner_list(self) -> Result<impl InnerListVisitor<'de>, Infallible> {
-        self.params.push('(');
+        self.params.to_mut().push('(');
         Ok(self)
     }
 }
@@ -151,13 +154,13 @@ impl<'de> InnerListVisitor<'de> for &mut Announced<'de> {
 
     fn item(&mut self) -> Result<impl ItemVisitor<'de>, Infallible> {
         if !self.params.ends_with('(') {
-            self.params.push(' ');
+            self.params.to_mut().push(' ');
         }
         Ok(NextComponent(self))
     }
 
     fn finish(self) -> Result<impl ParameterVisitor<'de>, Infallible> {
-        self.params.push(')');
+        self.params.to_mut().push(')');
         Ok(Parameters { signature: self, seen: Vec::with_capacity(8) })
     }
 }
@@ -243,7 +246,7 @@ impl<'de> ParameterVisitor<'de> for Parameters<'_, 'de> {
             "nonce" => set(&mut signature.nonce, text(value)),
             "keyid" => set(&mut signature.key_id, text(value)),
             "tag" => set(&mut signature.tag, text(value)),
-            "alg" => text(value).as_deref() == Some("hmac-sha256"),
+            "alg" => text(value).as_deref() == Some(ALG),
             // Other parameters are signed along and mean nothing to us (RFC 9421 section 2.3).
             _ => true,
         };

@@ -9,7 +9,7 @@ use super::component::Component;
 use super::error::AuthError;
 use super::hmac_key::HmacKey;
 use super::input::{self, Announced, Covered};
-use super::{CONTENT_DIGEST, IDEMPOTENCY_KEY, SIGNATURE, SIGNATURE_INPUT, SignedRequest, fields};
+use super::{CONTENT_DIGEST, IDEMPOTENCY_KEY, SIGNATURE, SIGNATURE_INPUT, SignedRequest, fields, plain};
 
 /// The one signature of a request that counts, parsed but not yet believed.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct ParsedSignature<'a> {
     expires: Option<i64>,
     nonce: Option<Cow<'a, str>>,
     covered: Vec<Covered<'a>>,
-    params: String,
+    params: Cow<'a, str>,
     signature: Vec<u8>,
 }
 
@@ -35,9 +35,12 @@ impl<'a> ParsedSignature<'a> {
             (true, true) => {}
             _ => return Err(AuthError::malformed("signature and signature-input must be sent together")),
         }
-        let Announced { label, covered, params, created, expires, nonce, key_id, .. } =
-            input::choose(headers)?;
-        let [signature] = fields::byte_sequences(headers, SIGNATURE, [label])?;
+        let announced = plain::announced(headers).map_or_else(|| input::choose(headers), Ok)?;
+        let Announced { label, covered, params, created, expires, nonce, key_id, .. } = announced;
+        let signature = match plain::signature(headers, label) {
+            Some(signature) => Some(signature),
+            None => fields::byte_sequences(headers, SIGNATURE, [label])?.into_iter().flatten().next(),
+        };
         let missing = |what: &str| AuthError::malformed(format!("{what} is missing"));
         let parsed = Self {
             key_id: key_id.ok_or_else(|| missing("keyid"))?,

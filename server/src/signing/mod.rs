@@ -14,6 +14,7 @@ mod fields;
 mod hmac_key;
 mod input;
 mod message;
+mod plain;
 mod query_param;
 mod sign;
 pub mod webhook;

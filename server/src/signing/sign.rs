@@ -14,7 +14,7 @@ use super::hmac_key::HmacKey;
 use super::message::{is_nonce, write_line, write_params_line};
 use super::{CONTENT_DIGEST, IDEMPOTENCY_KEY, SIGNATURE, SIGNATURE_INPUT, SignedRequest, TAG};
 
-const LABEL: &str = "sig1";
+pub(super) const LABEL: &str = "sig1";
 
 /// A key that signs requests. Debug shows the key id only.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ pub async fn get(mut call: Call<'_>) -> Result<Answer, Error> {
     let customer = call.one_customer(named.as_ref())?;
     let view = call.env.get_balance(&customer, wants_fresh(call.headers)).await?;
     if let Some(at) = at {
-        let past = call.env.get_balance_at(&customer, at).await?;
+        let past = Box::pin(call.env.get_balance_at(&customer, at)).await?;
         return Answer::ok(&BalanceBody::at(&view, &past));
     }
     Ok(Answer::ok(&BalanceBody::of(&view))?.tagged(Tag::Version(view.customer.version)))

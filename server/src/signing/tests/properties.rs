@@ -10,6 +10,12 @@ const EXTRA_PARAMETERS: &str = concat!(
     r#"|t=[a-z*]+/x|b=:aGk=:|a=@7|s=%"f%c3%bc""#
 );
 
+/// Ours, nearly ours, and others.
+const PLAIN_PARAMETER: &str = concat!(
+    r#"(created|expires|tag)=(-?[0-9]{0,3}|[0-9]{14,17}|"[ -~]{0,3}")|tag="sageapi"|alg="hmac-sha256"|"#,
+    r#"(nonce|keyid|alg)="([a-z]{0,4}|[ -~]{0,3})"|[a-z]{1,3}(=[0-9])?"#
+);
+
 proptest! {
     #[test]
     fn whatever_is_signed_verifies_until_a_byte_changes(
@@ -24,6 +30,8 @@ proptest! {
         let request = Request { method, path, query, headers: HeaderMap::new(), body }.header("x-any", &header);
         let signed = sign(&request, write.then_some(NONCE), &["x-any"]).unwrap();
         prop_assert_eq!(signed.check(), Ok(()));
+        prop_assert!(plain::announced(&signed.headers).is_some(), "what we make is read in place");
+        prop_assert!(plain::signature(&signed.headers, sign::LABEL).is_some());
 
         let mut changed = signed.clone();
         let at = flip.index(changed.path.len());
@@ -67,6 +75,32 @@ proptest! {
             Err(error) => prop_assert!(
                 ["created", "keyid", "zz", "nonce", "alg", "tag"].contains(&&*extra), "{error}: {input}"
             ),
+        }
+    }
+
+    #[test]
+    fn what_is_read_in_place_is_what_the_structured_field_library_reads(
+        ids in proptest::collection::vec("@method|@path|@query|@nothing|x-[a-z]{1,2}|X|[ -~]{0,3}", 0..5),
+        parameters in proptest::collection::vec(PLAIN_PARAMETER, 0..5),
+        spoilt in proptest::option::of((any::<proptest::sample::Index>(), "[ -~\t]{0,2}")),
+        signature in "(sig1|s2)=:([A-Za-z0-9+/]{43}=|[A-Za-z0-9+/=]{0,46}):",
+    ) {
+        let ids: Vec<_> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+        let mut input = format!("sig1=({})", ids.join(" "));
+        for parameter in parameters {
+            input = format!("{input};{parameter}");
+        }
+        if let Some((index, text)) = spoilt {
+            let at = index.index(input.len());
+            input.replace_range(at..=at, &text);
+        }
+        let request = get("/").header(SIGNATURE_INPUT, &input).header(SIGNATURE, &signature);
+        if let Some(announced) = plain::announced(&request.headers) {
+            prop_assert_eq!(announced, input::choose(&request.headers).unwrap());
+        }
+        if let Some(bytes) = plain::signature(&request.headers, "sig1") {
+            let [parsed] = fields::byte_sequences(&request.headers, SIGNATURE, ["sig1"]).unwrap();
+            prop_assert_eq!(Some(bytes), parsed);
         }
     }
 
