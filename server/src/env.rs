@@ -37,6 +37,8 @@ use crate::store::{Asker, NonceUse, ReplayTable, SchemaState, Store};
 use crate::sync::SyncService;
 use crate::telemetry::metrics::Metrics;
 
+/// How long the start waits for the first news of other instances.
+const FIRST_NEWS: Duration = Duration::from_secs(2);
 /// Signed times of events may differ from ours by so much.
 const EVENT_TOLERANCE_S: i64 = 300;
 /// An event's id is remembered for a week.
@@ -309,24 +311,28 @@ impl ServerEnv {
         Ok(state)
     }
 
-    /// Starts what runs beside requests: hearing of other instances' changes, and the mirror. From its
-    /// return on changes elsewhere are heard, unless the database is not there just now.
+    /// Starts what runs beside requests: hearing of other instances' changes, the mirror, and the upkeep of the
+    /// database. When it returns, changes elsewhere are heard, unless the database does not answer just now.
     pub async fn start_background(&self) {
         let inner = &self.inner;
-        let mut news = News::default();
-        // The first poll drops all caches, so it comes before what they gather; the task tries it again.
-        if let Err(error) = news.poll(&inner.store, &inner.caches).await {
-            tracing::debug!(%error, "not hearing of changes by other instances yet");
-        }
-        inner.tasks.spawn(news.run(inner.store.clone(), inner.caches.clone(), inner.stop.clone()));
         inner.sync.start(&inner.tasks, &inner.stop);
+        inner.tasks.spawn(inner.store.clone().checkpoint(inner.stop.clone()));
         // Nothing moves while somebody looks into what is there, not even holds that are due.
         if !inner.config.server.read_only {
-            inner.tasks.spawn(inner.store.clone().checkpoint(inner.stop.clone()));
             let (booking, store) = (inner.booking.clone(), inner.store.clone());
             inner.tasks.spawn(sweep_due_holds(booking, store, inner.stop.clone()));
         }
         inner.tasks.spawn(health::watch_database(self.clone(), inner.stop.clone()));
+        // The first poll drops what was cached, so who waits for it caches once. The task tries again what fails.
+        let mut news = News::default();
+        let heard = tokio::time::timeout(FIRST_NEWS, news.poll(&inner.store, &inner.caches));
+        tokio::select! {
+            () = inner.stop.cancelled() => return,
+            heard = heard => if !matches!(heard, Ok(Ok(()))) {
+                tracing::debug!("not hearing of changes by other instances yet");
+            }
+        }
+        inner.tasks.spawn(news.run(inner.store.clone(), inner.caches.clone(), inner.stop.clone()));
     }
 
     /// Waits until every booking taken in so far is durable or refused, and takes in no more; then

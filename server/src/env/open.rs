@@ -116,7 +116,8 @@ impl OpenError {
 }
 
 /// Opens SageAPI as a library: connects, brings an embedded database's schema up to date, and starts
-/// the booking engine. [`ServerEnv::start_background`] adds the mirror; [`ServerEnv::shut_down`] ends it.
+/// the booking engine. [`ServerEnv::start_background`] adds the mirror, the news of other instances and
+/// the upkeep of the database; [`ServerEnv::shut_down`] ends it.
 pub async fn load_sageapi(config: Config) -> Result<ServerEnv, OpenError> {
     let env = ServerEnv::open(config, Role::Serve)?;
     env.prepare().await?;

@@ -12,11 +12,11 @@ use super::component::Component;
 use super::input::{ALG, Announced, Covered, MAX_COMPONENTS};
 use super::{SIGNATURE, SIGNATURE_INPUT, TAG};
 
-/// Longer ones are left to the parser and its bounds, in bytes.
+/// Lines that are longer, in bytes, are left to the parser and its bounds.
 const MAX_BYTES: usize = 1024;
-/// Of an HMAC-SHA256 in base64, between its colons.
+/// Characters of an HMAC-SHA256 in base64.
 const ENCODED: usize = 44;
-/// More digits are left to the parser.
+/// Digits of an integer at most (RFC 9651 section 3.3.1).
 const MAX_DIGITS: usize = 15;
 
 /// The one signature that `Signature-Input` announces.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::*;
 
+mod in_place;
 mod properties;
 
 const NOW: i64 = 1_780_000_005;

@@ -21,8 +21,8 @@ use sageapi_test_support::{Mysqld, Vendor};
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(60);
-/// Of the disk that is filled up, in MiB.
-const DISK: usize = 64;
+/// Of the disk that is filled up, in MiB: many rounds of records, and the log beside them.
+const DISK: usize = 256;
 
 /// What happens to a running installation.
 #[derive(Debug, Clone, Copy)]

@@ -26,8 +26,8 @@ use super::routes::Operation;
 
 pub use health::answer as health_answer;
 
-/// Does what a route is for. All but the route that must be quickest are put in boxes: a future is moved a few
-/// times before it runs, and one of them would be as large as the largest of all.
+/// Does what a route is for. The handlers' futures are put in boxes, but for that of the route that must be quickest:
+/// this future has room for the largest of those that are not, and is moved a few times before it runs.
 pub async fn run(operation: Operation, call: Call<'_>) -> Result<Answer, Error> {
     match operation {
         Operation::Health => Box::pin(health::answer(call.env)).await,

@@ -16,7 +16,9 @@ const HOLD_S: u64 = 86_400;
 /// An amount that moves, or is reserved, under a name of its own.
 #[derive(Debug, Clone)]
 pub struct Movement {
+    /// Which of the load's.
     pub customer: usize,
+    /// Names it within its customer, and in this load.
     pub transno: String,
     /// In the 10,000th part of a unit.
     pub amount: u64,
@@ -25,21 +27,26 @@ pub struct Movement {
 /// A record or a hold that the server said is there.
 #[derive(Debug, Clone)]
 pub struct Made {
+    /// The server's name for it.
     pub id: String,
+    /// What it was made by.
     pub movement: Movement,
 }
 
 /// One request, which is repeated until it is known to have happened.
 #[derive(Debug, Clone)]
 pub enum Intent {
+    /// A single charge.
     Charge(Movement),
     /// Each item for itself.
     Batch(Vec<Movement>),
     /// All items or none.
     Group(Vec<Movement>),
+    /// Reserves.
     Hold(Movement),
     /// The hold, and what is taken of it.
     Capture(Made, Movement),
+    /// Lets a hold go.
     Release(Made),
     /// The record, and what of it is taken back.
     Reverse(Made, Movement),
@@ -48,21 +55,26 @@ pub enum Intent {
 /// What was answered about one movement, under its transno; a release's is the id of its hold.
 #[derive(Debug)]
 pub struct Verdict {
+    /// The movement's name.
     pub transno: String,
+    /// What was said.
     pub answer: Answered,
 }
 
 /// There, or not now.
 #[derive(Debug)]
 pub enum Answered {
-    /// There, under this id; a record has a seq too.
+    /// There, under this id; a record has a seq too. `before`: it had been there already.
     There { id: String, seq: Option<u64>, before: bool },
     /// The server could not; it may have happened all the same.
     Unavailable(String),
 }
 
 impl Intent {
-    /// The method is POST; path and body.
+    /// Of every request.
+    pub const METHOD: Method = Method::POST;
+
+    /// Path and body.
     pub fn request(&self) -> (String, Value) {
         match self {
             Self::Charge(charge) => ("/accounting".to_owned(), charge.body()),
@@ -78,8 +90,6 @@ impl Intent {
             Self::Reverse(record, back) => (format!("/accounting/{}/reverse", record.id), back.part()),
         }
     }
-
-    pub const METHOD: Method = Method::POST;
 
     /// Under which names it is known: those of its movements; a release's is the id of its hold.
     pub fn names(&self) -> Vec<&str> {
