@@ -209,6 +209,12 @@ impl ServerEnv {
         self.inner.booking.submit_group(requests).await
     }
 
+    /// Waits until the booking engine is broken, which it never is but by a fault of this program. Then the process must
+    /// end, so that another one books.
+    pub async fn booking_broken(&self) {
+        self.inner.booking.broken().await;
+    }
+
     fn may_write(&self) -> Result<(), Error> {
         if self.inner.config.server.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
@@ -317,6 +323,9 @@ impl ServerEnv {
         let inner = &self.inner;
         inner.sync.start(&inner.tasks, &inner.stop);
         inner.tasks.spawn(inner.store.clone().checkpoint(inner.stop.clone()));
+        if let Ok(Some(how)) = inner.store.forgetfulness().await {
+            tracing::warn!(how, "the database may forget what it has committed");
+        }
         // Nothing moves while somebody looks into what is there, not even holds that are due.
         if !inner.config.server.read_only {
             let (booking, store) = (inner.booking.clone(), inner.store.clone());

@@ -54,7 +54,11 @@ impl From<OpenError> for Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
-        let code = if error.is_unavailable() { ExitCode::Unavailable } else { ExitCode::Internal };
+        let code = match &error {
+            error if error.is_unavailable() => ExitCode::Unavailable,
+            error if error.is_contended() => ExitCode::TryAgain,
+            _ => ExitCode::Internal,
+        };
         Self { code, message: error.to_string() }
     }
 }
@@ -74,6 +78,9 @@ impl From<SyncError> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        if let Error::Item { index, error } = error {
+            return Self::from(*error).about(&format!("item {index}"));
+        }
         let fields = match &error {
             Error::Invalid(fields) | Error::AmountInvalid(fields) | Error::UnknownField(fields) => {
                 fields.iter().map(|f| format!("; {}: {}", f.field, f.message)).collect()

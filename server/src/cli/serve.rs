@@ -60,10 +60,22 @@ pub async fn run(config: Config) -> Result<ExitCode, Failure> {
         }
     });
 
+    let booking = lifecycle.spawn("booking", {
+        let (env, soft) = (env.clone(), lifecycle.soft());
+        async move {
+            tokio::select! {
+                biased;
+                () = soft.cancelled() => {}
+                () = env.booking_broken() => {}
+            }
+        }
+    });
+
     let drain = async {
         env.begin_draining();
         serving.ended().await;
         schema.ended().await;
+        booking.ended().await;
         env.shut_down().await;
     };
     let reason = lifecycle.run(signals, grace, drain).await;

@@ -17,7 +17,7 @@ pub use past::{PastBalance, balance_at};
 pub use summary::{GroupBy, SummaryRow, summarize};
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 /// What a record is that was booked and not taken back.
 const ACCOUNTED: &str = "accounted";

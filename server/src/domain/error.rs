@@ -54,8 +54,8 @@ pub enum Error {
     /// The key belongs to another customer.
     #[error("the key belongs to another customer")]
     CustomerForbidden,
-    /// The key may not book this kind.
-    #[error("only a key of the platform may book a {0}")]
+    /// The key may not book, or take back, this kind.
+    #[error("only a key of the platform may book or reverse a record of kind {0}")]
     KindForbidden(Kind),
     /// The customer may not spend.
     #[error("the customer is suspended")]
@@ -106,6 +106,14 @@ pub enum Error {
     /// Nothing to price by.
     #[error("no price was found: {0}")]
     PriceNotFound(String),
+    /// One of many things that are done together or not at all.
+    #[error("item {index}: {error}")]
+    Item {
+        /// Its place, from 0.
+        index: usize,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
     /// Too much is waiting already.
     #[error("too many bookings are waiting")]
     Overloaded,
@@ -118,6 +126,14 @@ pub enum Error {
     /// A fault of our own; the cause is for the log alone.
     #[error("internal error")]
     Internal(String),
+}
+
+impl Error {
+    /// The same, of the item in this place of many.
+    #[must_use]
+    pub fn of_item(self, index: usize) -> Self {
+        Self::Item { index, error: Box::new(self) }
+    }
 }
 
 impl From<store::Error> for Error {

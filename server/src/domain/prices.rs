@@ -60,8 +60,8 @@ impl PriceRequest {
 pub struct Quote {
     /// The amount, rounded.
     pub amount: Money,
-    /// The program's currency, if it has one.
-    pub currency: Option<Currency>,
+    /// The program's currency.
+    pub currency: Currency,
     /// The program.
     pub pricing_id: String,
     /// The version of its row that was valid.
@@ -98,6 +98,7 @@ pub struct Prices {
     caches: Caches,
     zone: jiff::tz::TimeZone,
     scale: u8,
+    currency: Currency,
 }
 
 /// The program to price by, and the name of the model if that was looked up.
@@ -107,9 +108,16 @@ struct Chosen {
 }
 
 impl Prices {
-    /// Days are those of `zone`; amounts are rounded to `scale` decimals.
-    pub fn new(store: Store, caches: Caches, zone: jiff::tz::TimeZone, scale: u8) -> Self {
-        Self { store, caches, zone, scale }
+    /// Days are those of `zone`; amounts are rounded to `scale` decimals; programs that name no currency are in
+    /// `currency`.
+    pub fn new(
+        store: Store,
+        caches: Caches,
+        zone: jiff::tz::TimeZone,
+        scale: u8,
+        currency: Currency,
+    ) -> Self {
+        Self { store, caches, zone, scale, currency }
     }
 
     /// The calendar that decides which row of a program is valid.
@@ -150,7 +158,7 @@ impl Prices {
         let members = Members::parse(request.usage.as_deref())?;
         let mut usage = members.usage()?;
         let tokens = [request.input_tokens, request.output_tokens].map(|n| n.map(i64::cast_unsigned));
-        usage.tokens(tokens[0], tokens[1]).map_err(|e| invalid("input_tokens", &e))?;
+        usage.tokens(tokens[0], tokens[1]).map_err(|(name, e)| invalid(name, &e))?;
         // Of two texts under one name the first counts.
         if let Some(model) = &request.model {
             usage.attribute("model", model);
@@ -165,7 +173,7 @@ impl Prices {
         }
         let list = self.caches.lists().get(&chosen.row).await?;
         let model = request.model.clone().or_else(|| chosen.model.clone());
-        Ok(priced(&chosen.row, &list, &usage, &day, self.scale).map(|quote| Quote { model, ..quote }))
+        Ok(self.priced(&chosen.row, &list, &usage, &day).map(|quote| Quote { model, ..quote }))
     }
 
     /// The program named; else the first one that the model is offered under and that has a row for the day.
@@ -217,34 +225,38 @@ impl Prices {
         };
         Ok(self.caches.offers().get(&llmid.to_owned(), load).await?.value.unwrap_or_default())
     }
-}
 
-fn priced(row: &MirrorRow, list: &List, usage: &Usage<'_>, day: &str, scale: u8) -> Result<Quote, NoPrice> {
-    let cell = |name| row.text(Entity::Pricing, name).filter(|text| !text.is_empty());
-    let pricing_id = cell("ppid").unwrap_or_default().to_owned();
-    let none =
-        |why: &dyn std::fmt::Display| NoPrice::NotFound(format!("program {pricing_id} of {day}: {why}"));
-    let program = list.program.as_ref().map_err(|error| none(error))?;
-    let discount =
-        cell("discount").map(Decimal::parse).transpose().map_err(|_| none(&"its discount is no number"))?;
-    let currency = cell("currency")
-        .map(|text| Currency::parse(text).ok_or_else(|| none(&"its currency is no currency code")))
-        .transpose()?;
-    let Priced { amount, unrounded, lines } =
-        program.price(usage, discount.as_ref(), scale).map_err(|error| match error {
-            PriceError::OutOfRange => NoPrice::OutOfRange,
-            error => none(&error),
-        })?;
-    let arithmetic = Arithmetic {
-        row: row.id.as_str().to_owned(),
-        date: day.to_owned(),
-        discount: discount.map(|discount| discount.to_string()),
-        scale,
-        lines,
-    };
-    let arithmetic = arithmetic.to_json();
-    let version = row.version;
-    Ok(Quote { amount, currency, pricing_id, version, unrounded, arithmetic, model: None })
+    fn priced(&self, row: &MirrorRow, list: &List, usage: &Usage<'_>, day: &str) -> Result<Quote, NoPrice> {
+        let scale = self.scale;
+        let cell = |name| row.text(Entity::Pricing, name).filter(|text| !text.is_empty());
+        let pricing_id = cell("ppid").unwrap_or_default().to_owned();
+        let none =
+            |why: &dyn std::fmt::Display| NoPrice::NotFound(format!("program {pricing_id} of {day}: {why}"));
+        let program = list.program.as_ref().map_err(|error| none(error))?;
+        let discount = cell("discount")
+            .map(Decimal::parse)
+            .transpose()
+            .map_err(|_| none(&"its discount is no number"))?;
+        let currency = match cell("currency") {
+            Some(text) => Currency::parse(text).ok_or_else(|| none(&"its currency is no currency code"))?,
+            None => self.currency,
+        };
+        let Priced { amount, unrounded, lines } =
+            program.price(usage, discount.as_ref(), scale).map_err(|error| match error {
+                PriceError::OutOfRange => NoPrice::OutOfRange,
+                error => none(&error),
+            })?;
+        let arithmetic = Arithmetic {
+            row: row.id.as_str().to_owned(),
+            date: day.to_owned(),
+            discount: discount.map(|discount| discount.to_string()),
+            scale,
+            lines,
+        };
+        let arithmetic = arithmetic.to_json();
+        let version = row.version;
+        Ok(Quote { amount, currency, pricing_id, version, unrounded, arithmetic, model: None })
+    }
 }
 
 /// The members of a usage, each a number or a text.

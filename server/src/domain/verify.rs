@@ -94,8 +94,10 @@ async fn no_orphans(tx: &mut Tx, after: &str, next: Option<&Customer>) -> Result
 
 async fn verify_records(tx: &mut Tx, customer: &Customer, count: &mut u64) -> Result<(), Stop> {
     let mut chain = Chain::of(customer);
+    // From the very first row: one that stands before seq 1 is none of ours.
+    let mut after = i64::MIN;
     loop {
-        let slice = tx.records_after(&customer.id, chain.seq(), SLICE).await?;
+        let slice = tx.records_after(&customer.id, after, SLICE).await?;
         if slice.is_empty() {
             break;
         }
@@ -104,6 +106,7 @@ async fn verify_records(tx: &mut Tx, customer: &Customer, count: &mut u64) -> Re
             *count += 1;
             let record = row?;
             chain.step(&record)?;
+            after = record.seq;
             if record.reverses.is_some() || record.hold_id.is_some() {
                 linked.push(record);
             }

@@ -184,7 +184,8 @@ impl ServerEnv {
         let webhook_secrets = config.upstream_events.iter().map(|secret| {
             WebhookSecret::parse(secret.expose()).map_err(|e| OpenError::Webhook(e.to_string()))
         });
-        let prices = Prices::new(store.clone(), caches.clone(), zone(&config)?, accounting.scale);
+        let prices =
+            Prices::new(store.clone(), caches.clone(), zone(&config)?, accounting.scale, accounting.currency);
         let inner = Inner {
             auth: Auth::new(store.clone(), caches.clone(), clock.clone(), &config.auth),
             keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.auth.token_pepper.clone()),

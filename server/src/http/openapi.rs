@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Code;
 use super::routes::{Access, Parameter, ParameterKind, Payload, ROUTES, Route, Verb};
+use super::wire::{NDJSON, schema};
 
 /// What can go wrong wherever a key is asked for.
 const KEY_PROBLEMS: &[Code] = &[
@@ -87,8 +88,11 @@ fn operation(route: &Route, g: &mut SchemaGenerator) -> Value {
         operation["parameters"] = json!(parameters);
     }
     if let Some(body) = route.body {
-        operation["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": body(g) } } });
+        let mut content = json!({ "application/json": { "schema": body(g) } });
+        if route.is_bulk() {
+            content[NDJSON] = json!({ "schema": schema::booking(g) });
+        }
+        operation["requestBody"] = json!({ "required": !route.is_body_optional(), "content": content });
     }
     if let Access::Key(Some(scope)) = route.access {
         operation["description"] = json!(format!("Needs the scope {scope}."));
@@ -155,6 +159,11 @@ fn security_schemes() -> Value {
 fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
     let json = |schema: Schema| json!({ "application/json": { "schema": schema } });
     let content = match route.answer {
+        Payload::One(data) if route.is_bulk() => {
+            let mut content = json(envelope(&data(g)));
+            content[NDJSON] = json!({ "schema": schema::batched_line(g) });
+            content
+        }
         Payload::One(data) => json(envelope(&data(g))),
         Payload::List(row) => {
             let row = row(g);
@@ -172,8 +181,15 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
         responses.insert(status.to_string(), json!({ "description": description, "content": content }));
     };
     success(route.status, "Success");
-    if route.status == 201 {
+    if route.status == 201 && !route.has_dry_run() {
         success(200, "The transno was booked before; this is the first answer again");
+    }
+    if route.has_dry_run() {
+        let either = json!({ "anyOf": [schema::booked(g), schema::preview(g)] });
+        let content = json(envelope(&Schema::try_from(either).unwrap_or_default()));
+        let description = "The transno was booked before, and this is the first answer again; or, with dry_run, what \
+                           would be booked";
+        responses.insert("200".into(), json!({ "description": description, "content": content }));
     }
     if !route.is_write() && !export {
         responses.insert("304".into(), json!({ "description": "If-None-Match names what it is now" }));
@@ -251,6 +267,7 @@ fn problem() -> Value {
                     "properties": { "field": text, "message": text },
                 },
             },
+            "index": { "type": "integer", "description": "of an atomic batch: the item, from 0, that this is about" },
             "available": { "$ref": "#/components/schemas/Money" },
             "required": { "$ref": "#/components/schemas/Money" },
             "server_time": { "$ref": "#/components/schemas/Time" },

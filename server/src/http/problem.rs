@@ -124,6 +124,8 @@ pub struct Problem {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     extra: Extra,
+    /// Of many things asked for at once, the one that this is about.
+    index: Option<usize>,
     /// What the operator of the server is told, and the client is not.
     cause: Option<String>,
 }
@@ -158,6 +160,8 @@ struct ProblemBody<'a> {
     request_id: &'a str,
     errors: Vec<WireFieldError<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     available: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
     required: Option<Money>,
@@ -183,7 +187,7 @@ impl Serialize for TypeUri {
 impl Problem {
     /// A problem of the given code, with what to do about it.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), extra: Extra::None, cause: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), extra: Extra::None, index: None, cause: None }
     }
 
     /// No route has this path.
@@ -224,7 +228,7 @@ impl Problem {
         Self { errors, ..Self::new(code, detail) }
     }
 
-    /// The answer. A fault of ours is logged, here and nowhere else, under the id that the client is given.
+    /// The answer. A fault of ours is logged under the id that the client is given.
     pub fn into_response(self, at: Occurrence<'_>) -> Response<AnswerBody> {
         self.log(at);
         let status = self.code.status();
@@ -261,6 +265,7 @@ impl Problem {
             code: self.code.as_str(),
             request_id: at.request_id,
             errors: self.errors.iter().take(MOST_ERRORS).map(WireFieldError::of).collect(),
+            index: self.index,
             available,
             required,
             server_time: (self.code == Code::AuthExpired).then_some(at.now),
@@ -269,7 +274,8 @@ impl Problem {
         serde_json::to_vec(&body).unwrap_or_default()
     }
 
-    fn log(&self, at: Occurrence<'_>) {
+    /// Logs a fault of ours. [`Problem::into_response`] does; who only writes the document must.
+    pub fn log(&self, at: Occurrence<'_>) {
         let Some(cause) = self.cause.as_deref() else { return };
         let (code, request_id, path) = (self.code.as_str(), at.request_id, at.path);
         if self.code == Code::Internal {
@@ -347,6 +353,7 @@ impl From<Error> for Problem {
             Error::PriceNotFound(_) => Self::new(Code::PriceNotFound, text),
             Error::HoldClosed(_) => Self::new(Code::HoldClosed, text),
             Error::ReversalExceeds(_) => Self::new(Code::ReversalExceeds, text),
+            Error::Item { index, error } => Self { index: Some(index), ..Self::from(*error) },
             Error::Overloaded => Self::new(
                 Code::Overloaded,
                 "too many bookings are waiting; nothing was booked, try again after a moment",

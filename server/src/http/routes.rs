@@ -186,6 +186,16 @@ impl Route {
         self.operation == Operation::CreateBatch
     }
 
+    /// Whether it can be asked what it would do.
+    pub fn has_dry_run(&self) -> bool {
+        self.operation == Operation::CreateAccounting
+    }
+
+    /// Whether the body may be left out.
+    pub fn is_body_optional(&self) -> bool {
+        self.operation == Operation::ReleaseHold
+    }
+
     /// Its query parameters.
     pub fn parameters(&self) -> impl Iterator<Item = &'static Parameter> {
         self.parameters.iter().copied().flatten()
@@ -249,9 +259,11 @@ const REVERSE_PROBLEMS: &[Code] = &[
     Code::AmountNotString,
     Code::AmountInvalid,
     Code::InsufficientBalance,
+    Code::KindForbidden,
     Code::NotFound,
     Code::TransnoInProgress,
     Code::TransnoConflict,
+    Code::AmountOutOfRange,
     Code::ReversalExceeds,
 ];
 

@@ -4,58 +4,153 @@
 
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Row as _};
 use tokio_util::sync::CancellationToken;
 
+use super::conn::SqliteWriterSlot;
 use super::{Backend, Error, Store};
 
-/// How often the log is copied into the database. Where nothing was written this costs a few looks at shared memory.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// How long after a checkpoint the next one is made while bookings go on. Each waits for the disk, and a commit that comes
+/// meanwhile waits behind it: many small ones keep it waiting for less than a few large ones.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// The same where nothing was written since: a few looks at shared memory.
+const INTERVAL_IDLE: Duration = Duration::from_millis(100);
 /// The same after it could not be.
 const INTERVAL_FAILING: Duration = Duration::from_secs(5);
-/// At so many pages (32 MiB) the writer makes checkpoints too, after each commit until the log begins anew, which it
-/// does once all of it is copied and nobody reads it. Only the writer can be sure of that while it goes on writing; little
-/// is left to copy by then.
-pub(super) const LOG_PAGES: &str = "8000";
+/// At so many pages (32 MiB) the log is made to begin anew: it does with the next commit if all of it is copied and nobody
+/// reads it.
+const LOG_PAGES: i64 = 8192;
+/// At so many pages (128 MiB) whoever writes makes a checkpoint after each commit. It comes to that only where the
+/// checkpoints beside the bookings fail, or somebody reads on and on.
+pub(super) const LOG_PAGES_AT_MOST: &str = "32768";
+
+/// How many pages the log has, and how many of them are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Log {
+    pages: i64,
+    copied: i64,
+}
 
 impl Store {
     /// Makes checkpoints until stopped; elsewhere than on SQLite there is nothing to do.
     pub async fn checkpoint(self, stop: CancellationToken) {
-        let Backend::Sqlite { options, .. } = &self.inner.backend else { return };
+        let Backend::Sqlite { options, writer, .. } = &self.inner.backend else { return };
         // The file is not made anew where it has been moved away.
-        let options = options.as_ref().clone().create_if_missing(false);
-        let (mut conn, mut failing) = (None, false);
+        let mut checkpoints = Checkpoints {
+            options: options.as_ref().clone().create_if_missing(false),
+            writer: writer.clone(),
+            conn: None,
+            last: None,
+            limit: LOG_PAGES,
+        };
+        let (mut pause, mut failing) = (INTERVAL_IDLE, false);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(if failing { INTERVAL_FAILING } else { INTERVAL }) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             let made = tokio::select! {
                 () = stop.cancelled() => break,
-                made = passive(&options, &mut conn) => made,
+                made = checkpoints.next() => made,
             };
             // Said once; the writer makes them meanwhile.
             if let (Err(error), false) = (&made, failing) {
                 tracing::warn!(%error, "no checkpoint of the write-ahead log beside the bookings");
             }
             failing = made.is_err();
-            if failing {
-                conn = None;
-            }
+            pause = match made {
+                Ok(true) => INTERVAL,
+                Ok(false) => INTERVAL_IDLE,
+                Err(_) => INTERVAL_FAILING,
+            };
         }
-        if let Some(conn) = conn {
+        if let Some(conn) = checkpoints.conn {
             let _ = sqlx::Connection::close(conn).await;
         }
     }
 }
 
-/// A checkpoint that waits for nobody and keeps nobody waiting.
-async fn passive(options: &SqliteConnectOptions, conn: &mut Option<SqliteConnection>) -> Result<(), Error> {
-    let conn = match conn {
-        Some(conn) => conn,
-        None => conn.insert(options.connect().await?),
-    };
-    sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(conn).await?;
-    Ok(())
+struct Checkpoints {
+    options: SqliteConnectOptions,
+    writer: SqliteWriterSlot,
+    conn: Option<SqliteConnection>,
+    last: Option<Log>,
+    /// Pages of the log at which it is made to begin anew.
+    limit: i64,
+}
+
+impl Checkpoints {
+    /// Makes a checkpoint; whether anything was written since the one before.
+    async fn next(&mut self) -> Result<bool, Error> {
+        let mut log = self.passive().await?;
+        if log.pages < LOG_PAGES {
+            self.limit = LOG_PAGES;
+        } else if log.pages >= self.limit {
+            log = self.all_of_it().await?;
+            // Should somebody be reading, it goes on growing; the bookings are not held up again and again for that.
+            self.limit = log.pages + LOG_PAGES;
+        }
+        Ok(self.last.replace(log) != Some(log))
+    }
+
+    /// Copies all of the log, so that the next commit begins it anew. Commits wait for the last part of it alone, which is
+    /// what was committed while the part before was copied.
+    async fn all_of_it(&mut self) -> Result<Log, Error> {
+        self.passive().await?;
+        let writer = self.writer.clone().lock_owned().await;
+        let log = self.passive().await;
+        drop(writer);
+        log
+    }
+
+    /// A checkpoint that waits for nobody and keeps nobody waiting.
+    async fn passive(&mut self) -> Result<Log, Error> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.options.connect().await?,
+        };
+        let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut conn).await?;
+        self.conn = Some(conn);
+        Ok(Log { pages: row.try_get(1)?, copied: row.try_get(2)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::test_store::TestStore;
+
+    /// Writes about so many pages, one commit each.
+    async fn write(store: &Store, commits: usize) {
+        for _ in 0..commits {
+            let mut conn = store.writing().await.unwrap();
+            conn.run("CREATE TABLE IF NOT EXISTS filling (bytes BLOB); INSERT INTO filling VALUES (zeroblob(400000))")
+                .await
+                .unwrap();
+        }
+    }
+
+    async fn log_bytes(store: &Store) -> u64 {
+        let mut conn = store.writing().await.unwrap();
+        let file =
+            conn.fetch_one(super::super::Sql::new("SELECT file FROM pragma_database_list")).await.unwrap();
+        std::fs::metadata(file.text(0).unwrap() + "-wal").unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn the_log_begins_anew_while_bookings_go_on() {
+        let db = TestStore::new().await;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(db.store.clone().checkpoint(stop.clone()));
+        // Five times what it may hold.
+        for _ in 0..42 {
+            write(&db.store, 10).await;
+            tokio::time::sleep(INTERVAL).await;
+        }
+        let bytes = log_bytes(&db.store).await;
+        assert!(bytes < 2 * 4096 * LOG_PAGES.unsigned_abs(), "the log has {bytes} bytes");
+        stop.cancel();
+        task.await.unwrap();
+    }
 }

@@ -12,7 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::dialect::Dialect;
 use super::error::Error;
-use super::sql::{Row, Sql};
+use super::sql::{Form, Row, Sql};
 use crate::model::Timestamp;
 
 /// Bytes of statements that travel together, about, and how many of them where the wire is encrypted. TLS cuts what it
@@ -137,13 +137,18 @@ impl Conn {
         Ok(())
     }
 
-    /// Runs statements one after another and stops at the first that fails. On MySQL they travel together, `trip` bytes
-    /// of them at a time, for each way there and back costs more than most of them.
+    /// Runs statements one after another and stops at the first that fails. On MySQL first those that are prepared; the
+    /// others travel together, `trip` bytes of them at a time, for each way there and back costs more than most of them.
     pub async fn run_all(&mut self, statements: Vec<Sql<'_>>, trip: usize) -> Result<(), Stopped> {
         #[cfg(test)]
         statements.iter().for_each(super::plans::note);
         if self.dialect() == Dialect::MySql {
-            let mut trips = trips(statements, trip).into_iter().peekable();
+            let (prepared, text): (Vec<_>, _) =
+                statements.into_iter().partition(|statement| statement.form() == Form::Prepared);
+            for statement in prepared {
+                self.execute(statement).await.map_err(|error| Stopped { error, open: false })?;
+            }
+            let mut trips = trips(text, trip).into_iter().peekable();
             while let Some(trip) = trips.next() {
                 let last = trips.peek().is_none();
                 self.travel(trip)

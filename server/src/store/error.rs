@@ -111,15 +111,17 @@ impl From<sqlx::Error> for Error {
             _ => {}
         }
         match mysql_number(&error) {
-            // Deadlock; Galera answers so at COMMIT too.
-            Some(1213) => return Self::Contended(error),
+            // Deadlock; Galera answers so at COMMIT too. TiDB's write conflict, and its schema that changed meanwhile.
+            Some(1213 | 8028 | 9007) => return Self::Contended(error),
             // Lock wait time-out; MySQL's number for who does not want to wait is 3572, MariaDB's the same as for who did.
             Some(1205 | 3572) => return Self::Locked(error),
             Some(1062) => return Self::Duplicate(error),
             // Too many connections, access denied, unknown database, Galera's node without a quorum, shutdown, read
-            // only, killed, closed for inactivity.
+            // only, killed, closed for inactivity; disk full, a file that cannot be written, the engine's own trouble, table
+            // full; statements cut off for their time; parts of TiDB that are away, busy or late.
             Some(
-                1040 | 1044 | 1045 | 1047 | 1049 | 1053 | 1203 | 1290 | 1317 | 1836 | 1927 | 3169 | 4031,
+                1021 | 1026 | 1030 | 1040 | 1044 | 1045 | 1047 | 1049 | 1053 | 1114 | 1203 | 1290 | 1317
+                | 1836 | 1927 | 1969 | 3024 | 3169 | 4031 | 9001 | 9002 | 9003 | 9005,
             ) => {
                 return Self::Unavailable(error);
             }

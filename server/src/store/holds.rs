@@ -1,5 +1,7 @@
 //! Holds.
 
+use std::time::Duration;
+
 use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Row, Sql};
@@ -7,6 +9,9 @@ use super::{Store, Tx};
 use crate::model::{Currency, CustomerId, Hold, HoldState, Money, RecordId, Timestamp, Transno};
 
 const TABLE: &str = "holds";
+/// The index of open holds by the end of their time. To a database that does not know how few are due, any other index
+/// that has the state is as good.
+const DUE: &str = "holds_due";
 pub(super) const COLUMNS: &str = "id, customer_id, transno, amount, captured, currency, state, expires_at, user_id, note, \
      body_hash, balance_after, held_after, available_after, created_at, updated_at";
 const WIDTH: usize = 16;
@@ -89,8 +94,10 @@ impl Store {
 
     /// How many holds a filter finds, counting no further than `cap`.
     pub async fn count_holds(&self, filter: &HoldFilter, cap: i64) -> Result<i64, Error> {
-        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {TABLE} WHERE 1 = 1"));
+        let table = table_by(filter, self.dialect());
+        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE 1 = 1"));
         push_conditions(&mut sql, filter, self.dialect());
+        push_times(&mut sql, filter, false);
         sql.push(" LIMIT ?) counted").add(cap);
         self.fetch_one(sql).await?.int(0)
     }
@@ -102,7 +109,32 @@ impl Store {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<Hold>, Error> {
-        self.fetch_all(due(std::slice::from_ref(customer), now, limit)).await?.iter().map(read).collect()
+        let sql = due(std::slice::from_ref(customer), now, limit, self.dialect());
+        self.fetch_all(sql).await?.iter().map(read).collect()
+    }
+
+    /// A customer's holds that were open at an instant, in the order of creation, after a place. None lasts longer than
+    /// `longest`, so that nothing older is looked at.
+    pub async fn holds_open_at(
+        &self,
+        customer: &CustomerId,
+        at: Timestamp,
+        longest: Duration,
+        after: Option<(Timestamp, RecordId)>,
+        limit: i64,
+    ) -> Result<Vec<Hold>, Error> {
+        let index = self.dialect().walking("holds_customer");
+        let mut sql = Sql::new(format!(
+            "SELECT {COLUMNS} FROM {TABLE}{index} WHERE customer_id = ? AND created_at <= ? AND expires_at > ? \
+             AND (state = 'open' OR updated_at > ?)"
+        ));
+        sql.add(customer.as_str()).add(at).add(at).add(at);
+        match after {
+            Some((time, id)) => self.dialect().push_place(&mut sql, ">", time, id.as_bytes().to_vec()),
+            None => drop(sql.push(" AND created_at >= ?").add(at.minus(longest))),
+        }
+        sql.push(" ORDER BY created_at, id LIMIT ?").add(limit);
+        self.fetch_all(sql).await?.iter().map(read).collect()
     }
 
     /// Whose the open holds are whose time has run out, the longest due first: a customer for each hold, and none of
@@ -112,9 +144,10 @@ impl Store {
         but: impl ExactSizeIterator<Item = &CustomerId>,
         limit: i64,
     ) -> Result<Vec<CustomerId>, Error> {
-        let now = self.dialect().now();
-        let mut sql =
-            Sql::new(format!("SELECT customer_id FROM {TABLE} WHERE state = 'open' AND expires_at <= {now}"));
+        let (index, now) = (self.dialect().walking(DUE), self.dialect().now());
+        let mut sql = Sql::new(format!(
+            "SELECT customer_id FROM {TABLE}{index} WHERE state = 'open' AND expires_at <= {now}"
+        ));
         if but.len() > 0 {
             sql.push(" AND customer_id NOT IN ").push_in(but.map(CustomerId::as_str));
         }
@@ -130,9 +163,10 @@ impl Store {
 }
 
 /// Open holds of these customers whose time has run out at `now`.
-fn due(customers: &[CustomerId], now: Timestamp, limit: usize) -> Sql<'_> {
+fn due(customers: &[CustomerId], now: Timestamp, limit: usize, dialect: Dialect) -> Sql<'_> {
+    let index = dialect.walking(DUE);
     let mut sql = Sql::new(format!(
-        "SELECT {COLUMNS} FROM {TABLE} WHERE state = 'open' AND expires_at <= ? AND customer_id IN "
+        "SELECT {COLUMNS} FROM {TABLE}{index} WHERE state = 'open' AND expires_at <= ? AND customer_id IN "
     ));
     sql.add(now);
     sql.push_in(customers.iter().map(CustomerId::as_str));
@@ -140,9 +174,26 @@ fn due(customers: &[CustomerId], now: Timestamp, limit: usize) -> Sql<'_> {
     sql
 }
 
+/// The table, with the index to read a list by: that of the most selective filter, in the order of creation. What has
+/// expired is of two states, and is looked for along the list.
+fn table_by(filter: &HoldFilter, dialect: Dialect) -> String {
+    let by_state = matches!(filter.state, Some(HoldState::Open | HoldState::Captured | HoldState::Released));
+    let index = match (&filter.customer_id, &filter.user_id) {
+        _ if filter.transno.is_some() => "holds_transno",
+        (Some(_), Some(_)) => "holds_user",
+        (Some(_), None) if by_state => "holds_state",
+        (Some(_), None) => "holds_customer",
+        (None, _) if by_state => "holds_state_created",
+        (None, _) => "holds_created",
+    };
+    format!("{TABLE}{}", dialect.walking(index))
+}
+
 pub(super) fn list(filter: &HoldFilter, dialect: Dialect) -> Sql<'_> {
-    let mut sql = Sql::new(format!("SELECT {COLUMNS}, {} FROM {TABLE} WHERE 1 = 1", dialect.now()));
+    let table = table_by(filter, dialect);
+    let mut sql = Sql::new(format!("SELECT {COLUMNS}, {} FROM {table} WHERE 1 = 1", dialect.now()));
     push_conditions(&mut sql, filter, dialect);
+    push_times(&mut sql, filter, filter.after.is_some());
     let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
     if let Some((time, id)) = &filter.after {
         dialect.push_place(&mut sql, compare, *time, id.as_bytes());
@@ -162,16 +213,25 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a HoldFilter, dialect: Diale
         sql.push(" AND transno = ?").add(transno.as_str());
     }
     let now = dialect.now();
-    // The plus keeps SQLite from taking the index of due holds: a list walks in the order of creation.
     match filter.state {
-        Some(HoldState::Open) => drop(sql.push(&format!(" AND +state = 'open' AND expires_at > {now}"))),
+        Some(HoldState::Open) => drop(sql.push(&format!(" AND state = 'open' AND expires_at > {now}"))),
         Some(HoldState::Expired) => {
-            sql.push(&format!(" AND (+state = 'expired' OR (+state = 'open' AND expires_at <= {now}))"));
+            sql.push(&format!(" AND (state = 'expired' OR (state = 'open' AND expires_at <= {now}))"));
         }
-        Some(state) => drop(sql.push(" AND +state = ?").add(state.as_str())),
+        Some(state) => drop(sql.push(" AND state = ?").add(state.as_str())),
         None => {}
     }
-    for (condition, bound) in [(" AND created_at >= ?", filter.from), (" AND created_at < ?", filter.to)] {
+}
+
+/// Bounds the time of creation. Where a list goes on from a place, the plus keeps SQLite from beginning at the bound on
+/// that side instead, which would read every page before this one again.
+fn push_times(sql: &mut Sql<'_>, filter: &HoldFilter, from_a_place: bool) {
+    let (from, to) = match (from_a_place, filter.ascending) {
+        (false, _) => (" AND created_at >= ?", " AND created_at < ?"),
+        (true, true) => (" AND +created_at >= ?", " AND created_at < ?"),
+        (true, false) => (" AND created_at >= ?", " AND +created_at < ?"),
+    };
+    for (condition, bound) in [(from, filter.from), (to, filter.to)] {
         if let Some(bound) = bound {
             sql.push(condition).add(bound);
         }
@@ -186,7 +246,8 @@ impl Tx {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<Hold>, Error> {
-        self.conn.fetch_all(due(customers, now, limit)).await?.iter().map(read).collect()
+        let sql = due(customers, now, limit, self.dialect());
+        self.conn.fetch_all(sql).await?.iter().map(read).collect()
     }
 
     /// The holds that some of these transnos made.

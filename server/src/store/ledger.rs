@@ -8,7 +8,7 @@ use super::customers::{self, CUSTOMER_COLUMNS};
 use super::dialect::Dialect;
 use super::error::Error;
 use super::records::{self, RECORD_COLUMNS, read_record};
-use super::sql::{Row, Sql};
+use super::sql::{Form, Row, Sql};
 use super::{Changed, NonceUse, ReplayTable, Reversal, Store, cache_events, holds, replay, reversals};
 use crate::model::{Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
 
@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const FEW_ROWS: usize = 24;
 /// Rows of one INSERT statement elsewhere. MySQL answers each statement on its own, and each answer wakes the writer.
 const MANY_ROWS: usize = 128;
+/// Rows of INSERT statements that MySQL keeps prepared. To read a row's text costs it as much as to insert the row, and a
+/// trip of its own as much as a dozen of them: what is left below the least size goes as text with the COMMIT.
+const PREPARED_ROWS: [usize; 3] = [64, 32, 16];
 
 /// A customer locked for a booking, and the database's clock at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,14 +72,36 @@ impl<'a> LedgerRows<'a> {
             // SQLite keeps statements prepared, one for each number of rows.
             Dialect::MySql | Dialect::Sqlite => FEW_ROWS,
         };
+        let prepared = match dialect {
+            Dialect::MySql => &PREPARED_ROWS[..],
+            Dialect::Sqlite => &[],
+        };
+        let prepared = prepared.iter().copied().filter(|rows| *rows <= most);
         let mut statements = Vec::new();
         statements.extend(self.nonces.chunks(most).map(|rows| replay::insertion(ReplayTable::Nonces, rows)));
-        statements.extend(self.records.chunks(most).map(|rows| records::insertion(rows, dialect)));
+        for (rows, form) in pieces(self.records, prepared.clone(), most) {
+            statements.push(records::insertion(rows, dialect).sent_as(form));
+        }
         statements.extend(self.reversals.chunks(most).map(reversals::insertion));
         statements.extend(self.holds.chunks(most).map(|rows| holds::upsert(rows, dialect)));
-        statements.extend(self.customers.chunks(most).map(|rows| customers::upsert(rows, dialect)));
+        for (rows, form) in pieces(self.customers, prepared, most) {
+            statements.push(customers::upsert(rows, dialect).sent_as(form));
+        }
         statements
     }
+}
+
+/// Rows in pieces of the sizes that are prepared, the largest first, and what is left as text of so many at most.
+fn pieces<T>(mut rows: &[T], prepared: impl Iterator<Item = usize>, most: usize) -> Vec<(&[T], Form)> {
+    let mut pieces = Vec::new();
+    for size in prepared {
+        while let Some((piece, rest)) = rows.split_at_checked(size) {
+            pieces.push((piece, Form::Prepared));
+            rows = rest;
+        }
+    }
+    pieces.extend(rows.chunks(most).map(|rows| (rows, Form::Text)));
+    pieces
 }
 
 /// A transaction that was not committed as it should.

@@ -122,11 +122,30 @@ fn column_list(entity: Entity) -> String {
 const ALIVE: &str = "+deleted = 0";
 
 fn select<'a>(entity: Entity) -> Sql<'a> {
-    Sql::new(format!(
-        "SELECT {}, created_at, sync_version, cached_at FROM {} WHERE {ALIVE}",
-        column_list(entity),
-        entity.table()
-    ))
+    select_from(entity, entity.table())
+}
+
+fn select_from<'a>(entity: Entity, table: &str) -> Sql<'a> {
+    let columns = column_list(entity);
+    Sql::new(format!("SELECT {columns}, created_at, sync_version, cached_at FROM {table} WHERE {ALIVE}"))
+}
+
+/// Columns with an index of their own, in the order of creation or of a few rows each.
+const INDEXED: [&str; 4] = ["orgid", "username", "ppid", "llmid"];
+
+/// The table to list, with the index of its order where no filter has one of its own: for a page of a row or two SQLite
+/// would sort the whole table. Of a person's name few have the same, of which no database is sure.
+fn table_by(entity: Entity, filter: &MirrorFilter, dialect: Dialect) -> String {
+    let table = entity.table();
+    let named = |wanted: &str| filter.equals.iter().any(|(column, _)| *column == wanted);
+    let index = if named("username") {
+        "username"
+    } else if filter.llmid.is_some() || INDEXED.iter().any(|column| named(column)) {
+        return table.to_owned();
+    } else {
+        "created"
+    };
+    format!("{table}{}", dialect.walking(&format!("{table}_{index}")))
 }
 
 fn read(entity: Entity, row: &Row) -> Result<MirrorRow, Error> {
@@ -287,7 +306,8 @@ impl Store {
     pub async fn mirror_count(&self, entity: Entity, filter: &MirrorFilter, cap: i64) -> Result<i64, Error> {
         let mut sql =
             Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE {ALIVE}", entity.table()));
-        push_conditions(&mut sql, filter);
+        push_conditions(&mut sql, filter, self.dialect());
+        push_times(&mut sql, filter, false);
         sql.push(" LIMIT ?) counted").add(cap);
         self.fetch_one(sql).await?.int(0)
     }
@@ -306,15 +326,16 @@ impl Store {
             ..MirrorFilter::default()
         };
         let mut sql = select(Entity::Pricing);
-        push_conditions(&mut sql, &filter);
+        push_conditions(&mut sql, &filter, self.dialect());
         sql.push(" ORDER BY enabled_date DESC, id DESC LIMIT 1");
         self.fetch_optional(sql).await?.map(|row| read(Entity::Pricing, &row)).transpose()
     }
 }
 
 pub(super) fn list(entity: Entity, filter: &MirrorFilter, dialect: Dialect) -> Sql<'_> {
-    let mut sql = select(entity);
-    push_conditions(&mut sql, filter);
+    let mut sql = select_from(entity, &table_by(entity, filter, dialect));
+    push_conditions(&mut sql, filter, dialect);
+    push_times(&mut sql, filter, filter.after.is_some());
     let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
     if let Some((time, id)) = &filter.after {
         dialect.push_place(&mut sql, compare, *time, id.as_str());
@@ -323,7 +344,7 @@ pub(super) fn list(entity: Entity, filter: &MirrorFilter, dialect: Dialect) -> S
     sql
 }
 
-fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter) {
+fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter, dialect: Dialect) {
     for (column, value) in &filter.equals {
         sql.push(&format!(" AND {column} = ?")).add(value.as_str());
     }
@@ -340,15 +361,18 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter) {
         sql.push(")");
     }
     if let Some(llmid) = &filter.llmid {
-        sql.push(" AND ppid IN (SELECT ppid FROM llmage_cache WHERE llmid = ? AND deleted = 0)")
+        sql.push(&format!(" AND ppid IN (SELECT ppid FROM llmage_cache WHERE llmid = ? AND {ALIVE})"))
             .add(llmid.as_str());
     }
     if filter.published_only {
-        sql.push(
-            // As a value and not as EXISTS, which MariaDB answers by reading all models for every list.
-            " AND (SELECT 1 FROM llmage_cache m WHERE m.ppid = pricing_cache.ppid AND m.status = 'published' \
-             AND m.deleted = 0 LIMIT 1) = 1 AND (pricing_belong IS NULL OR pricing_belong <> 'provider')",
-        );
+        // As a value and not as EXISTS, which MariaDB answers by reading all models for every list. Left to itself,
+        // SQLite would read all that are not deleted for every row.
+        let index = dialect.walking("llmage_cache_ppid");
+        sql.push(&format!(
+            " AND (SELECT 1 FROM llmage_cache m{index} WHERE m.ppid = pricing_cache.ppid \
+             AND m.status = 'published' AND m.deleted = 0 LIMIT 1) = 1 \
+             AND (pricing_belong IS NULL OR pricing_belong <> 'provider')"
+        ));
     }
     if let Some((validity, day)) = &filter.validity {
         let day = day.as_str();
@@ -365,11 +389,20 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter) {
             }
         }
     }
-    if let Some(from) = filter.from {
-        sql.push(" AND created_at >= ?").add(from);
-    }
-    if let Some(to) = filter.to {
-        sql.push(" AND created_at < ?").add(to);
+}
+
+/// Bounds the time of creation. Where a list goes on from a place, the plus keeps SQLite from beginning at the bound on
+/// that side instead, which would read every page before this one again.
+fn push_times(sql: &mut Sql<'_>, filter: &MirrorFilter, from_a_place: bool) {
+    let (from, to) = match (from_a_place, filter.ascending) {
+        (false, _) => (" AND created_at >= ?", " AND created_at < ?"),
+        (true, true) => (" AND +created_at >= ?", " AND created_at < ?"),
+        (true, false) => (" AND created_at >= ?", " AND +created_at < ?"),
+    };
+    for (condition, bound) in [(from, filter.from), (to, filter.to)] {
+        if let Some(bound) = bound {
+            sql.push(condition).add(bound);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod checkpoint;
 mod conn;
 mod customers;
 mod dialect;
+mod durability;
 mod error;
 mod holds;
 mod keys;
@@ -22,6 +23,8 @@ mod reversals;
 mod sealed;
 mod sql;
 mod sync_state;
+#[cfg(test)]
+pub(crate) mod test_store;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -370,7 +373,7 @@ fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS_KEPT)
-        .pragma("wal_autocheckpoint", checkpoint::LOG_PAGES)
+        .pragma("wal_autocheckpoint", checkpoint::LOG_PAGES_AT_MOST)
         .disable_statement_logging();
     let pool = SqlitePoolOptions::new()
         // Each reader is a thread; more than a handful only adds memory.

@@ -32,8 +32,7 @@ pub struct Moved {
     pub hold_id: Option<RecordId>,
 }
 
-const MOVED: &str =
-    "SELECT id, customer_id, kind, amount, delta, reverses, hold_id FROM accounting_records WHERE ";
+const MOVED: &str = "SELECT id, customer_id, kind, amount, delta, reverses, hold_id FROM accounting_records";
 
 fn read_moved(row: &Row) -> Result<Moved, Error> {
     let id = read_id(row.bytes(0)?)?;
@@ -109,11 +108,27 @@ impl Tx {
         after: (Timestamp, RecordId),
         limit: i64,
     ) -> Result<Vec<VerifyRow<Hold>>, Error> {
-        let mut sql = Sql::new(format!("SELECT {} FROM holds WHERE customer_id = ?", holds::COLUMNS));
+        let index = self.dialect().walking("holds_customer");
+        let mut sql = Sql::new(format!("SELECT {} FROM holds{index} WHERE customer_id = ?", holds::COLUMNS));
         sql.add(customer.as_str());
         self.dialect().push_place(&mut sql, ">", after.0, after.1.as_bytes());
         sql.push(" ORDER BY created_at, id LIMIT ?").add(limit);
         self.readable(sql, holds::read).await
+    }
+
+    /// A transno of these holds of a customer that one of its records has too.
+    pub async fn namesake_of(
+        &mut self,
+        customer: &CustomerId,
+        holds: &[Hold],
+    ) -> Result<Option<String>, Error> {
+        let index = self.dialect().by_index("accounting_records_transno");
+        let mut sql =
+            Sql::new(format!("SELECT transno FROM accounting_records{index} WHERE customer_id = ?"));
+        sql.add(customer.as_str())
+            .push(" AND transno IN ")
+            .push_in(holds.iter().map(|hold| hold.transno.as_str()));
+        self.conn.fetch_optional(sql).await?.map(|row| row.text(0)).transpose()
     }
 
     /// Holds by their ids.
@@ -136,7 +151,9 @@ impl Tx {
         if captured.is_empty() {
             return Ok(Vec::new());
         }
-        let mut sql = Sql::new(format!("{MOVED}customer_id = ?")).bind(customer.as_str());
+        // Left to themselves, both kinds of database read all records of the customer.
+        let index = self.dialect().walking("accounting_records_time");
+        let mut sql = Sql::new(format!("{MOVED}{index} WHERE customer_id = ?")).bind(customer.as_str());
         sql.push(" AND created_at IN ").push_in(captured.iter().map(|hold| hold.updated_at));
         sql.push(" AND hold_id IN ").push_in(captured.iter().map(|hold| hold.id.as_bytes()));
         self.readable(sql, read_moved).await
@@ -147,7 +164,7 @@ impl Tx {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut sql = Sql::new(format!("{MOVED}id IN "));
+        let mut sql = Sql::new(format!("{MOVED} WHERE id IN "));
         sql.push_in(ids.iter().map(RecordId::as_bytes));
         self.readable(sql, read_moved).await
     }

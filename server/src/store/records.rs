@@ -168,7 +168,7 @@ impl Store {
         let Some(span) = self.span(filter).await? else { return Ok(0) };
         let table = table_by(filter, self.dialect());
         let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE 1 = 1"));
-        push_conditions(&mut sql, filter, span, self.dialect());
+        push_conditions(&mut sql, filter, span, TIMES, self.dialect());
         sql.push(" LIMIT ?) counted").add(cap);
         self.fetch_one(sql).await?.int(0)
     }
@@ -336,7 +336,14 @@ fn list<'a>(
     let table = table_by(filter, dialect);
     let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
     let mut sql = Sql::new(format!("SELECT {columns} FROM {table} WHERE 1 = 1"));
-    push_conditions(&mut sql, filter, span, dialect);
+    // Where a list goes on from a place, the plus keeps SQLite from beginning at the bound on that side instead, which
+    // would read every page before this one again.
+    let times = match order {
+        RecordOrder::Created(Some(_)) if ascending => [" AND +created_at >= ?", TIMES[1]],
+        RecordOrder::Created(Some(_)) => [TIMES[0], " AND +created_at < ?"],
+        RecordOrder::Created(None) | RecordOrder::Seq(_) => TIMES,
+    };
+    push_conditions(&mut sql, filter, span, times, dialect);
     match order {
         RecordOrder::Seq(after) => {
             if let Some(seq) = after {
@@ -360,7 +367,16 @@ fn list<'a>(
 const TAKEN_BACK: &str =
     "(SELECT SUM(r.amount) FROM record_reversals r WHERE r.original_id = accounting_records.id)";
 
-fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a RecordFilter, span: Span, dialect: Dialect) {
+/// Bounds of the time of booking.
+const TIMES: [&str; 2] = [" AND created_at >= ?", " AND created_at < ?"];
+
+fn push_conditions<'a>(
+    sql: &mut Sql<'a>,
+    filter: &'a RecordFilter,
+    span: Span,
+    [from, to]: [&str; 2],
+    dialect: Dialect,
+) {
     let RecordFilter { customer_id, equals, reversed, until, from: _, to: _, event_from, event_to } = filter;
     if let Some(customer) = customer_id {
         sql.push(" AND customer_id = ?").add(customer.as_str());
@@ -374,8 +390,8 @@ fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a RecordFilter, span: Span, 
         }
     }
     let bounds = [
-        (" AND created_at >= ?", span.from),
-        (" AND created_at < ?", span.to),
+        (from, span.from),
+        (to, span.to),
         (" AND event_time >= ?", *event_from),
         (" AND event_time < ?", *event_to),
     ];

@@ -19,17 +19,37 @@ pub(super) enum Arg<'a> {
     Bytes(Cow<'a, [u8]>),
 }
 
+/// How a statement that changes something travels to MySQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// With its values written out, together with others.
+    Text,
+    /// Prepared, on its own.
+    Prepared,
+}
+
 /// SQL text with its arguments. The text is made of literals and dialect parts only; values are
 /// always bound.
 #[derive(Debug, Clone)]
 pub(super) struct Sql<'a> {
     text: Cow<'static, str>,
     args: Vec<Arg<'a>>,
+    form: Form,
 }
 
 impl<'a> Sql<'a> {
     pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { text: text.into(), args: Vec::new() }
+        Self { text: text.into(), args: Vec::new(), form: Form::Text }
+    }
+
+    /// How it travels with others.
+    pub fn sent_as(self, form: Form) -> Self {
+        Self { form, ..self }
+    }
+
+    /// How it travels with others.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Appends literal SQL.
@@ -149,7 +169,7 @@ impl Sql<'_> {
             Arg::Text(text) => Arg::Text(text.clone().into_owned().into()),
             Arg::Bytes(bytes) => Arg::Bytes(bytes.clone().into_owned().into()),
         });
-        Sql { text: self.text.clone(), args: args.collect() }
+        Sql { text: self.text.clone(), args: args.collect(), form: self.form }
     }
 
     /// The text with its question marks.

@@ -121,7 +121,9 @@ fn an_atomic_batch_is_booked_whole_or_not_at_all() {
                 (422, "currency_mismatch"),
             ),
         ] {
-            assert_eq!(atomic(&items).await.refusal(), refusal, "{items}");
+            let refused = atomic(&items).await;
+            assert_eq!(refused.refusal(), refusal, "{items}");
+            assert_eq!(refused.json["index"], 1, "which item it is: {}", refused.text());
             assert_eq!(site.get(&c.key, "/balance").await.data()["seq"], 1);
         }
         let items = json!([charge("a", "6"), charge("b", "4")]);

@@ -89,6 +89,31 @@ fn a_customer_that_somebody_keeps_locked_waits_alone() {
 }
 
 #[test]
+fn a_repetition_waits_five_seconds_for_the_first_request_and_is_then_told_that_it_is_under_way() {
+    on(Kind::MySql, async || {
+        let site = Site::new(App::start(Kind::MySql).await);
+        let c = site.customer("10").await;
+        let mut stranger = lock(&site, &c.id).await;
+        let first = charge(&site, &c.key, "same");
+        let second = async {
+            let line = "sageapi_booking_queue_depth 1";
+            site.until(line, async || site.env().metrics().encode().lines().any(|l| l == line)).await;
+            let began = site.env().clock().monotonic();
+            let told = charge(&site, &c.key, "same").await;
+            assert_eq!(told.refusal(), (409, "transno_in_progress"), "{}", told.text());
+            assert!(!told.header("retry-after").is_empty());
+            let waited = site.env().clock().monotonic().saturating_sub(began);
+            assert!(waited >= Duration::from_secs(5), "it waits for the first one before: {waited:?}");
+            stranger.execute("ROLLBACK").await.unwrap();
+        };
+        let (first, ()) = tokio::join!(first, second);
+        assert_eq!(first.status, 201, "{}", first.text());
+        assert_eq!(charge(&site, &c.key, "same").await.status, 200);
+        assert_eq!(site.get(&c.key, "/balance").await.data()["balance"], "9.99");
+    });
+}
+
+#[test]
 fn a_customer_whose_row_is_behind_its_records_fails_alone() {
     on_every_database_with(one_writer, async |site| {
         let broken = site.customer("10").await;

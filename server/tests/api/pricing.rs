@@ -2,7 +2,7 @@
 
 use sageapi_server::domain::booking::{Action, Amount, Entry, Request};
 use sageapi_server::domain::prices::Quote;
-use sageapi_server::model::{Entity, Kind, Money, TextId, Transno};
+use sageapi_server::model::{Currency, Entity, Kind, Money, TextId, Transno};
 use sageapi_server::store::{Change, Op, Page};
 use serde_json::{Value, json};
 
@@ -382,6 +382,11 @@ fn a_price_in_another_currency_is_no_price_of_the_customers() {
         let refused = site.post(&site.platform, "/accounting", &body).await;
         assert_eq!(refused.refusal(), (422, "currency_mismatch"));
         let dollars = site.customer_in("10", "USD").await;
+        // A program that names no currency is in accounting.currency.
+        let body =
+            json!({"transno": "t", "customer_id": dollars.id, "pricing_id": "pp-1", "input_tokens": 1});
+        let refused = site.post(&site.platform, "/accounting", &body).await;
+        assert_eq!(refused.refusal(), (422, "currency_mismatch"), "{}", refused.text());
         let body =
             json!({"transno": "t", "customer_id": dollars.id, "pricing_id": "pp-3", "input_tokens": 1});
         assert_eq!(site.post(&site.platform, "/accounting", &body).await.data()["balance"], "9");
@@ -459,7 +464,7 @@ fn an_amount_that_its_arithmetic_does_not_come_to_is_named_by_verify() {
         let c = site.customer("10").await;
         let quote = |arithmetic: &str| Quote {
             amount: Money::parse("2").unwrap(),
-            currency: None,
+            currency: Currency::parse("CNY").unwrap(),
             pricing_id: "p".to_owned(),
             version: 1,
             unrounded: "2".to_owned(),

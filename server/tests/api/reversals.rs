@@ -91,6 +91,20 @@ fn a_charge_is_taken_back_in_parts_and_never_beyond() {
 }
 
 #[test]
+fn what_only_the_platform_books_only_the_platform_takes_back() {
+    on_every_database(async |site| {
+        let c = site.customer("10").await;
+        let fine = json!({"transno": "fine", "kind": "adjustment", "amount": "-4"});
+        let fine = book(&site, &c, fine).await;
+        let refused = site.post(&c.key, &reverse(&fine), &json!({"transno": "r"})).await;
+        assert_eq!(refused.refusal(), (403, "kind_forbidden"));
+        assert_eq!(site.get(&c.key, "/balance").await.data()["balance"], "6");
+        let done = site.post(&site.platform, &reverse(&fine), &json!({"transno": "r"})).await;
+        assert_eq!((done.status, &done.data()["balance"]), (201, &json!("10")));
+    });
+}
+
+#[test]
 fn what_many_take_back_at_once_is_never_more_than_was_booked() {
     on_every_database(async |site| {
         let c = site.customer("10").await;

@@ -61,7 +61,7 @@ pub async fn reverse(env: &ServerEnv, customer: &str, record: &str, amount: Opti
     let record = RecordId::parse(record).unwrap();
     let transno = Transno::parse(&format!("back-{record}-{}", amount.unwrap_or("rest"))).unwrap();
     let amount = amount.map(|text| Money::parse(text).unwrap());
-    let action = Action::Reverse(Reverse { transno, record, amount, note: None });
+    let action = Action::Reverse(Reverse { transno, record, amount, of_any_kind: true, note: None });
     let request = Request { customer_id: customer_id(customer), body_hash: [9; 32], nonce: None, action };
     env.submit(request).await.unwrap().into_booked().unwrap()
 }

@@ -50,3 +50,37 @@ fn a_past_balance_is_that_after_the_last_record_until_then() {
         );
     });
 }
+
+#[test]
+fn a_past_balance_counts_the_holds_that_were_open_then() {
+    on_every_database(async |app| {
+        let key = app.customer("org-h", "100").await;
+        let now = async || key.get("/balance").await.data()["as_of"].as_str().unwrap().to_owned();
+        let held_at = async |at: &str| {
+            let past = key.get(&format!("/balance?at={at}")).await;
+            let text = |member: &str| past.data()[member].as_str().unwrap().to_owned();
+            (text("held"), text("available"))
+        };
+        let pair = |held: &str, available: &str| (held.to_owned(), available.to_owned());
+        let hold = async |transno: &str, amount: &str| {
+            let made = key.post("/holds", &json!({"transno": transno, "amount": amount})).await;
+            assert_eq!(made.status, 201, "{}", made.text());
+            (
+                made.data()["id"].as_str().unwrap().to_owned(),
+                made.data()["created_at"].as_str().unwrap().to_owned(),
+            )
+        };
+        let before = now().await;
+        let (first, first_made) = hold("h1", "40").await;
+        let (second, second_made) = hold("h2", "5").await;
+        let released = key.post(&format!("/holds/{first}/release"), &json!({})).await;
+        assert_eq!(released.status, 200);
+        let captured =
+            key.post(&format!("/holds/{second}/capture"), &json!({"transno": "c", "amount": "3"})).await;
+        let captured_at = captured.data()["created_at"].as_str().unwrap().to_owned();
+        assert_eq!(held_at(&before).await, pair("0", "100"));
+        assert_eq!(held_at(&first_made).await, pair("40", "60"));
+        assert_eq!(held_at(&second_made).await, pair("45", "55"));
+        assert_eq!(held_at(&captured_at).await, pair("0", "97"));
+    });
+}

@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sageapi_server::model::Kind as RecordKind;
+use serde_json::Value;
 
 use crate::ledger::{fill, on_every_database, walk};
 
@@ -15,14 +17,20 @@ fn walks_skip_and_double_nothing_while_eight_clients_book() {
             fill(&app.env, id, 0, 120).await;
         }
         let before = walk(&app.platform, "/accounting?limit=1000", async || ()).await;
-        let before: BTreeSet<_> = before.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(before.len(), 360);
+        // What is known to be there: the customer and the id of each record.
+        let known: BTreeSet<_> =
+            before.iter().map(|row| (text(row, "customer_id"), text(row, "id"))).collect();
+        assert_eq!(known.len(), 360);
+        let known = Mutex::new(known);
+        let of_org_2 = || known.lock().unwrap().iter().filter(|(customer, _)| customer == "org-2").count();
 
         let done = AtomicBool::new(false);
         let book = async |n: usize| {
             let mut count = 0;
             while !done.load(Ordering::Relaxed) && count < 500 {
-                app.book(clients[n % 3], RecordKind::Credit, "1").await;
+                let booked = app.book(clients[n % 3], RecordKind::Credit, "1").await;
+                let place = (clients[n % 3].to_owned(), booked.record.id.to_string());
+                known.lock().unwrap().insert(place);
                 count += 1;
             }
         };
@@ -33,25 +41,42 @@ fn walks_skip_and_double_nothing_while_eight_clients_book() {
                 "/accounting?limit=13&customer_id=org-2",
                 "/accounting?limit=13&customer_id=org-2&order=asc&from=2001-01-01T00:00:00Z",
             ] {
-                let rows = walk(&app.platform, path, async || ()).await;
-                let ids: BTreeSet<_> =
-                    rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
-                assert_eq!(ids.len(), rows.len(), "{path}: one twice");
+                let at_first = known.lock().unwrap().clone();
+                // Of one customer: when the first page is asked for, and when the last one is.
+                let first = of_org_2();
+                let mut last = first;
+                let rows = walk(&app.platform, path, async || last = of_org_2()).await;
+                let found: BTreeSet<_> =
+                    rows.iter().map(|row| (text(row, "customer_id"), text(row, "id"))).collect();
+                assert_eq!(found.len(), rows.len(), "{path}: one twice");
+                let ascending = path.contains("order=asc");
                 if path.contains("customer_id") {
-                    let mut seqs: Vec<_> = rows.iter().map(|row| row["seq"].as_i64().unwrap()).collect();
-                    seqs.sort_unstable();
-                    assert!(
-                        seqs.len() >= 120 && seqs.iter().copied().eq(1..=seqs.len() as i64),
-                        "{path}: a gap"
-                    );
+                    let seqs: Vec<_> = rows.iter().map(|row| row["seq"].as_i64().unwrap()).collect();
+                    let mut whole: Vec<_> = (1..=seqs.len() as i64).collect();
+                    if !ascending {
+                        whole.reverse();
+                    }
+                    assert_eq!(seqs, whole, "{path}: a gap, or another order");
+                    // Who goes up comes to what was booked on the way, who goes down leaves it behind.
+                    let least = if ascending { last } else { first };
+                    assert!(rows.len() >= least, "{path}: {} rows, and {least} were there", rows.len());
                 } else {
-                    assert!(before.is_subset(&ids), "{path}: one is missing");
+                    // All times are written alike, so that texts compare as times and ids do.
+                    let places: Vec<_> =
+                        rows.iter().map(|row| (text(row, "created_at"), text(row, "id"))).collect();
+                    let sorted = places.is_sorted_by(|a, b| if ascending { a < b } else { a > b });
+                    assert!(sorted, "{path}: another order");
+                    assert!(at_first.is_subset(&found), "{path}: one is missing");
                 }
             }
             done.store(true, Ordering::Relaxed);
         };
         tokio::join!(read, book(0), book(1), book(2), book(3), book(4), book(5), book(6), book(7));
     });
+}
+
+fn text(row: &Value, member: &str) -> String {
+    row[member].as_str().unwrap().to_owned()
 }
 
 #[test]

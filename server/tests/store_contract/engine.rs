@@ -59,7 +59,7 @@ pub fn capture(name: &str, hold: RecordId, amount: Option<Money>) -> Action {
 }
 
 pub fn reverse(name: &str, record: RecordId, amount: Option<Money>) -> Action {
-    Action::Reverse(Reverse { transno: transno(name), record, amount, note: None })
+    Action::Reverse(Reverse { transno: transno(name), record, amount, of_any_kind: true, note: None })
 }
 
 /// A customer's requests, each of which must pass.

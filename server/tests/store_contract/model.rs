@@ -196,20 +196,23 @@ impl<'d> Both<'d> {
             let made = got.as_ref().ok().and_then(|outcomes| id_of(&outcomes[n]));
             model.one(*customer, asked, made)
         });
-        // The first refusal is the answer of all.
-        let mut verdicts = Vec::new();
-        for verdict in all {
+        // The first refusal is the answer of all, with its place.
+        let (mut verdicts, mut place) = (Vec::new(), None);
+        for (index, verdict) in all.enumerate() {
             let refused = matches!(verdict, Verdict::Refused(_));
             verdicts.push(verdict);
             if refused {
                 verdicts.drain(..verdicts.len() - 1);
+                place = Some(index);
                 break;
             }
         }
-        let found: Vec<_> = match got {
-            Ok(outcomes) => outcomes.into_iter().map(|outcome| Verdict::of(&Ok(outcome))).collect(),
-            Err(error) => vec![Verdict::of(&Err(error))],
+        let (found, named): (Vec<_>, _) = match got {
+            Ok(outcomes) => (outcomes.into_iter().map(|outcome| Verdict::of(&Ok(outcome))).collect(), None),
+            Err(Error::Item { index, error }) => (vec![Verdict::of(&Err(*error))], Some(index)),
+            Err(error) => (vec![Verdict::of(&Err(error))], None),
         };
+        prop_assert_eq!(named, place, "{:?}", found);
         prop_assert_eq!(&found, &verdicts, "{:?}", steps.iter().map(|(c, _, a)| (c, a)).collect::<Vec<_>>());
         if !matches!(found.first(), Some(Verdict::Refused(_))) {
             self.model = model;

@@ -117,6 +117,21 @@ contract! {
             let removed = format!("DELETE FROM accounting_records WHERE customer_id = 'org_b' AND seq = {seq}");
             found(&db, "accounting_records", &removed).await;
         }
+        // Records that nobody booked, before the first one and under the name of a hold.
+        let columns = "customer_id, id, transno, kind, amount, delta, currency, balance_after, held_after, \
+             available_after, body_hash, prev_hash, hash, event_time, created_at";
+        let values = "customer_id, X'00112233445566778899aabbccddeeff', 'foreign', kind, amount, delta, currency, \
+             balance_after, held_after, available_after, body_hash, prev_hash, hash, event_time, created_at";
+        for seq in [0, -5, 99] {
+            let inserted = format!(
+                "INSERT INTO accounting_records (seq, {columns}) \
+                 SELECT {seq}, {values} FROM accounting_records WHERE {record}"
+            );
+            let found = found(&db, "accounting_records", &inserted).await;
+            assert!(found.starts_with("org_b"), "{found}");
+        }
+        let renamed = "UPDATE holds SET transno = 't1' WHERE customer_id = 'org_b' AND state = 'open'";
+        assert!(found(&db, "holds", renamed).await.contains("t1"));
         for state in ["open", "captured", "released"] {
             let removed = format!("DELETE FROM holds WHERE customer_id = 'org_b' AND state = '{state}'");
             found(&db, "holds", &removed).await;

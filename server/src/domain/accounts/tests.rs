@@ -1,36 +1,13 @@
 use std::collections::HashSet;
 
-use base64::Engine as _;
 use uuid::Uuid;
 
 use super::*;
-use crate::config::DatabaseTarget;
-use crate::model::{Currency, ManualClock, Money, Secret, SeededEntropy, Transno};
-use crate::store::{Context, Keyring, LedgerRows, Migrate};
-
-/// A store on a SQLite file of its own.
-pub(in crate::domain) struct TestStore {
-    pub store: Store,
-    _dir: tempfile::TempDir,
-}
+use crate::model::{Currency, Money, Transno};
+use crate::store::LedgerRows;
+use crate::store::test_store::TestStore;
 
 impl TestStore {
-    pub(in crate::domain) async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let target = DatabaseTarget::Sqlite { path: dir.path().join("sageapi.db") };
-        let key = Secret::new(base64::engine::general_purpose::STANDARD.encode([1; 32]));
-        let context = Context {
-            instance: Uuid::from_u128(1),
-            keyring: Keyring::new(&key, &[]).unwrap(),
-            clock: ManualClock::new(Timestamp::from_seconds(1_780_000_000)),
-            entropy: SeededEntropy::new(1),
-            sole_cache: true,
-        };
-        let store = Store::open(&target, 2, context).unwrap();
-        store.migrate(&Migrate::default()).await.unwrap();
-        Self { store, _dir: dir }
-    }
-
     async fn insert(&self, records: Vec<Record>) {
         let insert = self.store.write("test.insert", move |tx| {
             let records = records.clone();

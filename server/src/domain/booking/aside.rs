@@ -26,10 +26,16 @@ pub(super) async fn watch_aside<B: Books>(inner: Arc<Inner>, mut books: B, write
             for shard in &inner.shards {
                 for customer in shard.aside() {
                     idle = false;
-                    // A lock that was let go is often one of many: nobody waits for those behind one that stays.
-                    let aside = shard.aside();
-                    let locked = books.locked(&aside).await.unwrap_or_else(|_| aside.clone());
-                    aside.iter().filter(|c| !locked.contains(c)).for_each(|c| shard.bring_back(c));
+                    // A lock that was let go is often one of many: nobody, of whichever shard, waits for those behind
+                    // one that stays.
+                    for shard in &inner.shards {
+                        let aside = shard.aside();
+                        if aside.is_empty() {
+                            continue;
+                        }
+                        let locked = books.locked(&aside).await.unwrap_or_else(|_| aside.clone());
+                        aside.iter().filter(|c| !locked.contains(c)).for_each(|c| shard.bring_back(c));
+                    }
                     match books.await_customer(&customer).await {
                         Ok(()) => shard.bring_back(&customer),
                         Err(error) if error.is_locked() => {}

@@ -11,7 +11,7 @@ use crate::store::{Error, LedgerRow, LedgerRows, NonceUse, NotCommitted, ReplayT
 const LOOKED_UP: usize = 64;
 
 /// Due holds that one transaction closes at most. Where there are more, the sweep comes again.
-pub(super) const DUE_HOLDS: usize = 512;
+pub(super) const DUE_HOLDS: usize = 4096;
 
 /// What a writer asks of the database. The store answers it, and so does the simulated one of the tests, which fails
 /// in every way that a real one can.

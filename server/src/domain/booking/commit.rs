@@ -109,7 +109,7 @@ impl Inner {
         let mut again = false;
         let verdict = loop {
             match self.commit_once_or_again(books, shard, &mut commands, Commit::IfAllPass).await {
-                Ok(decided) => break decided.verdicts.into_iter().collect::<Result<Vec<_>, _>>(),
+                Ok(decided) => break first_refusal(decided.verdicts),
                 Err(Failed::Locked(error)) if !again => {
                     let locked = self.locked(books, &commands, &error).await;
                     if !locked.is_empty() {
@@ -358,6 +358,12 @@ struct Plan {
     ours: Vec<bool>,
 }
 
+/// What all came to, or the first refusal and whose it is.
+fn first_refusal(verdicts: Vec<Result<Outcome, Error>>) -> Result<Vec<Outcome>, Error> {
+    let placed = verdicts.into_iter().enumerate();
+    placed.map(|(index, verdict)| verdict.map_err(|error| error.of_item(index))).collect()
+}
+
 /// Whether a command was there before.
 fn repeats(verdict: &Result<Outcome, Error>) -> bool {
     match verdict {
@@ -382,6 +388,7 @@ fn outcome_label(outcome: &Outcome) -> &'static str {
 /// The label of what was not done.
 fn refusal_label(refusal: &Error) -> &'static str {
     match refusal {
+        Error::Item { error, .. } => refusal_label(error),
         Error::InsufficientBalance { .. } => "insufficient_balance",
         Error::StoreUnavailable(_) | Error::Overloaded => "unavailable",
         Error::Internal(_) => "failed",

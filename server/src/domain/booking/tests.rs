@@ -1,20 +1,27 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use super::books::Books;
 use super::decide::{Decided, Found, Ledger, Written};
 use super::{
-    Action, Amount, Booked, BookingRequest, Capture, Command, Outcome, Request, Reserve, Reserved, Reverse,
+    Action, Amount, Booked, Booking, BookingParts, BookingRequest, Capture, Command, Outcome, Request,
+    Reserve, Reserved, Reverse,
 };
+use crate::config;
 use crate::domain::Error;
+use crate::domain::caches::Caches;
 use crate::model::{
-    Currency, Customer, CustomerId, CustomerStatus, Hold, HoldState, Kind, Mode, Money, Record, RecordId,
-    Timestamp, Transno, UsageBilling,
+    Clock, Currency, Customer, CustomerId, CustomerStatus, Hold, HoldState, Kind, Mode, Money, Record,
+    RecordId, SystemClock, SystemEntropy, Timestamp, Transno, UsageBilling,
 };
 use crate::signing::AuthError;
-use crate::store::LedgerRow;
+use crate::store::{self, LedgerRow, NonceUse, NotCommitted};
+use crate::telemetry::metrics::Metrics;
 
 fn money(text: &str) -> Money {
     Money::parse_signed(text).unwrap()
@@ -95,7 +102,16 @@ fn capture(n: u128, name: &str, hold: u128, amount: Option<&str>) -> Command {
 
 fn reverse(n: u128, name: &str, record: u128, amount: Option<&str>) -> Command {
     let amount = amount.map(money);
-    act(n, Action::Reverse(Reverse { transno: transno(name), record: id(record), amount, note: None }))
+    act(
+        n,
+        Action::Reverse(Reverse {
+            transno: transno(name),
+            record: id(record),
+            amount,
+            of_any_kind: true,
+            note: None,
+        }),
+    )
 }
 
 const NOW: i64 = 1_780_000_000;
@@ -470,4 +486,85 @@ proptest! {
             prop_assert_eq!(names.len(), world.records.len() + world.holds.len());
         }
     }
+}
+
+/// Books that the program has a fault in.
+struct FaultyBooks;
+
+impl Books for FaultyBooks {
+    type Tx = ();
+
+    async fn begin(&mut self, _: &[Command]) -> Result<((), Vec<LedgerRow>), store::Error> {
+        panic!("a fault, as this test wants it");
+    }
+
+    async fn look_up(
+        &mut self,
+        (): &mut (),
+        _: &[Command],
+        _: Vec<LedgerRow>,
+    ) -> Result<Found, store::Error> {
+        unreachable!()
+    }
+
+    async fn spend_nonces(&mut self, (): &mut (), _: &[NonceUse]) -> Result<Vec<bool>, store::Error> {
+        unreachable!()
+    }
+
+    async fn commit(&mut self, (): (), _: &[NonceUse], _: &Written) -> Result<(), NotCommitted> {
+        unreachable!()
+    }
+
+    async fn rollback(&mut self, (): ()) {
+        unreachable!()
+    }
+
+    async fn first_use(&mut self, _: NonceUse) -> Result<bool, store::Error> {
+        unreachable!()
+    }
+
+    async fn locked(&mut self, _: &[CustomerId]) -> Result<Vec<CustomerId>, store::Error> {
+        unreachable!()
+    }
+
+    async fn await_customer(&mut self, _: &CustomerId) -> Result<(), store::Error> {
+        unreachable!()
+    }
+
+    async fn back_off(&mut self, _: u32) {
+        unreachable!()
+    }
+
+    async fn wait(&self, _: Duration) {}
+}
+
+fn parts() -> BookingParts {
+    let clock: Arc<dyn Clock> = SystemClock::new();
+    let metrics = Arc::new(Metrics::new("0"));
+    let ttl = Duration::from_secs(60);
+    let cache = config::Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl };
+    BookingParts {
+        caches: Caches::new(&cache, &clock, &metrics),
+        metrics,
+        clock,
+        entropy: SystemEntropy::new(),
+        default_mode: Mode::Strict,
+        batch_max: 8,
+        batch_delay: Duration::from_millis(2),
+        queue: 40,
+        writers: 2,
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_ends_by_a_fault_is_noticed_and_one_that_drains_is_not() {
+    let booking = Booking::start_on(2, || FaultyBooks, parts());
+    assert!(booking.broken().now_or_never().is_none(), "nothing has happened yet");
+    let request = command(1, "org", "t", Kind::Charge, "1").request;
+    assert!(matches!(booking.submit(request).await, Err(Error::Internal(_))));
+    tokio::time::timeout(Duration::from_secs(20), booking.broken()).await.unwrap();
+
+    let healthy = Booking::start_on(2, || FaultyBooks, parts());
+    healthy.drain().await;
+    assert!(healthy.broken().now_or_never().is_none());
 }

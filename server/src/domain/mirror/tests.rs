@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::domain::accounts::tests::TestStore;
 use crate::model::Cell;
+use crate::store::test_store::TestStore;
 use crate::store::{Change, Op, Page};
 
 /// 2026-05-28T20:26:40Z.

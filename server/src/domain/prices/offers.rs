@@ -13,7 +13,8 @@ pub struct Offer {
     expired: Option<String>,
 }
 
-/// The programs that a model is offered under, the default first, then in the order of the rows.
+/// The programs that a model is offered under: what is published first, of that the default first, then in the order of
+/// the rows. So who may see all of them pays by the same one as who sees what is published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offers(Vec<Offer>);
 
@@ -33,7 +34,7 @@ impl Offers {
         };
         let mut offers: Vec<_> = rows.iter().filter_map(offer).collect();
         // Stable, so that equal ones stay as they are.
-        offers.sort_by_key(|offer| !offer.standard);
+        offers.sort_by_key(|offer| (!offer.published, !offer.standard));
         Self(offers)
     }
 
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_comes_first_and_a_row_without_a_program_offers_nothing() {
+    fn what_is_published_comes_first_then_the_default_and_a_row_without_a_program_offers_nothing() {
         let offers = Offers::of(&[
             row(&[("model", "m")]),
             row(&[("ppid", "a"), ("status", "published"), ("model", "")]),
@@ -90,7 +91,7 @@ mod tests {
             row(&[("ppid", "c"), ("isdefaultcatelog", "1"), ("status", "draft"), ("model", "m")]),
         ]);
         let on = |published| offers.on("2026-01-01", published).map(|o| o.ppid.as_str()).collect::<Vec<_>>();
-        assert_eq!((on(false), on(true)), (vec!["c", "a", "b"], vec!["a"]));
+        assert_eq!((on(false), on(true)), (vec!["a", "c", "b"], vec!["a"]));
         assert_eq!((offers.name_under("c").as_deref(), offers.name_under("a")), (Some("m"), None));
     }
 

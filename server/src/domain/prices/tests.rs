@@ -8,16 +8,21 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::config;
-use crate::domain::accounts::tests::TestStore;
 use crate::domain::pricing::tests::properties::case;
 use crate::domain::pricing::tests::reference::{Case, Num};
 use crate::model::{Cell, Clock, ManualClock, TextId};
+use crate::store::test_store::TestStore;
 use crate::store::{Change, Op, Page};
 use crate::telemetry::metrics::Metrics;
 
 const DAY_S: i64 = 86_400;
 /// 2026-01-01T00:00:00Z.
 const YEAR: i64 = 1_767_225_600;
+
+/// What programs are in that name no currency.
+fn eur() -> Currency {
+    Currency::parse("EUR").unwrap()
+}
 
 fn prices(db: &TestStore, zone: TimeZone, scale: u8) -> Prices {
     let cache = config::Cache {
@@ -26,7 +31,7 @@ fn prices(db: &TestStore, zone: TimeZone, scale: u8) -> Prices {
         negative_ttl: Duration::from_secs(5),
     };
     let clock: Arc<dyn Clock> = ManualClock::new(Timestamp::from_seconds(YEAR));
-    Prices::new(db.store.clone(), Caches::new(&cache, &clock, &Metrics::new("0")), zone, scale)
+    Prices::new(db.store.clone(), Caches::new(&cache, &clock, &Metrics::new("0")), zone, scale, eur())
 }
 
 async fn mirror(db: &TestStore, entity: Entity, rows: &[(&str, Vec<(&str, &str)>)]) {
@@ -120,9 +125,9 @@ async fn the_day_of_the_event_decides_which_row_of_the_program_counts() {
         let arithmetic = Arithmetic::parse(&old.arithmetic).unwrap();
         assert_eq!((arithmetic.row.as_str(), arithmetic.date.as_str()), ("p-old", "2026-05-27"));
         assert_eq!((arithmetic.discount.as_deref(), arithmetic.scale), (Some("0.5"), 6));
-        assert_eq!(old.currency, Currency::parse("CNY"));
+        assert_eq!(old.currency, Currency::parse("CNY").unwrap());
         let now = quoted(&prices, &at(since)).await.unwrap();
-        assert_eq!((now.amount.to_string().as_str(), now.currency), ("0.6", None));
+        assert_eq!((now.amount.to_string().as_str(), now.currency), ("0.6", eur()));
         assert_eq!(Arithmetic::parse(&now.arithmetic).unwrap().row, "p-now");
     }
     let prices = prices(&db, TimeZone::UTC, 6);

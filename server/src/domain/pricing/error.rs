@@ -31,9 +31,12 @@ pub enum UsageError {
     /// Below zero or beyond [`MAX_QUANTITY`](super::Decimal::MAX_QUANTITY).
     #[error("must be from 0 to 1000000000000")]
     OutOfRange,
-    /// The name was given before.
-    #[error("must be given once")]
+    /// The name was given before, or with another number.
+    #[error("must be given once, or the same each time")]
     Twice,
+    /// The sum of both kinds of tokens, which price lists may ask for, is no number that is computed with exactly.
+    #[error("input and output tokens must come to a number of at most 15 significant digits")]
+    Sum,
 }
 
 /// Why a usage has no price.

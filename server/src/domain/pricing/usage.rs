@@ -42,14 +42,26 @@ impl<'a> Usage<'a> {
         self.add(factor, Decimal::parse(text)?)
     }
 
-    /// Adds the counts of tokens, as `input_tokens` and `output_tokens`, unless quantities of these names are there.
-    pub fn tokens(&mut self, input: Option<u64>, output: Option<u64>) -> Result<(), UsageError> {
+    /// Adds the counts of tokens, as `input_tokens` and `output_tokens`. Where quantities of these names are there, they
+    /// must say the same. The error comes with the name.
+    pub fn tokens(
+        &mut self,
+        input: Option<u64>,
+        output: Option<u64>,
+    ) -> Result<(), (&'static str, UsageError)> {
         for (name, tokens) in [(INPUT[1], input), (OUTPUT[1], output)] {
-            if let Some(tokens) = tokens
-                && self.named(name).is_none()
-            {
-                self.add(name, Decimal::whole(tokens).ok_or(UsageError::OutOfRange)?)?;
+            let Some(tokens) = tokens else { continue };
+            let tokens = Decimal::whole(tokens).ok_or((name, UsageError::OutOfRange))?;
+            if self.named(name) != Some(tokens) {
+                self.add(name, tokens).map_err(|error| (name, error))?;
             }
+        }
+        // A price for all tokens must never be left out for want of their number.
+        if let (Some(input), Some(output)) = (self.either(INPUT), self.either(OUTPUT))
+            && self.named(TOTAL).is_none()
+            && input.checked_add(output).is_none()
+        {
+            return Err((TOTAL, UsageError::Sum));
         }
         Ok(())
     }
@@ -179,8 +191,17 @@ mod tests {
         assert_eq!(usage.quantity("n", "1000000000000"), Ok(()));
         assert_eq!(usage.quantity("n", "1"), Err(UsageError::Twice));
         assert_eq!(usage.tokens(Some(MOST), None), Ok(()));
-        assert_eq!(usage.tokens(None, Some(MOST + 1)), Err(UsageError::OutOfRange));
-        assert_eq!(Usage::new().tokens(Some(u64::MAX), None), Err(UsageError::OutOfRange));
+        assert_eq!(usage.tokens(None, Some(MOST + 1)), Err(("output_tokens", UsageError::OutOfRange)));
+        assert_eq!(Usage::new().tokens(Some(u64::MAX), None), Err(("input_tokens", UsageError::OutOfRange)));
+    }
+
+    #[test]
+    fn tokens_whose_sum_has_too_many_digits_are_refused_and_not_left_out() {
+        let tiny = [("prompt_tokens", "100000000.000001"), ("output_tokens", "0.0000001")];
+        assert_eq!(usage(&tiny).tokens(None, None), Err(("total_tokens", UsageError::Sum)));
+        let mut counted = usage(&tiny);
+        counted.quantity("total_tokens", "100000000").unwrap();
+        assert_eq!(counted.tokens(None, None), Ok(()), "the sum is not needed");
     }
 
     #[test]
@@ -208,7 +229,12 @@ mod tests {
     #[test]
     fn a_quantity_under_the_lists_own_name_comes_first() {
         let mut both = usage(&[("prompt_tokens", "5"), ("input_tokens", "9")]);
-        both.tokens(Some(30), None).unwrap();
+        both.tokens(Some(9), None).unwrap();
+        assert_eq!(
+            both.tokens(Some(30), None),
+            Err(("input_tokens", UsageError::Twice)),
+            "two say different things"
+        );
         assert_eq!(found(&both, "prompt_tokens").as_deref(), Some("5"));
         assert_eq!(found(&both, "input_tokens").as_deref(), Some("9"));
     }

@@ -16,13 +16,12 @@ impl<'c> Chain<'c> {
         Self { customer, balance: Money::ZERO, seq: 0, hash: [0; 32], time }
     }
 
-    pub const fn seq(&self) -> i64 {
-        self.seq
-    }
-
     /// Goes on to the next record, unless it does not follow.
     pub fn step(&mut self, record: &Record) -> Result<(), String> {
         let at = format!("{}, record {} ({})", self.customer.id, record.seq, record.transno);
+        if record.seq <= self.seq {
+            return Err(format!("{at}: records are numbered from 1"));
+        }
         if record.seq != self.seq + 1 {
             return Err(format!("{at}: seq {} is missing", self.seq + 1));
         }
@@ -90,9 +89,12 @@ fn moves_its_amount(record: &Record) -> bool {
     }
 }
 
-/// Whether a computed amount is what its arithmetic comes to; others are as they were given.
+/// Whether a computed amount, which names the version of its price list, is what its arithmetic comes to; others are as
+/// they were given.
 fn amount_recomputes(record: &Record) -> bool {
-    let Some(arithmetic) = &record.arithmetic else { return true };
+    let Some(arithmetic) = &record.arithmetic else {
+        return record.pricing_version.is_none() && record.unrounded.is_none();
+    };
     let computed = Arithmetic::parse(arithmetic).and_then(|arithmetic| arithmetic.recompute());
     computed.is_some_and(|(amount, unrounded)| amount == record.amount && Some(unrounded) == record.unrounded)
 }
@@ -102,6 +104,14 @@ mod tests {
     use super::*;
     use crate::model::RecordId;
     use crate::model::test_record;
+
+    #[test]
+    fn a_record_that_names_the_version_of_its_price_list_has_its_arithmetic() {
+        let given = Record { pricing_version: None, unrounded: None, arithmetic: None, ..test_record() };
+        assert!(amount_recomputes(&given));
+        assert!(!amount_recomputes(&Record { pricing_version: Some(1), ..given.clone() }));
+        assert!(!amount_recomputes(&Record { unrounded: Some("1".to_owned()), ..given }));
+    }
 
     #[test]
     fn a_record_moves_the_balance_by_its_amount_in_the_direction_of_its_kind() {

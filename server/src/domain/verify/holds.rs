@@ -4,8 +4,8 @@ use super::{SLICE, Stop};
 use crate::model::{Customer, Hold, HoldState, Money, Record, RecordId, Timestamp};
 use crate::store::Tx;
 
-/// A customer's holds: as many as were made, in its currency; what the open ones reserve is what is held; a hold was
-/// captured if, and only if, exactly one record settles it.
+/// A customer's holds: as many as were made, in its currency, under names that no record has; what the open ones reserve
+/// is what is held; a hold was captured if, and only if, exactly one record settles it.
 pub(super) async fn verify(tx: &mut Tx, customer: &Customer) -> Result<(), Stop> {
     let at = &customer.id;
     let (mut made, mut held) = (0, 0i128);
@@ -30,6 +30,9 @@ pub(super) async fn verify(tx: &mut Tx, customer: &Customer) -> Result<(), Stop>
                     format!("{which}: {} was captured, but it is {}", hold.captured, hold.state).into()
                 );
             }
+        }
+        if let Some(record) = tx.namesake_of(&customer.id, &slice).await? {
+            return Err(format!("{at}: the transno {record} names a hold and a record").into());
         }
         verify_captured(tx, customer, &slice).await?;
     }

@@ -14,7 +14,7 @@ pub async fn get(mut call: Call<'_>) -> Result<Answer, Error> {
     let view = call.env.get_balance(&customer, wants_fresh(call.headers)).await?;
     if let Some(at) = at {
         let past = Box::pin(call.env.get_balance_at(&customer, at)).await?;
-        return Answer::ok(&BalanceBody::at(&view, &past));
+        return Answer::ok(&BalanceBody::at(&view, &past.of(&view.customer), past.at));
     }
     Ok(Answer::ok(&BalanceBody::of(&view))?.tagged(Tag::Version(view.customer.version)))
 }

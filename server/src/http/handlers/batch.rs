@@ -31,13 +31,14 @@ pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
     Ok(Answer::batch(batch_answer(&rows, form)?, form))
 }
 
-/// The first item that cannot be read, or is refused, is the answer; then nothing is booked.
+/// The first item that cannot be read, else the first that is refused, is the answer; then nothing is booked.
 async fn all_or_none(
     call: &Call<'_>,
     read: Vec<Result<Request, Error>>,
 ) -> Result<Vec<Result<Booked, Problem>>, Error> {
     let nonce = call.caller()?.nonce;
-    let mut requests = match read.into_iter().collect::<Result<Vec<_>, _>>() {
+    let placed = read.into_iter().enumerate().map(|(index, item)| item.map_err(|error| error.of_item(index)));
+    let mut requests = match placed.collect::<Result<Vec<_>, _>>() {
         Ok(requests) => requests,
         Err(error) => {
             call.env.auth().spend_nonce(call.caller()?).await?;
@@ -90,6 +91,7 @@ fn row<'a>(call: &Call<'_>, index: usize, verdict: &'a Result<Booked, Problem>) 
         },
         Err(problem) => {
             let at = Occurrence { request_id: call.request_id, path: call.path, now: call.env.clock().now() };
+            problem.log(at);
             let json = String::from_utf8(problem.body(at)).ok();
             let error = json.and_then(|json| RawValue::from_string(json).ok());
             BatchRow { index, status: problem.code().status().as_u16(), data: None, error }

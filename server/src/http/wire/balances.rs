@@ -2,9 +2,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::schema::{CurrencyText, IdText, MoneyText, TimeText};
-use crate::domain::accounts::PastBalance;
 use crate::env::BalanceView;
-use crate::model::{Currency, CustomerId, CustomerStatus, Money, Timestamp};
+use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Money, Timestamp};
 
 /// A customer's balance.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -14,10 +13,10 @@ pub struct BalanceBody<'a> {
     customer_id: &'a CustomerId,
     #[schemars(with = "MoneyText")]
     balance: Money,
-    /// Sum of the open holds. With `at`: as it was right after the record `seq`, like the balance.
+    /// Sum of the open holds; with `at`: of those that were open then.
     #[schemars(with = "MoneyText")]
     held: Money,
-    /// balance + credit_limit - held. With `at`: by the credit limit of that time.
+    /// balance + credit_limit - held.
     #[schemars(with = "MoneyText")]
     available: Money,
     /// Today's, with `at` too.
@@ -48,7 +47,15 @@ pub struct BalanceBody<'a> {
 impl<'a> BalanceBody<'a> {
     /// Of a balance as read.
     pub fn of(view: &'a BalanceView) -> Self {
-        let customer = &view.customer;
+        Self::of_customer(&view.customer, view)
+    }
+
+    /// Of what was there at an instant; `view` is the customer today, and `then` as it was.
+    pub fn at(view: &'a BalanceView, then: &'a Customer, at: Timestamp) -> Self {
+        Self { as_of: at, source: "ledger", ..Self::of_customer(then, view) }
+    }
+
+    fn of_customer(customer: &'a Customer, view: &BalanceView) -> Self {
         Self {
             customer_id: &customer.id,
             balance: customer.balance,
@@ -63,22 +70,6 @@ impl<'a> BalanceBody<'a> {
             source: view.source,
             arrears: customer.balance.is_negative(),
             stale: view.stale,
-        }
-    }
-
-    /// Of what was there at an instant; `view` is the customer today.
-    pub fn at(view: &'a BalanceView, past: &PastBalance) -> Self {
-        let (balance, held) = (past.balance(), past.held());
-        let available = past.last.as_ref().map_or(view.customer.credit_limit, |last| last.available_after);
-        Self {
-            balance,
-            held,
-            available,
-            seq: past.seq(),
-            as_of: past.at,
-            source: "ledger",
-            arrears: balance.is_negative(),
-            ..Self::of(view)
         }
     }
 }

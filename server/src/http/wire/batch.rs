@@ -1,9 +1,12 @@
 //! Many bookings in one request: a JSON array or NDJSON in, the same form out.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use serde::Serialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::{Error, FieldError};
@@ -39,17 +42,50 @@ pub fn items(body: &[u8], form: Form) -> Result<Vec<&str>, Error> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("it is not valid UTF-8".to_owned()))?;
     let items: Vec<&str> = match form {
         Form::Array => {
-            let raw: Vec<&RawValue> = serde_json::from_str(text)
+            let FirstItems(raw) = serde_json::from_str(text)
                 .map_err(|e| malformed(format!("it is no JSON array; send one, or {NDJSON}: {e}")))?;
             raw.into_iter().map(RawValue::get).collect()
         }
-        Form::Lines => text.lines().filter(|line| !line.trim_ascii().is_empty()).collect(),
+        Form::Lines => {
+            text.lines().filter(|line| !line.trim_ascii().is_empty()).take(MOST_ITEMS + 1).collect()
+        }
     };
     if items.is_empty() || items.len() > MOST_ITEMS {
         let field = FieldError::new("body", format!("must hold 1 to {MOST_ITEMS} bookings"));
         return Err(Error::Invalid(vec![field]));
     }
     Ok(items)
+}
+
+/// The items of an array, or one more than a batch may have: however many come, no more are kept.
+struct FirstItems<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for FirstItems<'de> {
+    fn deserialize<D: Deserializer<'de>>(array: D) -> Result<Self, D::Error> {
+        struct Taking;
+
+        impl<'de> Visitor<'de> for Taking {
+            type Value = FirstItems<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of bookings")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while items.len() <= MOST_ITEMS {
+                    match array.next_element()? {
+                        Some(item) => items.push(item),
+                        None => return Ok(FirstItems(items)),
+                    }
+                }
+                while array.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(FirstItems(items))
+            }
+        }
+
+        array.deserialize_seq(Taking)
+    }
 }
 
 /// What became of one item.

@@ -188,7 +188,8 @@ pub fn read_reverse(call: &Call<'_>, record: RecordId, customer_id: CustomerId) 
     hash.bytes(Some(record.as_bytes()));
     hash.money(amount);
     hash.text(note.as_deref());
-    let action = Action::Reverse(Reverse { transno, record, amount, note });
+    let of_any_kind = call.caller()?.is_platform();
+    let action = Action::Reverse(Reverse { transno, record, amount, of_any_kind, note });
     Ok(Request { customer_id, body_hash: hash.finish(), nonce: call.caller()?.nonce, action })
 }
 

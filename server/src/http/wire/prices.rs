@@ -50,9 +50,9 @@ pub(super) fn raw(json: &str) -> Option<&RawValue> {
 pub struct QuoteBody<'a> {
     #[schemars(with = "MoneyText")]
     amount: Money,
-    /// The program's; null if it has none.
-    #[schemars(with = "Option<CurrencyText>")]
-    currency: Option<Currency>,
+    /// The program's; accounting.currency if it names none.
+    #[schemars(with = "CurrencyText")]
+    currency: Currency,
     /// The model's name that the price list was asked with.
     model: Option<&'a str>,
     pricing: PricedBody<'a>,

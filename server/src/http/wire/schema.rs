@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{AuthMode, ColumnKind, CustomerStatus, Entity, HoldState, Kind, Scope};
 
-use super::{BalanceBody, BookedBody, HoldBody, KeyBody, QuoteBody, RecordBody, SummaryBody};
+use super::{BalanceBody, BookedBody, HoldBody, KeyBody, PreviewBody, QuoteBody, RecordBody, SummaryBody};
 
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident = $title:literal, $schema:expr;)+) => {
@@ -140,6 +140,11 @@ pub fn summary(g: &mut SchemaGenerator) -> Schema {
 /// The answer to a booking.
 pub fn booked(g: &mut SchemaGenerator) -> Schema {
     g.subschema_for::<BookedBody<'static>>()
+}
+
+/// What a booking would come to.
+pub fn preview(g: &mut SchemaGenerator) -> Schema {
+    g.subschema_for::<PreviewBody<'static>>()
 }
 
 /// A mirrored user.
@@ -304,16 +309,35 @@ pub fn batch(g: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The answer to a batch.
-pub fn batched(g: &mut SchemaGenerator) -> Schema {
+/// A line of the answer to a batch that came as lines.
+pub fn batched_line(g: &mut SchemaGenerator) -> Schema {
+    let row = batched_row(g);
+    json_schema!({
+        "description": "A line for each item, in their order, then one with the counts: without it the answer is not \
+                        complete.",
+        "anyOf": [row, {
+            "type": "object", "required": ["_end", "accepted", "rejected"],
+            "properties": {
+                "_end": { "const": true }, "accepted": { "type": "integer" }, "rejected": { "type": "integer" },
+            },
+        }],
+    })
+}
+
+fn batched_row(g: &mut SchemaGenerator) -> Value {
     let booked = booked(g);
-    let row = json!({
+    json!({
         "type": "object", "required": ["index", "status"],
         "properties": {
             "index": { "type": "integer" }, "status": { "type": "integer" }, "data": booked,
             "error": { "$ref": "#/components/schemas/Problem" },
         },
-    });
+    })
+}
+
+/// The answer to a batch.
+pub fn batched(g: &mut SchemaGenerator) -> Schema {
+    let row = batched_row(g);
     let schema = json!({
         "type": "object", "required": ["rows", "accepted", "rejected"],
         "properties": {

@@ -16,7 +16,10 @@ async fn what_a_server_says_is_told_apart_by_its_number() {
         return;
     }
     let database = TestDatabase::fresh(Kind::MySql).await;
-    for number in [1040, 1044, 1045, 1047, 1049, 1053, 1203, 1290, 1317, 1836, 1927, 3169, 4031] {
+    for number in [
+        1021, 1026, 1030, 1040, 1044, 1045, 1047, 1049, 1053, 1114, 1203, 1290, 1317, 1836, 1927, 1969, 3024,
+        3169, 4031, 9001, 9005,
+    ] {
         let error = raised(&database, number).await;
         assert!(matches!(error, Error::Unavailable(_)), "{number}: {error:?}");
         assert_eq!(error.mysql_number(), Some(number));
@@ -25,8 +28,10 @@ async fn what_a_server_says_is_told_apart_by_its_number() {
         let error = raised(&database, number).await;
         assert!(error.is_locked() && error.is_contended(), "{number}: {error:?}");
     }
-    let deadlock = raised(&database, 1213).await;
-    assert!(deadlock.is_contended() && !deadlock.is_locked(), "{deadlock:?}");
+    for number in [1213, 8028, 9007] {
+        let conflict = raised(&database, number).await;
+        assert!(conflict.is_contended() && !conflict.is_locked(), "{number}: {conflict:?}");
+    }
     assert!(matches!(raised(&database, 1062).await, Error::Duplicate(_)));
     // A statement that is wrong, a value that does not fit: the item is at fault.
     for number in [1064, 1264, 1406] {

@@ -19,7 +19,7 @@ impl Ledger {
         let (amount, quote) = match &entry.amount {
             Amount::Given(amount) => (*amount, None),
             Amount::Quoted(quote) => {
-                slot.same_currency(quote.currency)?;
+                slot.same_currency(Some(quote.currency))?;
                 (quote.amount, Some(&**quote))
             }
             Amount::Unquoted(no_price) => return Err(no_price.clone().into()),
@@ -37,6 +37,9 @@ impl Ledger {
         let original = original.ok_or(Error::NotFound("accounting record"))?;
         if original.kind == Kind::Reversal {
             return Err(Error::ReversalExceeds("a reversal cannot be reversed".to_owned()));
+        }
+        if !reverse.of_any_kind && !matches!(original.kind, Kind::Charge | Kind::Capture) {
+            return Err(Error::KindForbidden(original.kind));
         }
         let taken = self.reversed.get(&original.id).copied().unwrap_or(0);
         let left = Money::from_wide(original.delta.wide().abs() - taken).unwrap_or_default();

@@ -1,38 +1,102 @@
-//! What must hold at the end of every history.
+//! What must hold of every refusal, and at the end of every history.
 
 use sha2::{Digest as _, Sha256};
 
+use super::super::{Action, Amount, Capture, Request};
+use super::database::{Moment, Rows};
+use super::intent::Intent;
 use super::{POISON, Simulation};
-use crate::model::{CustomerId, HoldState, Kind, Record, Transno};
+use crate::domain::Error;
+use crate::model::{CustomerId, HoldState, Kind, Money, Record, RecordId, Transno};
 
 impl Simulation {
+    /// A refusal is right as far as can be told: what it says has been so at some time since then.
+    pub fn assert_right(&self, intent: &Intent, asked: &[Request], refusal: &Error, since: &Moment) {
+        let [request] = asked else { panic!("whose is it? {refusal}: {asked:?}") };
+        let rows = self.database.rows();
+        if let Error::InsufficientBalance { available, required } = refusal {
+            let (amount, _) = moved(&request.action, &rows);
+            assert!(available < required, "there was enough: {refusal}: {request:?}");
+            assert!(amount.is_none_or(|amount| amount == *required), "{refusal}: {request:?}");
+        }
+        // What others of its group had done before it was refused, and the holds that were due then, nobody has seen.
+        if intent.group {
+            return;
+        }
+        match (refusal, &request.action) {
+            (Error::InsufficientBalance { available, .. }, action) => {
+                let (_, reserved) = moved(action, &rows);
+                let customer = &request.customer_id;
+                let states = &rows.available[customer][since[customer]..];
+                let named = available.wide() - reserved.wide();
+                let (least, most) = (*states.iter().min().unwrap(), *states.iter().max().unwrap());
+                assert!((least..=most).contains(&named), "{refusal}: {request:?}: {named} in {states:?}");
+            }
+            (Error::HoldClosed(state), Action::Capture(Capture { hold, .. }) | Action::Release(hold)) => {
+                let is = rows.holds[hold].state;
+                assert!(*state != HoldState::Open && *state == is, "{refusal}: it is {is}: {request:?}");
+            }
+            (Error::ReversalExceeds(_), Action::Reverse(reverse)) => {
+                let original = rows.records.iter().find(|record| record.id == reverse.record).unwrap();
+                // Never more than at the time of the refusal.
+                let left = original.delta.wide().abs() - taken_back(&rows, original.id);
+                let exceeds = reverse.amount.map_or(left == 0, |amount| amount.wide() > left);
+                assert!(exceeds || original.kind == Kind::Reversal, "{refusal}, not {left}: {request:?}");
+            }
+            (Error::TransnoConflict, action) => {
+                let (customer, name) = (&request.customer_id, action.transno());
+                let records = rows.records.iter().map(|r| (&r.customer_id, &r.transno, r.body_hash));
+                let holds = rows.holds.values().map(|h| (&h.customer_id, &h.transno, h.body_hash));
+                let other = records
+                    .chain(holds)
+                    .any(|(c, t, hash)| c == customer && Some(t) == name && hash != request.body_hash);
+                assert!(other, "nothing else goes by this name: {request:?}");
+            }
+            (other, _) => panic!("{other}: {request:?}"),
+        }
+    }
+
     /// Everything recomputes, and everything that a client was told is so.
     pub fn check(&self) -> [u8; 32] {
-        let (rows, told) = (self.database.rows(), self.told.lock().unwrap());
+        let (rows, mut told) = (self.database.rows(), self.told.lock().unwrap());
         let mut digest = Sha256::new();
+        assert_held_adds_up(&rows);
         for customer in rows.customers.values() {
             let mut records: Vec<_> = rows.records.iter().filter(|r| r.customer_id == customer.id).collect();
             records.sort_by_key(|record| record.seq);
+            let limit = customer.credit_limit.wide();
             let (mut balance, mut hash) = (0i128, [0; 32]);
+            let mut balances = vec![balance];
+            // All customers are strict.
             for (seq, record) in (1..).zip(&records) {
                 balance += record.delta.wide();
                 assert_eq!((record.seq, record.balance_after.wide(), record.prev_hash), (seq, balance, hash));
                 assert_eq!(record.hash, record.chain_hash());
-                if record.delta.is_negative() && record.kind != Kind::Capture {
-                    assert!(!record.available_after.is_negative(), "spent more than there was: {record:?}");
+                let available = record.available_after.wide();
+                assert_eq!(available, balance + limit - record.held_after.wide(), "{record:?}");
+                // Within its hold a capture takes what was promised; above, there must be more.
+                let above = record.hold_id.is_some_and(|hold| record.amount > rows.holds[&hold].amount);
+                if above {
+                    *told.verdicts.entry("above its hold").or_default() += 1;
                 }
-                let taken = rows.reversals.iter().filter(|r| r.original == record.id);
-                assert!(taken.map(|r| r.amount.wide()).sum::<i128>() <= record.delta.wide().abs());
+                if above || record.delta.is_negative() && record.kind != Kind::Capture {
+                    assert!(available >= 0, "spent more than there was: {record:?}");
+                }
+                assert!(taken_back(&rows, record.id) <= record.delta.wide().abs());
                 hash = record.hash;
+                balances.push(balance);
+            }
+            for hold in rows.holds.values().filter(|hold| hold.customer_id == customer.id) {
+                let (at, available) = (hold.balance_after.wide(), hold.available_after.wide());
+                assert!(balances.contains(&at) && hold.held_after >= hold.amount, "{hold:?}");
+                assert_eq!(available, at + limit - hold.held_after.wide(), "{hold:?}");
+                assert!(available >= 0, "reserved more than there was: {hold:?}");
             }
             let last = i64::try_from(records.len()).unwrap();
             assert_eq!(
                 (customer.balance.wide(), customer.last_seq, customer.last_hash),
                 (balance, last, hash)
             );
-            let open =
-                rows.holds.values().filter(|h| h.customer_id == customer.id && h.state == HoldState::Open);
-            assert_eq!(customer.held.wide(), open.map(|hold| hold.amount.wide()).sum::<i128>());
             digest.update(hash);
         }
         for ((customer, transno), id) in &told.booked {
@@ -63,14 +127,54 @@ impl Simulation {
             let expected = if hold.state == HoldState::Captured { vec![hold.captured] } else { vec![] };
             assert_eq!(captured, expected, "{hold:?}");
         }
+        let mut closings = rows.closings.clone();
+        closings.sort_unstable();
+        let closed = rows.holds.values().filter(|hold| hold.state != HoldState::Open).map(|hold| hold.id);
+        assert_eq!(closings, closed.collect::<Vec<_>>(), "each hold that is closed was closed once");
         for group in &told.groups {
             let booked = group.iter().filter(|(customer, transno)| {
                 rows.records.iter().any(|r| r.customer_id == *customer && r.transno == *transno)
             });
-            let count = booked.count();
-            assert!(count == 0 || count == group.len(), "{count} of {group:?}");
+            let (count, poisoned) = (booked.count(), group.iter().any(|(_, transno)| is_poisonous(transno)));
+            assert!(count == 0 || count == group.len() && !poisoned, "{count} of {group:?}");
         }
-        assert!(!rows.records.iter().any(|record| record.transno.as_str().starts_with(POISON)));
+        assert!(!rows.records.iter().any(|record| is_poisonous(&record.transno)));
+        assert!(!rows.holds.values().any(|hold| is_poisonous(&hold.transno)));
         digest.finalize().into()
     }
+}
+
+/// What is held of each customer is what its open holds reserve, and all that it made are there.
+pub fn assert_held_adds_up(rows: &Rows) {
+    for customer in rows.customers.values() {
+        let holds: Vec<_> = rows.holds.values().filter(|hold| hold.customer_id == customer.id).collect();
+        let open = holds.iter().filter(|hold| hold.state == HoldState::Open);
+        let held = open.map(|hold| hold.amount.wide()).sum::<i128>();
+        assert_eq!(customer.held.wide(), held, "held of {}: {holds:?}", customer.id);
+        assert_eq!(usize::try_from(customer.holds_made), Ok(holds.len()), "holds of {}", customer.id);
+    }
+}
+
+/// What a request that was refused for want of money would have moved, if it said so itself, and what was reserved
+/// for it.
+fn moved(action: &Action, rows: &Rows) -> (Option<Money>, Money) {
+    match action {
+        Action::Book(entry) => match &entry.amount {
+            Amount::Given(amount) => (Some(*amount), Money::ZERO),
+            Amount::Quoted(_) | Amount::Unquoted(_) => panic!("nothing is priced: {action:?}"),
+        },
+        Action::Reverse(reverse) => (reverse.amount, Money::ZERO),
+        Action::Hold(reserve) => (Some(reserve.amount), Money::ZERO),
+        Action::Capture(capture) => (capture.amount, rows.holds[&capture.hold].amount),
+        Action::Release(_) | Action::Expire => panic!("that takes no money: {action:?}"),
+    }
+}
+
+/// What reversals took back of a record.
+fn taken_back(rows: &Rows, record: RecordId) -> i128 {
+    rows.reversals.iter().filter(|r| r.original == record).map(|r| r.amount.wide()).sum()
+}
+
+fn is_poisonous(transno: &Transno) -> bool {
+    transno.as_str().starts_with(POISON)
 }

@@ -13,7 +13,7 @@ use super::super::Command;
 use super::super::books::{Books, latest, named_ids};
 use super::super::decide::{Found, Written};
 use super::time::Time;
-use crate::model::{Clock as _, Customer, CustomerId, Hold, HoldState, Record, RecordId, Timestamp};
+use crate::model::{Clock as _, Customer, CustomerId, Hold, HoldState, Record, RecordId, Timestamp, Transno};
 use crate::store::{Error, LedgerRow, NonceUse, NotCommitted, Reversal};
 
 /// How long a lock is waited for, as `innodb_lock_wait_timeout` says.
@@ -26,9 +26,42 @@ pub struct Rows {
     pub records: Vec<Record>,
     pub holds: BTreeMap<RecordId, Hold>,
     pub reversals: Vec<Reversal>,
+    /// A closed hold, whenever one was written.
+    pub closings: Vec<RecordId>,
+    /// What was available to each customer, from the first state to the last.
+    pub available: BTreeMap<CustomerId, Vec<i128>>,
     nonces: BTreeSet<[u8; 16]>,
     /// Nonces of transactions under way.
     pending: BTreeSet<[u8; 16]>,
+}
+
+/// The last state of each customer, as a place in the list of its states.
+pub type Moment = BTreeMap<CustomerId, usize>;
+
+impl Rows {
+    /// Notes what a transaction left available to its customers: before and after each record and each new hold, and in
+    /// the end. Holds that are let go or expire only add to it: what was between two of these lies between them.
+    fn note_available(&mut self, written: &Written) {
+        let Self { holds: known, available, .. } = self;
+        let Written { records, holds, reversals: _, customers } = written;
+        let settled = |record: &Record| {
+            let hold = holds.iter().find(|hold| record.hold_id == Some(hold.id));
+            hold.map_or(0, |hold| hold.amount.wide())
+        };
+        for record in records {
+            let after = record.available_after.wide();
+            let before = after - record.delta.wide() - settled(record);
+            available.entry(record.customer_id.clone()).or_default().extend([before, after]);
+        }
+        for hold in holds.iter().filter(|hold| !known.contains_key(&hold.id)) {
+            let after = hold.available_after.wide();
+            let before = after + hold.amount.wide();
+            available.entry(hold.customer_id.clone()).or_default().extend([before, after]);
+        }
+        for customer in customers {
+            available.entry(customer.id.clone()).or_default().push(customer.available_wide());
+        }
+    }
 }
 
 /// The database, shared by all instances.
@@ -44,9 +77,10 @@ pub struct Database {
 impl Database {
     pub fn new(seed: u64, customers: Vec<Customer>) -> Arc<Self> {
         let locks = customers.iter().map(|c| (c.id.clone(), Arc::default())).collect();
+        let available = customers.iter().map(|c| (c.id.clone(), vec![c.available_wide()])).collect();
         let customers = customers.into_iter().map(|c| (c.id.clone(), c)).collect();
         Arc::new(Self {
-            rows: Mutex::new(Rows { customers, ..Rows::default() }),
+            rows: Mutex::new(Rows { customers, available, ..Rows::default() }),
             locks,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
             faults: Mutex::new(0),
@@ -65,6 +99,23 @@ impl Database {
 
     pub fn draw(&self, below: u32) -> u32 {
         self.rng.lock().unwrap().random_range(0..below)
+    }
+
+    /// Whether operations fail at times.
+    pub fn is_faulty(&self) -> bool {
+        *self.faults.lock().unwrap() > 0
+    }
+
+    /// Where the customers' states have come to.
+    pub fn moment(&self) -> Moment {
+        self.rows().available.iter().map(|(id, states)| (id.clone(), states.len() - 1)).collect()
+    }
+
+    /// Whose holds are due.
+    pub fn due(&self) -> BTreeSet<CustomerId> {
+        let (now, rows) = (self.time.clock.now(), self.rows());
+        let due = rows.holds.values().filter(|hold| hold.state == HoldState::Open && hold.expires_at <= now);
+        due.map(|hold| hold.customer_id.clone()).collect()
     }
 
     fn fails(&self) -> bool {
@@ -91,7 +142,9 @@ impl Database {
 
     fn apply(&self, tx: &mut Transaction) {
         let mut rows = self.rows();
-        let Written { records, holds, reversals, customers } = std::mem::take(&mut tx.written);
+        let written = std::mem::take(&mut tx.written);
+        rows.note_available(&written);
+        let Written { records, holds, reversals, customers } = written;
         for record in records {
             let taken = |r: &Record| {
                 r.id == record.id
@@ -101,7 +154,12 @@ impl Database {
             assert!(!rows.records.iter().any(taken), "a unique key is broken by {record:?}");
             rows.records.push(record);
         }
-        rows.holds.extend(holds.into_iter().map(|hold| (hold.id, hold)));
+        for hold in holds {
+            if hold.state != HoldState::Open {
+                rows.closings.push(hold.id);
+            }
+            rows.holds.insert(hold.id, hold);
+        }
         rows.reversals.extend(reversals);
         rows.customers.extend(customers.into_iter().map(|customer| (customer.id.clone(), customer)));
         for nonce in std::mem::take(&mut tx.nonces) {
@@ -178,7 +236,10 @@ impl SimulatedBooks {
         if written.records.iter().any(taken) {
             return Err(Error::duplicate());
         }
-        if written.records.iter().any(|record| record.transno.as_str().starts_with(super::POISON)) {
+        let poison = |transno: &Transno| transno.as_str().starts_with(super::POISON);
+        let poisoned = written.records.iter().any(|record| poison(&record.transno))
+            || written.holds.iter().any(|hold| poison(&hold.transno));
+        if poisoned {
             return Err(Error::refusal());
         }
         tx.written = written.clone();

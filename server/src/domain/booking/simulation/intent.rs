@@ -21,10 +21,12 @@ impl Intent {
             |rng: &mut StdRng| CustomerId::parse(&format!("c{}", rng.random_range(0..CUSTOMERS))).unwrap();
         let several = rng.random_bool(0.3);
         let group = several && rng.random_bool(0.5);
-        // Poison within a group is the group's; within a bulk it is one item's, which is asked for again.
-        let prefix = if !several && rng.random_bool(0.05) { POISON } else { "t" };
+        let count = if several { 2 + nth % 3 } else { 1 };
+        // Poison within a group is the group's; within a bulk it is one item's alone.
+        let poisoned = rng.random_bool(if several { 0.2 } else { 0.05 }).then(|| rng.random_range(0..count));
         // A few names are shared, so that requests meet under them.
         let name = |rng: &mut StdRng, item: u32| {
+            let prefix = if poisoned == Some(item) { POISON } else { "t" };
             let shared = !several && rng.random_bool(0.1);
             let text = if shared {
                 format!("{prefix}-{}", nth % 2)
@@ -33,7 +35,7 @@ impl Intent {
             };
             Transno::parse(&text).unwrap()
         };
-        let requests = (0..if several { 2 + nth % 3 } else { 1 })
+        let requests = (0..count)
             .map(|item| {
                 let customer_id = customer_id(rng);
                 let transno = name(rng, item);
@@ -69,14 +71,18 @@ fn action(
     let record = rows.records.iter().filter(|r| r.customer_id == *customer).map(|r| r.id).next_back();
     drop(rows);
     match (what, hold, record) {
-        (4 | 5, _, _) => Action::Hold(Reserve {
-            transno,
-            amount,
-            currency: None,
-            ttl: Duration::from_millis(rng.random_range(1..2000)),
-            user_id: None,
-            note: None,
-        }),
+        (4 | 5, _, _) => {
+            // The time of some runs out while the clients are still at it.
+            let most = if rng.random_bool(0.5) { 100 } else { 2000 };
+            Action::Hold(Reserve {
+                transno,
+                amount,
+                currency: None,
+                ttl: Duration::from_millis(rng.random_range(1..most)),
+                user_id: None,
+                note: None,
+            })
+        }
         (6, Some(hold), _) => {
             let amount = rng.random_bool(0.5).then_some(amount);
             Action::Capture(Capture { transno, hold, amount })
@@ -84,7 +90,7 @@ fn action(
         (7, Some(hold), _) => Action::Release(hold),
         (8, _, Some(record)) => {
             let amount = rng.random_bool(0.5).then_some(amount);
-            Action::Reverse(Reverse { transno, record, amount, note: None })
+            Action::Reverse(Reverse { transno, record, amount, of_any_kind: true, note: None })
         }
         (3, _, _) => entry(transno, Kind::Credit),
         _ => entry(transno, Kind::Charge),

@@ -1,0 +1,348 @@
+//! The cases: what the store is asked for. Their names are what the exceptions are for.
+
+use std::time::Duration;
+
+use super::super::{
+    Error, HoldFilter, Lease, MirrorFilter, NonceUse, Page, RecordFilter, RecordOrder, ReplayTable,
+    SyncOutcome, Validity,
+};
+use super::Bench;
+use super::fill::{ROWS, change, customer, hash, hold, id, record, time};
+use crate::model::{CustomerId, CustomerStatus, Entity, HoldState, KeyId, RecordId};
+
+fn equal(pairs: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+    pairs.iter().map(|(column, value)| (*column, (*value).to_owned())).collect()
+}
+
+impl Bench {
+    async fn records(&mut self, what: &str, filter: RecordFilter) {
+        let store = self.store.clone();
+        let within = filter.customer_id.is_some();
+        for ascending in [false, true] {
+            let first = if within { RecordOrder::Seq(None) } else { RecordOrder::Created(None) };
+            let rows =
+                self.look(&format!("records {what}"), store.records(&filter, &first, ascending, 11)).await;
+            assert!(!rows.is_empty(), "records {what}: the case finds nothing");
+            let last = &rows[rows.len() / 2];
+            let next = match first {
+                RecordOrder::Seq(_) => RecordOrder::Seq(Some(last.seq)),
+                RecordOrder::Created(_) => RecordOrder::Created(Some((last.created_at, last.id))),
+            };
+            self.look(&format!("records {what}, next page"), store.records(&filter, &next, ascending, 11))
+                .await;
+        }
+        self.look(&format!("records {what}, counted"), store.count_records(&filter, 10_000)).await;
+        let until = store.newest_record(filter.customer_id.as_ref());
+        let until = self.look(&format!("records {what}, newest"), until).await;
+        let (filter, what) = (RecordFilter { until, ..filter }, format!("sums of records {what}"));
+        let first = if within { RecordOrder::Seq(None) } else { RecordOrder::Created(None) };
+        let rows = self.look(&what, store.record_figures(&filter, &first, 11)).await;
+        let last = &rows[rows.len() / 2];
+        let next = if within {
+            RecordOrder::Seq(Some(last.seq))
+        } else {
+            RecordOrder::Created(Some((last.created_at, last.id)))
+        };
+        self.look(&what, store.record_figures(&filter, &next, 11)).await;
+    }
+
+    async fn mirrored(&mut self, entity: Entity, what: &str, filter: MirrorFilter) {
+        let store = self.store.clone();
+        for ascending in [false, true] {
+            let filter = MirrorFilter { ascending, limit: 11, ..filter.clone() };
+            let rows = self.look(&format!("{entity} {what}"), store.mirror_rows(entity, &filter)).await;
+            assert!(!rows.is_empty(), "{entity} {what}: the case finds nothing");
+            // A page of one row reads two: for so few, a database may find it cheaper to sort the whole table.
+            let small = MirrorFilter { limit: 2, ..filter.clone() };
+            self.look(&format!("{entity} {what}, small page"), store.mirror_rows(entity, &small)).await;
+            let last = &rows[rows.len() / 2];
+            let filter = MirrorFilter { after: Some((last.created_at, last.id.to_string())), ..filter };
+            self.look(&format!("{entity} {what}, next page"), store.mirror_rows(entity, &filter)).await;
+        }
+        self.look(&format!("{entity} {what}, counted"), store.mirror_count(entity, &filter, 10_000)).await;
+    }
+}
+
+pub(super) async fn lists_of_records(bench: &mut Bench) {
+    let of = |customer_id: Option<CustomerId>, equals: &[(&'static str, &str)]| RecordFilter {
+        customer_id,
+        equals: equal(equals),
+        ..RecordFilter::default()
+    };
+    let filters: [&[(&'static str, &str)]; 8] = [
+        &[],
+        &[("user_id", "user_4")],
+        &[("model_name", "model-4")],
+        &[("model_name", "rare")],
+        &[("llmid", "llm_4")],
+        &[("transno", "t104")],
+        &[("request_id", "r104")],
+        &[("kind", "credit")],
+    ];
+    let ranges = |filter: &RecordFilter| {
+        let (from, to) = (Some(time(100)), Some(time(300)));
+        [
+            ("", filter.clone()),
+            (" of a time", RecordFilter { from, to, ..filter.clone() }),
+            (" of an event time", RecordFilter { event_from: from, event_to: to, ..filter.clone() }),
+        ]
+    };
+    for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
+        for equals in filters {
+            for (when, filter) in ranges(&of(owner.clone(), equals)) {
+                let by = equals.first().map_or(String::new(), |(column, _)| format!(" by {column}"));
+                bench.records(&format!("{whose}{by}{when}"), filter).await;
+            }
+        }
+    }
+    for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
+        for reversed in [Some(false), Some(true)] {
+            let filter = RecordFilter { reversed, ..of(owner.clone(), &[]) };
+            bench.records(&format!("{whose}, reversed: {reversed:?}"), filter).await;
+        }
+    }
+    bench
+        .records("of a customer by two", of(Some(customer(0)), &[("user_id", "user_4"), ("kind", "charge")]))
+        .await;
+}
+
+pub(super) async fn lists_of_the_mirror(bench: &mut Bench) {
+    let by =
+        |equals: &[(&'static str, &str)]| MirrorFilter { equals: equal(equals), ..MirrorFilter::default() };
+    let contains = Some((["username", "nick_name", "email", "mobile"].as_slice(), "name 12".to_owned()));
+    let (from, to) = (Some(time(100)), Some(time(300)));
+    let whole = MirrorFilter::default();
+    for (what, filter) in [
+        ("all", whole.clone()),
+        ("of a customer", by(&[("orgid", "org_0007")])),
+        ("by name", by(&[("username", "username 7")])),
+        ("by status", by(&[("user_status", "1")])),
+        ("of a customer by name", by(&[("orgid", "org_0007"), ("username", "username 7")])),
+        ("of a customer by status", by(&[("orgid", "org_0007"), ("user_status", "1")])),
+        ("of a time", MirrorFilter { from, to, ..whole.clone() }),
+        ("of a customer and a time", MirrorFilter { from, to, ..by(&[("orgid", "org_0007")]) }),
+        ("searched", MirrorFilter { contains: contains.clone(), ..whole.clone() }),
+        ("searched of a customer", MirrorFilter { contains, ..by(&[("orgid", "org_0000")]) }),
+    ] {
+        bench.mirrored(Entity::Users, what, filter).await;
+    }
+    let day = |validity| Some((validity, "2027-06-01".to_owned()));
+    for (what, filter) in [
+        ("all", whole.clone()),
+        ("of a program", by(&[("ppid", "pp_12")])),
+        ("of a type", by(&[("pricing_type", "pricing_type 12")])),
+        ("of a model", MirrorFilter { llmid: Some("llm_12".into()), ..whole.clone() }),
+        ("published", MirrorFilter { published_only: true, ..whole.clone() }),
+        (
+            "published of a model",
+            MirrorFilter { published_only: true, llmid: Some("llm_12".into()), ..whole.clone() },
+        ),
+        ("current", MirrorFilter { validity: day(Validity::Current), ..whole.clone() }),
+        ("future", MirrorFilter { validity: day(Validity::Future), ..whole.clone() }),
+        ("expired", MirrorFilter { validity: day(Validity::Expired), ..whole.clone() }),
+        (
+            "current of a program",
+            MirrorFilter { validity: day(Validity::Current), ..by(&[("ppid", "pp_12")]) },
+        ),
+    ] {
+        bench.mirrored(Entity::Pricing, what, filter).await;
+    }
+    for (what, filter) in [
+        ("all", whole.clone()),
+        ("of a model", by(&[("llmid", "llm_12")])),
+        ("by name", by(&[("model", "model 12")])),
+        ("of a program", by(&[("ppid", "pp_12")])),
+        ("published", by(&[("status", "published")])),
+        ("published of a model", by(&[("llmid", "llm_12"), ("status", "published")])),
+    ] {
+        bench.mirrored(Entity::Llmage, what, filter).await;
+    }
+    bench.mirrored(Entity::Uapi, "all", whole.clone()).await;
+    bench.mirrored(Entity::Uapi, "by name", by(&[("name", "name 12")])).await;
+}
+
+pub(super) async fn single_rows(bench: &mut Bench) {
+    let store = bench.store.clone();
+    let id = KeyId::parse("ak_0000000000000012").unwrap();
+    assert!(bench.look("a key", store.key(&id)).await.is_some());
+    assert!(bench.look("a key by name", store.key_by_name("key 12")).await.is_some());
+    let token = hash(12).try_into().unwrap();
+    assert!(bench.look("a key by token", store.key_by_token(&token)).await.is_some());
+    let token = hash(12 + ROWS).try_into().unwrap();
+    bench.look("a key by its token before", store.key_by_token(&token)).await;
+    assert_eq!(bench.look("keys", store.keys("ak_0000000000000012", 10)).await.len(), 10);
+    bench.look("a key switched off", store.set_key_enabled(&id, false)).await;
+    assert!(bench.look("a customer", store.customer(&customer(3))).await.is_some());
+    bench
+        .look("a customer suspended", store.set_customer_status(&customer(3), CustomerStatus::Suspended))
+        .await;
+    let filter = RecordFilter { customer_id: Some(customer(0)), ..RecordFilter::default() };
+    let some = store.records(&filter, &RecordOrder::Seq(None), true, 1).await.unwrap().remove(0);
+    assert!(bench.look("a record", store.record(some.id)).await.is_some());
+    assert!(bench.look("a past record", store.record_at(&customer(0), time(1000))).await.is_some());
+    assert_eq!(bench.look("reversals", store.reversals(&[some.id])).await.len(), 2);
+    for entity in Entity::ALL {
+        let id = format!("{}_00012", entity.as_str());
+        assert!(bench.look(&format!("{entity} row"), store.mirror_row(entity, &id)).await.is_some());
+    }
+    for published in [false, true] {
+        let found = bench.look("a price", store.pricing_on("pp_12", "2027-06-01", published)).await;
+        assert!(found.is_some());
+    }
+}
+
+pub(super) async fn bookings(bench: &mut Bench) {
+    let store = bench.store.clone();
+    for count in [1_i64, 2, 3, 8, 17, 64] {
+        let ids: Vec<_> = (0..count.min(50)).map(customer).collect();
+        let bookings: Vec<_> = (0..count).map(record).map(|r| (r.customer_id, r.transno)).collect();
+        let nonces: Vec<_> =
+            (0..count).map(|n| NonceUse::new("k", &format!("{count} {n}"), time(n))).collect();
+        // Ended before its statements are explained: MariaDB locks rows even for that.
+        let call = async {
+            let mut writer = store.writer();
+            let (mut tx, rows) = writer.begin(&ids).await?;
+            let found = tx.find_records(bookings.iter().map(|(c, t)| (c, t))).await?;
+            let fresh = tx.insert_nonces(&nonces).await?;
+            let known = tx.insert_nonces(&nonces).await?;
+            writer.rollback(tx).await;
+            Ok::<_, Error>((rows.len(), found.len(), fresh, known))
+        };
+        let (locked, found, fresh, known) = bench.look(&format!("a booking of {count}"), call).await;
+        assert_eq!((locked, found), (ids.len(), bookings.len()));
+        assert!(fresh.iter().all(|fresh| *fresh) && known.iter().all(|fresh| !fresh));
+    }
+}
+
+pub(super) async fn upkeep(bench: &mut Bench) {
+    let store = bench.store.clone();
+    let events = bench.look("cache events", store.cache_events(time(ROWS - 10), |_| false)).await;
+    assert!(events.len() >= 10);
+    assert_eq!(bench.look("cache events forgotten", store.purge_cache_events(time(20), 10)).await, 10);
+    for table in [ReplayTable::Nonces, ReplayTable::WebhookIds] {
+        let used = NonceUse::new("k", "n", time(1));
+        assert!(bench.look("a first use", store.first_use(table, used)).await);
+        assert_eq!(bench.look("uses forgotten", store.purge_uses(table, 10)).await, 1);
+    }
+    let ttl = Duration::from_mins(1);
+    for name in ["housekeeping", "work 3"] {
+        let lease = bench.look("a lease", store.acquire_lease(name, ttl)).await.unwrap();
+        bench.look("a lease given back", store.release_lease(lease)).await;
+    }
+    for entity in Entity::ALL {
+        let what = |step: &str| format!("{step} of {entity}");
+        let lease: Lease =
+            bench.look(&what("lease"), store.acquire_lease(entity.as_str(), ttl)).await.unwrap();
+        bench.look(&what("state"), store.sync_state(entity)).await;
+        bench.look(&what("snapshot"), store.start_snapshot(&lease)).await;
+        let page = Page {
+            changes: (0..ROWS).filter(|n| n % 10 != 0).take(500).map(|n| change(entity, n)).collect(),
+            cursor: Some("next".into()),
+            ..Page::default()
+        };
+        bench.look(&what("page"), store.apply_page(entity, Some(&lease), page)).await;
+        let swept = bench.look(&what("sweep"), store.finish_snapshot(entity, &lease, 1.0)).await;
+        assert!(swept > 1000, "{swept}");
+        bench.look(&what("end"), store.finish_run(&lease, SyncOutcome::Success)).await;
+        let before = store.now().await.unwrap();
+        bench.look(&what("tombstones"), store.purge_tombstones(entity, before, 10)).await;
+    }
+}
+
+pub(super) async fn verify(bench: &mut Bench) {
+    let mut tx = bench.store.snapshot().await.unwrap();
+    let ids: Vec<_> = (0..400).map(id).collect();
+    let holds: Vec<_> = (0..400).map(hold).collect();
+    let captured: Vec<_> = holds.iter().collect();
+    let call = async {
+        let customers = tx.customers_after("org_0003", 10).await?.len();
+        let records = tx.records_after(&customer(0), 5, 10).await?.len();
+        let next = tx.next_customer_with_rows("org_0003").await?;
+        tx.captures_of(&customer(0), &captured).await?;
+        tx.namesake_of(&customer(0), &holds).await?;
+        let holds = tx.holds_after(&customer(0), (time(0), id(0)), 10).await?.len();
+        let named = tx.holds_named(&ids).await?.len() + tx.moved(&ids).await?.len();
+        let noted = tx.reversals_noted(&ids).await?.len();
+        let nil = RecordId(uuid::Uuid::nil());
+        let first = tx.reversals_after((nil, nil), 10).await?.len();
+        let more = tx.reversals_after((id(5), id(5)), 10).await?.len();
+        Ok::<_, Error>(((customers, records, next), (holds, named, noted), first + more))
+    };
+    let found = bench.look("verify", call).await;
+    bench.store.end_snapshot(tx).await;
+    assert_eq!(found, ((10, 10, Some("org_0004".to_owned())), (10, 800, 800), 20));
+}
+
+pub(super) async fn lists_of_holds(bench: &mut Bench) {
+    let store = bench.store.clone();
+    let whole = HoldFilter { limit: 11, ..HoldFilter::default() };
+    let user_id = Some("user_4".to_owned());
+    for (whose, customer_id) in [("of a customer", Some(customer(0))), ("of all", None)] {
+        let whole = HoldFilter { customer_id, ..whole.clone() };
+        let (from, to) = (Some(time(100)), Some(time(300)));
+        let user_10 = Some("user_10".to_owned());
+        for (by, filter) in [
+            ("", whole.clone()),
+            (" by user", HoldFilter { user_id: user_id.clone(), ..whole.clone() }),
+            (" by transno", HoldFilter { transno: Some("h104".into()), ..whole.clone() }),
+            (" open", HoldFilter { state: Some(HoldState::Open), ..whole.clone() }),
+            (" expired", HoldFilter { state: Some(HoldState::Expired), ..whole.clone() }),
+            (" captured", HoldFilter { state: Some(HoldState::Captured), ..whole.clone() }),
+            (" released", HoldFilter { state: Some(HoldState::Released), ..whole.clone() }),
+            (" of a time", HoldFilter { from, to, ..whole.clone() }),
+            (
+                " by user and open",
+                HoldFilter { user_id: user_10, state: Some(HoldState::Open), ..whole.clone() },
+            ),
+            (" by user of a time", HoldFilter { user_id: user_id.clone(), from, to, ..whole.clone() }),
+            (
+                " captured of a time",
+                HoldFilter { state: Some(HoldState::Captured), from, to, ..whole.clone() },
+            ),
+        ] {
+            for ascending in [false, true] {
+                let filter = HoldFilter { ascending, ..filter.clone() };
+                let rows = bench.look(&format!("holds {whose}{by}"), store.holds(&filter)).await;
+                let last = &rows[rows.len() / 2].0;
+                let filter = HoldFilter { after: Some((last.created_at, last.id)), ..filter };
+                bench.look(&format!("holds {whose}{by}, next page"), store.holds(&filter)).await;
+            }
+            bench.look(&format!("holds {whose}{by}, counted"), store.count_holds(&filter, 10_000)).await;
+        }
+    }
+    let (first, day) = (customer(0), Duration::from_hours(24));
+    for after in [None, Some((time(2000), id(2000)))] {
+        let open = store.holds_open_at(&first, time(4000), day, after, 512);
+        bench.look("holds open then", open).await;
+    }
+}
+
+pub(super) async fn holds_and_reversals(bench: &mut Bench) {
+    let store = bench.store.clone();
+    assert!(bench.look("a hold", store.hold(id(12))).await.is_some());
+    for but in [0, 3, 600] {
+        let but: Vec<_> = (0..but).map(customer).collect();
+        let found =
+            bench.look("customers with due holds", store.customers_with_due_holds(but.iter(), 20)).await;
+        // Those that are due are all of the first customer.
+        assert_eq!(found.is_empty(), !but.is_empty());
+    }
+    bench.look("due holds of a customer", store.due_holds(&customer(0), time(1), 512)).await;
+    assert!(bench.look("a customer and the clock", store.ledger_row(&customer(0))).await.is_some());
+    for count in [1_i64, 3, 64] {
+        let ids: Vec<_> = (0..count).map(id).collect();
+        let named: Vec<_> = (0..count).map(hold).map(|h| (h.customer_id, h.transno)).collect();
+        let customers: Vec<_> = (0..count.min(50)).map(customer).collect();
+        let mut tx = store.snapshot().await.unwrap();
+        bench.look(&format!("due holds, {count}"), tx.due_holds(&customers, time(1), 512)).await;
+        let call = async {
+            let found = tx.find_holds(named.iter().map(|(c, t)| (c, t))).await?.len();
+            let by_id = tx.holds_by_id(&ids).await?.len();
+            tx.records_by_id(&ids).await?;
+            Ok::<_, Error>((found, by_id, tx.reversals(&ids).await?.len()))
+        };
+        let (found, by_id, reversals) = bench.look(&format!("{count} holds"), call).await;
+        store.end_snapshot(tx).await;
+        assert_eq!((found, by_id, reversals), (named.len(), ids.len(), 2 * ids.len()));
+    }
+}
