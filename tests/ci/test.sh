@@ -24,3 +24,6 @@ stage "Kubernetes" "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" build
 # One API server for the whole run; a namespace for each test.
 stage "tests on SQLite, MariaDB and a Kubernetes API server" \
   on_mariadb "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" control-plane -- cargo test --workspace --no-fail-fast
+# Whether they run at all: how fast a debug build is says nothing.
+stage "the ledger's benchmark, in short" "$SAGEAPI_TEST_BIN_DIR/sageapi-load" run --quick --only ledger --on sqlite \
+  --bin "$SAGEAPI_TEST_BIN_DIR" --out "$SAGEAPI_TEST_BIN_DIR/../bench/short"

@@ -24,17 +24,19 @@ pub struct Load {
     pub limit: Duration,
     /// Requests a second in an open loop; `None` for a closed one.
     pub rate: Option<f64>,
+    /// What every answer's body has to end with; empty if its status says enough.
+    pub ending: String,
 }
 
 impl Load {
     /// A closed loop, at the latest until all requests are sent.
     pub fn once(requests: Vec<Bytes>, limit: Duration) -> Self {
-        Self { requests, again: false, limit, rate: None }
+        Self { requests, again: false, limit, rate: None, ending: String::new() }
     }
 
     /// A closed loop of one request, for so long.
     pub fn again(request: Bytes, limit: Duration) -> Self {
-        Self { requests: vec![request], again: true, limit, rate: None }
+        Self { requests: vec![request], again: true, limit, rate: None, ending: String::new() }
     }
 }
 
@@ -92,7 +94,7 @@ async fn connection(
         let index = if load.again { index % load.requests.len() } else { index };
         let Some(request) = load.requests.get(index) else { break };
         stream.write_all(request).await?;
-        read_answer(&mut stream, &mut answer).await?;
+        read_answer(&mut stream, &mut answer, load.ending.as_bytes()).await?;
         let now = Instant::now();
         times.push(u64::try_from((now - sent).as_nanos())?);
         sent = now;
@@ -100,8 +102,8 @@ async fn connection(
     Ok(times)
 }
 
-/// Reads one answer with a Content-Length, which must be a 2xx.
-async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<(), Failure> {
+/// Reads one answer with a Content-Length, which must be a 2xx and end like this.
+async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>, ending: &[u8]) -> Result<(), Failure> {
     answer.clear();
     let mut whole = None;
     loop {
@@ -115,11 +117,20 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<(),
             break;
         }
     }
-    if answer.get(9) == Some(&b'2') {
-        Ok(())
-    } else {
-        Err(format!("a request was refused: {}", String::from_utf8_lossy(answer)).into())
+    check(answer, ending)
+}
+
+/// Whether an answer is a 2xx whose body ends like this.
+fn check(answer: &[u8], ending: &[u8]) -> Result<(), Failure> {
+    if answer.get(9) != Some(&b'2') {
+        return Err(format!("a request was refused: {}", String::from_utf8_lossy(answer)).into());
     }
+    if !answer.ends_with(ending) {
+        let tail = &answer[answer.len().saturating_sub(300)..];
+        let (wanted, tail) = (String::from_utf8_lossy(ending), String::from_utf8_lossy(tail));
+        return Err(format!("an answer does not end with {wanted} but with {tail}").into());
+    }
+    Ok(())
 }
 
 /// How long an answer is, head and body, once its head is complete.
@@ -140,5 +151,14 @@ mod tests {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: x\r\ncontent-length: 12\r\n\r\n";
         assert_eq!(whole_length(head.as_bytes()), Some(head.len() + 12));
         assert_eq!(whole_length(&head.as_bytes()[..head.len() - 1]), None);
+    }
+
+    #[test]
+    fn an_answer_must_be_a_2xx_and_end_as_it_should() {
+        let answer = |status| format!("HTTP/1.1 {status} x\r\n\r\n{{\"rejected\":1}}");
+        assert!(check(answer(200).as_bytes(), b"").is_ok());
+        assert!(check(answer(200).as_bytes(), b"\"rejected\":1}").is_ok());
+        assert!(check(answer(200).as_bytes(), b"\"rejected\":0}").is_err());
+        assert!(check(answer(503).as_bytes(), b"").is_err());
     }
 }

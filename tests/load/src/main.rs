@@ -6,6 +6,7 @@
 
 mod bare;
 mod child;
+mod chunked;
 mod database;
 mod generator;
 mod measures;
@@ -66,6 +67,9 @@ pub struct Run {
     /// Fill the ledger on these only [default: all]; MySQL takes root, and debootstrap the first time
     #[arg(long, value_enum, value_name = "DATABASE")]
     on: Vec<Kind>,
+    /// Records that the ledger has [default: 1000000, or 20000 with --quick]
+    #[arg(long, value_name = "COUNT")]
+    records: Option<usize>,
     /// Where the results go
     #[arg(long, default_value = "target/bench", value_name = "FOLDER")]
     out: PathBuf,

@@ -20,6 +20,12 @@ impl Outcome {
         Self { count: times.len(), elapsed, times }
     }
 
+    /// Several rounds as one.
+    pub fn together(rounds: Vec<Self>) -> Self {
+        let elapsed = rounds.iter().map(|round| round.elapsed).sum();
+        Self::of(elapsed, rounds.into_iter().flat_map(|round| round.times).collect())
+    }
+
     /// How many a second.
     #[expect(clippy::cast_precision_loss, reason = "counts of answers are far below 2^52")]
     pub fn rate(&self) -> f64 {
@@ -45,5 +51,15 @@ mod tests {
         assert!((outcome.rate() - 500.0).abs() < 1e-9);
         assert!((outcome.quantile_ms((1, 2)) - 501.0).abs() < 1e-9);
         assert!((outcome.quantile_ms((99, 100)) - 991.0).abs() < 1e-9);
+        assert!((outcome.quantile_ms((1, 1)) - 1000.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn rounds_come_together_with_all_their_times() {
+        let round = |time| Outcome::of(Duration::from_secs(1), vec![time; 100]);
+        let all = Outcome::together(vec![round(9_000_000), round(1_000_000)]);
+        assert_eq!((all.count, all.elapsed), (200, Duration::from_secs(2)));
+        // The median of the rounds' quantiles would be 5.
+        assert!((all.quantile_ms((99, 100)) - 9.0).abs() < 1e-9);
     }
 }

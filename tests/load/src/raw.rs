@@ -6,12 +6,41 @@ pub mod mirror;
 use std::time::Duration;
 
 use sageapi_server::config::DatabaseTarget;
-use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Row as _};
 
 use crate::Failure;
 use crate::database::Database;
+
+/// The integers of a statement's first row.
+pub fn row(database: &Database, sql: &'static str) -> Result<Vec<i64>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let ints: Result<Vec<i64>, sqlx::Error> = match Conn::open(database).await? {
+            Conn::Sqlite(mut conn) => {
+                let row = sqlx::query(sql).fetch_one(&mut conn).await?;
+                (0..row.len()).map(|i| row.try_get_unchecked(i)).collect()
+            }
+            Conn::MySql(mut conn) => {
+                let row = sqlx::query(sql).fetch_one(&mut conn).await?;
+                (0..row.len()).map(|i| row.try_get_unchecked(i)).collect()
+            }
+        };
+        Ok(ints?)
+    })
+}
+
+/// Fails unless the ledger has as many records as were counted, by whom.
+pub fn check_records(database: &Database, counted: usize, by: &str) -> Result<(), Failure> {
+    let row = row(database, "SELECT COUNT(*) FROM accounting_records")?;
+    let there = usize::try_from(row.first().copied().ok_or("a count gave nothing")?)?;
+    if there == counted {
+        Ok(())
+    } else {
+        Err(format!("{by}: {counted} records were acknowledged, {there} are there").into())
+    }
+}
 
 /// A connection to either kind of database.
 enum Conn {

@@ -97,6 +97,8 @@ impl Goal {
 pub struct Report {
     /// Processors of the machine; servers, databases and the load share them.
     pub cores: usize,
+    /// Always so: it makes both sides of a comparison slower than they are on cores of their own.
+    pub load_shares_cores: bool,
     /// Whether the rounds were too short to say how fast anything is.
     pub quick: bool,
     /// The lines.
@@ -173,7 +175,7 @@ mod tests {
     fn a_missed_goal_stands_out() {
         let stat = Stat { min: 1.0, median: 2.0, max: 3.0 };
         let lines = vec![Line::alone("memory", "MB", stat, Goal::AtMost(1.0)).note("so it is")];
-        let text = Report { cores: 2, quick: false, lines }.markdown().unwrap();
+        let text = Report { cores: 2, load_shares_cores: true, quick: false, lines }.markdown().unwrap();
         assert!(text.contains("| memory | MB | 1.00 / 2.00 / 3.00 | - | - | ≤ 1 MB | **no** |"), "{text}");
         assert!(text.ends_with("- memory: so it is\n"), "{text}");
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 use sageapi_server::signing::{SignedRequest, Signer};
 
@@ -13,6 +13,11 @@ use crate::Failure;
 
 /// The amount of every charge.
 pub const AMOUNT: &str = "0.000001";
+
+/// How the answer to a batch of so many items ends if all of them were accepted.
+pub fn accepted(items: usize) -> String {
+    format!(r#","accepted":{items},"rejected":0}}}}"#)
+}
 
 /// Signs requests of one key to one server.
 pub struct Requests {
@@ -53,6 +58,11 @@ impl Requests {
         self.signed(&Method::GET, "/api/v1/accounting", Some(query), "")
     }
 
+    /// `GET /accounting/export`: all records, one a line.
+    pub fn export(&mut self) -> Result<Bytes, Failure> {
+        self.signed_for(Some("application/x-ndjson"), &Method::GET, "/api/v1/accounting/export", None, "")
+    }
+
     fn charge_body(&mut self, customer: &str) -> String {
         self.made += 1;
         let (run, n) = (self.run, self.made);
@@ -69,8 +79,23 @@ impl Requests {
         query: Option<&str>,
         body: &str,
     ) -> Result<Bytes, Failure> {
+        self.signed_for(None, method, path, query, body)
+    }
+
+    /// For an answer in a form other than the usual one.
+    fn signed_for(
+        &mut self,
+        accept: Option<&'static str>,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        body: &str,
+    ) -> Result<Bytes, Failure> {
         self.made += 1;
         let mut headers = HeaderMap::new();
+        if let Some(accept) = accept {
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        }
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }

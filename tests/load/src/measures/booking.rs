@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 
 use serde::Deserialize;
 
@@ -8,6 +7,8 @@ use super::{CONNECTIONS, Effort, no_rounds};
 use crate::Failure;
 use crate::child::get;
 use crate::database::{Database, Kind};
+use crate::raw;
+use crate::raw::booking::Plain;
 use crate::report::{Goal, Line};
 use crate::server::{Programs, Server};
 
@@ -31,14 +32,15 @@ fn of_kind(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Line, Fai
     programs.seed(&theirs, &customers)?;
     let server = programs.serve(&ours, None)?;
     // Its first record is the seed's credit.
-    let seq = Arc::new(AtomicI64::new(2));
+    let plain = Plain::new(&theirs, 2);
     let mut sides =
-        Sides { server: server.http, requests: key.requests(server.http)?, theirs: &theirs, seq, booked: 0 };
+        Sides { server: server.http, requests: key.requests(server.http)?, theirs: plain, booked: 0 };
     let rounds = sides.against_plain(&customers, CONNECTIONS, effort)?;
     let booked = sides.booked;
     let (batch, millis) = means(&server)?;
     server.child.stop()?;
     check(programs, &ours, booked)?;
+    raw::check_records(&theirs, 1 + sides.theirs.records, "plain transactions")?;
 
     let line = Line::compared(
         format!("signed POST /accounting, 16 connections, one customer, {}", kind.name()),

@@ -2,22 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{Effort, no_rounds};
 use crate::Failure;
-use crate::database::Database;
 use crate::generator::{self, Load};
 use crate::outcome::Outcome;
-use crate::raw::booking::{self, Work};
+use crate::raw::booking::{Plain, Work};
 use crate::request::Requests;
 use crate::stat::Stat;
 
 /// Plain connections.
 const PLAIN: usize = 16;
+/// How long the plain side is run before it counts, at most.
+const WARM_UP: Duration = Duration::from_secs(1);
 /// Requests that show about how fast the server is, so that enough of them can be signed beforehand.
 const TRIAL: usize = 2000;
 
@@ -27,11 +27,9 @@ pub(super) struct Sides<'a> {
     pub server: SocketAddr,
     /// Signs what is sent there.
     pub requests: Requests,
-    /// The database of the plain transactions.
-    pub theirs: &'a Database,
-    /// Numbers their records.
-    pub seq: Arc<AtomicI64>,
-    /// Charges that the API has acknowledged.
+    /// The plain transactions.
+    pub theirs: Plain<'a>,
+    /// Charges that the API has acknowledged, one by one or in batches.
     pub booked: usize,
 }
 
@@ -80,7 +78,8 @@ impl Sides<'_> {
     ) -> Result<Outcome, Failure> {
         let requests = (0..count).map(|n| self.requests.charge(&customers[n % customers.len()]));
         let requests: Vec<Bytes> = requests.collect::<Result<_, _>>()?;
-        let outcome = generator::run(self.server, connections, Load { requests, again: false, limit, rate })?;
+        let load = Load { rate, ..Load::once(requests, limit) };
+        let outcome = generator::run(self.server, connections, load)?;
         self.booked += outcome.count;
         Ok(outcome)
     }
@@ -92,13 +91,11 @@ impl Sides<'_> {
         connections: usize,
         effort: &Effort,
     ) -> Result<Rounds, Failure> {
-        let (theirs, seq) = (self.theirs, self.seq.clone());
-        let plain = |limit| booking::run(theirs, customers, Work::Charges, PLAIN, limit, &seq);
         let mut rate = self.charge(customers, connections, TRIAL, effort.round, None)?.rate();
-        plain(Duration::from_secs(1))?;
+        self.theirs.run(customers, Work::Charges, PLAIN, effort.round.min(WARM_UP))?;
         let mut rounds = Rounds::default();
         for _ in 0..effort.rounds {
-            let other = plain(effort.round)?;
+            let other = self.theirs.run(customers, Work::Charges, PLAIN, effort.round)?;
             // Half as many again as are likely to be used.
             let enough = count(rate * effort.round.as_secs_f64() * 1.5).max(TRIAL);
             let outcome = self.charge(customers, connections, enough, effort.round, None)?;

@@ -1,21 +1,27 @@
-//! The ledger with a million records in it: charges, batches, lists, memory.
+//! The ledger with a million records in it: balances, charges, batches, lists, the export, memory.
+
+mod durability;
+mod export;
+mod lists;
+mod resident;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use bytes::Bytes;
-
+use self::resident::Resident;
+use super::balance::beside_bare;
 use super::charges::{Sides, Times, count};
-use super::{Effort, MEGABYTE, no_rounds};
+use super::{Effort, no_rounds};
 use crate::Failure;
-use crate::child::exchange;
-use crate::database::{Database, Kind};
+use crate::child::Child;
+use crate::database::Kind;
 use crate::generator::{self, Load};
-use crate::raw::booking::{self, Work};
+use crate::outcome::Outcome;
+use crate::raw;
+use crate::raw::booking::{Plain, Work};
 use crate::report::{Goal, Line};
-use crate::request::Requests;
-use crate::server::{Programs, Server};
+use crate::request::accepted;
+use crate::server::Programs;
 use crate::stat::Stat;
 
 /// Connections of clients that charge.
@@ -26,14 +32,14 @@ const BATCHING: usize = 4;
 const ITEMS: usize = 1000;
 /// Records of a plain group commit, and its connections.
 const PLAIN: (usize, usize) = (64, 4);
-/// Connections of clients that list.
-const LISTING: usize = 4;
 /// Records of the plain side are numbered from here, above all that are there.
 const FIRST_SEQ: i64 = 1 << 40;
 /// How long the plain side is filled at a time.
 const FILLING: Duration = Duration::from_secs(1);
 /// How long filling may take at most.
 const LIMIT: Duration = Duration::from_secs(600);
+/// How late the last charges of an open loop may be sent: lateness is what it measures, and ends nothing.
+const LATE: Duration = Duration::from_secs(60);
 /// Bookings signed at a time: a signature lives for five minutes.
 const PORTION: usize = 50_000;
 
@@ -41,104 +47,96 @@ const PORTION: usize = 50_000;
 pub fn measure(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Vec<Line>, Failure> {
     let customers: Arc<[String]> = (0..effort.customers).map(|n| format!("org_bench_{n:05}")).collect();
     let (ours, theirs) = (programs.database(kind)?, programs.database(kind)?);
-    let seq = Arc::new(AtomicI64::new(FIRST_SEQ));
+    let durability = durability::note(&theirs, kind)?;
     programs.seed(&theirs, &customers)?;
-    fill_plainly(&theirs, &customers, effort.records, &seq)?;
-    let (server, mut requests, resident) = fill(programs, &ours, &customers, effort.records)?;
+    let mut plain = Plain::new(&theirs, FIRST_SEQ);
+    fill_plainly(&mut plain, &customers, effort.records)?;
+
+    let [_, key] = programs.seed(&ours, &customers)?;
+    let server = programs.serve(&ours, None)?;
+    let requests = key.requests(server.http)?;
+    let mut sides = Sides { server: server.http, requests, theirs: plain, booked: 0 };
+    let mut resident = Resident::default();
+    fill(&mut sides, &customers, effort.records, &server.child, &mut resident)?;
+
     let name = kind.name();
-    let mut lines = vec![memory(&resident, effort.records, name)?];
-    lines.push(lists(&server, &mut requests, effort, name)?);
-    let mut sides = Sides { server: server.http, requests, theirs: &theirs, seq, booked: 0 };
-    lines.extend(charges(&mut sides, &customers, effort, name)?);
+    let mut lines = vec![lists::of_all(server.http, &mut sides.requests, effort, name)?];
+    resident.after(&server.child, "the lists")?;
+    let among = format!(", {} records, {name}", effort.records);
+    let hot = customers.first().ok_or("there are no customers")?.as_str();
+    lines.push(beside_bare(&server, &mut sides.requests, Some(hot), &ours, effort, &among)?);
+    resident.after(&server.child, "GET /balance")?;
+    let mut charged = charges(&mut sides, &customers, effort, name)?;
+    charged[0].notes.push(durability);
+    lines.extend(charged);
+    resident.after(&server.child, "the charges")?;
     lines.push(batches(&mut sides, &customers, effort, name)?);
-    let after = server.child.resident()?;
-    lines[0].notes.push(format!("{:.1} MB at the very end", megabytes(after)));
+    resident.after(&server.child, "the batches")?;
+    lines.push(lists::of_one(server.http, &mut sides.requests, hot, effort, name)?);
+    resident.after(&server.child, "the lists of one customer")?;
+    // The seed made one record for each customer.
+    let records = customers.len() + sides.booked;
+    lines.push(export::measure(&server, &mut sides.requests, records, name)?);
+    resident.after(&server.child, "the export")?;
+    lines.extend(resident.lines(&server.child, effort.records, name)?);
     server.child.stop()?;
+
+    raw::check_records(&ours, records, "SageAPI")?;
+    raw::check_records(&theirs, customers.len() + sides.theirs.records, "plain transactions")?;
     programs.command(&ours, None, &["verify"])?;
     Ok(lines)
 }
 
-/// A database with customers and so many charges, its server, and the server's resident memory four times on
-/// the way.
+/// Books so many charges in batches, and looks at the server's memory on the way.
 fn fill(
-    programs: &Programs,
-    database: &Database,
-    customers: &Arc<[String]>,
+    sides: &mut Sides<'_>,
+    customers: &[String],
     records: usize,
-) -> Result<(Server, Requests, Vec<u64>), Failure> {
-    let [_, key] = programs.seed(database, customers)?;
-    let server = programs.serve(database, None)?;
-    let mut requests = key.requests(server.http)?;
-    let (mut made, mut resident) = (0, Vec::new());
-    while made < records {
-        let portion = PORTION.min(records - made);
-        let batches = portion.div_ceil(ITEMS);
-        let load = (0..batches)
-            .map(|batch| requests.batch(in_turn(customers, made + batch * ITEMS)))
-            .collect::<Result<_, _>>()?;
-        generator::run(server.http, BATCHING, Load::once(load, LIMIT))?;
-        made += batches * ITEMS;
-        if made * 4 / records > resident.len() {
-            resident.push(server.child.resident()?);
-        }
-    }
-    Ok((server, requests, resident))
-}
-
-/// So many records without a server.
-fn fill_plainly(
-    database: &Database,
-    customers: &Arc<[String]>,
-    records: usize,
-    seq: &Arc<AtomicI64>,
+    server: &Child,
+    resident: &mut Resident,
 ) -> Result<(), Failure> {
-    let mut made = 0;
-    while made < records {
-        let work = Work::Records(ITEMS);
-        made += booking::run(database, customers, work, 1, FILLING, seq)?.count * ITEMS;
+    // Small enough to look at each quarter.
+    let portion = PORTION.min(records.div_ceil(4));
+    while sides.booked < records {
+        let from = sides.booked;
+        let number = portion.min(records - from).div_ceil(ITEMS);
+        let outcome = send_batches(sides, customers, from, number, LIMIT)?;
+        if outcome.count != number {
+            return Err(format!("{number} batches took longer than {LIMIT:?}").into());
+        }
+        resident.at(server, sides.booked)?;
     }
     Ok(())
 }
 
-/// A batch's customers: each once, beginning with this one.
+/// So many records without a server.
+fn fill_plainly(plain: &mut Plain<'_>, customers: &Arc<[String]>, records: usize) -> Result<(), Failure> {
+    while plain.records < records {
+        plain.run(customers, Work::Records(ITEMS), 1, FILLING)?;
+    }
+    Ok(())
+}
+
+/// Sends so many batches, the customers in turn from this one on. A batch that is not accepted whole is a failure.
+fn send_batches(
+    sides: &mut Sides<'_>,
+    customers: &[String],
+    from: usize,
+    number: usize,
+    limit: Duration,
+) -> Result<Outcome, Failure> {
+    let load = (0..number)
+        .map(|batch| sides.requests.batch(in_turn(customers, from + batch * ITEMS)))
+        .collect::<Result<_, _>>()?;
+    let load = Load { ending: accepted(ITEMS), ..Load::once(load, limit) };
+    let outcome = generator::run(sides.server, BATCHING, load)?;
+    sides.booked += outcome.count * ITEMS;
+    Ok(outcome)
+}
+
+/// A batch's customers, beginning with this one.
 fn in_turn(customers: &[String], from: usize) -> impl Iterator<Item = &str> {
     (from..from + ITEMS).map(|n| customers[n % customers.len()].as_str())
-}
-
-fn memory(resident: &[u64], records: usize, kind: &str) -> Result<Line, Failure> {
-    let last = *resident.last().ok_or_else(no_rounds)?;
-    let way: Vec<_> = resident.iter().map(|bytes| format!("{:.1}", megabytes(*bytes))).collect();
-    let stat = Stat::of([megabytes(last)]).ok_or_else(no_rounds)?;
-    let name = format!("resident memory after {records} bookings, {kind}");
-    Ok(Line::alone(name, "MB", stat, Goal::AtMost(80.0))
-        .note(format!("{} MB at a quarter, a half, three quarters and all of them", way.join(", "))))
-}
-
-/// The newest records beside those that lie deep in the list.
-fn lists(server: &Server, requests: &mut Requests, effort: &Effort, kind: &str) -> Result<Line, Failure> {
-    let depth = effort.records / 10 * 9;
-    let (mut query, mut seen) = ("limit=1000".to_owned(), 0);
-    while seen < depth {
-        let (status, body) = exchange(server.http, &requests.list(&query)?)?;
-        let page: serde_json::Value = serde_json::from_str(&body)?;
-        let cursor = page["data"]["next_cursor"].as_str();
-        let cursor = cursor.ok_or_else(|| format!("no page after {seen} records: {status}"))?;
-        query = format!("limit=1000&cursor={cursor}");
-        seen += 1000;
-    }
-    let deep = query.replace("limit=1000", "limit=50");
-    let mut round = |query: &str| -> Result<f64, Failure> {
-        let request: Bytes = requests.list(query)?;
-        Ok(generator::run(server.http, LISTING, Load::again(request, effort.round))?.rate())
-    };
-    let mut rates = Vec::new();
-    for _ in 0..effort.rounds {
-        let near = round("limit=50")?;
-        rates.push((round(&deep)?, near));
-    }
-    let name = format!("list of 50 at record {depth}, {kind}");
-    let line = Line::compared(name, "lists/s", "the same at record 1", &rates, Goal::AtLeast(1.0 / 1.2));
-    line.ok_or_else(no_rounds)
 }
 
 fn charges(
@@ -180,17 +178,33 @@ fn at_half(
     effort: &Effort,
     kind: &str,
 ) -> Result<Line, Failure> {
-    let (mut ours, mut alone) = (Times::default(), Times::default());
+    let limit = effort.round + LATE;
+    let (mut rounds, mut alone) = (Vec::new(), Times::default());
     for _ in 0..effort.rounds {
-        let work = Work::Charges;
-        alone.add(&booking::run(sides.theirs, hot, work, 1, effort.round, &sides.seq)?);
-        let number = count(rate * effort.round.as_secs_f64());
-        ours.add(&sides.charge(hot, CHARGING, number, effort.round * 2, Some(rate))?);
+        alone.add(&sides.theirs.run(hot, Work::Charges, 1, effort.round)?);
+        let due = count(rate * effort.round.as_secs_f64());
+        let round = sides.charge(hot, CHARGING, due, limit, Some(rate))?;
+        if round.count != due {
+            let left = due - round.count;
+            return Err(format!("{left} of {due} charges due were not sent within {limit:?}").into());
+        }
+        rounds.push(round);
     }
     let name = format!("99 % of single charges at {rate:.0} a second (open loop), {kind}");
-    let stat = Stat::of(ours.slowest.iter().copied()).ok_or_else(no_rounds)?;
+    let single = Stat::of(rounds.iter().map(|round| round.quantile_ms((99, 100)))).ok_or_else(no_rounds)?;
+    let all = Outcome::together(rounds);
+    let stat = Stat::of([all.quantile_ms((99, 100))]).ok_or_else(no_rounds)?;
     Ok(Line::alone(name, "ms", stat, Goal::AtMost(15.0))
-        .note(ours.text()?)
+        .note(format!(
+            "of all {} charges; half of them took at most {:.2} ms, the slowest took {:.2} ms",
+            all.count,
+            all.quantile_ms((1, 2)),
+            all.quantile_ms((1, 1))
+        ))
+        .note(format!(
+            "99 % of a round's: {:.2} / {:.2} / {:.2} ms (least / median / greatest)",
+            single.min, single.median, single.max
+        ))
         .note(format!(
             "one raw connection alone, a transaction each, the database as it is by default: {}",
             alone.text()?
@@ -210,11 +224,8 @@ fn batches(
     let mut number = BATCHING * 2;
     for _ in 0..effort.rounds {
         let work = Work::Records(size);
-        let plain = booking::run(sides.theirs, customers, work, connections, effort.round, &sides.seq)?;
-        let load = (0..number)
-            .map(|batch| sides.requests.batch(in_turn(customers, batch * ITEMS)))
-            .collect::<Result<_, _>>()?;
-        let outcome = generator::run(sides.server, BATCHING, Load::once(load, effort.round))?;
+        let plain = sides.theirs.run(customers, work, connections, effort.round)?;
+        let outcome = send_batches(sides, customers, 0, number, effort.round)?;
         #[expect(clippy::cast_precision_loss, reason = "counts of items are far below 2^52")]
         let (items, size) = (ITEMS as f64, size as f64);
         // As many as fill a round.
@@ -225,9 +236,4 @@ fn batches(
     let with = format!("raw inserts of {size} records a transaction, {connections} connections");
     let line = Line::compared(name, "items/s", &with, &rates, Goal::AtLeast(0.5));
     line.ok_or_else(no_rounds)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "bytes of memory are far below 2^52")]
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / MEGABYTE
 }

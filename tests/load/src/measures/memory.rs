@@ -1,7 +1,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::{CONNECTIONS, Effort, MEGABYTE, no_rounds};
+use super::{CONNECTIONS, Effort, megabytes, no_rounds};
 use crate::Failure;
 use crate::database::Kind;
 use crate::generator::{self, Load};
@@ -62,14 +62,13 @@ fn of_kind(programs: &Programs, effort: &Effort, kind: Kind) -> Result<[Line; 2]
     server.child.stop()?;
     programs.command(&database, None, &["verify"])?;
 
-    #[expect(clippy::cast_precision_loss, reason = "bytes of memory are far below 2^52")]
-    let megabytes = |bytes: u64| Stat::of([bytes as f64 / MEGABYTE]).ok_or_else(no_rounds);
+    let stat = |bytes: u64| Stat::of([megabytes(bytes)]).ok_or_else(no_rounds);
     let kind = kind.name();
     let name = format!("resident memory after {} requests, {kind}", effort.requests);
     Ok([
-        Line::alone(format!("resident memory, idle, {kind}"), "MB", megabytes(idle)?, Goal::AtMost(40.0)),
-        Line::alone(name, "MB", megabytes(after)?, Goal::AtMost(60.0))
-            .note(format!("at most {:.1} MB", megabytes(peak)?.max))
+        Line::alone(format!("resident memory, idle, {kind}"), "MB", stat(idle)?, Goal::AtMost(40.0)),
+        Line::alone(name, "MB", stat(after)?, Goal::AtMost(60.0))
+            .note(format!("at most {:.1} MB", megabytes(peak)))
             .note(format!(
                 "{} % GET /balance and {} % POST /accounting over {CUSTOMERS} customers, signed by a platform key",
                 100 - 100 / MIX,

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::{Effort, MEGABYTE, no_rounds};
+use super::{Effort, megabytes, no_rounds};
 use crate::Failure;
 use crate::child::{get, post};
 use crate::database::Kind;
@@ -88,8 +88,6 @@ fn memory(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Line, Fail
     let after = server.child.resident()?;
     server.child.stop()?;
 
-    #[expect(clippy::cast_precision_loss, reason = "bytes of memory are far below 2^52")]
-    let megabytes = |bytes: u64| bytes as f64 / MEGABYTE;
     let growth = Stat::of([megabytes(peak) - megabytes(before)]).ok_or_else(no_rounds)?;
     let name = format!("growth of memory while mirroring {} users, {}", effort.users, kind.name());
     Ok(Line::alone(name, "MB", growth, Goal::AtMost(40.0)).note(format!(

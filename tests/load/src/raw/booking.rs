@@ -101,9 +101,47 @@ pub enum Work {
     Records(usize),
 }
 
-/// Writes for these customers in turn, over so many connections for so long. `seq` numbers the records, over
-/// several runs; counts and times are those of transactions.
-pub fn run(
+impl Work {
+    /// Records of a transaction.
+    fn records(self) -> usize {
+        match self {
+            Self::Charges => 1,
+            Self::Records(count) => count,
+        }
+    }
+}
+
+/// A database that is written to plainly, and what came of that.
+pub struct Plain<'a> {
+    database: &'a Database,
+    /// Numbers the records, over several runs.
+    seq: Arc<AtomicI64>,
+    /// Records that were committed.
+    pub records: usize,
+}
+
+impl<'a> Plain<'a> {
+    /// Its records are numbered from here.
+    pub fn new(database: &'a Database, first: i64) -> Self {
+        Self { database, seq: Arc::new(AtomicI64::new(first)), records: 0 }
+    }
+
+    /// Writes for these customers in turn, over so many connections for so long. Counts and times are those of
+    /// transactions.
+    pub fn run(
+        &mut self,
+        customers: &Arc<[String]>,
+        work: Work,
+        connections: usize,
+        limit: Duration,
+    ) -> Result<Outcome, Failure> {
+        let outcome = run(self.database, customers, work, connections, limit, &self.seq)?;
+        self.records += outcome.count * work.records();
+        Ok(outcome)
+    }
+}
+
+fn run(
     database: &Database,
     customers: &Arc<[String]>,
     work: Work,
@@ -138,10 +176,7 @@ async fn connection(
     seq: Arc<AtomicI64>,
     until: Instant,
 ) -> Result<Vec<u64>, Failure> {
-    let count = match work {
-        Work::Charges => 1,
-        Work::Records(count) => count,
-    };
+    let count = work.records();
     let mut times = Vec::new();
     let mut begun = Instant::now();
     while Instant::now() < until {
