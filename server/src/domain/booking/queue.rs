@@ -181,9 +181,10 @@ impl Shard {
         Ok(())
     }
 
-    /// Waits for commands and takes up to `max`. What there is for one commit waits for more until it is full, or until
-    /// `pause` is over. `None` once closed and empty.
-    pub async fn gather(&self, max: usize, pause: impl Future<Output = ()>) -> Option<Taken> {
+    /// Waits for commands and takes up to `max`. A `busy` writer, whose last commit was full, waits until the next one is
+    /// full too, but no longer than `delay`: then one large commit is cheaper than two small ones. Else what came during
+    /// the last commit is taken at once, for waiting would only add to everyone's time. `None` once closed and empty.
+    pub async fn gather(&self, max: usize, busy: bool, delay: impl Future<Output = ()>) -> Option<Taken> {
         loop {
             let notified = self.wake.notified();
             {
@@ -200,22 +201,24 @@ impl Shard {
             }
             notified.await;
         }
-        let full = async {
-            loop {
-                let notified = self.wake.notified();
-                {
-                    let state = self.state();
-                    if state.closed || state.open.commands() >= max {
-                        return;
+        if busy {
+            let enough = async {
+                loop {
+                    let notified = self.wake.notified();
+                    {
+                        let state = self.state();
+                        if state.closed || state.open.commands() >= max {
+                            return;
+                        }
                     }
+                    notified.await;
                 }
-                notified.await;
+            };
+            tokio::select! {
+                biased;
+                () = enough => {}
+                () = delay => {}
             }
-        };
-        tokio::select! {
-            biased;
-            () = full => {}
-            () = pause => {}
         }
         Some(Taken::Batch(self.state().next_batch(max)))
     }

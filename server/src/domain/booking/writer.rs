@@ -2,7 +2,6 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -20,8 +19,6 @@ use crate::model::{Clock, CustomerId, Entropy, Mode, RecordId, new_uuid};
 use crate::store::{Dialect, Store};
 use crate::telemetry::metrics::Metrics;
 
-/// So many commits keep a database busy; one more that is not full waits for one of them to end, and grows.
-const CROWD: usize = 2;
 /// How long a repetition waits for the first request with its transno.
 const BEHIND: Duration = Duration::from_secs(5);
 
@@ -37,8 +34,6 @@ pub(super) struct Inner {
     pub parts: BookingParts,
     /// Wakes who watches the customers that wait aside.
     pub aside: Notify,
-    /// The commits under way.
-    crowd: Crowd,
     writers: TaskTracker,
     /// Cancelled when a writer ends that was not asked to.
     broken: CancellationToken,
@@ -58,7 +53,7 @@ pub struct BookingParts {
     pub default_mode: Mode,
     /// Commands of one commit at most.
     pub batch_max: usize,
-    /// How long a commit that is not full waits at most, where that makes sense.
+    /// How long a writer whose last commit was full waits for the next one to be.
     pub batch_delay: Duration,
     /// Commands that may wait at most.
     pub queue: usize,
@@ -87,7 +82,6 @@ impl Booking {
             room: Room::new(parts.queue),
             parts,
             aside: Notify::new(),
-            crowd: Crowd::default(),
             writers: TaskTracker::new(),
             broken: CancellationToken::new(),
         });
@@ -228,8 +222,7 @@ async fn run_writer<B: Books>(inner: Arc<Inner>, index: usize, mut books: B) {
     let shard = &inner.shards[index];
     let mut was_full = false;
     let (max, delay) = (inner.parts.batch_max, inner.parts.batch_delay);
-    while let Some(taken) = shard.gather(max, inner.crowd.pause(was_full, books.wait(delay))).await {
-        let _under_way = inner.crowd.enter();
+    while let Some(taken) = shard.gather(max, was_full, books.wait(delay)).await {
         match taken {
             Taken::Batch(batch) => {
                 was_full = batch.len() == max;
@@ -238,85 +231,5 @@ async fn run_writer<B: Books>(inner: Arc<Inner>, index: usize, mut books: B) {
             Taken::Group(group) => inner.commit_group(&mut books, shard, group).await,
         }
         inner.parts.metrics.set_booking_queue_depth(inner.room.count());
-    }
-}
-
-/// The commits under way, over all writers.
-#[derive(Default)]
-struct Crowd {
-    under_way: AtomicUsize,
-    ended: Notify,
-}
-
-/// One of them, until it is dropped.
-struct UnderWay<'c>(&'c Crowd);
-
-impl Crowd {
-    fn enter(&self) -> UnderWay<'_> {
-        self.under_way.fetch_add(1, Relaxed);
-        UnderWay(self)
-    }
-
-    /// How long what waits should wait for more. After a full commit for the whole `delay`: one large commit is cheaper
-    /// than two small ones. So it is while others are under way, until one of them ends: the database has enough to do.
-    /// Else not at all, for waiting would only add to everyone's time.
-    async fn pause(&self, after_a_full_one: bool, delay: impl Future<Output = ()>) {
-        if after_a_full_one {
-            return delay.await;
-        }
-        tokio::select! {
-            biased;
-            () = self.thins() => {}
-            () = delay => {}
-        }
-    }
-
-    /// Waits until fewer than [`CROWD`] commits are under way.
-    async fn thins(&self) {
-        loop {
-            let ended = self.ended.notified();
-            if self.under_way.load(Relaxed) < CROWD {
-                return;
-            }
-            ended.await;
-        }
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Relaxed);
-        self.0.ended.notify_waiters();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_commit_waits_for_more_after_a_full_one_and_beside_two_others() {
-        let crowd = Crowd::default();
-        let at_once = |full, delay: bool| {
-            let delay = async move {
-                if delay {
-                    std::future::pending::<()>().await;
-                }
-            };
-            crowd.pause(full, delay).now_or_never().is_some()
-        };
-        let one = crowd.enter();
-        assert!(at_once(false, true), "one other is no crowd");
-        assert!(!at_once(true, true) && at_once(true, false), "after a full one for the whole delay");
-        let two = crowd.enter();
-        assert!(!at_once(false, true) && at_once(false, false), "beside two no longer than the delay");
-        let waiting = crowd.pause(false, std::future::pending());
-        tokio::pin!(waiting);
-        assert!((&mut waiting).now_or_never().is_none());
-        drop(one);
-        assert!((&mut waiting).now_or_never().is_some(), "one of them has ended");
-        drop(two);
     }
 }

@@ -61,7 +61,7 @@ fn push(shard: &Shard, lanes: Lanes) {
 
 /// What is taken next: so many of each lane, by the first letter of their transnos. A group counts once.
 async fn next(shard: &Shard, max: usize) -> BTreeMap<char, usize> {
-    let taken = shard.gather(max, std::future::ready(())).await.unwrap();
+    let taken = shard.gather(max, false, std::future::ready(())).await.unwrap();
     let mut counts = BTreeMap::new();
     let mut count = |command: &Command| {
         let transno = command.request.action.transno().unwrap();
@@ -215,7 +215,7 @@ async fn a_closed_shard_ends_when_nothing_waits_aside_any_more() {
     shard.close();
     let none = shard.push(singles(1)).unwrap_err();
     assert_eq!(none.single.len(), 1);
-    let end = shard.gather(8, std::future::ready(()));
+    let end = shard.gather(8, false, std::future::ready(()));
     tokio::pin!(end);
     assert!(futures_util::poll!(&mut end).is_pending());
     assert_eq!(shard.give_up(Duration::from_secs(10)).single.len(), 1, "who waits since before that time");
