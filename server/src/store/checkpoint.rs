@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::store::test_store::TestStore;
 
-    /// Writes about so many pages, one commit each.
+    /// Commits of some 400 KB each.
     async fn write(store: &Store, commits: usize) {
         for _ in 0..commits {
             let mut conn = store.writing().await.unwrap();
@@ -131,26 +131,31 @@ mod tests {
         }
     }
 
-    async fn log_bytes(store: &Store) -> u64 {
-        let mut conn = store.writing().await.unwrap();
-        let file =
-            conn.fetch_one(super::super::Sql::new("SELECT file FROM pragma_database_list")).await.unwrap();
-        std::fs::metadata(file.text(0).unwrap() + "-wal").unwrap().len()
+    fn of(store: &Store) -> Checkpoints {
+        let Backend::Sqlite { options, writer, .. } = &store.inner.backend else { unreachable!() };
+        let (options, writer) = (options.as_ref().clone(), writer.clone());
+        Checkpoints { options, writer, conn: None, last: None, limit: LOG_PAGES }
     }
 
     #[tokio::test]
-    async fn the_log_begins_anew_while_bookings_go_on() {
+    async fn a_full_log_is_copied_whole_and_begins_anew_unless_somebody_reads_it() {
         let db = TestStore::new().await;
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(db.store.clone().checkpoint(stop.clone()));
-        // Five times what it may hold.
-        for _ in 0..42 {
-            write(&db.store, 10).await;
-            tokio::time::sleep(INTERVAL).await;
-        }
-        let bytes = log_bytes(&db.store).await;
-        assert!(bytes < 2 * 4096 * LOG_PAGES.unsigned_abs(), "the log has {bytes} bytes");
-        stop.cancel();
-        task.await.unwrap();
+        let mut checkpoints = of(&db.store);
+        write(&db.store, 90).await;
+        assert!(checkpoints.next().await.unwrap() && !checkpoints.next().await.unwrap(), "written to once");
+        let full = checkpoints.last.unwrap();
+        assert!(full.pages >= LOG_PAGES && full.copied == full.pages, "{full:?}");
+        write(&db.store, 1).await;
+        checkpoints.next().await.unwrap();
+        assert!(checkpoints.last.unwrap().pages < LOG_PAGES, "{:?}", checkpoints.last);
+        assert_eq!(checkpoints.limit, LOG_PAGES);
+
+        let mut reader = db.store.snapshot().await.unwrap();
+        reader.customers_after("", 1).await.unwrap();
+        write(&db.store, 90).await;
+        checkpoints.next().await.unwrap();
+        let kept = checkpoints.last.unwrap();
+        assert!(kept.copied < kept.pages && checkpoints.limit == kept.pages + LOG_PAGES, "{kept:?}");
+        db.store.end_snapshot(reader).await;
     }
 }
