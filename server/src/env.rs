@@ -4,6 +4,7 @@
 mod health;
 mod mirrored;
 mod open;
+mod threads;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -18,6 +19,7 @@ use uuid::Uuid;
 pub use health::{CacheHealth, DatabaseHealth, Health, Standing, SyncHealth};
 pub use open::{OpenError, Role, load_sageapi};
 
+use self::threads::BookingThreads;
 use crate::config::Config;
 use crate::domain::accounts::{AccountingQuery, Export, GroupBy, PastBalance, RecordView, SummaryRow};
 use crate::domain::auth::Auth;
@@ -60,6 +62,8 @@ struct Inner {
     auth: Auth,
     keys: Keys,
     booking: Booking,
+    /// What its writers run on.
+    _booking_threads: Option<BookingThreads>,
     sync: SyncService,
     webhook_secrets: Vec<WebhookSecret>,
     prices: Prices,

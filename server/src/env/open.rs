@@ -13,6 +13,7 @@ use sageapi_contract::{ExitCode, Verdict};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::threads::BookingThreads;
 use super::{Inner, ServerEnv};
 use crate::config::{Config, DatabaseTarget};
 use crate::domain::auth::Auth;
@@ -63,6 +64,9 @@ pub enum OpenError {
     /// Another process serves the embedded database.
     #[error("{0} is held by another serving process; an embedded database has one")]
     Locked(PathBuf),
+    /// The thread of the booking engine.
+    #[error("the booking engine's thread cannot start: {0}")]
+    Thread(std::io::Error),
     /// The secret of events is none.
     #[error("upstream.uapi_secret: {0}")]
     Webhook(String),
@@ -103,7 +107,7 @@ impl OpenError {
             | Self::Schema(_)
             | Self::Migrate(MigrateError::StatementBinlog) => ExitCode::Usage,
             Self::Locked(_) | Self::Migrate(MigrateError::Locked) => ExitCode::TryAgain,
-            Self::File { .. } => ExitCode::Unavailable,
+            Self::File { .. } | Self::Thread(_) => ExitCode::Unavailable,
             Self::Store(e) | Self::Migrate(MigrateError::Store(e)) => {
                 if e.is_unavailable() || e.is_contended() {
                     ExitCode::Unavailable
@@ -163,7 +167,13 @@ impl ServerEnv {
             entropy: entropy.clone(),
             sole_cache: role == Role::Serve && lock.is_some(),
         };
-        let store = Store::open(&config.database.target, config.database.max_connections, context)?;
+        let writers = u32::try_from(config.accounting.writers).unwrap_or(u32::MAX);
+        let database = &config.database;
+        let store = Store::open(&database.target, database.max_connections, writers, context)?;
+        let booking_threads = match role {
+            Role::Serve => Some(BookingThreads::start().map_err(OpenError::Thread)?),
+            Role::Setup | Role::Command => None,
+        };
         let caches = Caches::new(&config.cache, &clock, &metrics);
         let accounting = &config.accounting;
         let parts = BookingParts {
@@ -176,6 +186,10 @@ impl ServerEnv {
             batch_delay: accounting.batch_delay,
             queue: accounting.queue,
             writers: accounting.writers,
+            runtime: booking_threads
+                .as_ref()
+                .and_then(BookingThreads::handle)
+                .unwrap_or_else(tokio::runtime::Handle::current),
         };
         let booking = Booking::start(&store, parts);
         let sync = SyncService::new(store.clone(), &config, clock.clone(), entropy.clone(), metrics.clone())?;
@@ -195,6 +209,7 @@ impl ServerEnv {
             store,
             caches,
             booking,
+            _booking_threads: booking_threads,
             prices,
             sync,
             metrics,

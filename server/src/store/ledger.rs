@@ -20,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const FEW_ROWS: usize = 24;
 /// Rows of one INSERT statement elsewhere. MySQL answers each statement on its own, and each answer wakes the writer.
 const MANY_ROWS: usize = 128;
-/// Rows of INSERT statements that MySQL keeps prepared. To read a row's text costs it as much as to insert the row, and a
-/// trip of its own as much as a dozen of them: what is left below the least size goes as text with the COMMIT.
-const PREPARED_ROWS: [usize; 3] = [64, 32, 16];
+/// Rows of the smallest INSERT statement that MySQL keeps prepared. To read a row's text costs it half as much as to
+/// insert the row, and a trip of its own as much as reading some of them: fewer go as text with the COMMIT.
+const PREPARED_ROWS: usize = 4;
 
 /// A customer locked for a booking, and the database's clock at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,36 +72,42 @@ impl<'a> LedgerRows<'a> {
             // SQLite keeps statements prepared, one for each number of rows.
             Dialect::MySql | Dialect::Sqlite => FEW_ROWS,
         };
-        let prepared = match dialect {
-            Dialect::MySql => &PREPARED_ROWS[..],
-            Dialect::Sqlite => &[],
-        };
-        let prepared = prepared.iter().copied().filter(|rows| *rows <= most);
         let mut statements = Vec::new();
         statements.extend(self.nonces.chunks(most).map(|rows| replay::insertion(ReplayTable::Nonces, rows)));
-        for (rows, form) in pieces(self.records, prepared.clone(), most) {
+        for (rows, form) in pieces(self.records, dialect, most) {
             statements.push(records::insertion(rows, dialect).sent_as(form));
         }
         statements.extend(self.reversals.chunks(most).map(reversals::insertion));
         statements.extend(self.holds.chunks(most).map(|rows| holds::upsert(rows, dialect)));
-        for (rows, form) in pieces(self.customers, prepared, most) {
+        for (rows, form) in pieces(self.customers, dialect, most) {
             statements.push(customers::upsert(rows, dialect).sent_as(form));
         }
         statements
     }
 }
 
-/// Rows in pieces of the sizes that are prepared, the largest first, and what is left as text of so many at most.
-fn pieces<T>(mut rows: &[T], prepared: impl Iterator<Item = usize>, most: usize) -> Vec<(&[T], Form)> {
+/// Rows in pieces of so many at most: on MySQL in sizes that it keeps prepared, the largest first, and what is left as
+/// text.
+fn pieces<T>(mut rows: &[T], dialect: Dialect, most: usize) -> Vec<(&[T], Form)> {
     let mut pieces = Vec::new();
-    for size in prepared {
-        while let Some((piece, rest)) = rows.split_at_checked(size) {
-            pieces.push((piece, Form::Prepared));
-            rows = rest;
-        }
+    while dialect == Dialect::MySql && rows.len() >= PREPARED_ROWS {
+        let (piece, rest) = rows.split_at(prepared_rows(rows.len()).min(most));
+        pieces.push((piece, Form::Prepared));
+        rows = rest;
     }
     pieces.extend(rows.chunks(most).map(|rows| (rows, Form::Text)));
     pieces
+}
+
+/// The largest size that is kept prepared among those of so many rows at most. There are two dozen sizes, and any
+/// number of rows is one or two of them and a few rows.
+fn prepared_rows(rows: usize) -> usize {
+    match rows {
+        0..=16 => rows,
+        17..=32 => rows / 4 * 4,
+        33..=64 => rows / 8 * 8,
+        65.. => 64,
+    }
 }
 
 /// A transaction that was not committed as it should.
@@ -123,7 +129,7 @@ impl Writer {
                 begun => return begun,
             }
         }
-        let mut conn = self.store.writing().await?;
+        let mut conn = self.store.writing_for_long().await?;
         self.trip = conn.trip().await?;
         self.begin_on(conn, ids).await
     }
@@ -333,7 +339,7 @@ impl Store {
     /// Waits until a customer can be locked, no longer than a transaction does.
     pub async fn await_customer(&self, id: &CustomerId) -> Result<(), Error> {
         let mut writer = self.writer();
-        let (tx, _) = writer.begin(std::slice::from_ref(id)).await?;
+        let (tx, _) = writer.begin_on(self.writing().await?, std::slice::from_ref(id)).await?;
         writer.rollback(tx).await;
         Ok(())
     }
@@ -351,5 +357,31 @@ impl Store {
             return Ok(None);
         }
         cache_events::insertion(self.uuid(), self.inner.instance, changed, self.dialect()).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_rows_is_few_pieces_of_few_sizes() {
+        let mut sizes = std::collections::BTreeSet::new();
+        for rows in 0..=300_usize {
+            let all: Vec<_> = (0..rows).collect();
+            let pieces = pieces(&all, Dialect::MySql, MANY_ROWS);
+            assert_eq!(pieces.iter().flat_map(|(piece, _)| *piece).copied().collect::<Vec<_>>(), all);
+            assert!(pieces.len() <= 2 + rows.div_ceil(64), "{rows} rows are {} pieces", pieces.len());
+            for (piece, form) in pieces {
+                match form {
+                    Form::Prepared => drop(sizes.insert(piece.len())),
+                    Form::Text => assert!(piece.len() < PREPARED_ROWS),
+                }
+            }
+        }
+        assert!(sizes.len() <= 24, "{sizes:?}");
+        let encrypted = pieces(&[0; 100], Dialect::MySql, FEW_ROWS);
+        assert!(encrypted.iter().all(|(piece, _)| piece.len() <= FEW_ROWS));
+        assert_eq!(pieces(&[0; 25], Dialect::Sqlite, FEW_ROWS).len(), 2);
     }
 }

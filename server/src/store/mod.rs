@@ -97,8 +97,19 @@ struct Inner {
 }
 
 enum Backend {
-    MySql { pool: MySqlPool, options: Box<MySqlConnectOptions>, database: String },
-    Sqlite { pool: SqlitePool, options: Box<SqliteConnectOptions>, writer: SqliteWriterSlot },
+    /// Writers have a pool of their own: a connection belongs to the threads that it was made on, and theirs are not
+    /// those of requests.
+    MySql {
+        pool: MySqlPool,
+        writers: MySqlPool,
+        options: Box<MySqlConnectOptions>,
+        database: String,
+    },
+    Sqlite {
+        pool: SqlitePool,
+        options: Box<SqliteConnectOptions>,
+        writer: SqliteWriterSlot,
+    },
 }
 
 /// What a store needs besides its database.
@@ -128,8 +139,13 @@ pub struct PoolCounts {
 
 impl Store {
     /// Prepares to connect; connections are made as they are needed, so that a server can start
-    /// before its database.
-    pub fn open(target: &DatabaseTarget, max_connections: u32, context: Context) -> Result<Self, Error> {
+    /// before its database. Of all connections to a MySQL server, so many are kept for writers.
+    pub fn open(
+        target: &DatabaseTarget,
+        max_connections: u32,
+        writers: u32,
+        context: Context,
+    ) -> Result<Self, Error> {
         let (backend, announces) = match target {
             DatabaseTarget::Sqlite { path } => (open_sqlite(path, max_connections), !context.sole_cache),
             DatabaseTarget::Mysql { host, port, user, password, name, tls_ca_file } => {
@@ -147,15 +163,20 @@ impl Store {
                 if let Some(file) = tls_ca_file {
                     options = options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(file);
                 }
-                let pool = MySqlPoolOptions::new()
-                    .max_connections(max_connections.max(2))
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    // One round trip for every use of a connection is too dear; a stale one shows
-                    // itself at its first statement, and reads are then run again.
-                    .test_before_acquire(false)
-                    .after_connect(|conn, _| Box::pin(set_session(conn)))
-                    .connect_lazy_with(options.clone());
-                (Backend::MySql { pool, options: Box::new(options), database: name.clone() }, true)
+                let pool = |connections: u32| {
+                    MySqlPoolOptions::new()
+                        .max_connections(connections)
+                        .acquire_timeout(ACQUIRE_TIMEOUT)
+                        // One round trip for every use of a connection is too dear; a stale one shows
+                        // itself at its first statement, and reads are then run again.
+                        .test_before_acquire(false)
+                        .after_connect(|conn, _| Box::pin(set_session(conn)))
+                        .connect_lazy_with(options.clone())
+                };
+                let writers = writers.max(1);
+                let (pool, writers) = (pool(max_connections.saturating_sub(writers).max(2)), pool(writers));
+                let options = Box::new(options);
+                (Backend::MySql { pool, writers, options, database: name.clone() }, true)
             }
         };
         let inner = Inner {
@@ -197,7 +218,9 @@ impl Store {
     /// The pool's connections.
     pub fn pool_counts(&self) -> PoolCounts {
         let (size, idle) = match &self.inner.backend {
-            Backend::MySql { pool, .. } => (pool.size(), pool.num_idle()),
+            Backend::MySql { pool, writers, .. } => {
+                (pool.size() + writers.size(), pool.num_idle() + writers.num_idle())
+            }
             Backend::Sqlite { pool, .. } => (pool.size(), pool.num_idle()),
         };
         let size = usize::try_from(size).unwrap_or(0);
@@ -209,12 +232,15 @@ impl Store {
         self.now().await.map(drop)
     }
 
-    /// Waits for transactions under way, then closes the pool.
+    /// Waits for transactions under way, then closes the pools.
     pub async fn close(&self) {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         match &self.inner.backend {
-            Backend::MySql { pool, .. } => pool.close().await,
+            Backend::MySql { pool, writers, .. } => {
+                writers.close().await;
+                pool.close().await;
+            }
             Backend::Sqlite { pool, writer, .. } => {
                 if let Some(conn) = writer.lock().await.take() {
                     // A clean close checkpoints the write-ahead log; a failed one costs nothing.
@@ -228,12 +254,7 @@ impl Store {
     async fn reader(&self) -> Result<Conn, Error> {
         // In boxes: these futures take 5 KB, and so would every one that reads.
         Ok(match &self.inner.backend {
-            Backend::MySql { pool, options, .. } => Conn::MySql(match Box::pin(pool.acquire()).await {
-                Err(sqlx::Error::PoolTimedOut) if pool.size() == 0 => {
-                    return Err(Box::pin(why_none(options)).await.into());
-                }
-                acquired => acquired?,
-            }),
+            Backend::MySql { pool, options, .. } => Box::pin(acquire(pool, options)).await?,
             Backend::Sqlite { pool, .. } => Conn::Sqlite(Box::pin(pool.acquire()).await?),
         })
     }
@@ -249,6 +270,14 @@ impl Store {
                 }
                 Ok(Conn::SqliteWriter(slot))
             }
+        }
+    }
+
+    /// A connection for a writer, who keeps it. It is served by the threads that this runs on.
+    async fn writing_for_long(&self) -> Result<Conn, Error> {
+        match &self.inner.backend {
+            Backend::MySql { writers, options, .. } => Box::pin(acquire(writers, options)).await,
+            Backend::Sqlite { .. } => self.writing().await,
         }
     }
 
@@ -407,6 +436,13 @@ async fn connect_writer(options: &SqliteConnectOptions) -> Result<SqliteConnecti
     match tokio::time::timeout(BUSY_TIMEOUT, patient).await {
         Ok(result) => result,
         Err(_) => Ok(options.connect().await?),
+    }
+}
+
+async fn acquire(pool: &MySqlPool, options: &MySqlConnectOptions) -> Result<Conn, Error> {
+    match pool.acquire().await {
+        Err(sqlx::Error::PoolTimedOut) if pool.size() == 0 => Err(why_none(options).await.into()),
+        acquired => Ok(Conn::MySql(acquired?)),
     }
 }
 

@@ -64,7 +64,7 @@ impl Bench {
             entropy,
             sole_cache: false,
         };
-        let store = Store::open(&target, 5, context).unwrap();
+        let store = Store::open(&target, 6, 1, context).unwrap();
         store.migrate(&Migrate::default()).await.unwrap();
         let (taken, wrong) = (Taken::new(), Vec::new());
         let bench = Self { store, _database: database, exceptions, taken, wrong, statements: 0 };

@@ -25,7 +25,7 @@ impl TestStore {
             entropy: SeededEntropy::new(1),
             sole_cache: true,
         };
-        let store = Store::open(&target, 2, context).unwrap();
+        let store = Store::open(&target, 3, 1, context).unwrap();
         store.migrate(&Migrate::default()).await.unwrap();
         Self { store, _dir: dir }
     }

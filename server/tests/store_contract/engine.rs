@@ -31,6 +31,7 @@ pub fn start(store: &Store) -> Booking {
         batch_delay: Duration::from_micros(200),
         queue: 10_000,
         writers: 2,
+        runtime: tokio::runtime::Handle::current(),
     };
     Booking::start(store, parts)
 }

@@ -99,7 +99,7 @@ fn open(database: &TestDatabase, current: &str, previous: &[&str], sole_cache: b
         entropy,
         sole_cache,
     };
-    Store::open(&database.target(), 20, context).unwrap()
+    Store::open(&database.target(), 20, 4, context).unwrap()
 }
 
 fn customer(id: &str) -> CustomerId {

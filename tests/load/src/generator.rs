@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Failure;
-use crate::outcome::Outcome;
+use crate::outcome::{Done, Outcome};
 
 /// What to send, and when to stop.
 pub struct Load {
@@ -79,7 +79,7 @@ async fn connection(
     next: Arc<AtomicUsize>,
     started: Instant,
     until: Instant,
-) -> Result<Vec<u64>, Failure> {
+) -> Result<Vec<Done>, Failure> {
     let mut times = Vec::with_capacity(1 << 16);
     let mut answer = Vec::with_capacity(4096);
     let mut sent = Instant::now();
@@ -95,9 +95,9 @@ async fn connection(
         let Some(request) = load.requests.get(index) else { break };
         stream.write_all(request).await?;
         read_answer(&mut stream, &mut answer, load.ending.as_bytes()).await?;
-        let now = Instant::now();
-        times.push(u64::try_from((now - sent).as_nanos())?);
-        sent = now;
+        let at = Instant::now();
+        times.push(Done { took: u64::try_from((at - sent).as_nanos())?, at });
+        sent = at;
     }
     Ok(times)
 }

@@ -9,6 +9,7 @@ mod child;
 mod chunked;
 mod database;
 mod generator;
+mod machine;
 mod measures;
 mod outcome;
 mod raw;

@@ -1,6 +1,17 @@
 //! What one round of one side came to.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::machine::Stretch;
+
+/// One thing that was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// How long it took, in nanoseconds.
+    pub took: u64,
+    /// When it was over.
+    pub at: Instant,
+}
 
 /// What was done, and how long each of it took.
 #[derive(Debug)]
@@ -9,14 +20,14 @@ pub struct Outcome {
     pub count: usize,
     /// How long all of it took.
     pub elapsed: Duration,
-    /// How long each took, sorted, in nanoseconds.
-    times: Vec<u64>,
+    /// Each of them, by how long it took.
+    times: Vec<Done>,
 }
 
 impl Outcome {
-    /// Of times in nanoseconds, in any order.
-    pub fn of(elapsed: Duration, mut times: Vec<u64>) -> Self {
-        times.sort_unstable();
+    /// Of what was done, in any order.
+    pub fn of(elapsed: Duration, mut times: Vec<Done>) -> Self {
+        times.sort_unstable_by_key(|done| done.took);
         Self { count: times.len(), elapsed, times }
     }
 
@@ -24,6 +35,15 @@ impl Outcome {
     pub fn together(rounds: Vec<Self>) -> Self {
         let elapsed = rounds.iter().map(|round| round.elapsed).sum();
         Self::of(elapsed, rounds.into_iter().flat_map(|round| round.times).collect())
+    }
+
+    /// Those that no stretch fell upon: they were not under way in one, nor in as long a time after it.
+    pub fn apart_from(&self, stretches: &[Stretch]) -> Self {
+        let met = |done: &&Done| {
+            let begun = done.at - Duration::from_nanos(done.took);
+            !stretches.iter().any(|s| begun < s.end + (s.end - s.start) && done.at > s.start)
+        };
+        Self::of(self.elapsed, self.times.iter().filter(met).copied().collect())
     }
 
     /// How many a second.
@@ -36,7 +56,7 @@ impl Outcome {
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds of one request are far below 2^52")]
     pub fn quantile_ms(&self, share: (usize, usize)) -> f64 {
         let index = (self.times.len() * share.0 / share.1).min(self.times.len().saturating_sub(1));
-        self.times.get(index).map_or(0.0, |time| *time as f64 / 1e6)
+        self.times.get(index).map_or(0.0, |done| done.took as f64 / 1e6)
     }
 }
 
@@ -46,7 +66,8 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_the_sorted_times() {
-        let times = (1..=1000).rev().map(|n| n * 1_000_000).collect();
+        let at = Instant::now();
+        let times = (1..=1000).rev().map(|n| Done { took: n * 1_000_000, at }).collect();
         let outcome = Outcome::of(Duration::from_secs(2), times);
         assert!((outcome.rate() - 500.0).abs() < 1e-9);
         assert!((outcome.quantile_ms((1, 2)) - 501.0).abs() < 1e-9);
@@ -56,10 +77,24 @@ mod tests {
 
     #[test]
     fn rounds_come_together_with_all_their_times() {
-        let round = |time| Outcome::of(Duration::from_secs(1), vec![time; 100]);
+        let at = Instant::now();
+        let round = |took| Outcome::of(Duration::from_secs(1), vec![Done { took, at }; 100]);
         let all = Outcome::together(vec![round(9_000_000), round(1_000_000)]);
         assert_eq!((all.count, all.elapsed), (200, Duration::from_secs(2)));
         // The median of the rounds' quantiles would be 5.
         assert!((all.quantile_ms((99, 100)) - 9.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_was_under_way_in_a_stretch_or_soon_after_it_is_left_out() {
+        let zero = Instant::now();
+        let ms = |n: u64| zero + Duration::from_millis(n);
+        let done = |from: u64, to: u64| Done { took: (to - from) * 1_000_000, at: ms(to) };
+        let all =
+            [done(0, 100), done(90, 101), done(120, 121), done(200, 219), done(239, 250), done(240, 241)];
+        let outcome = Outcome::of(Duration::from_secs(1), all.to_vec());
+        let left = outcome.apart_from(&[Stretch { start: ms(100), end: ms(170) }]);
+        assert_eq!(left.times, [done(240, 241), done(0, 100)]);
+        assert_eq!(outcome.apart_from(&[]).count, 6);
     }
 }

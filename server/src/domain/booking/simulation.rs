@@ -129,6 +129,7 @@ impl Simulation {
             batch_delay: Duration::from_millis(2),
             queue: 40,
             writers: 4,
+            runtime: tokio::runtime::Handle::current(),
         };
         let books = || SimulatedBooks { database: self.database.clone(), alive: alive.clone() };
         let booking = Booking::start_on(1 + self.database.draw(2) as usize, books, parts);
@@ -283,7 +284,9 @@ impl Simulation {
             let again = booking.submit(request.clone());
             match self.database.time.timeout(Duration::from_secs(30), again).await {
                 Some(Err(Error::Auth(_))) => return,
-                None | Some(Err(Error::StoreUnavailable(_) | Error::Overloaded | Error::Internal(_))) => {}
+                // As Retry-After says.
+                Some(Err(Error::Overloaded)) => self.database.time.sleep(Duration::from_secs(1)).await,
+                None | Some(Err(Error::StoreUnavailable(_) | Error::Internal(_))) => {}
                 Some(other) => panic!("a replay got {other:?}"),
             }
             self.database.pause(20).await;

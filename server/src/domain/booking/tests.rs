@@ -553,6 +553,7 @@ fn parts() -> BookingParts {
         batch_delay: Duration::from_millis(2),
         queue: 40,
         writers: 2,
+        runtime: tokio::runtime::Handle::current(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,6 +60,9 @@ pub struct BookingParts {
     pub queue: usize,
     /// Writers on MySQL; SQLite has one.
     pub writers: usize,
+    /// What the writers run on. Beside requests, the database's answer to a commit would wait until all requests that
+    /// wait have had their turn.
+    pub runtime: Handle,
 }
 
 fn lost<T>(_: T) -> Error {
@@ -77,6 +81,7 @@ impl Booking {
 
     /// Starts so many writers, each with books of its own.
     pub(super) fn start_on<B: Books>(writers: usize, books: impl Fn() -> B, parts: BookingParts) -> Self {
+        let runtime = parts.runtime.clone();
         let inner = Arc::new(Inner {
             shards: (0..writers).map(|_| Shard::default()).collect(),
             room: Room::new(parts.queue),
@@ -85,13 +90,15 @@ impl Booking {
             writers: TaskTracker::new(),
             broken: CancellationToken::new(),
         });
+        let tracker = inner.writers.clone();
         let running = (0..writers).map(|index| {
             let (inner, books) = (inner.clone(), books());
             let alarm = inner.broken.clone().drop_guard();
-            inner.writers.clone().spawn(async move {
+            let writing = async move {
                 run_writer(inner, index, books).await;
                 alarm.disarm();
-            })
+            };
+            tracker.spawn_on(writing, &runtime)
         });
         let running = running.collect();
         inner.writers.spawn(watch_aside(inner.clone(), books(), running));

@@ -54,7 +54,7 @@ impl World {
             entropy: entropy.clone(),
             sole_cache: false,
         };
-        let store = Store::open(&config.database.target, 4, context).unwrap();
+        let store = Store::open(&config.database.target, 5, 1, context).unwrap();
         store.migrate(&Migrate::default()).await.unwrap();
         let source: Arc<dyn Source> = self.platform.clone();
         let metrics = Arc::new(Metrics::new("test"));

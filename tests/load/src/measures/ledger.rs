@@ -16,6 +16,7 @@ use crate::Failure;
 use crate::child::Child;
 use crate::database::Kind;
 use crate::generator::{self, Load};
+use crate::machine::{Seen, Watch};
 use crate::outcome::Outcome;
 use crate::raw;
 use crate::raw::booking::{Plain, Work};
@@ -180,10 +181,14 @@ fn at_half(
 ) -> Result<Line, Failure> {
     let limit = effort.round + LATE;
     let (mut rounds, mut alone) = (Vec::new(), Times::default());
+    let mut seen = Vec::new();
     for _ in 0..effort.rounds {
         alone.add(&sides.theirs.run(hot, Work::Charges, 1, effort.round)?);
         let due = count(rate * effort.round.as_secs_f64());
-        let round = sides.charge(hot, CHARGING, due, limit, Some(rate))?;
+        let watch = Watch::start();
+        let round = sides.charge(hot, CHARGING, due, limit, Some(rate));
+        seen.push(watch.stop()?);
+        let round = round?;
         if round.count != due {
             let left = due - round.count;
             return Err(format!("{left} of {due} charges due were not sent within {limit:?}").into());
@@ -194,6 +199,9 @@ fn at_half(
     let single = Stat::of(rounds.iter().map(|round| round.quantile_ms((99, 100)))).ok_or_else(no_rounds)?;
     let all = Outcome::together(rounds);
     let stat = Stat::of([all.quantile_ms((99, 100))]).ok_or_else(no_rounds)?;
+    let seen = Seen::together(seen);
+    let (share, longest) = seen.slowness();
+    let apart = all.apart_from(&seen.slow);
     Ok(Line::alone(name, "ms", stat, Goal::AtMost(15.0))
         .note(format!(
             "of all {} charges; half of them took at most {:.2} ms, the slowest took {:.2} ms",
@@ -204,6 +212,14 @@ fn at_half(
         .note(format!(
             "99 % of a round's: {:.2} / {:.2} / {:.2} ms (least / median / greatest)",
             single.min, single.median, single.max
+        ))
+        .note(format!(
+            "the machine itself ran at less than a third of its speed for {share:.1} % of this time, {:.0} ms at the \
+             longest, by the processor time of one computation; of the {} charges that no such stretch fell upon, 99 % \
+             took at most {:.2} ms",
+            longest.as_secs_f64() * 1000.0,
+            apart.count,
+            apart.quantile_ms((99, 100))
         ))
         .note(format!(
             "one raw connection alone, a transaction each, the database as it is by default: {}",

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, MySql, MySqlConnection, QueryBuilder, Sqlite, Sqlite
 use super::Conn;
 use crate::Failure;
 use crate::database::Database;
-use crate::outcome::Outcome;
+use crate::outcome::{Done, Outcome};
 
 const INSERT: &str = "INSERT INTO accounting_records (customer_id, seq, id, transno, kind, amount, delta, currency, \
      user_id, model_name, input_tokens, output_tokens, total_tokens, request_id, balance_after, held_after, \
@@ -175,7 +175,7 @@ async fn connection(
     work: Work,
     seq: Arc<AtomicI64>,
     until: Instant,
-) -> Result<Vec<u64>, Failure> {
+) -> Result<Vec<Done>, Failure> {
     let count = work.records();
     let mut times = Vec::new();
     let mut begun = Instant::now();
@@ -197,8 +197,9 @@ async fn connection(
         };
         match done {
             Ok(true) => {
-                times.push(u64::try_from(begun.elapsed().as_nanos())?);
-                begun = Instant::now();
+                let at = Instant::now();
+                times.push(Done { took: u64::try_from((at - begun).as_nanos())?, at });
+                begun = at;
             }
             Ok(false) => return Err("a customer of the plain transactions has no funds".into()),
             // It lost its turn, and its time; the next attempt takes another number.
