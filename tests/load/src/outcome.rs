@@ -39,11 +39,11 @@ impl Outcome {
 
     /// Those that no stretch fell upon: they were not under way in one, nor in as long a time after it.
     pub fn apart_from(&self, stretches: &[Stretch]) -> Self {
-        let met = |done: &&Done| {
+        let spared = |done: &&Done| {
             let begun = done.at - Duration::from_nanos(done.took);
             !stretches.iter().any(|s| begun < s.end + (s.end - s.start) && done.at > s.start)
         };
-        Self::of(self.elapsed, self.times.iter().filter(met).copied().collect())
+        Self::of(self.elapsed, self.times.iter().filter(spared).copied().collect())
     }
 
     /// How many a second.
