@@ -130,7 +130,13 @@ impl Writer {
             }
         }
         let mut conn = self.store.writing_for_long().await?;
-        self.trip = conn.trip().await?;
+        self.trip = match patiently(self.store.dialect(), conn.trip()).await {
+            Ok(trip) => trip,
+            Err(error) => {
+                conn.discard();
+                return Err(error);
+            }
+        };
         self.begin_on(conn, ids).await
     }
 
@@ -153,11 +159,7 @@ impl Writer {
             Err(failed) => failed,
         };
         let (error, tx) = read;
-        // Who cannot serve now (read-only, without a quorum) may not be who is asked next.
-        match tx.dialect() {
-            Dialect::MySql if error.is_unavailable() => drop(tx),
-            Dialect::MySql | Dialect::Sqlite => self.rollback(tx).await,
-        }
+        self.give_up(tx, &error).await;
         Err(error)
     }
 
@@ -191,6 +193,15 @@ impl Writer {
                 }
                 Err(if unknown { NotCommitted::Unknown(error) } else { NotCommitted::Undone(error) })
             }
+        }
+    }
+
+    /// Undoes everything since [`Writer::begin`], because of an error. Who cannot serve now (read-only, silent, without a
+    /// quorum) is not asked to, nor is it who is asked next.
+    pub async fn give_up(&mut self, tx: Tx, error: &Error) {
+        match tx.dialect() {
+            Dialect::MySql if error.is_unavailable() => drop(tx),
+            Dialect::MySql | Dialect::Sqlite => self.rollback(tx).await,
         }
     }
 
@@ -361,27 +372,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_number_of_rows_is_few_pieces_of_few_sizes() {
-        let mut sizes = std::collections::BTreeSet::new();
-        for rows in 0..=300_usize {
-            let all: Vec<_> = (0..rows).collect();
-            let pieces = pieces(&all, Dialect::MySql, MANY_ROWS);
-            assert_eq!(pieces.iter().flat_map(|(piece, _)| *piece).copied().collect::<Vec<_>>(), all);
-            assert!(pieces.len() <= 2 + rows.div_ceil(64), "{rows} rows are {} pieces", pieces.len());
-            for (piece, form) in pieces {
-                match form {
-                    Form::Prepared => drop(sizes.insert(piece.len())),
-                    Form::Text => assert!(piece.len() < PREPARED_ROWS),
-                }
-            }
-        }
-        assert!(sizes.len() <= 24, "{sizes:?}");
-        let encrypted = pieces(&[0; 100], Dialect::MySql, FEW_ROWS);
-        assert!(encrypted.iter().all(|(piece, _)| piece.len() <= FEW_ROWS));
-        assert_eq!(pieces(&[0; 25], Dialect::Sqlite, FEW_ROWS).len(), 2);
-    }
-}
+mod tests;

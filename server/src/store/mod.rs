@@ -291,6 +291,7 @@ impl Store {
             let read = tokio::time::timeout(PATIENCE, conn.fetch_all(sql.clone())).await;
             match read.unwrap_or_else(|_| Err(Error::silent(PATIENCE))) {
                 Err(error) if error.is_unavailable() && stale < 2 => stale += 1,
+                Err(error) if error.is_unavailable() => return Err(error),
                 result => {
                     drop(reading.0.take());
                     return result;

@@ -14,10 +14,10 @@ use std::cell::RefCell;
 use sageapi_test_support::database::{Kind, TestDatabase, kinds};
 
 use super::sql::Sql;
-use super::{Context, Dialect, Keyring, Migrate, Store};
-use crate::model::{Secret, SystemClock, SystemEntropy, new_uuid};
+use super::test_store::migrated;
+use super::{Dialect, Store};
 use exceptions::{FEW, WALKED, WALKED_IN_UPKEEP};
-use fill::{customer, time};
+use fill::customer;
 use judge::{Exception, Step, Taken, missing_of, selects, stale};
 
 thread_local! {
@@ -44,28 +44,10 @@ struct Bench {
     statements: usize,
 }
 
-fn key_text() -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode([7; 32])
-}
-
 impl Bench {
     async fn new(kind: Kind, exceptions: &'static [Exception]) -> Self {
         let database = TestDatabase::fresh(kind).await;
-        let env = [("SAGEAPI_DATABASE_URL", database.url()), ("SAGEAPI_AUTH_ENCRYPTION_KEY", key_text())];
-        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let nothing = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-        let target = crate::config::load(None, &env, &nothing).unwrap().config.database.target;
-        let (clock, entropy) = (SystemClock::new(), SystemEntropy::new());
-        let context = Context {
-            instance: new_uuid(time(0), &*entropy),
-            keyring: Keyring::new(&Secret::new(key_text()), &[]).unwrap(),
-            clock,
-            entropy,
-            sole_cache: false,
-        };
-        let store = Store::open(&target, 6, 1, context).unwrap();
-        store.migrate(&Migrate::default()).await.unwrap();
+        let store = migrated(&database).await;
         let (taken, wrong) = (Taken::new(), Vec::new());
         let bench = Self { store, _database: database, exceptions, taken, wrong, statements: 0 };
         bench.fill().await;

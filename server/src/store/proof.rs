@@ -169,12 +169,17 @@ impl Tx {
         self.readable(sql, read_moved).await
     }
 
-    /// The reversals noted of these records.
-    pub async fn reversals_noted(&mut self, ids: &[RecordId]) -> Result<Vec<VerifyRow<Reversal>>, Error> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+    /// What is noted of these originals by these records, a pair each.
+    pub async fn reversals_noted(
+        &mut self,
+        pairs: &[(RecordId, RecordId)],
+    ) -> Result<Vec<VerifyRow<Reversal>>, Error> {
+        let mut sql = Sql::new("SELECT original_id, reversal_id, amount FROM record_reversals WHERE ");
+        for (i, (original, reversal)) in pairs.iter().enumerate() {
+            sql.push(if i == 0 { "" } else { " OR " }).push("(original_id = ? AND reversal_id = ?)");
+            sql.add(original.as_bytes()).add(reversal.as_bytes());
         }
-        self.readable(reversals::of(ids), reversals::read).await
+        if pairs.is_empty() { Ok(Vec::new()) } else { self.readable(sql, reversals::read).await }
     }
 
     /// Every reversal noted, after this pair of original and reversal.

@@ -1,11 +1,12 @@
 //! An empty store for tests of this crate.
 
 use base64::Engine as _;
+use sageapi_test_support::database::TestDatabase;
 use uuid::Uuid;
 
 use super::{Context, Keyring, Migrate, Store};
 use crate::config::DatabaseTarget;
-use crate::model::{ManualClock, Secret, SeededEntropy, Timestamp};
+use crate::model::{ManualClock, Secret, SeededEntropy, SystemClock, SystemEntropy, Timestamp, new_uuid};
 
 /// A store on a SQLite file of its own, which goes with it.
 pub(crate) struct TestStore {
@@ -29,4 +30,24 @@ impl TestStore {
         store.migrate(&Migrate::default()).await.unwrap();
         Self { store, _dir: dir }
     }
+}
+
+/// A store on a test's database, one of several instances.
+pub(crate) async fn migrated(database: &TestDatabase) -> Store {
+    let key = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+    let env = [("SAGEAPI_DATABASE_URL", database.url()), ("SAGEAPI_AUTH_ENCRYPTION_KEY", key.clone())];
+    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let nothing = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let target = crate::config::load(None, &env, &nothing).unwrap().config.database.target;
+    let (clock, entropy) = (SystemClock::new(), SystemEntropy::new());
+    let context = Context {
+        instance: new_uuid(Timestamp::default(), &*entropy),
+        keyring: Keyring::new(&Secret::new(key), &[]).unwrap(),
+        clock,
+        entropy,
+        sole_cache: false,
+    };
+    let store = Store::open(&target, 6, 1, context).unwrap();
+    store.migrate(&Migrate::default()).await.unwrap();
+    store
 }

@@ -1,7 +1,8 @@
 //! POST /accounting/{id}/reverse, and bookings that are only tried out.
 
 use futures_util::future::join_all;
-use sageapi_server::model::Mode;
+use sageapi_server::domain::booking::{Action, Request, Reverse};
+use sageapi_server::model::{CustomerId, Mode, Money, RecordId, Transno};
 use serde_json::{Value, json};
 
 use crate::raw::{Ask, Reply};
@@ -56,6 +57,38 @@ fn a_charge_is_taken_back_whole_by_a_record_of_its_own() {
         assert_eq!(more.refusal(), (422, "reversal_exceeds"));
         let of_reversal = site.post(&c.key, &reverse(&reversed), &json!({"transno": "r3"})).await;
         assert_eq!(of_reversal.refusal(), (422, "reversal_exceeds"));
+        assert_eq!(site.verify().await, Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_charge_is_taken_back_in_a_thousand_parts_at_most_and_the_rest_at_once() {
+    on_every_database(async |site| {
+        let c = site.customer("10").await;
+        let charged = book(&site, &c, json!({"transno": "t", "amount": "5"})).await;
+        let record = RecordId::parse(charged.data()["id"].as_str().unwrap()).unwrap();
+        let part = |n: usize| Request {
+            customer_id: CustomerId::parse(&c.id).unwrap(),
+            body_hash: [9; 32],
+            nonce: None,
+            action: Action::Reverse(Reverse {
+                transno: Transno::parse(&format!("r-{n}")).unwrap(),
+                record,
+                amount: Some(Money::parse("0.000000001").unwrap()),
+                of_any_kind: false,
+                note: None,
+            }),
+        };
+        let parts = site.app.env.submit_bulk((0..1000).map(part).collect()).await.unwrap();
+        assert!(parts.iter().all(Result::is_ok));
+        let more = json!({"transno": "more", "amount": "1"});
+        let refused = site.post(&c.key, &reverse(&charged), &more).await;
+        assert_eq!(refused.refusal(), (422, "reversal_exceeds"));
+        assert!(refused.json["detail"].as_str().unwrap().contains("1000 parts"), "{}", refused.text());
+        let again = site.app.env.submit_bulk(vec![part(0)]).await.unwrap().remove(0);
+        assert!(again.unwrap().into_booked().unwrap().replayed, "a part is repeated all the same");
+        let rest = site.post(&c.key, &reverse(&charged), &json!({"transno": "rest"})).await;
+        assert_eq!((rest.status, &rest.data()["amount"]), (201, &json!("4.999999")));
         assert_eq!(site.verify().await, Vec::<String>::new());
     });
 }

@@ -34,6 +34,8 @@ pub(super) async fn watch_aside<B: Books>(inner: Arc<Inner>, mut books: B, write
                             continue;
                         }
                         let locked = books.locked(&aside).await.unwrap_or_else(|_| aside.clone());
+                        // A database that says nothing is waited for longer than callers wait.
+                        inner.give_up();
                         aside.iter().filter(|c| !locked.contains(c)).for_each(|c| shard.bring_back(c));
                     }
                     match books.await_customer(&customer).await {

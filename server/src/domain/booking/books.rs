@@ -48,6 +48,9 @@ pub(super) trait Books: Send + 'static {
         written: &Written,
     ) -> impl Future<Output = Result<(), NotCommitted>> + Send;
 
+    /// Undoes the transaction because of an error.
+    fn give_up(&mut self, tx: Self::Tx, error: &Error) -> impl Future<Output = ()> + Send;
+
     /// Undoes the transaction.
     fn rollback(&mut self, tx: Self::Tx) -> impl Future<Output = ()> + Send;
 
@@ -108,6 +111,10 @@ impl Books for StoreBooks {
     async fn commit(&mut self, tx: Tx, nonces: &[NonceUse], written: &Written) -> Result<(), NotCommitted> {
         let Written { records, reversals, holds, customers } = written;
         self.writer.commit(tx, &LedgerRows { nonces, records, reversals, holds, customers }).await
+    }
+
+    async fn give_up(&mut self, tx: Tx, error: &Error) {
+        self.writer.give_up(tx, error).await;
     }
 
     async fn rollback(&mut self, tx: Tx) {

@@ -266,7 +266,7 @@ impl Inner {
             None => match self.look_and_decide(books, &mut tx, commands, customers).await {
                 Ok(plan) => plan,
                 Err(error) => {
-                    books.rollback(tx).await;
+                    books.give_up(tx, &error).await;
                     return Err(Failed::of(error));
                 }
             },

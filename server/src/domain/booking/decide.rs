@@ -38,12 +38,26 @@ pub(super) struct Ledger {
     records: HashMap<(CustomerId, Transno), Record>,
     made_holds: HashMap<(CustomerId, Transno), Hold>,
     originals: HashMap<RecordId, Record>,
-    reversed: HashMap<RecordId, i128>,
+    reversed: HashMap<RecordId, Reversed>,
     holds: HashMap<RecordId, Hold>,
     default_mode: Mode,
     written: Written,
     /// Where a hold stands in `written`.
     written_holds: HashMap<RecordId, usize>,
+}
+
+/// What was taken back of a record.
+#[derive(Default, Clone, Copy)]
+struct Reversed {
+    amount: i128,
+    parts: usize,
+}
+
+impl Reversed {
+    fn add(&mut self, amount: Money) {
+        self.amount += amount.wide();
+        self.parts += 1;
+    }
 }
 
 struct Slot {
@@ -80,9 +94,9 @@ impl Ledger {
             let now = row.now.max(row.customer.updated_at);
             (row.customer.id.clone(), Slot { customer: row.customer, now, changed: false })
         };
-        let mut reversed = HashMap::new();
+        let mut reversed: HashMap<_, Reversed> = HashMap::new();
         for reversal in found.reversals {
-            *reversed.entry(reversal.original).or_default() += reversal.amount.wide();
+            reversed.entry(reversal.original).or_default().add(reversal.amount);
         }
         let mut ledger = Self {
             customers: found.customers.into_iter().map(slot).collect(),
@@ -131,6 +145,9 @@ impl Ledger {
             && let Some(earlier) = self.earlier(command, transno)
         {
             return earlier;
+        }
+        if request.action.is_turned_round() {
+            return Err(Error::AmountOutOfRange);
         }
         match &request.action {
             Action::Book(entry) => self.book(command, entry).map(Outcome::Booked),

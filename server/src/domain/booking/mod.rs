@@ -146,6 +146,20 @@ impl Action {
             Self::Release(_) | Self::Expire => None,
         }
     }
+
+    /// Whether it would do the opposite of what it says: only an adjustment's amount may be negative.
+    fn is_turned_round(&self) -> bool {
+        match self {
+            Self::Book(Entry {
+                kind: Kind::Charge | Kind::Credit, amount: Amount::Given(amount), ..
+            }) => amount.is_negative(),
+            Self::Hold(reserve) => reserve.amount.is_negative(),
+            Self::Reverse(Reverse { amount, .. }) | Self::Capture(Capture { amount, .. }) => {
+                amount.is_some_and(Money::is_negative)
+            }
+            Self::Book(_) | Self::Release(_) | Self::Expire => false,
+        }
+    }
 }
 
 /// A charge, credit or adjustment.

@@ -304,6 +304,31 @@ fn currencies_never_mix_and_balances_never_overflow() {
 }
 
 #[test]
+fn a_negative_amount_turns_nothing_round() {
+    let mut world = World::of(vec![customer("c", "10")]);
+    world.run(&[hold(1, "h", "4"), command(2, "c", "t", Kind::Charge, "1")]);
+    let before = world.customer().clone();
+    let reverse = Reverse {
+        transno: Transno::parse("r").unwrap(),
+        record: id(2),
+        amount: Some(money("-1")),
+        of_any_kind: false,
+        note: None,
+    };
+    for turned in [
+        command(3, "c", "t1", Kind::Charge, "-1"),
+        command(4, "c", "t2", Kind::Credit, "-1"),
+        hold(5, "h2", "-1"),
+        capture(6, "c1", 1, Some("-1")),
+        act(7, Action::Reverse(reverse)),
+    ] {
+        assert!(matches!(world.one(turned), Err(Error::AmountOutOfRange)));
+    }
+    assert_eq!(*world.customer(), before);
+    assert!(world.one(command(8, "c", "t3", Kind::Adjustment, "-1")).is_ok());
+}
+
+#[test]
 fn an_unknown_customer_is_not_found() {
     let verdict = World::default().one(command(1, "c", "t", Kind::Credit, "1"));
     assert!(matches!(verdict, Err(Error::NotFound("customer"))));
@@ -512,6 +537,10 @@ impl Books for FaultyBooks {
     }
 
     async fn commit(&mut self, (): (), _: &[NonceUse], _: &Written) -> Result<(), NotCommitted> {
+        unreachable!()
+    }
+
+    async fn give_up(&mut self, (): (), _: &store::Error) {
         unreachable!()
     }
 

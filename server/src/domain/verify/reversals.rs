@@ -4,15 +4,18 @@ use super::{SLICE, Stop};
 use crate::model::{Kind, Record, RecordId};
 use crate::store::{Moved, Reversal, Tx};
 
+/// Notes looked up by one statement.
+const LOOKED_UP: usize = 64;
+
 /// Each of these records of a customer that takes another back is noted with its amount.
 pub(super) async fn verify_records(tx: &mut Tx, records: &[Record]) -> Result<(), Stop> {
-    let mut originals: Vec<_> = records.iter().filter_map(|record| record.reverses).collect();
-    originals.sort_unstable();
-    originals.dedup();
+    let pairs: Vec<_> = records.iter().filter_map(|record| Some((record.reverses?, record.id))).collect();
     let mut noted = HashMap::new();
-    for row in tx.reversals_noted(&originals).await? {
-        let reversal = row?;
-        noted.insert((reversal.original, reversal.reversal), reversal.amount);
+    for pairs in pairs.chunks(LOOKED_UP) {
+        for row in tx.reversals_noted(pairs).await? {
+            let reversal = row?;
+            noted.insert((reversal.original, reversal.reversal), reversal.amount);
+        }
     }
     for record in records {
         let Some(original) = record.reverses else { continue };

@@ -7,6 +7,9 @@ use crate::domain::prices::Quote;
 use crate::model::{Customer, CustomerStatus, Kind, Money, Record, RecordId, Timestamp, Transno};
 use crate::store::Reversal;
 
+/// Reversals of parts of one record. Each further one reads them all, under the customer's lock.
+const MAX_PARTS: usize = 1000;
+
 impl Ledger {
     pub(super) fn book(&mut self, command: &Command, entry: &Entry) -> Result<Booked, Error> {
         let mode = self.default_mode;
@@ -41,11 +44,16 @@ impl Ledger {
         if !reverse.of_any_kind && !matches!(original.kind, Kind::Charge | Kind::Capture) {
             return Err(Error::KindForbidden(original.kind));
         }
-        let taken = self.reversed.get(&original.id).copied().unwrap_or(0);
-        let left = Money::from_wide(original.delta.wide().abs() - taken).unwrap_or_default();
+        let taken = self.reversed.get(&original.id).copied().unwrap_or_default();
+        let left = Money::from_wide(original.delta.wide().abs() - taken.amount).unwrap_or_default();
         let amount = reverse.amount.unwrap_or(left);
         if amount > left || amount == Money::ZERO {
             return Err(Error::ReversalExceeds(format!("{left} of the record is left to reverse")));
+        }
+        if taken.parts >= MAX_PARTS && amount < left {
+            return Err(Error::ReversalExceeds(format!(
+                "{MAX_PARTS} parts of the record are reversed; what is left, {left}, is reversed at once"
+            )));
         }
         let delta = if original.delta.is_negative() { amount } else { amount.negated() };
         let id = original.id;
@@ -68,7 +76,7 @@ impl Ledger {
             quote: None,
         };
         let booked = self.append(command, &draft, Some(id), None)?;
-        *self.reversed.entry(id).or_default() += amount.wide();
+        self.reversed.entry(id).or_default().add(amount);
         self.written.reversals.push(Reversal { original: id, reversal: booked.record.id, amount });
         Ok(booked)
     }

@@ -359,6 +359,10 @@ impl Books for SimulatedBooks {
         Err(NotCommitted::Unknown(Error::outage()))
     }
 
+    async fn give_up(&mut self, tx: Transaction, _: &Error) {
+        self.rollback(tx).await;
+    }
+
     async fn rollback(&mut self, tx: Transaction) {
         self.database.pause(1).await;
         drop(tx);
