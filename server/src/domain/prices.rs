@@ -189,7 +189,7 @@ impl Prices {
             None => None,
         };
         if let Some(ppid) = &request.pricing_id {
-            let model = offers.and_then(|offers| offers.name_under(ppid));
+            let model = offers.and_then(|offers| offers.name_under(ppid, day, published_only));
             let row = self.row_on(ppid, day, published_only).await?;
             return Ok(row.map(|row| Chosen { row, model }).ok_or_else(|| {
                 NoPrice::NotFound(format!("program {ppid} has no price list for {day}; usage: {usage}"))

@@ -81,6 +81,9 @@ fn a_past_balance_counts_the_holds_that_were_open_then() {
         assert_eq!(held_at(&before).await, pair("0", "100"));
         assert_eq!(held_at(&first_made).await, pair("40", "60"));
         assert_eq!(held_at(&second_made).await, pair("45", "55"));
+        hold("h3", "7").await;
+        // It will have expired then, or will have been captured: that is not known yet.
+        assert_eq!(held_at("2999-01-01T00:00:00Z").await, pair("7", "90"));
         assert_eq!(held_at(&captured_at).await, pair("0", "97"));
     });
 }

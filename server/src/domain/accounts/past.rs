@@ -31,7 +31,9 @@ impl PastBalance {
 
 /// The balance of a customer at an instant. A customer that does not exist has no records.
 pub async fn balance_at(store: &Store, customer: &CustomerId, at: Timestamp) -> Result<PastBalance, Error> {
-    let (last, held) = (store.record_at(customer, at).await?, held_at(store, customer, at).await?);
+    // What is open now is not taken to expire: it may be captured before.
+    let held = held_at(store, customer, at.min(store.now().await?)).await?;
+    let last = store.record_at(customer, at).await?;
     Ok(PastBalance { at, last, held })
 }
 

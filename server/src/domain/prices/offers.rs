@@ -52,9 +52,9 @@ impl Offers {
         self.0.is_empty()
     }
 
-    /// The model's name under a program.
-    pub fn name_under(&self, ppid: &str) -> Option<String> {
-        self.0.iter().find(|offer| offer.ppid == ppid).and_then(|offer| offer.model.clone())
+    /// The model's name under a program on a day.
+    pub fn name_under(&self, ppid: &str, day: &str, published_only: bool) -> Option<String> {
+        self.on(day, published_only).find(|offer| offer.ppid == ppid).and_then(|offer| offer.model.clone())
     }
 
     /// Bytes that they take, roughly.
@@ -92,7 +92,22 @@ mod tests {
         ]);
         let on = |published| offers.on("2026-01-01", published).map(|o| o.ppid.as_str()).collect::<Vec<_>>();
         assert_eq!((on(false), on(true)), (vec!["a", "c", "b"], vec!["a"]));
-        assert_eq!((offers.name_under("c").as_deref(), offers.name_under("a")), (Some("m"), None));
+        let name = |ppid| offers.name_under(ppid, "2026-01-01", false);
+        assert_eq!((name("c").as_deref(), name("a")), (Some("m"), None));
+        assert_eq!(offers.name_under("c", "2026-01-01", true), None, "it is a draft");
+    }
+
+    #[test]
+    fn a_model_is_called_what_it_is_called_on_that_day() {
+        let named = |name, from, to| {
+            row(&[("ppid", "p"), ("model", name), ("enabled_date", from), ("expired_date", to)])
+        };
+        let offers =
+            Offers::of(&[named("old", "2025-01-01", "2026-01-01"), named("new", "2026-01-01", "2027-01-01")]);
+        let name = |day| offers.name_under("p", day, false);
+        assert_eq!(name("2025-12-31").as_deref(), Some("old"));
+        assert_eq!(name("2026-01-01").as_deref(), Some("new"));
+        assert_eq!(name("2027-01-01"), None);
     }
 
     #[test]
