@@ -101,7 +101,8 @@ fn walks_over_holds_skip_and_double_nothing_while_others_reserve_and_settle() {
                 let id = hold(n, count).await;
                 // A walk in the order of creation does not move with what becomes of a hold.
                 if count % 2 == 0 {
-                    keys[n % 3].post(&format!("/holds/{id}/release"), &json!({})).await;
+                    let released = keys[n % 3].post(&format!("/holds/{id}/release"), &json!({})).await;
+                    assert_eq!(released.status, 200, "{}", released.text());
                 }
                 count += 1;
             }

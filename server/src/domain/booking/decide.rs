@@ -146,7 +146,7 @@ impl Ledger {
         {
             return earlier;
         }
-        if request.action.is_turned_round() {
+        if request.action.has_wrong_sign() {
             return Err(Error::AmountOutOfRange);
         }
         match &request.action {

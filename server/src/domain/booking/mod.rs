@@ -147,8 +147,8 @@ impl Action {
         }
     }
 
-    /// Whether it would do the opposite of what it says: only an adjustment's amount may be negative.
-    fn is_turned_round(&self) -> bool {
+    /// Whether its amount is negative, which only an adjustment's may be: it would do the opposite of what it says.
+    fn has_wrong_sign(&self) -> bool {
         match self {
             Self::Book(Entry {
                 kind: Kind::Charge | Kind::Credit, amount: Amount::Given(amount), ..

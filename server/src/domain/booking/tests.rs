@@ -304,7 +304,7 @@ fn currencies_never_mix_and_balances_never_overflow() {
 }
 
 #[test]
-fn a_negative_amount_turns_nothing_round() {
+fn an_amount_of_the_wrong_sign_is_refused_and_moves_nothing() {
     let mut world = World::of(vec![customer("c", "10")]);
     world.run(&[hold(1, "h", "4"), command(2, "c", "t", Kind::Charge, "1")]);
     let before = world.customer().clone();
@@ -315,14 +315,14 @@ fn a_negative_amount_turns_nothing_round() {
         of_any_kind: false,
         note: None,
     };
-    for turned in [
+    for wrong in [
         command(3, "c", "t1", Kind::Charge, "-1"),
         command(4, "c", "t2", Kind::Credit, "-1"),
         hold(5, "h2", "-1"),
         capture(6, "c1", 1, Some("-1")),
         act(7, Action::Reverse(reverse)),
     ] {
-        assert!(matches!(world.one(turned), Err(Error::AmountOutOfRange)));
+        assert!(matches!(world.one(wrong), Err(Error::AmountOutOfRange)));
     }
     assert_eq!(*world.customer(), before);
     assert!(world.one(command(8, "c", "t3", Kind::Adjustment, "-1")).is_ok());

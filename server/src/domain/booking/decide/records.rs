@@ -52,7 +52,7 @@ impl Ledger {
         }
         if taken.parts >= MAX_PARTS && amount < left {
             return Err(Error::ReversalExceeds(format!(
-                "{MAX_PARTS} parts of the record are reversed; what is left, {left}, is reversed at once"
+                "{MAX_PARTS} parts of the record are reversed; reverse what is left, {left}, at once"
             )));
         }
         let delta = if original.delta.is_negative() { amount } else { amount.negated() };
