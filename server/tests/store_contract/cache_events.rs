@@ -7,11 +7,13 @@ use sageapi_server::store::{Changed, Dialect, LedgerRows, NewCustomer, Page, Sto
 use crate::mirror::user;
 use crate::{cny, contract, customer, money};
 
+/// What `store` hears of others, sorted by what it says: events of one tick of the clock have no order among themselves.
 async fn heard(store: &Store) -> Vec<Changed> {
     let since = store.now().await.unwrap().minus(Duration::from_hours(1));
-    let mut events = store.cache_events(since, |_| false).await.unwrap();
-    events.sort_by_key(|event| (event.created_at, event.id));
-    events.into_iter().map(|event| event.changed).collect()
+    let events = store.cache_events(since, |_| false).await.unwrap();
+    let mut heard: Vec<_> = events.into_iter().map(|event| event.changed).collect();
+    heard.sort_by_key(|changed| serde_json::to_string(changed).unwrap());
+    heard
 }
 
 contract! {
