@@ -2,7 +2,7 @@
 
 use sageapi_server::domain::booking::{Action, Amount, Entry, Request};
 use sageapi_server::domain::prices::Quote;
-use sageapi_server::model::{Currency, Entity, Kind, Money, TextId, Transno};
+use sageapi_server::model::{Currency, Entity, Kind, Mode, Money, TextId, Transno};
 use sageapi_server::store::{Change, Op, Page};
 use serde_json::{Value, json};
 
@@ -332,6 +332,25 @@ fn a_usage_that_costs_nothing_is_a_record_all_the_same() {
             assert_eq!(reversed.refusal(), (422, "reversal_exceeds"));
         }
         assert_eq!(site.verify().await, Vec::<String>::new());
+    });
+}
+
+#[test]
+fn who_has_spent_more_than_there_is_is_charged_nothing_neither() {
+    on_that_day(async |site, c| {
+        let mode = async |mode| site.env().store().set_customer_mode(&c.customer_id(), mode).await.unwrap();
+        mode(Some(Mode::AllowNegative)).await;
+        assert_eq!(
+            site.post(&c.key, "/accounting", &json!({"transno": "t", "amount": "11"})).await.status,
+            201
+        );
+        mode(None).await;
+        let free = json!({"transno": "free", "llmid": "llm-1", "input_tokens": 0});
+        let refused = site.post(&c.key, "/accounting", &free).await;
+        assert_eq!(refused.refusal(), (402, "insufficient_balance"));
+        assert_eq!((&refused.json["available"], &refused.json["required"]), (&json!("-1"), &json!("0")));
+        mode(Some(Mode::AllowNegative)).await;
+        assert_eq!(site.post(&c.key, "/accounting", &free).await.status, 201);
     });
 }
 

@@ -4,6 +4,7 @@ mod holds;
 mod records;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::{Action, Booked, Command, Outcome, Reserved};
 use crate::domain::Error;
@@ -12,6 +13,9 @@ use crate::model::{
 };
 use crate::signing::AuthError;
 use crate::store::{LedgerRow, Reversal};
+
+/// Between two things that have an order by their time alone.
+const TICK: Duration = Duration::from_micros(1);
 
 /// What a transaction read before it decides, all of it under the customers' locks.
 #[derive(Default)]
@@ -90,8 +94,9 @@ pub(super) struct Decided {
 impl Ledger {
     pub fn new(found: Found, default_mode: Mode) -> Self {
         let slot = |row: LedgerRow| {
-            // The database reads its clock before it waits for the lock; time of a customer never goes back.
-            let now = row.now.max(row.customer.updated_at);
+            // The database reads its clock before it waits for the lock, and SQLite's ticks once a millisecond. Time of
+            // a customer goes on from commit to commit.
+            let now = row.now.max(row.customer.updated_at.plus(TICK));
             (row.customer.id.clone(), Slot { customer: row.customer, now, changed: false })
         };
         let mut reversed: HashMap<_, Reversed> = HashMap::new();
@@ -199,13 +204,13 @@ impl Slot {
         }
     }
 
-    /// Whether the balance may move by `delta`: within the range of money, and, unless the customer
-    /// may go below zero, covered by `available`.
+    /// Whether the balance may move by `delta`: within the range of money, and, unless it rises or the customer may go
+    /// below zero, covered by `available`. Who has spent more than there is may not even be charged nothing.
     fn affords(&self, delta: Money, available: i128, default_mode: Mode) -> Result<(), Error> {
         let customer = &self.customer;
         customer.balance.checked_add(delta).ok_or(Error::AmountOutOfRange)?;
         let strict = customer.mode.unwrap_or(default_mode) == Mode::Strict;
-        if strict && delta.is_negative() && available < -delta.wide() {
+        if strict && delta <= Money::ZERO && available < -delta.wide() {
             let max = Money::MAX.wide();
             let available = Money::from_wide(available.clamp(-max, max)).unwrap_or_default();
             return Err(Error::InsufficientBalance { available, required: delta.negated() });

@@ -391,6 +391,14 @@ fn a_due_hold_is_closed_by_the_next_write_and_never_captured() {
 }
 
 #[test]
+fn holds_of_one_tick_of_the_clock_have_the_times_of_their_order() {
+    let mut world = World::of(vec![customer("c", "10")]);
+    let holds: Vec<_> = (0..6).map(|n| hold(9 - n, &format!("h-{n}"), "1")).collect();
+    holds.chunks(2).for_each(|two| assert!(world.run(two).iter().all(Result::is_ok)));
+    assert!(world.holds.is_sorted_by(|a, b| a.created_at < b.created_at), "{:?}", world.holds);
+}
+
+#[test]
 fn transnos_are_unique_over_holds_and_records() {
     let mut world = World::of(vec![customer("c", "10")]);
     world.run(&[hold(1, "a", "1"), command(2, "c", "b", Kind::Charge, "1")]);

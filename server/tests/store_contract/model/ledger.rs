@@ -185,7 +185,7 @@ impl Account {
         if (self.balance() + delta).abs() > MOST {
             return Some(refused("range"));
         }
-        let short = !self.negative && delta < 0 && available + delta < 0;
+        let short = !self.negative && delta <= 0 && available + delta < 0;
         short.then(|| refused(insufficient(available, -delta)))
     }
 

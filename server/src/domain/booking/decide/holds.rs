@@ -1,8 +1,8 @@
 //! What becomes of holds.
 
 use super::super::{About, Booked, Capture, Command, Reserve, Reserved};
-use super::Ledger;
 use super::records::Draft;
+use super::{Ledger, TICK};
 use crate::domain::Error;
 use crate::model::{CustomerId, CustomerStatus, Hold, HoldState, Kind, Money, RecordId};
 
@@ -20,6 +20,8 @@ impl Ledger {
         slot.customer.holds_made += 1;
         slot.touch();
         let (customer, now) = (slot.customer.clone(), slot.now);
+        // Holds are listed by their time: the next one comes later, even in this commit.
+        slot.now = now.plus(TICK);
         let hold = Hold {
             id: command.id,
             customer_id: customer.id.clone(),
