@@ -26,15 +26,6 @@ struct Inside {
     transnos: HashMap<(CustomerId, Transno), usize>,
 }
 
-/// How commands entered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entered {
-    /// Each under a transno of its own.
-    Apart,
-    /// One of them behind another one with its transno.
-    Behind,
-}
-
 impl Room {
     pub fn new(capacity: usize) -> Self {
         Self { capacity, inside: Mutex::default() }
@@ -49,8 +40,9 @@ impl Room {
         self.inside().count
     }
 
-    /// Takes room for all of these requests, or for none of them.
-    pub fn enter(&self, requests: &[Request]) -> Result<Entered, Error> {
+    /// Takes room for all of these requests, or for none of them. Which of them stand behind another call's with the
+    /// same transno.
+    pub fn enter(&self, requests: &[Request]) -> Result<Vec<usize>, Error> {
         let mut wanted: HashMap<&CustomerId, usize> = HashMap::new();
         for request in requests {
             *wanted.entry(&request.customer_id).or_default() += 1;
@@ -63,32 +55,36 @@ impl Room {
             return Err(Error::Overloaded);
         }
         inside.count += requests.len();
-        let mut entered = Entered::Apart;
+        // All are looked for before any is entered: a call does not stand behind itself.
+        let names: Vec<_> = requests.iter().map(name_of).collect();
+        let known = |name: &Option<_>| name.as_ref().is_some_and(|name| inside.transnos.contains_key(name));
+        let behind =
+            names.iter().enumerate().filter(|(_, name)| known(name)).map(|(place, _)| place).collect();
         for request in requests {
-            let customer = &request.customer_id;
-            *inside.of_customer.entry(customer.clone()).or_default() += 1;
-            let Some(transno) = request.action.transno() else { continue };
-            let same = inside.transnos.entry((customer.clone(), transno.clone())).or_default();
-            *same += 1;
-            if *same > 1 {
-                entered = Entered::Behind;
-            }
+            *inside.of_customer.entry(request.customer_id.clone()).or_default() += 1;
         }
-        Ok(entered)
+        for name in names.into_iter().flatten() {
+            *inside.transnos.entry(name).or_default() += 1;
+        }
+        Ok(behind)
     }
 
     /// Gives the room of commands back, before their callers hear of it.
     pub fn leave<'a>(&self, commands: impl IntoIterator<Item = &'a Command>) {
         let mut inside = self.inside();
         for Command { request, .. } in commands {
-            let customer = &request.customer_id;
             inside.count -= 1;
-            release(&mut inside.of_customer, customer);
-            if let Some(transno) = request.action.transno() {
-                release(&mut inside.transnos, &(customer.clone(), transno.clone()));
+            release(&mut inside.of_customer, &request.customer_id);
+            if let Some(name) = name_of(request) {
+                release(&mut inside.transnos, &name);
             }
         }
     }
+}
+
+/// What tells a request from others, if it has a transno.
+fn name_of(request: &Request) -> Option<(CustomerId, Transno)> {
+    request.action.transno().map(|transno| (request.customer_id.clone(), transno.clone()))
 }
 
 fn release<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {

@@ -1,18 +1,20 @@
 //! The writers: each gathers what waits in its shard and commits it in one transaction.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::aside::watch_aside;
 use super::books::{Books, StoreBooks};
 use super::queue::{Caller, Group, Lanes, Shard, Taken, Waiting};
-use super::room::{Entered, Room};
+use super::room::Room;
 use super::{Action, Command, Outcome, Request};
 use crate::domain::Error;
 use crate::domain::caches::Caches;
@@ -65,8 +67,14 @@ pub struct BookingParts {
     pub runtime: Handle,
 }
 
-fn lost<T>(_: T) -> Error {
-    Error::Internal("the writer ended".to_owned())
+/// What a caller hears: the verdict, or, who stands behind another request with the same transno and has lost its
+/// `patience`, that this one is under way.
+async fn heard<T>(verdict: Verdict<T>, behind: bool, patience: Pin<&mut Sleep>) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        verdict = verdict => verdict.map_err(|_| Error::Internal("the writer ended".to_owned()))?,
+        () = patience, if behind => Err(Error::TransnoInProgress),
+    }
 }
 
 impl Booking {
@@ -108,24 +116,18 @@ impl Booking {
     /// Does what is asked, and answers once it is durable. A caller that goes away cancels nothing.
     pub async fn submit(&self, request: Request) -> Result<Outcome, Error> {
         let inner = &self.inner;
-        let entered = inner.enter(std::slice::from_ref(&request))?;
+        let behind = inner.enter(std::slice::from_ref(&request))?;
         let shard = inner.shard_of(&request.customer_id);
         let (waiting, verdict) = inner.waiting(request);
         inner.push(shard, Lanes { single: [waiting].into(), ..Lanes::default() });
-        match entered {
-            Entered::Apart => verdict.await.map_err(lost)?,
-            Entered::Behind => match tokio::time::timeout(BEHIND, verdict).await {
-                Ok(verdict) => verdict.map_err(lost)?,
-                Err(_) => Err(Error::TransnoInProgress),
-            },
-        }
+        heard(verdict, !behind.is_empty(), pin!(tokio::time::sleep(BEHIND))).await
     }
 
     /// Does many things, each decided for itself, and answers once all are durable or refused, in
     /// their order. There is room for all of them or nothing is done.
     pub async fn submit_bulk(&self, requests: Vec<Request>) -> Result<Vec<Result<Outcome, Error>>, Error> {
         let inner = &self.inner;
-        inner.enter(&requests)?;
+        let behind = inner.enter(&requests)?;
         let mut verdicts = Vec::with_capacity(requests.len());
         let mut of_shard: Vec<Lanes> = inner.shards.iter().map(|_| Lanes::default()).collect();
         for request in requests {
@@ -138,8 +140,10 @@ impl Booking {
             inner.push(shard, bulk);
         }
         let mut answers = Vec::with_capacity(verdicts.len());
-        for verdict in verdicts {
-            answers.push(verdict.await.map_err(lost).and_then(|verdict| verdict));
+        let mut patience = pin!(tokio::time::sleep(BEHIND));
+        for (place, verdict) in verdicts.into_iter().enumerate() {
+            let behind = behind.binary_search(&place).is_ok();
+            answers.push(heard(verdict, behind, patience.as_mut()).await);
         }
         Ok(answers)
     }
@@ -149,11 +153,15 @@ impl Booking {
         let inner = &self.inner;
         let Some(first) = requests.first() else { return Ok(Vec::new()) };
         let shard = inner.shard_of(&first.customer_id);
-        inner.enter(&requests)?;
+        let behind = inner.enter(&requests)?;
         let (caller, verdict) = inner.caller();
         let commands = requests.into_iter().map(|request| inner.command(request)).collect();
         inner.push(shard, Lanes { groups: [Group { commands, caller }].into(), ..Lanes::default() });
-        verdict.await.map_err(lost)?
+        let answer = heard(verdict, !behind.is_empty(), pin!(tokio::time::sleep(BEHIND))).await;
+        match (answer, behind.first()) {
+            (Err(error @ Error::TransnoInProgress), Some(place)) => Err(error.of_item(*place)),
+            (answer, _) => answer,
+        }
     }
 
     /// Closes holds of a customer whose time has run out. It goes with the bulk, so that many of these leave half of
@@ -212,8 +220,8 @@ impl Inner {
         (Waiting { command: self.command(request), caller }, verdict)
     }
 
-    /// Takes room for all requests, or says that there is none.
-    fn enter(&self, requests: &[Request]) -> Result<Entered, Error> {
+    /// Takes room for all requests, or says that there is none; which stand behind another call's.
+    fn enter(&self, requests: &[Request]) -> Result<Vec<usize>, Error> {
         self.room.enter(requests).inspect_err(|_| self.parts.metrics.bookings("unavailable", requests.len()))
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::super::room::{Entered, Room};
+use super::super::room::Room;
 use super::super::{About, Action, Amount, Command, Entry, Request};
 use super::{Caller, Group, Lanes, Shard, Taken, Waiting};
 use crate::domain::Error;
@@ -144,7 +144,7 @@ fn a_full_queue_takes_no_single_and_takes_one_again_when_another_has_left() {
     let one = [request("another", "t")];
     assert!(matches!(room.enter(&one), Err(Error::Overloaded)));
     room.leave(&[command("c-3", "t")]);
-    assert_eq!(room.enter(&one).unwrap(), Entered::Apart);
+    assert!(room.enter(&one).unwrap().is_empty());
     assert!(matches!(room.enter(&[request("c-3", "t")]), Err(Error::Overloaded)));
 }
 
@@ -162,14 +162,15 @@ fn one_customer_has_a_fifth_of_the_queue_by_singles_and_by_batches_alike() {
 }
 
 #[test]
-fn who_comes_behind_the_same_transno_is_told_so() {
+fn who_comes_behind_the_transno_of_another_call_is_told_so() {
     let room = Room::new(100);
-    assert_eq!(room.enter(&[request("c", "t"), request("d", "t")]).unwrap(), Entered::Apart);
-    assert_eq!(room.enter(&[request("d", "t")]).unwrap(), Entered::Behind);
+    assert!(room.enter(&[request("c", "t"), request("d", "t"), request("d", "t")]).unwrap().is_empty());
+    assert_eq!(room.enter(&[request("d", "t")]).unwrap(), [0]);
     room.leave(&[command("d", "t")]);
-    assert_eq!(room.enter(&[request("d", "t")]).unwrap(), Entered::Behind);
-    room.leave(&[command("d", "t"), command("d", "t")]);
-    assert_eq!(room.enter(&[request("d", "t")]).unwrap(), Entered::Apart);
+    assert_eq!(room.enter(&[request("c", "u"), request("d", "t"), request("c", "t")]).unwrap(), [1, 2]);
+    room.leave(&[command("c", "t"), command("c", "t")]);
+    room.leave(&[command("d", "t"), command("d", "t"), command("d", "t")]);
+    assert!(room.enter(&[request("c", "t"), request("d", "t")]).unwrap().is_empty());
 }
 
 #[tokio::test]
