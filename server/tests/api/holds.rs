@@ -47,6 +47,7 @@ fn a_hold_reserves_and_says_until_when() {
             ("balance", json!("10")),
             ("held", json!("4.5")),
             ("available", json!("5.5")),
+            ("replayed", json!(false)),
         ] {
             assert_eq!(made.data()[member], value, "{member}");
         }
@@ -150,10 +151,12 @@ fn a_release_frees_once_and_can_be_repeated() {
             (first.status, &first.data()["state"], &first.data()["held"]),
             (200, &json!("released"), &json!("0"))
         );
+        assert_eq!(first.data()["replayed"], false);
         let version = site.get(&c.key, "/balance").await.data()["version"].clone();
         for body in ["{}", ""] {
             let again = site.send(Ask::post_bytes(&release, body), &c.key).await;
             assert_eq!((again.status, &again.data()["state"]), (200, &json!("released")));
+            assert_eq!(again.data()["replayed"], true);
         }
         assert_eq!(site.get(&c.key, "/balance").await.data()["version"], version, "freed once");
         assert_eq!(funds(&site, &c).await, ["10", "0", "10"]);
@@ -171,10 +174,10 @@ fn a_hold_expires_by_itself_and_once_on_however_many_instances() {
         let c = site.customer("10").await;
         let elsewhere = site.command().await;
         elsewhere.env.start_background().await;
+        let before = site.get(&c.key, "/balance").await.data()["version"].as_i64().unwrap();
         let body = json!({"transno": "h", "amount": "10", "ttl_s": 1});
         let made = site.post(&c.key, "/holds", &body).await;
         assert_eq!((made.status, &made.data()["available"]), (201, &json!("0")));
-        let before = site.get(&c.key, "/balance").await.data()["version"].as_i64().unwrap();
         site.until("the hold is due and closed", async || funds(&site, &c).await == ["10", "0", "10"]).await;
         let read = site.get(&c.key, &path(&made)).await;
         assert_eq!((&read.data()["state"], &read.data()["captured"]), (&json!("expired"), &json!("0")));
@@ -189,7 +192,7 @@ fn a_hold_expires_by_itself_and_once_on_however_many_instances() {
         let charged = site.post(&c.key, "/accounting", &json!({"transno": "t", "amount": "10"})).await;
         assert_eq!(charged.data()["balance"], "0");
         let read = site.send(Ask::get("/balance").header("cache-control", "no-cache"), &c.key).await;
-        assert_eq!(read.data()["version"].as_i64().unwrap(), before + 2, "one expiry, one charge");
+        assert_eq!(read.data()["version"].as_i64().unwrap(), before + 3, "one hold, one expiry, one charge");
         assert_eq!(site.verify().await, Vec::<String>::new());
         elsewhere.stop().await;
     });
@@ -236,7 +239,7 @@ fn what_is_tried_out_counts_no_hold_whose_time_is_over() {
 fn a_read_only_instance_lets_due_holds_be() {
     on_every_database(async |site| {
         let c = site.customer("10").await;
-        let made = site.post(&c.key, "/holds", &json!({"transno": "h", "amount": "10", "ttl_s": 3})).await;
+        let made = site.post(&c.key, "/holds", &json!({"transno": "h", "amount": "10", "ttl_s": 5})).await;
         assert_eq!(made.status, 201);
         let site = site.restarted(|config| config.server.read_only = true).await;
         site.until("the hold is due", async || {
@@ -265,7 +268,9 @@ fn a_repeated_hold_gets_the_first_answer_and_another_body_a_conflict() {
         for again in [&body, &spelled] {
             let again = site.post(&c.key, "/holds", again).await;
             assert_eq!((again.status, again.header("idempotency-replayed")), (200, "true"));
-            assert_eq!(again.data(), made.data(), "as it was when it was made");
+            let mut expected = made.data().clone();
+            expected["replayed"] = json!(true);
+            assert_eq!(*again.data(), expected, "as it was when it was made");
         }
         for (member, value) in [
             ("amount", json!("5")),
@@ -303,7 +308,13 @@ fn many_equal_holds_and_captures_at_once_take_effect_once() {
         let body = json!({"transno": "h", "amount": "3"});
         let holds = join_all((0..20).map(|_| site.post(&c.key, "/holds", &body))).await;
         assert_eq!(holds.iter().filter(|reply| reply.status == 201).count(), 1);
-        assert!(holds.iter().all(|reply| reply.data() == holds[0].data()));
+        let made = |reply: &Reply| {
+            let mut made = reply.data().clone();
+            assert_eq!(made["replayed"], reply.status == 200);
+            made["replayed"].take();
+            made
+        };
+        assert!(holds.iter().all(|reply| made(reply) == made(&holds[0])));
         assert_eq!(funds(&site, &c).await, ["10", "3", "7"]);
         let capture = format!("{}/capture", path(&holds[0]));
         let bodies: Vec<_> = (0..20).map(|n| json!({"transno": format!("c-{}", n % 2)})).collect();

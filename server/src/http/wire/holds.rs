@@ -52,6 +52,9 @@ pub struct HoldBody<'a> {
     held: Money,
     #[schemars(with = "MoneyText")]
     available: Money,
+    /// Answers of POST alone: whether this had been done before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed: Option<bool>,
 }
 
 impl<'a> HoldBody<'a> {
@@ -72,12 +75,13 @@ impl<'a> HoldBody<'a> {
             balance: hold.balance_after,
             held: hold.held_after,
             available: hold.available_after,
+            replayed: None,
         }
     }
 
     /// Of a hold that was just made or let go, with its customer's balance now.
     pub fn after(reserved: &'a Reserved) -> Self {
-        let body = Self::of(&reserved.hold);
+        let body = Self { replayed: Some(reserved.replayed), ..Self::of(&reserved.hold) };
         match &reserved.customer {
             None => body,
             Some(c) => Self { balance: c.balance, held: c.held, available: c.available(), ..body },
