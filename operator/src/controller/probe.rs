@@ -68,7 +68,7 @@ async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), Pro
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -108,9 +108,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_pod_that_is_not_there_is_unreachable() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let nobody = TcpSocket::new_v4().unwrap();
+        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = nobody.local_addr().unwrap();
         assert_eq!(get(address, "/health").await, Err(ProbeError::Unreachable));
     }
 }

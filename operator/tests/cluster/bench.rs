@@ -218,8 +218,12 @@ impl Bench {
         // A label of ours that nobody reads makes the operator look.
         let before = done();
         self.kubectl(&format!("label sageapi prod look={} --overwrite", LOOKS.fetch_add(1, ORDER)));
-        self.until("the operator looks", async || {
-            done() > before
+        self.until("the operator looks", async || done() > before).await;
+        // What was looked at may have begun before the label; its own turn is not due for a moment.
+        self.until("the operator rests", async || {
+            let done_by_now = done();
+            tokio::time::sleep(REST).await;
+            done() <= done_by_now
                 && operator.metric("sageapi_operator_queue_depth") == 0.0
                 && operator.metric("sageapi_operator_reconcile_active") == 0.0
         })
@@ -227,6 +231,8 @@ impl Bench {
     }
 }
 
+/// Longer than the operator gathers what happens before it looks.
+const REST: Duration = Duration::from_millis(300);
 static LOOKS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 const ORDER: std::sync::atomic::Ordering = std::sync::atomic::Ordering::Relaxed;
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -86,13 +87,18 @@ impl Kubelet {
             async move {
                 loop {
                     if let Ok(pods) = api.list(&ListParams::default()).await {
-                        for pod in &pods {
-                            let status = status_of(pod, &behaviour.lock().unwrap().clone(), address);
-                            let Some(status) = status else { continue };
-                            let patch = Patch::Merge(json!({"status": status}));
-                            // A pod may be deleted meanwhile.
-                            let _ = api.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await;
-                        }
+                        let behaviour = behaviour.lock().unwrap().clone();
+                        // All at once, as they get ready on several nodes.
+                        join_all(pods.iter().filter_map(|pod| {
+                            let status = status_of(pod, &behaviour, address)?;
+                            let (api, name) = (&api, pod.name_any());
+                            Some(async move {
+                                let patch = Patch::Merge(json!({"status": status}));
+                                // A pod may be deleted meanwhile.
+                                let _ = api.patch_status(&name, &PatchParams::default(), &patch).await;
+                            })
+                        }))
+                        .await;
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }

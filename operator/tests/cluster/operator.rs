@@ -2,6 +2,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 /// One process of the operator, ended with its value.
@@ -105,6 +106,14 @@ impl Drop for Operator {
     }
 }
 
+/// A free port below those that systems give away by themselves, so that nobody else gets it meanwhile.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = 10_000 + own + TAKEN.fetch_add(1, Relaxed) % 10_000;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
 }

@@ -30,6 +30,11 @@ fn what_one_instance_changes_the_other_knows_within_a_second() {
         let c = one.customer("1000").await;
         let clock = SystemClock::new();
         let mut waits = Vec::new();
+        // It hears of the customer's creation first.
+        until("the balance is cached", async || {
+            two.get(&c.key, "/balance").await.data()["source"] == "cache"
+        })
+        .await;
         for n in 1..=20 {
             let cached = two.get(&c.key, "/balance").await.data()["seq"].as_i64().unwrap();
             assert_eq!(cached, n);

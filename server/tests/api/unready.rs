@@ -118,8 +118,10 @@ fn a_server_on_an_empty_mysql_database_waits_for_migrate() {
 /// Points the configuration at a port where nobody listens.
 fn nowhere(config: &mut Config) {
     if let sageapi_server::config::DatabaseTarget::Mysql { port, .. } = &mut config.database.target {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        *port = free.local_addr().unwrap().port();
+        // Bound and never listening, to the end of the tests: nobody else gets it.
+        let nobody = Box::leak(Box::new(tokio::net::TcpSocket::new_v4().unwrap()));
+        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        *port = nobody.local_addr().unwrap().port();
     }
 }
 

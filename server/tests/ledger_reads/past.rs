@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use sageapi_server::model::Timestamp;
 use serde_json::json;
 
 use crate::ledger::{fill, on_every_database, walk};
@@ -71,6 +74,10 @@ fn a_past_balance_counts_the_holds_that_were_open_then() {
             )
         };
         let before = now().await;
+        // SQLite's clock shows the millisecond that has begun.
+        while app.env.store().now().await.unwrap() <= Timestamp::parse(&before).unwrap() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let (first, first_made) = hold("h1", "40").await;
         let (second, second_made) = hold("h2", "5").await;
         let released = key.post(&format!("/holds/{first}/release"), &json!({})).await;

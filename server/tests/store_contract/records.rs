@@ -132,8 +132,8 @@ contract! {
             let filter = of(customer_id.map(customer).as_ref());
             let mut seen = BTreeMap::new();
             let mut last: Option<Record> = None;
-            // An ascending walk beside writers would never end: it stops when it has met all that was there.
-            for _ in 0..400 {
+            // An ascending walk beside writers would never end: it stops long after it has met all that was there.
+            for _ in 0..if ascending { 400 } else { usize::MAX } {
                 let order = match (customer_id, &last) {
                     (Some(_), last) => RecordOrder::Seq(last.as_ref().map(|r| r.seq)),
                     (None, last) => RecordOrder::Created(last.as_ref().map(|r| (r.created_at, r.id))),

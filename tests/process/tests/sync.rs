@@ -332,11 +332,9 @@ async fn a_bad_row_is_set_aside_and_the_others_arrive() {
         for what in ["data", "no-data", "version", "op", "id", "null"] {
             sim.fault(json!({"mode": "bad-row", "what": what, "entity": "users"})).await;
             let name = format!("beside a bad row: {what}");
-            // The first row of the page is broken, the second is not.
-            for id in ["user_demo_0001", "user_demo_0002"] {
-                sim.command("change", json!({"entity": "users", "ids": [id], "set": {"nick_name": name}}))
-                    .await;
-            }
+            // Both come in one page. Its first row is broken, the second is not.
+            let ids = ["user_demo_0001", "user_demo_0002"];
+            sim.command("change", json!({"entity": "users", "ids": ids, "set": {"nick_name": name}})).await;
             let second =
                 || async { user(&client, "user_demo_0002").await.filter(|user| user["nick_name"] == *name) };
             until(&format!("the good row beside a bad one ({what})"), SOON, second).await;

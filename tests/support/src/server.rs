@@ -361,7 +361,21 @@ impl ServerBuilder {
     /// Starts it.
     pub async fn start(self) -> ServerProcess {
         let mut process = self.spawn();
-        let (http, admin) = process.wait_stderr("it listens", listening).await;
+        let started = async {
+            loop {
+                let found = |line: &str| {
+                    listening(line).map(Some).or_else(|| line.contains("in use").then_some(None))
+                };
+                if let Some(addresses) = process.wait_stderr("it listens", found).await {
+                    return addresses;
+                }
+                // The ports of one that ended may be somebody else's for a moment.
+                tokio::time::sleep(LOOK_EVERY).await;
+                process = self.spawn();
+            }
+        };
+        let started = tokio::time::timeout(WITHIN, started).await;
+        let (http, admin) = started.unwrap_or_else(|_| panic!("its ports stay in use for {WITHIN:?}"));
         let mut server = ServerProcess { process, http, admin, env: self.env };
         if self.ready {
             server.wait_ready().await;

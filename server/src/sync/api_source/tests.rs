@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 use crate::model::{ManualClock, Secret, Timestamp};
@@ -200,9 +200,9 @@ async fn an_answer_that_does_not_end_is_a_timeout() {
 
 #[tokio::test]
 async fn a_refused_connection_and_a_broken_handshake_are_told_apart() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let closed = listener.local_addr().unwrap();
-    drop(listener);
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = nobody.local_addr().unwrap();
     let error = source(&upstream(format!("http://{closed}"))).changes(Entity::Users, &position(None)).await;
     assert_eq!(error.unwrap_err().class, Failure::Connect);
 

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tracing::subscriber::with_default;
 
@@ -140,9 +140,9 @@ async fn what_the_caller_does_not_sample_and_the_ratio_leaves_out_is_not_exporte
 
 #[tokio::test]
 async fn a_collector_that_is_down_does_not_hold_up_the_end() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", closed.local_addr().unwrap());
-    drop(closed);
     let (subscriber, guard, _) = set_up("info", LogFormat::Json, Some(&address));
     with_default(subscriber, || one_request(&traceparent("01")));
     tokio::time::timeout(PATIENCE, guard.shutdown()).await.expect("the end must not wait for a collector");

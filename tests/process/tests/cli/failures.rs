@@ -74,7 +74,8 @@ async fn wrong_usage_ends_with_64_and_says_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_cannot_be_reached_ends_every_command_with_69() {
     // Bound and never listening: nothing else can take the port, and nothing answers there.
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url =
         format!("mysql://sageapi:not-to-be-shown@127.0.0.1:{}/sageapi", nobody.local_addr().unwrap().port());
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../init/data.json");
