@@ -123,7 +123,8 @@ fn a_repetition_waits_five_seconds_for_the_first_request_and_is_then_told_that_i
             stranger.execute("ROLLBACK").await.unwrap();
         };
         let (first, ()) = tokio::join!(first, second);
-        assert_eq!(first.status, 201, "{}", first.text());
+        // Those behind it were told to ask again, and are decided all the same, perhaps before it: one of them books.
+        assert!(matches!(first.status, 200 | 201), "{}", first.text());
         assert_eq!(charge(&site, &c.key, "same").await.status, 200);
         assert_eq!(site.get(&c.key, "/balance").await.data()["balance"], "9.99");
     });

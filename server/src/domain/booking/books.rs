@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decide::{Found, Written};
+use super::decide::{Found, Written, time_of};
 use super::{Action, Command};
 use crate::model::{CustomerId, Money, RecordId, Timestamp};
 use crate::store::{Error, LedgerRow, LedgerRows, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
@@ -166,9 +166,9 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
         if found.due_holds.len() == DUE_HOLDS && holders.len() > 1 {
             // More than fit, most of them perhaps one customer's: then everybody gets the same share.
             found.due_holds.clear();
-            for holder in holders.chunks(1) {
-                let share = (DUE_HOLDS / holders.len()).max(1);
-                found.due_holds.extend(tx.due_holds(holder, until, share).await?);
+            let share = (DUE_HOLDS / holders.len()).max(1);
+            for holder in &holders {
+                found.due_holds.extend(tx.first_due_holds(holder, until, share).await?);
             }
         }
     }
@@ -183,9 +183,9 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
     Ok(found)
 }
 
-/// Until when holds may be due: time of a customer never goes back.
+/// Until when holds may be due for any of these.
 pub(super) fn latest(customers: &[LedgerRow]) -> Timestamp {
-    customers.iter().map(|row| row.now.max(row.customer.updated_at)).max().unwrap_or_default()
+    customers.iter().map(time_of).max().unwrap_or_default()
 }
 
 /// The records and the holds that commands name by id.

@@ -17,6 +17,12 @@ use crate::store::{LedgerRow, Reversal};
 /// Between two things that have an order by their time alone.
 const TICK: Duration = Duration::from_micros(1);
 
+/// When a transaction happens for a customer: by the database's clock, and after everything before. The database reads its
+/// clock before it waits for the lock, and SQLite's ticks once a millisecond.
+pub(super) fn time_of(row: &LedgerRow) -> Timestamp {
+    row.now.max(row.customer.updated_at.plus(TICK))
+}
+
 /// What a transaction read before it decides, all of it under the customers' locks.
 #[derive(Default)]
 pub(super) struct Found {
@@ -94,9 +100,7 @@ pub(super) struct Decided {
 impl Ledger {
     pub fn new(found: Found, default_mode: Mode) -> Self {
         let slot = |row: LedgerRow| {
-            // The database reads its clock before it waits for the lock, and SQLite's ticks once a millisecond. Time of
-            // a customer goes on from commit to commit.
-            let now = row.now.max(row.customer.updated_at.plus(TICK));
+            let now = time_of(&row);
             (row.customer.id.clone(), Slot { customer: row.customer, now, changed: false })
         };
         let mut reversed: HashMap<_, Reversed> = HashMap::new();

@@ -34,6 +34,8 @@ pub(super) struct Step {
     pub whole: bool,
     /// Whether it sorts.
     pub sorts: bool,
+    /// Whether it reads an index alone, and no row of the table.
+    pub index_alone: bool,
 }
 
 impl Step {
@@ -68,8 +70,9 @@ impl Step {
                         Found::Keys(keys)
                     }
                 };
+                let index_alone = extra.split("; ").any(|part| part == "Using index");
                 let text = format!("{name} {kind} {key} ({extra})");
-                Self { text, name, found, whole, sorts }
+                Self { text, name, found, whole, sorts, index_alone }
             }
         }
     }
@@ -89,7 +92,8 @@ impl Step {
             }
             _ => Found::Walking,
         };
-        Self { text, name, found, whole, sorts }
+        let index_alone = text.contains("USING COVERING INDEX");
+        Self { text, name, found, whole, sorts, index_alone }
     }
 }
 
@@ -264,7 +268,14 @@ mod tests {
     }
 
     fn by(name: &str, found: Found) -> Step {
-        Step { text: String::new(), name: name.to_owned(), found, whole: false, sorts: false }
+        Step {
+            text: String::new(),
+            name: name.to_owned(),
+            found,
+            whole: false,
+            sorts: false,
+            index_alone: false,
+        }
     }
 
     /// What is missing, and the exceptions taken.
