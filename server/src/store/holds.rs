@@ -110,8 +110,6 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Hold>, Error> {
         let sql = due(std::slice::from_ref(customer), now, limit, self.dialect());
-        let found = self.fetch_all(sql).await?;
-        let Some(sql) = these(&found)? else { return Ok(Vec::new()) };
         self.fetch_all(sql).await?.iter().map(read).collect()
     }
 
@@ -164,30 +162,13 @@ impl Store {
     }
 }
 
-/// Which holds of these customers are open and their time has run out at `now`. The index alone is read: most of what it
-/// has may be others'.
+/// Open holds of these customers whose time has run out at `now`.
 fn due(customers: &[CustomerId], now: Timestamp, limit: usize, dialect: Dialect) -> Sql<'_> {
-    let index = dialect.walking(DUE);
-    let mut sql = Sql::new(format!(
-        "SELECT id FROM {TABLE}{index} WHERE state = 'open' AND expires_at <= ? AND customer_id IN "
-    ));
-    sql.add(now);
+    let index = dialect.walking("holds_expiring");
+    let mut sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE}{index} WHERE customer_id IN "));
     sql.push_in(customers.iter().map(CustomerId::as_str));
+    sql.push(" AND state = 'open' AND expires_at <= ?").add(now);
     sql.push(" LIMIT ?").add(i64::try_from(limit).unwrap_or(i64::MAX));
-    sql
-}
-
-/// The holds whose ids these rows are, if there are any.
-fn these(found: &[Row]) -> Result<Option<Sql<'_>>, Error> {
-    if found.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(by_id(found.iter().map(|row| row.bytes(0)).collect::<Result<Vec<_>, _>>()?)))
-}
-
-fn by_id<'a>(ids: impl IntoIterator<Item = &'a [u8]>) -> Sql<'a> {
-    let mut sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE id IN "));
-    sql.push_in(ids);
     sql
 }
 
@@ -263,25 +244,7 @@ impl Tx {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<Hold>, Error> {
-        let found = self.conn.fetch_all(due(customers, now, limit, self.dialect())).await?;
-        let Some(sql) = these(&found)? else { return Ok(Vec::new()) };
-        self.conn.fetch_all(sql).await?.iter().map(read).collect()
-    }
-
-    /// Open holds of one customer whose time has run out at `now`, the first made first, `limit` of them at most. For a
-    /// customer who is known to have some: all of its open holds are looked at up to the last that is found.
-    pub async fn first_due_holds(
-        &mut self,
-        customer: &CustomerId,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<Hold>, Error> {
-        let index = self.dialect().walking("holds_state");
-        let mut sql = Sql::new(format!(
-            "SELECT {COLUMNS} FROM {TABLE}{index} WHERE customer_id = ? AND state = 'open' AND expires_at <= ? \
-             ORDER BY created_at, id LIMIT ?"
-        ));
-        sql.add(customer.as_str()).add(now).add(i64::try_from(limit).unwrap_or(i64::MAX));
+        let sql = due(customers, now, limit, self.dialect());
         self.conn.fetch_all(sql).await?.iter().map(read).collect()
     }
 
@@ -298,7 +261,8 @@ impl Tx {
 
     /// Holds by their ids.
     pub async fn holds_by_id(&mut self, ids: &[RecordId]) -> Result<Vec<Hold>, Error> {
-        let sql = by_id(ids.iter().map(|id| &id.as_bytes()[..]));
+        let mut sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE id IN "));
+        sql.push_in(ids.iter().map(RecordId::as_bytes));
         self.conn.fetch_all(sql).await?.iter().map(read).collect()
     }
 }

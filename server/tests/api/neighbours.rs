@@ -201,7 +201,7 @@ fn a_full_queue_refuses_singles_and_loses_none_that_it_took() {
     });
 }
 
-/// A customer with so many holds of 1 that last a second, all made at once.
+/// A customer with so many holds of 1 that last eight seconds, all made at once.
 async fn holds(site: &Site, count: usize) -> CustomerId {
     let id = CustomerId::parse(&new_id("holder")).unwrap();
     let new = NewCustomer {

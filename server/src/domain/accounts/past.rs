@@ -31,8 +31,10 @@ impl PastBalance {
 
 /// The balance of a customer at an instant. A customer that does not exist has no records.
 pub async fn balance_at(store: &Store, customer: &CustomerId, at: Timestamp) -> Result<PastBalance, Error> {
-    // What is open now is not taken to expire: it may be captured before.
-    let held = held_at(store, customer, at.min(store.now().await?)).await?;
+    // What is open now is not taken to expire: it may be captured before. The customer's last change may be a moment
+    // ahead of the database's clock.
+    let now = store.ledger_row(customer).await?.map(|row| row.now.max(row.customer.updated_at));
+    let held = held_at(store, customer, now.map_or(at, |now| at.min(now))).await?;
     let last = store.record_at(customer, at).await?;
     Ok(PastBalance { at, last, held })
 }

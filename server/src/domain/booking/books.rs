@@ -159,16 +159,16 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
         }
     }
     let held = |row: &&LedgerRow| row.customer.held > Money::ZERO;
-    let holders: Vec<_> = found.customers.iter().filter(held).map(|r| r.customer.id.clone()).collect();
+    let holders: Vec<_> = found.customers.iter().filter(held).collect();
     if !holders.is_empty() {
-        let until = latest(&found.customers);
-        found.due_holds = tx.due_holds(&holders, until, DUE_HOLDS).await?;
+        let ids: Vec<_> = holders.iter().map(|row| row.customer.id.clone()).collect();
+        found.due_holds = tx.due_holds(&ids, latest(&found.customers), DUE_HOLDS).await?;
         if found.due_holds.len() == DUE_HOLDS && holders.len() > 1 {
             // More than fit, most of them perhaps one customer's: then everybody gets the same share.
             found.due_holds.clear();
             let share = (DUE_HOLDS / holders.len()).max(1);
-            for holder in &holders {
-                found.due_holds.extend(tx.first_due_holds(holder, until, share).await?);
+            for (row, id) in holders.iter().zip(ids.chunks(1)) {
+                found.due_holds.extend(tx.due_holds(id, time_of(row), share).await?);
             }
         }
     }

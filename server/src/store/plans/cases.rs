@@ -336,7 +336,6 @@ pub(super) async fn holds_and_reversals(bench: &mut Bench) {
         let customers: Vec<_> = (0..count.min(50)).map(customer).collect();
         let mut tx = store.snapshot().await.unwrap();
         bench.look(&format!("due holds, {count}"), tx.due_holds(&customers, time(1), 512)).await;
-        bench.look("first holds that are due", tx.first_due_holds(&customers[0], time(1), 8)).await;
         let call = async {
             let found = tx.find_holds(named.iter().map(|(c, t)| (c, t))).await?.len();
             let by_id = tx.holds_by_id(&ids).await?.len();

@@ -34,8 +34,6 @@ pub(super) struct Step {
     pub whole: bool,
     /// Whether it sorts.
     pub sorts: bool,
-    /// Whether it reads an index alone, and no row of the table.
-    pub index_alone: bool,
 }
 
 impl Step {
@@ -70,9 +68,8 @@ impl Step {
                         Found::Keys(keys)
                     }
                 };
-                let index_alone = extra.split("; ").any(|part| part == "Using index");
                 let text = format!("{name} {kind} {key} ({extra})");
-                Self { text, name, found, whole, sorts, index_alone }
+                Self { text, name, found, whole, sorts }
             }
         }
     }
@@ -92,8 +89,7 @@ impl Step {
             }
             _ => Found::Walking,
         };
-        let index_alone = text.contains("USING COVERING INDEX");
-        Self { text, name, found, whole, sorts, index_alone }
+        Self { text, name, found, whole, sorts }
     }
 }
 
@@ -268,14 +264,7 @@ mod tests {
     }
 
     fn by(name: &str, found: Found) -> Step {
-        Step {
-            text: String::new(),
-            name: name.to_owned(),
-            found,
-            whole: false,
-            sorts: false,
-            index_alone: false,
-        }
+        Step { text: String::new(), name: name.to_owned(), found, whole: false, sorts: false }
     }
 
     /// What is missing, and the exceptions taken.
