@@ -5,7 +5,7 @@ use sageapi_contract::DEFAULT_DATABASE_URL;
 
 use crate::model::Secret;
 
-use super::database::{self, DatabaseTarget};
+use super::database::{self, DatabaseHost, DatabaseTarget};
 use super::schedule::Schedule;
 use super::types::{
     Accounting, Admin, Auth, BootstrapAdmin, Cache, Cluster, Config, Database, EntitySync, Log, Quota,
@@ -127,8 +127,8 @@ fn database(r: &mut Reader) -> Option<Database> {
         (None, false) => database::parse(DEFAULT_DATABASE_URL).ok(),
     };
     let target = match target? {
-        DatabaseTarget::Mysql { host, port, user, password, name, tls_ca_file: _ } => {
-            DatabaseTarget::Mysql { host, port, user, password, name, tls_ca_file: ca_file }
+        DatabaseTarget::Mysql { hosts, user, password, name, tls_ca_file: _ } => {
+            DatabaseTarget::Mysql { hosts, user, password, name, tls_ca_file: ca_file }
         }
         sqlite @ DatabaseTarget::Sqlite { .. } => {
             if ca_file.is_some() {
@@ -165,8 +165,7 @@ fn database_parts(r: &mut Reader) -> Option<DatabaseTarget> {
     if !sqlite {
         r.require(&["database.host", "database.user", "database.name"], "to reach a MySQL server");
         return Some(DatabaseTarget::Mysql {
-            host: host?,
-            port: port.unwrap_or(database::MYSQL_PORT),
+            hosts: vec![DatabaseHost { name: host?, port: port.unwrap_or(database::MYSQL_PORT) }],
             user: user?,
             password: password.unwrap_or_default(),
             name: name?,

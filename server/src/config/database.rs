@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
@@ -12,12 +13,10 @@ pub enum DatabaseTarget {
         /// The file; relative to the working directory unless absolute.
         path: PathBuf,
     },
-    /// A database of a MySQL-compatible server.
+    /// A database of a MySQL-compatible server, or of several that hold the same.
     Mysql {
-        /// Name or address; an IPv6 address without brackets.
-        host: String,
-        /// TCP port.
-        port: u16,
+        /// Where it is reached, in the order in which they are tried; at least one.
+        hosts: Vec<DatabaseHost>,
         /// User.
         user: String,
         /// Password; empty: none.
@@ -27,6 +26,22 @@ pub enum DatabaseTarget {
         /// CA that the server's certificate must chain to, as PEM.
         tls_ca_file: Option<PathBuf>,
     },
+}
+
+/// A server of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseHost {
+    /// Name or address; an IPv6 address without brackets.
+    pub name: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for DatabaseHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, port } = self;
+        if name.contains(':') { write!(f, "[{name}]:{port}") } else { write!(f, "{name}:{port}") }
+    }
 }
 
 impl DatabaseTarget {
@@ -42,16 +57,19 @@ impl DatabaseTarget {
     pub fn display(&self) -> String {
         match self {
             Self::Sqlite { path } => format!("sqlite:{}", path.display()),
-            Self::Mysql { host, port, user, name, .. } if host.contains(':') => {
-                format!("mysql://{user}@[{host}]:{port}/{name}")
+            Self::Mysql { hosts, user, name, .. } => {
+                let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+                format!("mysql://{user}@{}/{name}", hosts.join(","))
             }
-            Self::Mysql { host, port, user, name, .. } => format!("mysql://{user}@{host}:{port}/{name}"),
         }
     }
 }
 
 /// The port of a MySQL server that names none.
 pub(super) const MYSQL_PORT: u16 = 3306;
+
+/// More hosts than any cluster of one database has.
+const MAX_HOSTS: usize = 16;
 
 /// Reads a database URL. Reasons are constant, since a URL may hold a password.
 pub(super) fn parse(url: &str) -> Result<DatabaseTarget, &'static str> {
@@ -82,9 +100,30 @@ fn mysql(rest: &str) -> Result<DatabaseTarget, &'static str> {
     let (authority, name) = rest.split_once('/').ok_or("the database name is missing")?;
     let (credentials, server) = authority.rsplit_once('@').ok_or("the user is missing")?;
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-    let (host, port) = match server.strip_prefix('[') {
+    let hosts = server.split(',').map(database_host).collect::<Result<Vec<_>, _>>()?;
+    if hosts.len() > MAX_HOSTS {
+        return Err("it names more than 16 hosts");
+    }
+    if user.is_empty() {
+        return Err("the user is missing");
+    }
+    if name.is_empty() || name.contains('/') {
+        return Err("the database name is missing or has a / in it");
+    }
+    Ok(DatabaseTarget::Mysql {
+        hosts,
+        user: decode(user)?,
+        password: Secret::new(decode(password)?),
+        name: decode(name)?,
+        tls_ca_file: None,
+    })
+}
+
+/// `host`, `host:port` or `[address]:port`.
+fn database_host(text: &str) -> Result<DatabaseHost, &'static str> {
+    let (host, port) = match text.strip_prefix('[') {
         Some(rest) => rest.split_once(']').ok_or("the host lacks its ]")?,
-        None => server.split_at(server.find(':').unwrap_or(server.len())),
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => MYSQL_PORT,
@@ -94,20 +133,7 @@ fn mysql(rest: &str) -> Result<DatabaseTarget, &'static str> {
     if !is_host(host) {
         return Err("the host is no host; percent-encode reserved characters in user and password");
     }
-    if user.is_empty() {
-        return Err("the user is missing");
-    }
-    if name.is_empty() || name.contains('/') {
-        return Err("the database name is missing or has a / in it");
-    }
-    Ok(DatabaseTarget::Mysql {
-        host: host.to_owned(),
-        port,
-        user: decode(user)?,
-        password: Secret::new(decode(password)?),
-        name: decode(name)?,
-        tls_ca_file: None,
-    })
+    Ok(DatabaseHost { name: host.to_owned(), port })
 }
 
 fn no_parameters(text: &str) -> Result<(), &'static str> {
@@ -138,8 +164,9 @@ mod tests {
 
     fn mysql_target(url: &str) -> (String, u16, String, String, String) {
         match parse(url).unwrap() {
-            DatabaseTarget::Mysql { host, port, user, password, name, .. } => {
-                (host, port, user, password.expose().to_owned(), name)
+            DatabaseTarget::Mysql { hosts, user, password, name, .. } => {
+                let [DatabaseHost { name: host, port }] = &hosts[..] else { panic!("{hosts:?}") };
+                (host.clone(), *port, user, password.expose().to_owned(), name)
             }
             other @ DatabaseTarget::Sqlite { .. } => panic!("{other:?}"),
         }
@@ -167,6 +194,18 @@ mod tests {
         assert_eq!(mysql_target("mysql://u@db/sage"), parts("db", 3306, "u", "", "sage"));
         assert_eq!(mysql_target("mysql://u:a%40b%2Fc%3A@db/s"), parts("db", 3306, "u", "a@b/c:", "s"));
         assert_eq!(mysql_target("mysql://u:a:b@c@[::1]:1/s"), parts("::1", 1, "u", "a:b@c", "s"));
+    }
+
+    #[test]
+    fn a_mysql_url_takes_several_hosts_in_order() {
+        let target = parse("mysql://u:p@a:3307,[::1],b/sage").unwrap();
+        assert_eq!(target.display(), "mysql://u@a:3307,[::1]:3306,b:3306/sage");
+        let many = vec!["h"; 17].join(",");
+        assert_eq!(parse(&format!("mysql://u@{many}/n")), Err("it names more than 16 hosts"));
+        for url in ["mysql://u@a,/n", "mysql://u@,a/n", "mysql://u@a,,b/n", "mysql://u@a, b/n"] {
+            let reason = "the host is no host; percent-encode reserved characters in user and password";
+            assert_eq!(parse(url), Err(reason), "{url}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use sageapi_contract::{CONFIG_VARIABLE, Key, VARIABLE_PREFIX};
 
-pub use database::DatabaseTarget;
+pub use database::{DatabaseHost, DatabaseTarget};
 pub use docs::docs;
 pub use error::{ConfigError, ConfigErrors};
 pub use report::{check_report, print, values};

@@ -90,7 +90,7 @@ impl ServerEnv {
         if inner.database.load(Ordering::Acquire) == UNKNOWN {
             self.look_at_database().await;
         }
-        let away = inner.database.load(Ordering::Acquire) == AWAY;
+        let away = inner.store.is_away().unwrap_or_else(|| inner.database.load(Ordering::Acquire) == AWAY);
         let database = match (self.is_started(), away) {
             (_, true) => "away",
             (false, false) => "unready",

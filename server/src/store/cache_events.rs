@@ -82,6 +82,11 @@ pub(super) fn insertion(
     Ok(sql.bind(id.as_bytes().to_vec()).bind(origin.as_bytes().to_vec()).bind(text))
 }
 
+/// Finds an event: whether the transaction that wrote it was committed.
+pub(super) fn existence(id: Uuid) -> Sql<'static> {
+    Sql::new("SELECT 1 FROM cache_events WHERE id = ?").bind(id.as_bytes().to_vec())
+}
+
 fn read_id(row: &Row) -> Result<Uuid, Error> {
     Uuid::from_slice(row.bytes(0)?).map_err(|e| Error::inconsistent("cache_events", "?", e))
 }

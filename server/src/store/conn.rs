@@ -12,6 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::dialect::Dialect;
 use super::error::Error;
+use super::hosts::Node;
 use super::sql::{Form, Row, Sql};
 use crate::model::Timestamp;
 
@@ -28,32 +29,62 @@ struct Trip {
     statements: usize,
 }
 
+impl Trip {
+    fn push(&mut self, statement: &str) {
+        self.text.push(';');
+        self.text.push_str(statement);
+        self.statements += 1;
+    }
+}
+
 fn trips(statements: Vec<Sql<'_>>, bytes: usize) -> Vec<Trip> {
     let mut trips: Vec<Trip> = Vec::new();
     for statement in statements {
         let text = statement.into_mysql_text();
         match trips.last_mut() {
-            Some(trip) if trip.text.len() + text.len() < bytes => {
-                trip.text.push(';');
-                trip.text.push_str(&text);
-                trip.statements += 1;
-            }
+            Some(trip) if trip.text.len() + text.len() < bytes => trip.push(&text),
             _ => trips.push(Trip { text, statements: 1 }),
         }
     }
     trips
 }
 
-/// Why the last of several statements did not come to its end.
+/// Ends a text before its COMMIT where the transaction is no longer the one that began: a savepoint goes with its
+/// transaction, and to release one that is not there is an error (1305), after which a server runs nothing more of a text.
+const RELEASE: &str = "RELEASE SAVEPOINT booking";
+
+/// Why statements that end in a COMMIT did not come to their end.
 pub(super) struct Stopped {
     pub error: Error,
-    /// Whether the last statement may have been run.
-    pub open: bool,
+    /// Whether the transaction may have been committed.
+    pub unknown: bool,
+}
+
+impl Stopped {
+    /// At the COMMIT itself: a transaction that lost against another one is rolled back, all else is open.
+    fn at_commit(error: Error) -> Self {
+        Self { unknown: !error.is_contended(), error }
+    }
+
+    fn before_commit(error: Error) -> Self {
+        Self { error, unknown: false }
+    }
+
+    fn after_commit(error: Error) -> Self {
+        Self { error, unknown: true }
+    }
+}
+
+/// Why a text was not answered to its end.
+struct Unanswered {
+    error: Error,
+    /// The statement that failed, counted from 0; `None` where the connection did, somewhere.
+    statement: Option<usize>,
 }
 
 /// A connection in use.
 pub(super) enum Conn {
-    MySql(PoolConnection<MySql>),
+    MySql(PoolConnection<MySql>, Arc<Node>),
     Sqlite(PoolConnection<Sqlite>),
     /// SQLite's one writing connection. `None` until it is opened.
     SqliteWriter(OwnedMutexGuard<Option<SqliteConnection>>),
@@ -62,21 +93,21 @@ pub(super) enum Conn {
 }
 
 enum Target<'c> {
-    MySql(&'c mut MySqlConnection),
+    MySql(&'c mut MySqlConnection, &'c Node),
     Sqlite(&'c mut SqliteConnection),
 }
 
 impl Conn {
     pub fn dialect(&self) -> Dialect {
         match self {
-            Self::MySql(_) => Dialect::MySql,
+            Self::MySql(..) => Dialect::MySql,
             Self::Sqlite(_) | Self::SqliteWriter(_) | Self::Gone => Dialect::Sqlite,
         }
     }
 
     fn target(&mut self) -> Result<Target<'_>, Error> {
         Ok(match self {
-            Self::MySql(c) => Target::MySql(c),
+            Self::MySql(c, node) => Target::MySql(c, node),
             Self::Sqlite(c) => Target::Sqlite(c),
             Self::SqliteWriter(c) => Target::Sqlite(c.as_mut().ok_or(sqlx::Error::PoolClosed)?),
             Self::Gone => return Err(sqlx::Error::PoolClosed.into()),
@@ -88,9 +119,10 @@ impl Conn {
         #[cfg(test)]
         super::plans::note(&sql);
         Ok(match self.target()? {
-            Target::MySql(conn) => {
+            Target::MySql(conn, node) => {
                 let (text, args) = sql.into_mysql()?;
-                sqlx::query_with(AssertSqlSafe(text.into_owned()), args).execute(conn).await?.rows_affected()
+                let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), args);
+                node.answer(query.execute(conn)).await??.rows_affected()
             }
             Target::Sqlite(conn) => {
                 let (text, args) = sql.into_sqlite()?;
@@ -103,9 +135,10 @@ impl Conn {
         #[cfg(test)]
         super::plans::note(&sql);
         Ok(match self.target()? {
-            Target::MySql(conn) => {
+            Target::MySql(conn, node) => {
                 let (text, args) = sql.into_mysql()?;
-                let rows = sqlx::query_with(AssertSqlSafe(text.into_owned()), args).fetch_all(conn).await?;
+                let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), args);
+                let rows = node.answer(query.fetch_all(conn)).await??;
                 rows.into_iter().map(Row::MySql).collect()
             }
             Target::Sqlite(conn) => {
@@ -127,8 +160,8 @@ impl Conn {
     /// Runs text without arguments, possibly several statements, outside the prepared protocol.
     pub async fn run(&mut self, text: &str) -> Result<(), Error> {
         match self.target()? {
-            Target::MySql(conn) => {
-                sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?;
+            Target::MySql(conn, node) => {
+                node.answer(sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn)).await??;
             }
             Target::Sqlite(conn) => {
                 sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn).await.map(drop)?;
@@ -137,56 +170,84 @@ impl Conn {
         Ok(())
     }
 
-    /// Runs statements one after another and stops at the first that fails. On MySQL first those that are prepared; the
-    /// others travel together, `trip` bytes of them at a time, for each way there and back costs more than most of them.
-    pub async fn run_all(&mut self, statements: Vec<Sql<'_>>, trip: usize) -> Result<(), Stopped> {
-        #[cfg(test)]
-        statements.iter().for_each(super::plans::note);
-        if self.dialect() == Dialect::MySql {
-            let (prepared, text): (Vec<_>, _) =
-                statements.into_iter().partition(|statement| statement.form() == Form::Prepared);
-            for statement in prepared {
-                self.execute(statement).await.map_err(|error| Stopped { error, open: false })?;
-            }
-            let mut trips = trips(text, trip).into_iter().peekable();
-            while let Some(trip) = trips.next() {
-                let last = trips.peek().is_none();
-                self.travel(trip)
-                    .await
-                    .map_err(|stopped| Stopped { open: stopped.open && last, ..stopped })?;
-            }
-            return Ok(());
-        }
-        let mut statements = statements.into_iter().peekable();
-        while let Some(statement) = statements.next() {
-            let open = statements.peek().is_none();
-            self.execute(statement).await.map_err(|error| Stopped { error, open })?;
+    /// Runs statements one after another, each on its own, and stops at the first that fails.
+    pub async fn run_all(&mut self, statements: Vec<Sql<'_>>) -> Result<(), Error> {
+        for statement in statements {
+            self.execute(statement).await?;
         }
         Ok(())
     }
 
-    async fn travel(&mut self, trip: Trip) -> Result<(), Stopped> {
-        let conn = match self.target() {
-            Ok(Target::MySql(conn)) => conn,
-            Ok(Target::Sqlite(_)) => {
-                return Err(Stopped { error: sqlx::Error::PoolClosed.into(), open: false });
-            }
-            Err(error) => return Err(Stopped { error, open: false }),
+    /// Runs statements and commits, on SQLite one after another.
+    async fn run_and_commit(&mut self, statements: Vec<Sql<'_>>) -> Result<(), Stopped> {
+        self.run_all(statements).await.map_err(Stopped::before_commit)?;
+        self.run("COMMIT").await.map_err(Stopped::at_commit)
+    }
+
+    /// Runs statements and commits, on MySQL. First those that are prepared; the others are sent together with the
+    /// COMMIT, `trip` bytes of them at a time, for each way there and back costs more than most of them.
+    ///
+    /// A text of several statements is safe on every engine, whatever rolls its transaction back half-way (Galera
+    /// does so between two statements, and answers the next one as if nothing had happened):
+    /// - Autocommit is off, so what runs after a rollback is in a transaction too, and [`RELEASE`] fails before its COMMIT.
+    /// - `proof` reads a row of this transaction after the COMMIT, so an empty one is not taken for it.
+    ///
+    /// Where there is no proof, the COMMIT is sent alone: a server that rolled back between two texts says so.
+    async fn send_and_commit(
+        &mut self,
+        statements: Vec<Sql<'_>>,
+        proof: Option<Sql<'_>>,
+        trip: usize,
+    ) -> Result<(), Stopped> {
+        let (prepared, text): (Vec<_>, Vec<_>) =
+            statements.into_iter().partition(|statement| statement.form() == Form::Prepared);
+        self.run_all(prepared).await.map_err(Stopped::before_commit)?;
+        #[cfg(test)]
+        text.iter().chain(&proof).for_each(super::plans::note);
+        let mut texts = trips(text.into_iter().chain([Sql::new(RELEASE)]).collect(), trip);
+        let Some(mut last) = texts.pop() else { return Ok(()) };
+        for trip in texts {
+            self.send(trip).await.map_err(|failed| Stopped::before_commit(failed.error))?;
+        }
+        let Some(proof) = proof else {
+            self.send(last).await.map_err(|failed| Stopped::before_commit(failed.error))?;
+            self.run("COMMIT").await.map_err(Stopped::at_commit)?;
+            return self.run(Dialect::END_GUARDED).await.map_err(Stopped::after_commit);
+        };
+        let commit = last.statements;
+        for statement in [Sql::new("COMMIT"), Sql::new(Dialect::END_GUARDED), proof] {
+            last.push(&statement.into_mysql_text());
+        }
+        match self.send(last).await {
+            Ok(0) => Err(Stopped::after_commit(Error::vanished())),
+            Ok(_) => Ok(()),
+            Err(Unanswered { error, statement: None }) => Err(Stopped::after_commit(error)),
+            Err(Unanswered { error, statement: Some(n) }) => Err(match n.cmp(&commit) {
+                std::cmp::Ordering::Less => Stopped::before_commit(error),
+                std::cmp::Ordering::Equal => Stopped::at_commit(error),
+                std::cmp::Ordering::Greater => Stopped::after_commit(error),
+            }),
+        }
+    }
+
+    /// Sends a text; how many rows its statements gave.
+    async fn send(&mut self, trip: Trip) -> Result<usize, Unanswered> {
+        let whole = |error: Error| Unanswered { error, statement: None };
+        let (conn, node) = match self.target().map_err(whole)? {
+            Target::MySql(conn, node) => (conn, node),
+            Target::Sqlite(_) => return Err(whole(sqlx::Error::PoolClosed.into())),
         };
         let mut results = sqlx::raw_sql(AssertSqlSafe(trip.text)).fetch_many(conn);
-        let mut done = 0;
+        let (mut done, mut rows) = (0, 0);
         loop {
-            match results.next().await {
-                None => return Ok(()),
+            match node.answer(results.next()).await.map_err(whole)? {
+                None => return Ok(rows),
                 Some(Ok(Either::Left(_))) => done += 1,
-                Some(Ok(Either::Right(_))) => {}
+                Some(Ok(Either::Right(_))) => rows += 1,
+                // The server answers each statement that it runs, and runs none after one that failed.
                 Some(Err(error)) => {
-                    // The server answers each statement that it runs, and runs none after one that failed.
-                    let answered = matches!(error, sqlx::Error::Database(_));
-                    return Err(Stopped {
-                        error: error.into(),
-                        open: !answered || done + 1 == trip.statements,
-                    });
+                    let statement = matches!(error, sqlx::Error::Database(_)).then_some(done);
+                    return Err(Unanswered { error: error.into(), statement });
                 }
             }
         }
@@ -210,9 +271,9 @@ impl Conn {
         }
         #[cfg(test)]
         super::plans::note(&sql);
-        let Target::MySql(conn) = self.target()? else { return Err(sqlx::Error::PoolClosed.into()) };
+        let Target::MySql(conn, node) = self.target()? else { return Err(sqlx::Error::PoolClosed.into()) };
         let text = format!("{first};{}", sql.into_mysql_text());
-        let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(conn).await?;
+        let rows = node.answer(sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(conn)).await??;
         Ok(rows.into_iter().map(Row::MySql).collect())
     }
 
@@ -250,10 +311,10 @@ impl Tx {
         Self::begin_with(conn, begin).await
     }
 
-    /// Begins and reads, on MySQL at once.
+    /// Begins a transaction that ends with [`Tx::commit_after`], and reads, on MySQL at once.
     pub(super) async fn begin_reading(conn: Conn, sql: Sql<'_>) -> Result<(Self, Vec<Row>), (Error, Self)> {
         let mut tx = Self { conn };
-        let begin = tx.dialect().begin();
+        let begin = tx.dialect().begin_guarded();
         match tx.conn.run_and_fetch(begin, sql).await {
             Ok(rows) => Ok((tx, rows)),
             Err(error) => Err((error, tx)),
@@ -276,22 +337,43 @@ impl Tx {
         }
     }
 
-    /// Runs statements and commits, on MySQL all at once.
+    /// Runs statements and commits, on MySQL all at once; `proof` finds a row that they wrote.
     pub(super) async fn commit_after(
         mut self,
-        mut statements: Vec<Sql<'_>>,
+        statements: Vec<Sql<'_>>,
+        proof: Option<Sql<'_>>,
         trip: usize,
     ) -> Result<Conn, (Stopped, Option<Conn>)> {
-        statements.push(Sql::new("COMMIT"));
-        match self.conn.run_all(statements, trip).await {
+        let ended = match self.dialect() {
+            Dialect::MySql => self.conn.send_and_commit(statements, proof, trip).await,
+            Dialect::Sqlite => self.conn.run_and_commit(statements).await,
+        };
+        match ended {
             Ok(()) => Ok(self.conn.take()),
-            Err(stopped) => Err((stopped, self.rollback().await)),
+            Err(mut stopped) => {
+                if let (Dialect::MySql, false) = (self.dialect(), stopped.unknown) {
+                    stopped.error = self.cause(stopped.error).await;
+                }
+                Err((stopped, self.rollback().await))
+            }
+        }
+    }
+
+    /// Why a statement failed: a guarded transaction that was rolled back before it holds no locks any more, so that
+    /// others have changed what it read, and its rows may be there already. That is no fault of what it writes.
+    async fn cause(&mut self, error: Error) -> Error {
+        if error.is_contended() || error.is_unavailable() {
+            return error;
+        }
+        match self.conn.run(RELEASE).await {
+            Err(lost) if lost.is_contended() => lost,
+            _ => error,
         }
     }
 
     /// Gives the connection back only if it is known to be clean.
     pub(super) async fn rollback(mut self) -> Option<Conn> {
-        match self.conn.run("ROLLBACK").await {
+        match self.conn.run(self.dialect().rollback()).await {
             Ok(()) => Some(self.conn.take()),
             // SQLite may have rolled back by itself (disk full, I/O error); then there is nothing to undo.
             Err(_) if self.conn.dialect() == Dialect::Sqlite => Some(self.conn.take()),
@@ -318,10 +400,15 @@ impl Conn {
         std::mem::replace(self, Self::Gone)
     }
 
+    /// Whether it leads to a host that was left.
+    pub(super) fn is_left(&self) -> bool {
+        matches!(self, Self::MySql(_, node) if node.is_left())
+    }
+
     /// Closes the connection instead of returning it to the pool: its state is unknown.
     pub(super) fn discard(self) {
         match self {
-            Self::MySql(conn) => drop(conn.detach()),
+            Self::MySql(conn, _) => drop(conn.detach()),
             Self::Sqlite(conn) => drop(conn.detach()),
             Self::SqliteWriter(mut guard) => drop(guard.take()),
             Self::Gone => {}

@@ -74,6 +74,26 @@ impl Dialect {
         }
     }
 
+    /// Starts a transaction whose writes are sent as one text with its COMMIT (`conn::Tx::commit_after`): whatever runs
+    /// in that text runs in a transaction, and the savepoint tells whether it is still this one.
+    pub(super) const fn begin_guarded(self) -> &'static str {
+        match self {
+            Self::MySql => "SET autocommit = 0;SAVEPOINT booking",
+            Self::Sqlite => self.begin(),
+        }
+    }
+
+    /// What a MySQL session is set back to after a guarded transaction: otherwise its next read would begin another one.
+    pub(super) const END_GUARDED: &'static str = "SET autocommit = 1";
+
+    /// Undoes a transaction, guarded or not.
+    pub(super) const fn rollback(self) -> &'static str {
+        match self {
+            Self::MySql => "ROLLBACK;SET autocommit = 1",
+            Self::Sqlite => "ROLLBACK",
+        }
+    }
+
     /// Starts a transaction whose reads all see one state.
     pub(super) const fn begin_snapshot(self) -> &'static [&'static str] {
         match self {

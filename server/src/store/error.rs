@@ -55,6 +55,17 @@ impl Error {
         Self::Unavailable(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what)))
     }
 
+    /// No host of the database can be used.
+    pub(super) fn away(why: &str) -> Self {
+        Self::Unavailable(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::NotConnected, why)))
+    }
+
+    /// The server said that it committed, and what was written is not there.
+    pub(super) fn vanished() -> Self {
+        let what = "COMMIT was answered, but what it should have committed is not there";
+        Self::Unavailable(sqlx::Error::Io(std::io::Error::other(what)))
+    }
+
     pub(super) fn inconsistent(table: &'static str, row: impl fmt::Display, what: impl fmt::Display) -> Self {
         Self::Inconsistent { table, row: row.to_string(), what: what.to_string() }
     }
@@ -89,7 +100,12 @@ impl Error {
 
 fn mysql_number(error: &sqlx::Error) -> Option<u16> {
     let sqlx::Error::Database(e) = error else { return None };
-    e.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number)
+    number_of(&**e)
+}
+
+/// The vendor's error number of a MySQL-compatible server, if it is such an error.
+pub(super) fn number_of(error: &dyn sqlx::error::DatabaseError) -> Option<u16> {
+    error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number)
 }
 
 /// The extended result code of SQLite, if it is such an error.
@@ -111,17 +127,20 @@ impl From<sqlx::Error> for Error {
             _ => {}
         }
         match mysql_number(&error) {
-            // Deadlock; Galera answers so at COMMIT too. TiDB's write conflict, and its schema that changed meanwhile.
-            Some(1213 | 8028 | 9007) => return Self::Contended(error),
+            // Deadlock; Galera answers so at COMMIT too, and group replication by a number of its own. A row that changed
+            // since the transaction's snapshot. A savepoint that went with its transaction. TiDB's write conflict, and its
+            // schema that changed meanwhile.
+            Some(1020 | 1213 | 1305 | 3101 | 8028 | 9007) => return Self::Contended(error),
             // Lock wait time-out; MySQL's number for who does not want to wait is 3572, MariaDB's the same as for who did.
             Some(1205 | 3572) => return Self::Locked(error),
             Some(1062) => return Self::Duplicate(error),
             // Too many connections, access denied, unknown database, Galera's node without a quorum, shutdown, read
-            // only, killed, closed for inactivity; disk full, a file that cannot be written, the engine's own trouble, table
-            // full; statements cut off for their time; parts of TiDB that are away, busy or late.
+            // only, locked for a backup, killed, closed for inactivity; an error within COMMIT, as Galera answers where it lost
+            // its quorum meanwhile, or of group replication there; disk full, a file that cannot be written, the engine's own
+            // trouble, table full; statements cut off for their time; parts of TiDB that are away, busy or late.
             Some(
-                1021 | 1026 | 1030 | 1040 | 1044 | 1045 | 1047 | 1049 | 1053 | 1114 | 1203 | 1290 | 1317
-                | 1836 | 1927 | 1969 | 3024 | 3169 | 4031 | 9001 | 9002 | 9003 | 9005,
+                1021 | 1026 | 1030 | 1040 | 1044 | 1045 | 1047 | 1049 | 1053 | 1114 | 1180 | 1203 | 1223
+                | 1290 | 1317 | 1836 | 1927 | 1969 | 3024 | 3100 | 3169 | 4031 | 9001 | 9002 | 9003 | 9005,
             ) => {
                 return Self::Unavailable(error);
             }

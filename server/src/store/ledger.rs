@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::conn::{Conn, Stopped, TRIP, Tx};
 use super::customers::{self, CUSTOMER_COLUMNS};
 use super::dialect::Dialect;
@@ -123,6 +125,9 @@ impl Writer {
     /// Starts a transaction by locking those of the customers that exist, in the order of their ids; they come with
     /// the database's clock at that moment. A kept connection that the server closed meanwhile is replaced.
     pub async fn begin(&mut self, ids: &[CustomerId]) -> Result<(Tx, Vec<LedgerRow>), Error> {
+        if let Some(conn) = self.kept.take_if(|conn| conn.is_left()) {
+            conn.discard();
+        }
         if let Some(conn) = self.kept.take() {
             match self.begin_on(conn, ids).await {
                 Err(error) if error.is_unavailable() => {}
@@ -167,23 +172,28 @@ impl Writer {
     pub async fn commit(&mut self, tx: Tx, rows: &LedgerRows<'_>) -> Result<(), NotCommitted> {
         let mut statements = rows.statements(tx.dialect(), self.trip);
         let balances = rows.customers.iter().map(|customer| customer.id.to_string()).collect();
-        match self.store.announcement(&Changed { balances, ..Changed::default() }) {
+        let event = self.store.uuid();
+        match self.store.announcement(event, &Changed { balances, ..Changed::default() }) {
             Ok(announcement) => statements.extend(announcement),
             Err(error) => {
                 self.rollback(tx).await;
                 return Err(NotCommitted::Undone(error));
             }
         }
-        let Some(ended) = within_patience(tx.dialect(), tx.commit_after(statements, self.trip)).await else {
-            return Err(NotCommitted::Unknown(Error::silent(PATIENCE)));
+        let proof = (!rows.customers.is_empty()).then(|| cache_events::existence(event));
+        let Some(ended) = within_patience(tx.dialect(), tx.commit_after(statements, proof, self.trip)).await
+        else {
+            let silent = Error::silent(PATIENCE);
+            self.store.note_failure(&silent);
+            return Err(NotCommitted::Unknown(silent));
         };
         match ended {
             Ok(conn) => {
                 self.keep(conn);
                 Ok(())
             }
-            Err((Stopped { error, open }, conn)) => {
-                let unknown = open && !error.is_contended();
+            Err((Stopped { error, unknown }, conn)) => {
+                self.store.note_failure(&error);
                 // A connection whose COMMIT failed is not trusted again, unless the server itself
                 // said that the transaction lost; nor one whose server cannot serve now.
                 match conn {
@@ -199,6 +209,7 @@ impl Writer {
     /// Undoes everything since [`Writer::begin`], because of an error. Who cannot serve now (read-only, silent, without a
     /// quorum) is not asked to, nor is it who is asked next.
     pub async fn give_up(&mut self, tx: Tx, error: &Error) {
+        self.store.note_failure(error);
         match tx.dialect() {
             Dialect::MySql if error.is_unavailable() => drop(tx),
             Dialect::MySql | Dialect::Sqlite => self.rollback(tx).await,
@@ -260,7 +271,7 @@ impl Tx {
     /// Writes rows of the ledger.
     pub async fn write(&mut self, rows: &LedgerRows<'_>) -> Result<(), Error> {
         let statements = rows.statements(self.dialect(), TRIP);
-        self.conn.run_all(statements, TRIP).await.map_err(|stopped| stopped.error)
+        self.conn.run_all(statements).await
     }
 
     /// The records that some of these bookings made before.
@@ -358,16 +369,16 @@ impl Store {
     /// Tells other instances what a transaction changed, within that transaction. `true` if a row was
     /// written.
     pub async fn announce(&self, tx: &mut Tx, changed: &Changed) -> Result<bool, Error> {
-        let Some(announcement) = self.announcement(changed)? else { return Ok(false) };
+        let Some(announcement) = self.announcement(self.uuid(), changed)? else { return Ok(false) };
         tx.conn.execute(announcement).await?;
         Ok(true)
     }
 
-    fn announcement(&self, changed: &Changed) -> Result<Option<Sql<'static>>, Error> {
+    fn announcement(&self, event: Uuid, changed: &Changed) -> Result<Option<Sql<'static>>, Error> {
         if !self.inner.announces || changed.is_empty() {
             return Ok(None);
         }
-        cache_events::insertion(self.uuid(), self.inner.instance, changed, self.dialect()).map(Some)
+        cache_events::insertion(event, self.inner.instance, changed, self.dialect()).map(Some)
     }
 }
 

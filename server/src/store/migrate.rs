@@ -211,9 +211,9 @@ impl Store {
     /// nothing. Interrupted at any point, it is simply run again.
     pub async fn migrate(&self, how: &Migrate) -> Result<SchemaState, MigrateError> {
         match &self.inner.backend {
-            Backend::MySql { options, database, .. } => {
+            Backend::MySql { hosts, database } => {
                 // A connection of its own: the lock belongs to it and ends with it.
-                let mut own = options.connect().await.map_err(Error::from)?;
+                let mut own = hosts.node().await?.options.connect().await.map_err(Error::from)?;
                 let lock = format!("sageapi migrate {database}");
                 let lock: String = lock.chars().take(64).collect();
                 let got: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, ?)")

@@ -9,6 +9,7 @@ mod dialect;
 mod durability;
 mod error;
 mod holds;
+mod hosts;
 mod keys;
 mod leases;
 mod ledger;
@@ -32,11 +33,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
+use sqlx::SqlitePool;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{MySqlPool, SqlitePool};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -58,9 +59,10 @@ pub use reversals::Reversal;
 pub use sealed::{Keyring, KeyringError, SealedAt};
 pub use sync_state::{SyncOutcome, SyncState};
 
-use crate::config::DatabaseTarget;
+use crate::config::{DatabaseHost, DatabaseTarget};
 use crate::model::{Clock, Entropy};
 use conn::{Conn, SqliteWriterSlot};
+use hosts::{Host, Hosts, Pool, PoolSizes};
 use sql::{Row, Sql};
 
 /// How long a caller waits for a connection before the database counts as unavailable.
@@ -68,8 +70,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement that reads, or a transaction outside of booking, may take. Its connection may have broken without
 /// a sign; then it is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long an attempt to connect may take that is made only to learn why the others failed.
-const LEARN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a transaction is run again after a deadlock or lock time-out.
 const MAX_ATTEMPTS: u32 = 8;
 /// How long one waits for another process that holds SQLite's file, and between looks at it.
@@ -97,19 +97,8 @@ struct Inner {
 }
 
 enum Backend {
-    /// Writers have a pool of their own: a connection belongs to the threads that it was made on, and theirs are not
-    /// those of requests.
-    MySql {
-        pool: MySqlPool,
-        writers: MySqlPool,
-        options: Box<MySqlConnectOptions>,
-        database: String,
-    },
-    Sqlite {
-        pool: SqlitePool,
-        options: Box<SqliteConnectOptions>,
-        writer: SqliteWriterSlot,
-    },
+    MySql { hosts: Hosts, database: String },
+    Sqlite { pool: SqlitePool, options: Box<SqliteConnectOptions>, writer: SqliteWriterSlot },
 }
 
 /// What a store needs besides its database.
@@ -139,7 +128,8 @@ pub struct PoolCounts {
 
 impl Store {
     /// Prepares to connect; connections are made as they are needed, so that a server can start
-    /// before its database. Of all connections to a MySQL server, so many are kept for writers.
+    /// before its database. Of all connections to a MySQL server, so many are kept for writers. Must be called within a
+    /// Tokio runtime.
     pub fn open(
         target: &DatabaseTarget,
         max_connections: u32,
@@ -148,35 +138,13 @@ impl Store {
     ) -> Result<Self, Error> {
         let (backend, announces) = match target {
             DatabaseTarget::Sqlite { path } => (open_sqlite(path, max_connections), !context.sole_cache),
-            DatabaseTarget::Mysql { host, port, user, password, name, tls_ca_file } => {
-                let mut options = MySqlConnectOptions::new()
-                    .host(host)
-                    .port(*port)
-                    .username(user)
-                    .database(name)
-                    .statement_cache_capacity(STATEMENTS_KEPT)
-                    .ssl_mode(MySqlSslMode::Preferred)
-                    .disable_statement_logging();
-                if !password.is_empty() {
-                    options = options.password(password.expose());
-                }
-                if let Some(file) = tls_ca_file {
-                    options = options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(file);
-                }
-                let pool = |connections: u32| {
-                    MySqlPoolOptions::new()
-                        .max_connections(connections)
-                        .acquire_timeout(ACQUIRE_TIMEOUT)
-                        // One round trip for every use of a connection is too dear; a stale one shows
-                        // itself at its first statement, and reads are then run again.
-                        .test_before_acquire(false)
-                        .after_connect(|conn, _| Box::pin(set_session(conn)))
-                        .connect_lazy_with(options.clone())
-                };
+            target @ DatabaseTarget::Mysql { hosts, name, .. } => {
+                let hosts = hosts.iter().filter_map(|host| connect_options(target, host)).collect();
                 let writers = writers.max(1);
-                let (pool, writers) = (pool(max_connections.saturating_sub(writers).max(2)), pool(writers));
-                let options = Box::new(options);
-                (Backend::MySql { pool, writers, options, database: name.clone() }, true)
+                // One connection looks at the host.
+                let readers = max_connections.saturating_sub(writers + 1).max(2);
+                let hosts = Hosts::start(hosts, PoolSizes { readers, writers });
+                (Backend::MySql { hosts, database: name.clone() }, true)
             }
         };
         let inner = Inner {
@@ -218,13 +186,26 @@ impl Store {
     /// The pool's connections.
     pub fn pool_counts(&self) -> PoolCounts {
         let (size, idle) = match &self.inner.backend {
-            Backend::MySql { pool, writers, .. } => {
-                (pool.size() + writers.size(), pool.num_idle() + writers.num_idle())
-            }
+            Backend::MySql { hosts, .. } => hosts.connections(),
             Backend::Sqlite { pool, .. } => (pool.size(), pool.num_idle()),
         };
         let size = usize::try_from(size).unwrap_or(0);
         PoolCounts { idle, used: size.saturating_sub(idle) }
+    }
+
+    /// Whether the database is known to be away, which a MySQL server is without being asked; `None` where one has to ask.
+    pub fn is_away(&self) -> Option<bool> {
+        match &self.inner.backend {
+            Backend::MySql { hosts, .. } => hosts.is_away(),
+            Backend::Sqlite { .. } => None,
+        }
+    }
+
+    /// Somebody met a failure that may be the host's.
+    fn note_failure(&self, error: &Error) {
+        if let (Backend::MySql { hosts, .. }, true) = (&self.inner.backend, error.is_unavailable()) {
+            hosts.look_now();
+        }
     }
 
     /// Asks the database for its clock, the shortest sign of life.
@@ -237,10 +218,7 @@ impl Store {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         match &self.inner.backend {
-            Backend::MySql { pool, writers, .. } => {
-                writers.close().await;
-                pool.close().await;
-            }
+            Backend::MySql { hosts, .. } => hosts.close().await,
             Backend::Sqlite { pool, writer, .. } => {
                 if let Some(conn) = writer.lock().await.take() {
                     // A clean close checkpoints the write-ahead log; a failed one costs nothing.
@@ -254,7 +232,7 @@ impl Store {
     async fn reader(&self) -> Result<Conn, Error> {
         // In boxes: these futures take 5 KB, and so would every one that reads.
         Ok(match &self.inner.backend {
-            Backend::MySql { pool, options, .. } => Box::pin(acquire(pool, options)).await?,
+            Backend::MySql { hosts, .. } => Box::pin(acquire(hosts, Pool::Readers)).await?,
             Backend::Sqlite { pool, .. } => Conn::Sqlite(Box::pin(pool.acquire()).await?),
         })
     }
@@ -276,7 +254,7 @@ impl Store {
     /// A connection for a writer, who keeps it. It is served by the threads that this runs on.
     async fn writing_for_long(&self) -> Result<Conn, Error> {
         match &self.inner.backend {
-            Backend::MySql { writers, options, .. } => Box::pin(acquire(writers, options)).await,
+            Backend::MySql { hosts, .. } => Box::pin(acquire(hosts, Pool::Writers)).await,
             Backend::Sqlite { .. } => self.writing().await,
         }
     }
@@ -290,8 +268,13 @@ impl Store {
             let Some(conn) = &mut reading.0 else { return Ok(Vec::new()) };
             let read = tokio::time::timeout(PATIENCE, conn.fetch_all(sql.clone())).await;
             match read.unwrap_or_else(|_| Err(Error::silent(PATIENCE))) {
-                Err(error) if error.is_unavailable() && stale < 2 => stale += 1,
-                Err(error) if error.is_unavailable() => return Err(error),
+                Err(error) if error.is_unavailable() => {
+                    self.note_failure(&error);
+                    if stale == 2 {
+                        return Err(error);
+                    }
+                    stale += 1;
+                }
                 result => {
                     drop(reading.0.take());
                     return result;
@@ -440,20 +423,28 @@ async fn connect_writer(options: &SqliteConnectOptions) -> Result<SqliteConnecti
     }
 }
 
-async fn acquire(pool: &MySqlPool, options: &MySqlConnectOptions) -> Result<Conn, Error> {
-    match pool.acquire().await {
-        Err(sqlx::Error::PoolTimedOut) if pool.size() == 0 => Err(why_none(options).await.into()),
-        acquired => Ok(Conn::MySql(acquired?)),
-    }
+async fn acquire(hosts: &Hosts, pool: Pool) -> Result<Conn, Error> {
+    hosts.acquire(pool).await.map(|(conn, node)| Conn::MySql(conn, node))
 }
 
-/// Why no connection can be had at all: the pool itself only says that it waited.
-async fn why_none(options: &MySqlConnectOptions) -> sqlx::Error {
-    match tokio::time::timeout(LEARN_TIMEOUT, options.connect()).await {
-        Ok(Err(error)) => error,
-        // It connects now, or hangs: the next attempt will tell.
-        Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+/// How to connect to one of a target's hosts.
+fn connect_options(target: &DatabaseTarget, host: &DatabaseHost) -> Option<Host> {
+    let DatabaseTarget::Mysql { hosts: _, user, password, name, tls_ca_file } = target else { return None };
+    let mut options = MySqlConnectOptions::new()
+        .host(&host.name)
+        .port(host.port)
+        .username(user)
+        .database(name)
+        .statement_cache_capacity(STATEMENTS_KEPT)
+        .ssl_mode(MySqlSslMode::Preferred)
+        .disable_statement_logging();
+    if !password.is_empty() {
+        options = options.password(password.expose());
     }
+    if let Some(file) = tls_ca_file {
+        options = options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(file);
+    }
+    Some(Host { name: host.to_string(), options })
 }
 
 /// What every MySQL session of ours runs under. The server forgets a session that went away without a sign, and its

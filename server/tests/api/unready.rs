@@ -117,11 +117,11 @@ fn a_server_on_an_empty_mysql_database_waits_for_migrate() {
 
 /// Points the configuration at a port where nobody listens.
 fn nowhere(config: &mut Config) {
-    if let sageapi_server::config::DatabaseTarget::Mysql { port, .. } = &mut config.database.target {
+    if let sageapi_server::config::DatabaseTarget::Mysql { hosts, .. } = &mut config.database.target {
         // Bound and never listening, to the end of the tests: nobody else gets it.
         let nobody = Box::leak(Box::new(tokio::net::TcpSocket::new_v4().unwrap()));
         nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        *port = nobody.local_addr().unwrap().port();
+        hosts[0].port = nobody.local_addr().unwrap().port();
     }
 }
 

@@ -61,10 +61,11 @@ impl Conn {
                     .connect()
                     .await?,
             ),
-            DatabaseTarget::Mysql { host, port, user, password, name, .. } => {
+            DatabaseTarget::Mysql { hosts, user, password, name, .. } => {
+                let host = hosts.first().ok_or("the database has no host")?;
                 let options = MySqlConnectOptions::new()
-                    .host(&host)
-                    .port(port)
+                    .host(&host.name)
+                    .port(host.port)
                     .username(&user)
                     .database(&name)
                     .disable_statement_logging();

@@ -66,8 +66,11 @@ impl Installation {
 
     /// Runs a command to its end.
     pub async fn command(&self, args: &[&str]) -> Ended {
-        let url = self.database.url();
-        let own = [("SAGEAPI_DATABASE_URL", url.as_str())];
+        self.command_at(&self.database.url(), args).await
+    }
+
+    async fn command_at(&self, url: &str, args: &[&str]) -> Ended {
+        let own = [("SAGEAPI_DATABASE_URL", url)];
         let env = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         Ended::of(&cli(args, own.into_iter().chain(env)).await)
     }
@@ -75,7 +78,11 @@ impl Installation {
     /// Runs a command that must succeed, with `--output json`; gives its result, which must be all that
     /// stands on standard output.
     pub async fn json(&self, args: &[&str]) -> Value {
-        let ended = self.command(&[args, &["--output", "json"]].concat()).await;
+        self.json_at(&self.database.url(), args).await
+    }
+
+    async fn json_at(&self, url: &str, args: &[&str]) -> Value {
+        let ended = self.command_at(url, &[args, &["--output", "json"]].concat()).await;
         assert_eq!(ended.code, 0, "{args:?}: {ended:?}");
         serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {ended:?}"))
     }
@@ -103,7 +110,12 @@ impl Installation {
 
     /// Runs `verify`, which must find that everything adds up; how many records it saw.
     pub async fn verify(&self) -> u64 {
-        let verified = self.json(&["verify"]).await;
+        self.verify_at(&self.database.url()).await
+    }
+
+    /// Runs `verify` on another node of the database.
+    pub async fn verify_at(&self, url: &str) -> u64 {
+        let verified = self.json_at(url, &["verify"]).await;
         assert_eq!(verified["difference"], Value::Null);
         verified["records"].as_u64().expect("a number")
     }

@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use sageapi_test_support::server::ServerProcess;
 use tokio::task::JoinHandle;
 
-use self::intent::{Answered, CUSTOMERS, Intent, Plans, Verdict};
+use self::intent::{Answered, Intent, Plans, Verdict};
 use crate::connection::{Connection, Outcome};
 use crate::installation::{Installation, MadeKey};
 use crate::waiting;
@@ -24,9 +24,13 @@ const CONNECTIONS: usize = 16;
 /// Units that each customer has.
 const CREDIT: u64 = 1_000_000;
 
+/// Customers of a load that is not about their number.
+pub const CUSTOMERS: usize = 8;
+
 /// What the clients know.
 #[derive(Default)]
 struct Log {
+    customers: usize,
     intents: Vec<Intent>,
     /// Of every movement whose answer said that it is there: its name, and its seq if it is a record.
     acknowledged: BTreeMap<String, Option<u64>>,
@@ -74,19 +78,25 @@ pub struct Load {
 }
 
 impl Load {
-    /// Customers with funds, and a key that may charge them.
-    pub async fn key(installation: &Installation) -> MadeKey {
-        let customers: Vec<_> = (0..CUSTOMERS).map(intent::name).collect();
+    /// So many customers with funds, and a key that may charge them.
+    pub async fn key(installation: &Installation, customers: usize) -> MadeKey {
+        let customers: Vec<_> = (0..customers).map(intent::name).collect();
         installation.seed(&customers, &CREDIT.to_string()).await
     }
 
-    /// Clients that book at these servers until [`Load::settle`].
-    pub fn start(servers: &[ServerProcess], key: MadeKey, rng: &mut StdRng) -> Self {
-        let (log, answers, stop) = (Mutex::default(), AtomicUsize::new(0), AtomicBool::new(false));
+    /// The id of one of its customers.
+    pub fn customer(number: usize) -> String {
+        intent::name(number)
+    }
+
+    /// Clients that book for so many customers at these servers until [`Load::settle`].
+    pub fn start(servers: &[ServerProcess], key: MadeKey, customers: usize, rng: &mut StdRng) -> Self {
+        let log = Mutex::new(Log { customers, ..Log::default() });
+        let (answers, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let shared = Arc::new(Shared { log, answers, stop, key });
         let clients = (0..CONNECTIONS)
             .map(|number| {
-                let plans = Plans::new(number, rng.random());
+                let plans = Plans::new(number, customers, rng.random());
                 let address = servers[number % servers.len()].http_address();
                 tokio::spawn(work(Arc::clone(&shared), address, plans))
             })
@@ -112,7 +122,13 @@ impl Load {
     pub async fn settle(self, installation: &Installation, running: &[ServerProcess], what: &str) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
-            client.await.unwrap();
+            if let Err(failed) = client.await {
+                let said = |server: &ServerProcess| {
+                    server.stderr().into_iter().filter(|line| line.contains("WARN") || line.contains("ERROR"))
+                };
+                let log: Vec<_> = running.iter().flat_map(said).collect();
+                panic!("{failed}; the servers said:\n{}", log.join("\n"));
+            }
         }
         let log = std::mem::take(&mut *self.shared.log.lock().unwrap());
         let client = self.shared.key.client(&running[0].http());

@@ -41,8 +41,8 @@ struct Commits {
     swallowed: AtomicU64,
 }
 
-/// How what a transaction sends last ends: COMMIT alone in the text protocol, or after other statements.
-const COMMITS: [&[u8]; 2] = [b"\x03COMMIT", b";COMMIT"];
+/// What a transaction sends last contains: COMMIT alone in the text protocol, or after other statements.
+const COMMITS: [&[u8]; 2] = [b"\x03COMMIT", b";COMMIT;"];
 /// The database has answered all of it when it has been silent for so long.
 const SILENCE: Duration = Duration::from_millis(50);
 
@@ -99,7 +99,7 @@ impl Commits {
     fn loses(&self, packet: &[u8]) -> bool {
         let every = self.every.load(Ordering::Relaxed);
         every > 0
-            && COMMITS.iter().any(|commit| packet.ends_with(commit))
+            && COMMITS.iter().any(|commit| packet.windows(commit.len()).any(|bytes| bytes == *commit))
             && (self.seen.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every)
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use sageapi_process_tests::load::Load;
+use sageapi_process_tests::load::{CUSTOMERS, Load};
 use sageapi_process_tests::proxy::{Proxy, Wire};
 use sageapi_process_tests::waiting::until;
 use sageapi_process_tests::{Installation, setting};
@@ -99,8 +99,8 @@ async fn chaos(installation: &Installation, mut stage: Stage, troubles: &[Troubl
     let rounds = setting("SAGEAPI_TEST_CHAOS_ROUNDS", troubles.len() as u64);
     let seed = setting("SAGEAPI_TEST_CHAOS_SEED", 1);
     let mut rng = StdRng::seed_from_u64(seed);
-    let key = Load::key(installation).await;
-    let load = Load::start(&stage.servers, key, &mut rng);
+    let key = Load::key(installation, CUSTOMERS).await;
+    let load = Load::start(&stage.servers, key, CUSTOMERS, &mut rng);
     for round in 0..rounds {
         load.flows().await;
         tokio::time::sleep(Duration::from_millis(rng.random_range(0..300))).await;

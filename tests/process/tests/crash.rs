@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use sageapi_process_tests::load::Load;
+use sageapi_process_tests::load::{CUSTOMERS, Load};
 use sageapi_process_tests::{Installation, setting};
 use sageapi_test_support::database::{Kind, wanted};
 
@@ -29,12 +29,12 @@ async fn crash(kind: Kind, servers: usize) {
     let (rounds, seed) = (setting("SAGEAPI_TEST_CRASH_ROUNDS", 5), setting("SAGEAPI_TEST_CRASH_SEED", 1));
     let mut rng = StdRng::seed_from_u64(seed);
     let installation = Installation::new(kind).await;
-    let key = Load::key(&installation).await;
+    let key = Load::key(&installation, CUSTOMERS).await;
     let mut running = Vec::new();
     for _ in 0..servers {
         running.push(installation.server().start().await);
     }
-    let load = Load::start(&running, key, &mut rng);
+    let load = Load::start(&running, key, CUSTOMERS, &mut rng);
     for _ in 0..rounds {
         // Every server's clients are at work again, then a moment of its own.
         load.flows().await;

@@ -22,9 +22,10 @@ async fn outage(wire: Wire) {
     installation.set("SAGEAPI_CACHE_TTL", "1s");
     installation.set("SAGEAPI_SERVER_REQUEST_TIMEOUT", "3s");
     let key = installation.seed(&[CUSTOMER.to_owned()], "100").await;
-    let DatabaseTarget::Mysql { host, port, .. } = installation.database.target() else { panic!("no MySQL") };
-    let proxy = Proxy::to(format!("{host}:{port}").parse().expect("an address of this machine")).await;
-    let url = installation.database.url().replace(&format!("{host}:{port}"), &proxy.address().to_string());
+    let DatabaseTarget::Mysql { hosts, .. } = installation.database.target() else { panic!("no MySQL") };
+    let host = hosts[0].to_string();
+    let proxy = Proxy::to(host.parse().expect("an address of this machine")).await;
+    let url = installation.database.url().replace(&host, &proxy.address().to_string());
     let server = installation.server().env("SAGEAPI_DATABASE_URL", &url).start().await;
     let client = key.client(&server.http());
     let charge = |transno: &str| json!({"transno": transno, "customer_id": CUSTOMER, "amount": "1"});

@@ -239,10 +239,11 @@ fn random_name() -> String {
 }
 
 fn options(target: &DatabaseTarget) -> MySqlConnectOptions {
-    let DatabaseTarget::Mysql { host, port, user, password, name, .. } = target else {
+    let DatabaseTarget::Mysql { hosts, user, password, name, .. } = target else {
         panic!("not a MySQL database")
     };
-    let options = MySqlConnectOptions::new().host(host).port(*port).username(user).database(name);
+    let host = hosts.first().expect("a host");
+    let options = MySqlConnectOptions::new().host(&host.name).port(host.port).username(user).database(name);
     if password.is_empty() { options } else { options.password(password.expose()) }
 }
 

@@ -8,8 +8,10 @@ pub mod client;
 pub mod database;
 pub mod server;
 
+mod galera;
 mod mysqld;
 mod offspring;
 mod paths;
 
+pub use galera::Galera;
 pub use mysqld::{Mysqld, Vendor};

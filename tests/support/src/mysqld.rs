@@ -196,7 +196,7 @@ fn ask(options: MySqlConnectOptions) -> Result<(), String> {
 }
 
 /// Makes data folder and first statements, owned by whom the server will run as.
-fn prepare(folder: &Path, password: &str, chrooted: bool) -> Result<(), String> {
+pub(crate) fn prepare(folder: &Path, password: &str, chrooted: bool) -> Result<(), String> {
     let (data, init) = (folder.join("data"), folder.join("init.sql"));
     let mut statements = String::new();
     for host in ["127.0.0.1", "%"] {
@@ -223,7 +223,7 @@ fn prepare(folder: &Path, password: &str, chrooted: bool) -> Result<(), String> 
     work().map_err(|e: std::io::Error| format!("{}: {e}", folder.display()))
 }
 
-fn install_mariadb(folder: &Path) -> Result<(), String> {
+pub(crate) fn install_mariadb(folder: &Path) -> Result<(), String> {
     let mut command = Command::new("mariadb-install-db");
     command.arg("--no-defaults").arg(format!("--datadir={}", folder.join("data").display()));
     command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
@@ -321,7 +321,7 @@ fn run(command: &mut Command) -> Result<String, String> {
     Err(format!("{name} failed, {}: {}", output.status, said.get(from..).unwrap_or(&said)))
 }
 
-fn need(program: &str, package: &str) -> Result<(), String> {
+pub(crate) fn need(program: &str, package: &str) -> Result<(), String> {
     let places =
         ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -339,17 +339,17 @@ fn id_of(user: &str) -> Result<u32, String> {
     id.trim().parse().map_err(|e| format!("the id of {user}: {e}"))
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // The owner of what this process may see of itself is who it runs as.
     std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
 }
 
-fn free_port() -> Result<u16, String> {
+pub(crate) fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
     listener.map(|address| address.port()).map_err(|e| format!("a free port: {e}"))
 }
 
-fn password() -> String {
+pub(crate) fn password() -> String {
     let mut random = [0; 12];
     SystemEntropy.fill(&mut random);
     random.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -8,8 +8,6 @@ use serde_json::{Value, json};
 
 /// Of a unit; amounts are whole numbers of these.
 pub const SCALE: u64 = 10_000;
-/// Customers of the load.
-pub const CUSTOMERS: usize = 8;
 /// Longer than any test.
 const HOLD_S: u64 = 86_400;
 
@@ -169,6 +167,7 @@ fn unavailable(problem: &Value) -> Answered {
 /// One client's plans: what it knows to be there is settled or reversed by it alone, and once.
 pub struct Plans {
     client: usize,
+    customers: usize,
     count: u64,
     rng: StdRng,
     holds: Vec<Made>,
@@ -176,9 +175,16 @@ pub struct Plans {
 }
 
 impl Plans {
-    /// Of the client of this number.
-    pub fn new(client: usize, seed: u64) -> Self {
-        Self { client, count: 0, rng: StdRng::seed_from_u64(seed), holds: Vec::new(), charges: Vec::new() }
+    /// Of the client of this number, for so many customers.
+    pub fn new(client: usize, customers: usize, seed: u64) -> Self {
+        Self {
+            client,
+            customers,
+            count: 0,
+            rng: StdRng::seed_from_u64(seed),
+            holds: Vec::new(),
+            charges: Vec::new(),
+        }
     }
 
     /// What to do next.
@@ -228,7 +234,7 @@ impl Plans {
     }
 
     fn movement(&mut self, below: u64) -> Movement {
-        let customer = self.rng.random_range(0..CUSTOMERS);
+        let customer = self.rng.random_range(0..self.customers);
         self.movement_of(customer, below)
     }
 

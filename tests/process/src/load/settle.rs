@@ -7,7 +7,7 @@ use sageapi_test_support::client::Client;
 use sageapi_test_support::server::ServerProcess;
 use serde_json::Value;
 
-use super::intent::{Answered, CUSTOMERS, Intent, SCALE, decimal, name};
+use super::intent::{Answered, Intent, SCALE, decimal, name};
 use super::{CREDIT, Log};
 use crate::Installation;
 
@@ -36,7 +36,7 @@ pub async fn settle(
     log: Log,
     what: &str,
 ) {
-    let before = ledger(client).await;
+    let before = ledger(client, log.customers).await;
     acknowledged_is_there(&log, &before);
     groups_are_whole(&log, &before);
 
@@ -70,10 +70,10 @@ pub async fn settle(
             }
         }
     }
-    let all = ledger(client).await;
+    let all = ledger(client, log.customers).await;
     let records = adds_up(&log, &all, client).await;
     let verified = installation.verify().await;
-    assert_eq!(verified, (records + CUSTOMERS) as u64, "every movement and every credit once");
+    assert_eq!(verified, (records + log.customers) as u64, "every movement and every credit once");
     #[expect(clippy::print_stdout, reason = "the counts are what the rounds were for")]
     {
         println!(
@@ -117,7 +117,7 @@ fn groups_are_whole(log: &Log, ledger: &Ledger) {
 
 /// Every record, hold and balance is what the intents come to; how many records these are.
 async fn adds_up(log: &Log, ledger: &Ledger, client: &Client) -> usize {
-    let (mut spent, mut held) = ([0_u64; CUSTOMERS], [0_u64; CUSTOMERS]);
+    let (mut spent, mut held) = (vec![0_u64; log.customers], vec![0_u64; log.customers]);
     let (mut records, mut states) = (0, HashMap::new());
     for intent in &log.intents {
         let (kind, movements) = intent.records();
@@ -148,7 +148,7 @@ async fn adds_up(log: &Log, ledger: &Ledger, client: &Client) -> usize {
     for (transno, state) in states {
         assert_eq!(ledger.holds[transno], state, "{transno}");
     }
-    for customer in 0..CUSTOMERS {
+    for customer in 0..log.customers {
         // Another instance may have booked last: the row, not what this one has cached.
         let balance = client.call(Method::GET, &format!("/balance?customer_id={}", name(customer)));
         let balance = balance.header("cache-control", "no-cache").send().await;
@@ -160,9 +160,9 @@ async fn adds_up(log: &Log, ledger: &Ledger, client: &Client) -> usize {
 }
 
 /// All that is there but the credits, read through the API; each seq is there once, without a gap.
-async fn ledger(client: &Client) -> Ledger {
+async fn ledger(client: &Client, customers: usize) -> Ledger {
     let mut ledger = Ledger { records: BTreeMap::new(), holds: HashMap::new() };
-    for customer in 0..CUSTOMERS {
+    for customer in 0..customers {
         let mut next = None;
         for row in rows(client, "accounting", customer).await {
             let seq = row["seq"].as_u64().unwrap();

@@ -1,0 +1,99 @@
+//! One look at a host: whether it answers, and whether it can be written to.
+
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
+
+/// How long a look may take.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Galera's node that has no quorum, or is not in step yet.
+const NOT_READY: &str = "it is not ready (wsrep_ready is OFF)";
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It can be written to.
+    Writable,
+    /// A replica, or a primary that was told to take no writes.
+    ReadOnly,
+    /// It answers, but lets nobody in: wrong password, too many connections, no such database.
+    Refusing(String),
+    /// Nothing can be done with it.
+    Away(String),
+    /// No answer in time.
+    Silent,
+}
+
+/// Looks at one host, over a connection that it keeps.
+#[derive(Default)]
+pub(super) struct Lookout {
+    conn: Option<MySqlConnection>,
+}
+
+impl Lookout {
+    /// Looks at the host. A connection that broke is replaced first: the host may have been restarted.
+    pub async fn look(&mut self, options: &MySqlConnectOptions) -> Look {
+        tokio::time::timeout(TIMEOUT, self.look_at_length(options)).await.unwrap_or(Look::Silent)
+    }
+
+    async fn look_at_length(&mut self, options: &MySqlConnectOptions) -> Look {
+        // Taken out: a look that is given up half-way leaves its answer on the way.
+        if let Some(mut conn) = self.conn.take()
+            && let Ok(look) = ask(&mut conn).await
+        {
+            self.conn = Some(conn);
+            return look;
+        }
+        let mut conn = match options.connect().await {
+            Ok(conn) => conn,
+            Err(error) => return of_error(&error),
+        };
+        match ask(&mut conn).await {
+            Ok(look) => {
+                self.conn = Some(conn);
+                look
+            }
+            Err(error) => of_error(&error),
+        }
+    }
+}
+
+/// A server that knows nothing of `read_only` or `wsrep_ready` can be written to.
+async fn ask(conn: &mut MySqlConnection) -> Result<Look, sqlx::Error> {
+    for (question, bad, look) in [
+        ("SHOW STATUS LIKE 'wsrep_ready'", "OFF", Look::Away(NOT_READY.to_owned())),
+        ("SHOW VARIABLES LIKE 'read_only'", "ON", Look::ReadOnly),
+    ] {
+        match sqlx::raw_sql(AssertSqlSafe(question)).fetch_optional(&mut *conn).await {
+            Ok(Some(row)) => {
+                let value: String = row.try_get_unchecked(1)?;
+                if value.eq_ignore_ascii_case(bad) {
+                    return Ok(look);
+                }
+            }
+            Ok(None) => {}
+            // 1047: Galera's node refuses everything.
+            Err(sqlx::Error::Database(error)) => {
+                if super::super::error::number_of(&*error) == Some(1047) {
+                    return Ok(Look::Away(NOT_READY.to_owned()));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Look::Writable)
+}
+
+fn of_error(error: &sqlx::Error) -> Look {
+    match error {
+        sqlx::Error::Database(refusal) => match super::super::error::number_of(&**refusal) {
+            Some(1047) => Look::Away(NOT_READY.to_owned()),
+            // Shutting down.
+            Some(1053) => Look::Away(refusal.to_string()),
+            _ => Look::Refusing(refusal.to_string()),
+        },
+        error => Look::Away(error.to_string()),
+    }
+}
