@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-mysql e2e cluster cluster-down images bench chaos fuzz audit generate
+.PHONY: help run test test-mysql test-galera e2e cluster cluster-down images bench chaos fuzz audit generate
 
 # Where cargo builds to; asked for only by the targets that use it.
 target_dir = $(shell tests/ci/target-dir.sh)
@@ -27,6 +27,9 @@ test: ## Format, clippy, and every test, on SQLite, a real MariaDB and a real Ku
 test-mysql: ## The suites of store, API, ledger reads and crash on Oracle MySQL (root; brings it in by debootstrap, once)
 	@tests/ci/test-mysql.sh
 
+test-galera: ## Bookings on a Galera cluster of three nodes that are killed and cut off (root, or MariaDB with galera-4)
+	@tests/ci/test-galera.sh
+
 e2e: ## SageAPI on a real Kubernetes node, helm install to deletion (root on Linux, no Docker)
 	@tests/ci/e2e.sh
 
@@ -44,7 +47,7 @@ bench: ## Benchmarks of a release build against bare components; ARGS="--quick" 
 	cargo build --release -p sageapi-server -p sageapi-upstream-sim -p sageapi-load
 	@$(target_dir)/release/sageapi-load run $(ARGS)
 
-chaos: ## 100 rounds of kills, cuts, lost answers and full disks under load, on SQLite and MariaDB (root)
+chaos: ## 100 rounds of kills, cuts, lost answers and full disks under load, on SQLite, MariaDB and Galera (root)
 	@tests/ci/chaos.sh
 
 fuzz: ## Fuzz decimals, cursors, NDJSON and pricing data; SECONDS_EACH=600 for longer (needs cargo-fuzz)

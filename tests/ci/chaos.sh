@@ -35,3 +35,10 @@ stage "200 cases of the model on each database" on_server env SAGEAPI_TEST_MODEL
   cargo test --workspace --test store_contract -- any_sequence_of_requests_comes_to_what_the_model_says
 stage "$SAGEAPI_TEST_CHAOS_ROUNDS rounds of trouble" on_server \
   cargo test --workspace --no-fail-fast --test chaos --test crash -- --nocapture --test-threads 1
+# A node that was killed copies all data when it comes back: a round takes ten seconds and more.
+if [ "$vendor" = mariadb ]; then
+  stage "tools for Galera" tests/ci/setup.sh galera
+  stage "$((SAGEAPI_TEST_CHAOS_ROUNDS / 4 + 1)) rounds of trouble on Galera" \
+    env SAGEAPI_TEST_GALERA=1 SAGEAPI_TEST_GALERA_ROUNDS="$((SAGEAPI_TEST_CHAOS_ROUNDS / 4 + 1))" \
+    cargo test --workspace --test galera -- --nocapture --test-threads 1
+fi

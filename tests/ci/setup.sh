@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# setup.sh build|test|mysql|e2e: sees to it that the tools are there which a build, the tests, the tests
-# on Oracle MySQL, or a Kubernetes node need. As root on Debian or Ubuntu it installs what `test`, `mysql`
-# and `e2e` lack; else, and always for `build`, it says in one line what is missing and how to get it.
+# setup.sh build|test|mysql|galera|e2e: sees to it that the tools are there which a build, the tests, the tests
+# on Oracle MySQL or Galera, or a Kubernetes node need. As root on Debian or Ubuntu it installs what `test`,
+# `mysql`, `galera` and `e2e` lack; else, and always for `build`, it says in one line what is missing and how to get it.
 set -euo pipefail
 
 have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
@@ -48,6 +48,12 @@ if [ "$1" = test ]; then
 fi
 if [ "$1" = mysql ]; then
   need debootstrap debootstrap
+fi
+if [ "$1" = galera ]; then
+  [ -e /usr/lib/galera/libgalera_smm.so ] || packages+=(galera-4)
+  # A node that joins copies all data with it.
+  need rsync rsync
+  need ss iproute2
 fi
 if [ "$1" = e2e ]; then
   need containerd containerd

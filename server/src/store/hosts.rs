@@ -25,6 +25,8 @@ use super::error::Error;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The same while an instance starts, or after a failure that somebody met.
 const LOOK_INTERVAL_STARTING: Duration = Duration::from_millis(100);
+/// So many looks while an instance starts, and the database is away: shorter than one waits for a connection.
+const STARTING_LOOKS: u32 = 30;
 /// So many looks without an answer, of [`look::TIMEOUT`] each, and the host is left: within ten seconds of its last sign.
 const MAX_SILENT_LOOKS: u32 = 3;
 
@@ -267,7 +269,7 @@ impl Shared {
     async fn choose(&self, watched: &mut Watched, left: Option<usize>) -> Duration {
         let mut order: Vec<_> = (0..self.hosts.len()).filter(|host| Some(*host) != left).collect();
         order.extend(left);
-        let (mut reserve, mut refused, mut reasons) = (None, false, Vec::new());
+        let (mut reserve, mut final_reason, mut reasons) = (None, false, Vec::new());
         for host in order {
             let Host { name, options } = &self.hosts[host];
             match Lookout::default().look(options).await {
@@ -276,22 +278,24 @@ impl Shared {
                     return LOOK_INTERVAL;
                 }
                 Look::ReadOnly => reserve = reserve.or(Some(host)),
+                Look::Away(why) => reasons.push(format!("{name}: {why}")),
                 Look::Refusing(why) => {
-                    refused = true;
+                    final_reason = true;
                     reasons.push(format!("{name}: {why}"));
                 }
-                Look::Away(why) => reasons.push(format!("{name}: {why}")),
-                Look::Silent => reasons.push(format!("{name}: no answer within {:?}", look::TIMEOUT)),
+                Look::Silent => {
+                    final_reason = true;
+                    reasons.push(format!("{name}: no answer within {:?}", look::TIMEOUT));
+                }
             }
         }
         if let Some(host) = reserve {
             self.take(host, watched);
             return LOOK_INTERVAL;
         }
-        // A database that starts with its servers gets the time that a connection gets.
+        // A database that is started together with its servers may listen a little later.
         watched.starting += 1;
-        let starting = LOOK_INTERVAL_STARTING * watched.starting < ACQUIRE_TIMEOUT;
-        if !watched.chosen && starting && !refused {
+        if !watched.chosen && watched.starting < STARTING_LOOKS && !final_reason {
             return LOOK_INTERVAL_STARTING;
         }
         let why = reasons.join("; ");

@@ -20,7 +20,8 @@ async fn outage(wire: Wire) {
     }
     let mut installation = Installation::new(Kind::MySql).await;
     installation.set("SAGEAPI_CACHE_TTL", "1s");
-    installation.set("SAGEAPI_SERVER_REQUEST_TIMEOUT", "3s");
+    // The key and the balance are each waited for a second, on a machine that may be busy.
+    installation.set("SAGEAPI_SERVER_REQUEST_TIMEOUT", "6s");
     let key = installation.seed(&[CUSTOMER.to_owned()], "100").await;
     let DatabaseTarget::Mysql { hosts, .. } = installation.database.target() else { panic!("no MySQL") };
     let host = hosts[0].to_string();

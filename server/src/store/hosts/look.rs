@@ -60,30 +60,22 @@ impl Lookout {
     }
 }
 
-/// A server that knows nothing of `read_only` or `wsrep_ready` can be written to.
+/// A server that knows nothing of Galera or of `read_only` can be written to.
 async fn ask(conn: &mut MySqlConnection) -> Result<Look, sqlx::Error> {
-    for (question, bad, look) in [
-        ("SHOW STATUS LIKE 'wsrep_ready'", "OFF", Look::Away(NOT_READY.to_owned())),
-        ("SHOW VARIABLES LIKE 'read_only'", "ON", Look::ReadOnly),
-    ] {
-        match sqlx::raw_sql(AssertSqlSafe(question)).fetch_optional(&mut *conn).await {
-            Ok(Some(row)) => {
-                let value: String = row.try_get_unchecked(1)?;
-                if value.eq_ignore_ascii_case(bad) {
-                    return Ok(look);
-                }
-            }
-            Ok(None) => {}
-            // 1047: Galera's node refuses everything.
-            Err(sqlx::Error::Database(error)) => {
-                if super::super::error::number_of(&*error) == Some(1047) {
-                    return Ok(Look::Away(NOT_READY.to_owned()));
-                }
-            }
-            Err(error) => return Err(error),
-        }
+    let galera = is(conn, "SHOW VARIABLES LIKE 'wsrep_on'", "ON").await?;
+    if galera && is(conn, "SHOW STATUS LIKE 'wsrep_ready'", "OFF").await? {
+        return Ok(Look::Away(NOT_READY.to_owned()));
+    }
+    if is(conn, "SHOW VARIABLES LIKE 'read_only'", "ON").await? {
+        return Ok(Look::ReadOnly);
     }
     Ok(Look::Writable)
+}
+
+async fn is(conn: &mut MySqlConnection, question: &'static str, value: &str) -> Result<bool, sqlx::Error> {
+    let row = sqlx::raw_sql(AssertSqlSafe(question)).fetch_optional(conn).await?;
+    let answer: Option<String> = row.map(|row| row.try_get_unchecked(1)).transpose()?;
+    Ok(answer.is_some_and(|answer| answer.eq_ignore_ascii_case(value)))
 }
 
 fn of_error(error: &sqlx::Error) -> Look {

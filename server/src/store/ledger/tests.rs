@@ -49,3 +49,70 @@ async fn a_server_that_cannot_serve_now_is_not_who_is_asked_next() {
     assert_eq!(connection(Some(&Error::silent(PATIENCE))).await, kept, "the last time");
     assert_ne!(connection(None).await, kept);
 }
+
+/// Commits an event by statements in its transaction; how it ended, and whether the event is there.
+async fn commit_event(
+    store: &Store,
+    before: &[&'static str],
+    after: &[&'static str],
+) -> (Option<NotCommitted>, bool) {
+    let mut writer = store.writer();
+    let id = CustomerId::parse("org-1").unwrap();
+    let (mut tx, _) = writer.begin(std::slice::from_ref(&id)).await.unwrap();
+    for statement in before {
+        tx.conn.run(statement).await.unwrap();
+    }
+    let event = store.uuid();
+    let changed = Changed { balances: vec![id.to_string()], ..Changed::default() };
+    let mut statements = vec![store.announcement(event, &changed).unwrap().unwrap()];
+    statements.extend(after.iter().map(|statement| Sql::new(*statement)));
+    let ended = tx.commit_after(statements, Some(cache_events::existence(event)), TRIP).await;
+    let failed = ended.err().map(|(Stopped { error, unknown }, _)| match unknown {
+        true => NotCommitted::Unknown(error),
+        false => NotCommitted::Undone(error),
+    });
+    (failed, store.fetch_optional(cache_events::existence(event)).await.unwrap().is_some())
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_text_whose_transaction_was_rolled_back_is_not_committed() {
+    if !wanted(Kind::MySql) {
+        return;
+    }
+    let database = TestDatabase::fresh(Kind::MySql).await;
+    let store = migrated(&database).await;
+    assert!(matches!(commit_event(&store, &[], &[]).await, (None, true)));
+    // Before the text, and between two of its statements, as a Galera node does without a word.
+    for (before, after) in [(&["ROLLBACK"][..], &[][..]), (&[], &["ROLLBACK"]), (&["COMMIT"], &[])] {
+        let (failed, stored) = commit_event(&store, before, after).await;
+        assert!(matches!(&failed, Some(NotCommitted::Undone(e)) if e.is_contended()), "{failed:?}");
+        assert!(!stored, "{before:?} {after:?}: a part ran outside its transaction");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_is_answered_but_stores_nothing_is_not_taken_for_one() {
+    if !wanted(Kind::MySql) {
+        return;
+    }
+    let database = TestDatabase::fresh(Kind::MySql).await;
+    let store = migrated(&database).await;
+    // Rolled back after the savepoint was seen: here by a savepoint of the same name.
+    let (failed, stored) = commit_event(&store, &[], &["ROLLBACK", "SAVEPOINT booking"]).await;
+    assert!(matches!(failed, Some(NotCommitted::Unknown(_))), "{failed:?}");
+    assert!(!stored);
+}
+
+#[tokio::test]
+async fn a_row_that_came_in_after_the_transaction_was_lost_is_no_fault_of_the_booking() {
+    if !wanted(Kind::MySql) {
+        return;
+    }
+    let database = TestDatabase::fresh(Kind::MySql).await;
+    let store = migrated(&database).await;
+    let twice = "INSERT INTO schema_info (id, version, compatible_from, updated_at) VALUES (1, 0, 0, 0)";
+    let (failed, _) = commit_event(&store, &["ROLLBACK"], &[twice]).await;
+    assert!(matches!(&failed, Some(NotCommitted::Undone(e)) if e.is_contended()), "{failed:?}");
+    let (failed, _) = commit_event(&store, &[], &[twice]).await;
+    assert!(matches!(failed, Some(NotCommitted::Undone(Error::Duplicate(_)))), "{failed:?}");
+}
