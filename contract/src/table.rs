@@ -101,7 +101,7 @@ static DATABASE: &[Key] = &[
     Key::new(
         "database.url",
         Kind::Database,
-        "The database; sqlite:data/sageapi.db when neither url nor parts are set. Percent-encode reserved characters in user and password.",
+        "The database: sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/NAME, where HOST:PORT,HOST:PORT names up to 16 hosts that are tried in order; sqlite:data/sageapi.db when neither url nor parts are set. Percent-encode reserved characters in user and password.",
     )
     .secret(),
     Key::new("database.kind", Kind::Choice(&["sqlite", "mysql"]), "Kind of database; mysql when a host is set."),

@@ -85,7 +85,8 @@ async fn while_every_host_refuses_a_booking_is_told_at_once_that_the_database_is
         let refused = refused.expect("a prompt answer");
         assert_eq!((refused.status.as_u16(), &refused.body["code"]), (503, &json!("store_unavailable")));
     }
-    assert_eq!(database_status(&client).await, "away");
+    let away = || async { (database_status(&client).await == "away").then_some(()) };
+    until("health says that the database is away", SOON, away).await;
     wires[1].set(Wire::Open);
     let booked = || async { (charge(&client, "second").await.status == 201).then_some(()) };
     until("bookings go on over the second host", SOON, booked).await;
