@@ -121,6 +121,8 @@ fn the_header_names_the_transno_as_well_as_the_body() {
             (ask(Value::Null, &[""]), "idempotency-key"),
             (ask(Value::Null, &[&"k".repeat(129)]), "idempotency-key"),
             (ask(Value::Null, &["t", "t"]), "idempotency-key"),
+            (ask(Value::Null, &["\"t"]), "idempotency-key"),
+            (ask(json!("t"), &["\"u\""]), "transno"),
             (ask(Value::Null, &[]), "transno"),
         ] {
             let refused = site.send(wrong, &c.key).await;
@@ -130,5 +132,33 @@ fn the_header_names_the_transno_as_well_as_the_body() {
         // Unsigned it could be swapped for another.
         let added = ask(json!("v"), &[]).signed(&c.key, site.now_s()).header("idempotency-key", "v");
         assert_eq!(added.send(site.http()).await.refusal(), (401, "auth_uncovered"));
+    });
+}
+
+#[test]
+fn a_key_in_quotes_is_the_same_key() {
+    on_every_database(async |site| {
+        let c = site.customer("10").await;
+        let ask = |path: &str, body: Value, key: &str| {
+            let ask = Ask::post(path, &body);
+            if key.is_empty() { ask } else { ask.header("idempotency-key", key) }
+        };
+        let record = site.post(&c.key, "/accounting", &json!({"transno": "first", "amount": "5"})).await;
+        let reverse = format!("/accounting/{}/reverse", record.data()["id"].as_str().unwrap());
+        for (path, transno) in [("/accounting", "a"), ("/holds", "h"), (reverse.as_str(), "r")] {
+            let body = |named: Value| json!({"transno": named, "amount": "1"});
+            let first = site.send(ask(path, body(Value::Null), transno), &c.key).await;
+            assert_eq!((first.status, &first.data()["transno"]), (201, &json!(transno)), "{path}");
+            let quoted = format!("\"{transno}\"");
+            for same in [
+                ask(path, body(Value::Null), &quoted),
+                ask(path, body(json!(transno)), &quoted),
+                ask(path, body(json!(transno)), ""),
+            ] {
+                let again = site.send(same, &c.key).await;
+                assert_eq!((again.status, &again.data()["id"]), (200, &first.data()["id"]), "{path}");
+                assert_eq!(again.data()["replayed"], true, "{path}");
+            }
+        }
     });
 }

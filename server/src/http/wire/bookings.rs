@@ -5,10 +5,10 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::Error;
 use crate::domain::booking::BookingRequest;
 use crate::model::{Currency, CustomerId, Kind, Money, Timestamp, Transno};
-use crate::signing::IDEMPOTENCY_KEY;
 
 use super::super::body::Object;
 use super::super::call::Call;
+use super::transno::transno;
 
 /// The most tokens of one booking, each way.
 pub(super) const MOST_TOKENS: i64 = 1_000_000_000_000;
@@ -135,45 +135,6 @@ fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<Parsed, Error> {
     })
 }
 
-/// The transno of the body, or the header that names the same thing.
-pub(super) fn transno(body: &mut Object<'_>, headers: &http::HeaderMap) -> Option<Transno> {
-    let (had, given) = (body.has("transno"), body.parsed("transno", Transno::parse_client));
-    let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let header = match (lines.next(), lines.next()) {
-        (None, _) => None,
-        (Some(value), None) => {
-            let id = value.to_str().ok().and_then(|text| Transno::parse_client(text).ok());
-            if id.is_none() {
-                body.refuse(IDEMPOTENCY_KEY, "must be 1 to 128 printable ASCII characters without spaces");
-                return given;
-            }
-            id
-        }
-        (Some(_), Some(_)) => {
-            body.refuse(IDEMPOTENCY_KEY, "must be sent once");
-            return given;
-        }
-    };
-    if let (Some(given), Some(header)) = (&given, &header)
-        && given != header
-    {
-        body.refuse("transno", "differs from the header idempotency-key; they name the same thing");
-    }
-    if given.is_none() && had {
-        return None;
-    }
-    let transno = given.or(header);
-    match &transno {
-        None => body.refuse("transno", "is required, here or as the header idempotency-key"),
-        Some(transno) => {
-            if let Some(prefix) = transno.reserved_prefix() {
-                body.refuse("transno", format!("must not start with {prefix}, which is reserved"));
-            }
-        }
-    }
-    transno
-}
-
 impl Parsed {
     /// SHA-256 over the request as parsed: members in a fixed order, each with its length in front, an absent
     /// one unlike an empty one. Two spellings of one request hash alike.
@@ -217,6 +178,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::signing::IDEMPOTENCY_KEY;
 
     fn with_key(keys: &[&str]) -> HeaderMap {
         let name = HeaderName::from_static(IDEMPOTENCY_KEY);

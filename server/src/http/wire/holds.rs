@@ -12,8 +12,8 @@ use crate::model::{Currency, CustomerId, Hold, HoldState, Money, RecordId, Times
 
 use super::super::body::Object;
 use super::super::call::Call;
-use super::bookings::transno;
 use super::schema::{CurrencyText, HoldStateText, IdText, MoneyText, TimeText, TransnoText, UuidText};
+use super::transno::transno;
 
 /// How long a hold lasts that does not say so, in seconds.
 const DEFAULT_TTL_S: i64 = 600;

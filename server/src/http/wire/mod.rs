@@ -11,6 +11,7 @@ mod prices;
 mod records;
 pub mod schema;
 mod summary;
+mod transno;
 
 pub use balances::BalanceBody;
 pub use batch::{
