@@ -23,7 +23,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// A response of which the client takes next to nothing for this long ends its connection.
     pub write_stall_timeout: Duration,
-    /// On a soft stop: how long an idle HTTP/1 connection may still send the request that it has under way.
+    /// On a soft stop: how long an idle HTTP/1 connection may still send the request that it has under way, and
+    /// how long an HTTP/2 client has to answer the ping that asks for it.
     pub drain_linger: Duration,
     /// Requests at once on one HTTP/2 connection.
     pub max_h2_streams: u32,

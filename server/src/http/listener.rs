@@ -1,6 +1,7 @@
 //! The accept loop: a bounded number of connections, a graceful stop, then a hard one.
 
 mod connection;
+mod frames;
 mod socket;
 #[cfg(test)]
 mod tests;

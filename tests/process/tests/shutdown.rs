@@ -218,6 +218,7 @@ async fn an_idle_server_ends_promptly_on_either_signal() {
             let idle = Client::new("", "", "");
             assert_eq!(idle.fetch(&format!("{}/api/v1/health", server.http())).await.status, 200);
             let silent = TcpStream::connect(server.http_address()).await.unwrap();
+            let deaf = idle_http2(server.http_address()).await;
             server.process().signal(signal);
             assert_eq!(
                 server.process().wait(PROMPTLY).await.code(),
@@ -225,9 +226,34 @@ async fn an_idle_server_ends_promptly_on_either_signal() {
                 "{signal}: {:?}",
                 server.stderr()
             );
-            drop(silent);
+            drop((silent, deaf));
         }
     }
+}
+
+/// A connection of HTTP/2 with one answered request, whose client will not answer a ping.
+async fn idle_http2(address: SocketAddr) -> TcpStream {
+    let path = b"/api/v1/health";
+    // :method GET, :scheme http, :authority t, :path as a literal.
+    let block = [&[0x82, 0x86, 0x41, 1, b't', 0x44, 14][..], path].concat();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let head = [0, 0, u8::try_from(block.len()).unwrap(), 1, 5, 0, 0, 0, 1];
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&[&preface[..], &head, &block].concat()).await.unwrap();
+    let answered = async {
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            let (is_data, ends) = (head[3] == 0, head[4] & 1 == 1);
+            if is_data && ends {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PROMPTLY, answered).await.expect("the answer must come");
+    stream
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -83,7 +83,9 @@ pub(super) struct Activity {
     /// Requests that the service is working on.
     handling: AtomicU32,
     /// The connection speaks HTTP/2.
-    h2: AtomicBool,
+    pub(super) h2: AtomicBool,
+    /// The client has had its time to answer the ping of a graceful shutdown: it counts as answered.
+    pub(super) answer_ping: AtomicBool,
     /// Answers are to say that the connection closes.
     closing: AtomicBool,
     /// What `read` was when the last request had been handled: more is the next one's.
@@ -100,12 +102,9 @@ pub(super) struct Activity {
 struct Handling(Arc<Activity>);
 
 impl Handling {
-    fn new(activity: &Arc<Activity>, version: Version) -> Self {
+    fn new(activity: &Arc<Activity>) -> Self {
         activity.started.fetch_add(1, Relaxed);
         activity.handling.fetch_add(1, Relaxed);
-        if version == Version::HTTP_2 {
-            activity.h2.store(true, Relaxed);
-        }
         Self(Arc::clone(activity))
     }
 }
@@ -136,7 +135,7 @@ where
         let activity = Arc::clone(&activity);
         service_fn(move |request: Request<Incoming>| {
             let version = request.version();
-            let handling = Handling::new(&activity, version);
+            let handling = Handling::new(&activity);
             let answer = service.call(request);
             async move {
                 let mut response = answer.await?;
@@ -170,23 +169,30 @@ where
             }
             () = stopping.as_mut(), if !activity.closing.load(Relaxed) => {
                 activity.closing.store(true, Relaxed);
-                if activity.h2.load(Relaxed) || activity.handling.load(Relaxed) > 0 {
+                let (h2, busy) = (activity.h2.load(Relaxed), activity.handling.load(Relaxed) > 0);
+                if h2 || busy {
                     watch.closing = true;
                     connection.as_mut().graceful_shutdown();
-                } else {
-                    // An idle client may be sending a request this moment. Closing now would reset it; answering
-                    // what comes within the linger, with `Connection: close`, does not.
+                }
+                // An idle client may be sending a request this moment. Closing now would reset it; answering what
+                // comes within the linger, with `Connection: close`, does not. On HTTP/2 the linger is the time
+                // to answer the ping that asks whether a request is on its way.
+                if h2 || !busy {
                     lingering = Some(Box::pin(tokio::time::sleep(limits.drain_linger)));
                 }
             }
             () = async { if let Some(linger) = &mut lingering { linger.await } }, if lingering.is_some() => {
                 lingering = None;
                 watch.closing = true;
+                activity.answer_ping.store(true, Relaxed);
                 connection.as_mut().graceful_shutdown();
             }
             _ = looks.tick() => match watch.look(&Seen::of(&activity), limits) {
                 Verdict::Keep => {}
-                Verdict::Close => connection.as_mut().graceful_shutdown(),
+                Verdict::Close => {
+                    lingering = Some(Box::pin(tokio::time::sleep(limits.drain_linger)));
+                    connection.as_mut().graceful_shutdown();
+                }
                 Verdict::Drop(reason) => {
                     tracing::debug!(target: "sageapi::connection", reason, "a connection was dropped");
                     return;
@@ -350,13 +356,14 @@ mod tests {
 
     #[test]
     fn bytes_after_a_request_are_the_beginning_of_a_head_on_http1_alone() {
-        for version in [Version::HTTP_11, Version::HTTP_2] {
+        for h2 in [false, true] {
             let activity = Arc::new(Activity::default());
+            activity.h2.store(h2, Relaxed);
             activity.read.store(100, Relaxed);
-            drop(Handling::new(&activity, version));
+            drop(Handling::new(&activity));
             assert!(!Seen::of(&activity).begun);
             activity.read.store(101, Relaxed);
-            assert_eq!(Seen::of(&activity).begun, version == Version::HTTP_11);
+            assert_eq!(Seen::of(&activity).begun, !h2);
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::connection::Activity;
+use super::frames::{Frames, SHUTDOWN_PONG};
 
 /// What a client may still send after our last answer, in bytes and in time, before it is cut off.
 const LAST_WORDS: (usize, Duration) = (4 * 1024 * 1024, Duration::from_secs(1));
@@ -19,6 +20,7 @@ const LAST_WORDS: (usize, Duration) = (4 * 1024 * 1024, Duration::from_secs(1));
 pub(super) struct WatchedSocket {
     stream: TcpStream,
     activity: Arc<Activity>,
+    frames: Frames,
     closing: Closing,
 }
 
@@ -35,7 +37,7 @@ enum Closing {
 
 impl WatchedSocket {
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, closing: Closing::No }
+        Self { stream, activity, frames: Frames::new(), closing: Closing::No }
     }
 
     /// Notes the outcome of a write. Only the connection's own task writes, so a load and a store do.
@@ -56,9 +58,23 @@ impl AsyncRead for WatchedSocket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let bytes = (buffer.filled().len() - before) as u64;
-        self.activity.read.store(self.activity.read.load(Relaxed) + bytes, Relaxed);
+        let Self { stream, activity, frames, .. } = &mut *self;
+        let polled = Pin::new(stream).poll_read(context, buffer);
+        if polled.is_pending()
+            && frames.are_between()
+            && buffer.remaining() >= SHUTDOWN_PONG.len()
+            && activity.answer_ping.swap(false, Relaxed)
+        {
+            buffer.put_slice(&SHUTDOWN_PONG);
+            return Poll::Ready(Ok(()));
+        }
+        ready!(polled)?;
+        let bytes = &buffer.filled()[before..];
+        frames.advance(bytes);
+        if frames.are_http2() {
+            activity.h2.store(true, Relaxed);
+        }
+        activity.read.store(activity.read.load(Relaxed) + bytes.len() as u64, Relaxed);
         Poll::Ready(Ok(()))
     }
 }
