@@ -58,6 +58,20 @@ pub struct Identified {
     nonce: Option<NonceUse>,
 }
 
+impl Identified {
+    /// The key whose credential it is.
+    pub fn key_id(&self) -> &KeyId {
+        &self.key.key_id
+    }
+}
+
+/// The key that a request claims to be signed by, for the log. A text of any other form than that of our key ids
+/// is left out: it might be a secret in the wrong place.
+pub fn claimed_key(headers: &HeaderMap) -> Option<KeyId> {
+    let parsed = ParsedSignature::parse(headers).ok()??;
+    KeyId::parse(parsed.key_id()).ok().filter(KeyId::is_ours)
+}
+
 /// Who is asking: a key that may do what it asks for.
 #[derive(Debug, Clone)]
 pub struct Caller {

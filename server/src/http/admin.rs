@@ -14,6 +14,7 @@ use crate::env::ServerEnv;
 use crate::telemetry::metrics;
 
 use super::AnswerBody;
+use super::answer_log::AnswerLine;
 use super::handlers::health_answer;
 use super::problem::{Occurrence, Problem};
 use super::request_id::{REQUEST_ID, RequestId, RequestIds};
@@ -21,6 +22,9 @@ use super::respond::without_body;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const METRICS: HeaderValue = HeaderValue::from_static(metrics::CONTENT_TYPE);
+
+/// What the admin port answers to.
+const PATHS: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/health"];
 
 /// The service of the admin port.
 #[derive(Clone)]
@@ -39,31 +43,44 @@ impl AdminService {
     /// Answers a request; its body does not matter.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<AnswerBody> {
         let (parts, _unread) = request.into_parts();
+        let started = self.env.clock().monotonic();
         let (path, id) = (parts.uri.path(), self.ids.next());
-        let mut response = match parts.method {
-            Method::GET => self.get(path, id).await,
-            Method::HEAD => without_body(self.get(path, id).await),
-            _ => self.problem(Problem::method_not_allowed("GET, HEAD"), path, id),
+        let route = PATHS.into_iter().find(|known| *known == path).unwrap_or(metrics::UNMATCHED);
+        let answer = match parts.method {
+            Method::GET | Method::HEAD => self.get(route).await,
+            _ => Err(Problem::method_not_allowed("GET, HEAD")),
         };
+        let code = answer.as_ref().err().map(Problem::code);
+        let mut response = answer.unwrap_or_else(|problem| self.problem(problem, path, id));
+        if parts.method == Method::HEAD {
+            response = without_body(response);
+        }
         if let Some(id) = id.header() {
             response.headers_mut().insert(REQUEST_ID, id);
         }
+        AnswerLine {
+            request_id: id.as_str(),
+            method: &parts.method,
+            route,
+            status: response.status(),
+            code,
+            taken: self.env.clock().monotonic().saturating_sub(started),
+            key_id: None,
+        }
+        .write();
         response
     }
 
-    async fn get(&self, path: &str, id: RequestId) -> Response<AnswerBody> {
-        match path {
+    async fn get(&self, route: &str) -> Result<Response<AnswerBody>, Problem> {
+        Ok(match route {
             // Alive is who answers; a database that is gone is no reason to be restarted.
             "/livez" => probe(true, "alive"),
             "/readyz" => probe(self.env.is_ready(), "ready"),
             "/startupz" => probe(self.env.is_started(), "started"),
             "/metrics" => plain(StatusCode::OK, METRICS, self.env.metrics().encode().into()),
-            "/health" => match health_answer(&self.env).await {
-                Ok(answer) => answer.into_response(&http::HeaderMap::new()),
-                Err(error) => self.problem(error.into(), path, id),
-            },
-            _ => self.problem(Problem::no_admin_route(), path, id),
-        }
+            "/health" => health_answer(&self.env).await?.into_response(&http::HeaderMap::new()),
+            _ => return Err(Problem::no_admin_route()),
+        })
     }
 
     fn problem(&self, problem: Problem, path: &str, id: RequestId) -> Response<AnswerBody> {

@@ -17,6 +17,8 @@ pub struct ExportLines {
     form: ExportForm,
     /// For one page. There is no limit to the whole: a client that does not read is the listener's business.
     page_timeout: Duration,
+    /// Under which the log tells that it broke off.
+    request_id: String,
     count: u64,
     /// The lines made last, not taken yet.
     ready: Vec<u8>,
@@ -25,10 +27,16 @@ pub struct ExportLines {
 
 impl ExportLines {
     /// Reads the first page.
-    pub async fn start(export: Export, form: ExportForm, page_timeout: Duration) -> Result<Self, Error> {
+    pub async fn start(
+        export: Export,
+        form: ExportForm,
+        page_timeout: Duration,
+        request_id: &str,
+    ) -> Result<Self, Error> {
         let mut ready = Vec::new();
         form.begin(&mut ready);
-        let mut lines = Self { export, form, page_timeout, count: 0, ready, over: false };
+        let request_id = request_id.to_owned();
+        let mut lines = Self { export, form, page_timeout, request_id, count: 0, ready, over: false };
         lines.read_page().await?;
         Ok(lines)
     }
@@ -43,7 +51,12 @@ impl ExportLines {
                         Error::StoreUnavailable(cause) | Error::Internal(cause) => cause.clone(),
                         other => other.to_string(),
                     };
-                    tracing::warn!(lines = lines.count, cause, "an export broke off");
+                    tracing::warn!(
+                        request_id = lines.request_id,
+                        lines = lines.count,
+                        cause,
+                        "an export broke off"
+                    );
                     Err(BrokenOff)
                 }
             }

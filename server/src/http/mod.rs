@@ -4,6 +4,7 @@
 mod accept;
 pub mod admin;
 mod answer_body;
+mod answer_log;
 mod body;
 mod call;
 mod docs;

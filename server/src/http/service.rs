@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,13 +19,15 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use crate::domain::Error;
-use crate::domain::auth::Caller;
+use crate::domain::auth::{Caller, claimed_key};
 use crate::env::ServerEnv;
+use crate::model::KeyId;
 use crate::signing::SignedRequest;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tracing::{REQUEST_TARGET, set_parent};
 
 use super::AnswerBody;
+use super::answer_log::AnswerLine;
 use super::call::Call;
 use super::handlers;
 use super::limits::read_body;
@@ -98,16 +100,18 @@ impl Api {
         set_parent(&span, &parts.headers);
 
         // Pinned where it is made: it is large, and each layer around it would move it.
-        let handled = std::pin::pin!(self.handle(&parts, body, peer, found.target, id.as_str()));
+        let signer = OnceLock::new();
+        let handled = std::pin::pin!(self.handle(&parts, body, peer, found.target, id.as_str(), &signer));
         let handled = within(env.config().server.request_timeout, handled);
-        let mut response = match handled.instrument(span.clone()).await {
-            Ok(answer) => answer.into_response(&parts.headers),
+        let (mut response, code) = match handled.instrument(span.clone()).await {
+            Ok(answer) => (answer.into_response(&parts.headers), None),
             Err(problem) => {
-                if problem.code().status() == http::StatusCode::UNAUTHORIZED {
-                    metrics.auth_failure(problem.code().as_str());
+                let code = problem.code();
+                if code.status() == http::StatusCode::UNAUTHORIZED {
+                    metrics.auth_failure(code.as_str());
                 }
                 let at = Occurrence { request_id: id.as_str(), path, now: env.clock().now() };
-                span.in_scope(|| problem.into_response(at))
+                (span.in_scope(|| problem.into_response(at)), Some(code))
             }
         };
         if parts.method == Method::HEAD {
@@ -123,6 +127,16 @@ impl Api {
         span.record("http.response.status_code", response.status().as_u16());
         let taken = env.clock().monotonic().saturating_sub(started);
         found.metrics.request(&parts.method, response.status(), taken.as_secs_f64());
+        AnswerLine {
+            request_id: id.as_str(),
+            method: &parts.method,
+            route: found.pattern,
+            status: response.status(),
+            code,
+            taken,
+            key_id: signer.get(),
+        }
+        .write();
         response
     }
 
@@ -133,6 +147,7 @@ impl Api {
         peer: SocketAddr,
         target: Target<'_>,
         request_id: &str,
+        signer: &OnceLock<KeyId>,
     ) -> Result<Answer, Problem>
     where
         B: Body<Data = Bytes>,
@@ -150,7 +165,7 @@ impl Api {
         if !env.is_started() && !matches!(route.access, Access::Open) {
             return Err(Error::StoreUnavailable("the schema does not fit this program yet".to_owned()).into());
         }
-        let (caller, body) = self.admit(route, parts, body, peer).await?;
+        let (caller, body) = self.admit(route, parts, body, peer, signer).await?;
         if route.is_write() && matches!(route.access, Access::Key(_)) && env.config().server.read_only {
             return Err(Error::ReadOnly.into());
         }
@@ -164,13 +179,14 @@ impl Api {
     }
 
     /// Establishes who asks, as far as the route wants to know, and reads the body. Nothing of a body is read for
-    /// someone who has not signed.
+    /// someone who has not signed. `signer` is told for the log, whatever becomes of the request.
     async fn admit<B>(
         &self,
         route: &Route,
         parts: &Parts,
         body: B,
         peer: SocketAddr,
+        signer: &OnceLock<KeyId>,
     ) -> Result<(Option<Caller>, Bytes), Problem>
     where
         B: Body<Data = Bytes>,
@@ -194,7 +210,15 @@ impl Api {
             query: parts.uri.query(),
             headers: &parts.headers,
         };
-        let identified = env.auth().identify(&signed, !body.is_end_stream()).await?;
+        let identified = env.auth().identify(&signed, !body.is_end_stream()).await;
+        let key = match &identified {
+            Ok(identified) => Some(identified.key_id().clone()),
+            Err(_) => claimed_key(&parts.headers),
+        };
+        if let Some(key) = key {
+            signer.get_or_init(|| key);
+        }
+        let identified = identified?;
         refuse_encoding(&parts.headers)?;
         let body = self.read(body, route).await?;
         let caller = env.auth().authorize(identified, &parts.headers, &body, origin.client, scope)?;

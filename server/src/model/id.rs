@@ -81,6 +81,14 @@ text_id!(
     KeyId, 64
 );
 
+impl KeyId {
+    /// Whether it looks like those made here, which no secret does.
+    pub fn is_ours(&self) -> bool {
+        let random = self.0.strip_prefix("ak_");
+        random.is_some_and(|text| text.len() == 16 && text.bytes().all(|b| b.is_ascii_alphanumeric()))
+    }
+}
+
 impl Transno {
     /// The longest transno, request id or Idempotency-Key that a client may send.
     pub const CLIENT_MAX: usize = 128;
@@ -158,7 +166,18 @@ mod tests {
     }
 
     #[test]
-    fn a_record_id_has_one_spelling() {
+    fn a_key_id_of_ours_is_told_from_a_secret() {
+        let ours = |text: &str| KeyId::parse(text).unwrap().is_ours();
+        assert!(ours("ak_0123456789abcXYZ"));
+        for other in
+            ["ak_0123456789abcXY", "ak_0123456789abcXYZ0", "sk_0123456789abcXYZ", "ak_0123456789abc-YZ"]
+        {
+            assert!(!ours(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_record_id_is_read_in_either_case_and_written_in_one() {
         let text = "01890a5d-ac96-774b-bcce-b302099a8057";
         assert_eq!(RecordId::parse(text).unwrap().to_string(), text);
         assert!(RecordId::parse(&text.to_uppercase()).is_none());

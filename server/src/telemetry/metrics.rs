@@ -370,3 +370,8 @@ fn method_index(method: &Method) -> usize {
         _ => METHODS.len() - 1,
     }
 }
+/// The name that a method is counted and logged under.
+pub fn method_name(method: &Method) -> &'static str {
+    METHODS[method_index(method)]
+}
+

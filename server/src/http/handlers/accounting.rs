@@ -42,7 +42,8 @@ pub async fn export(mut call: Call<'_>) -> Result<Answer, Error> {
     let query = query(&mut call)?;
     let Some(form) = form else { return Err(Error::Internal("a refused form went on".to_owned())) };
     let export = call.env.export_accounting(query).await?;
-    let lines = ExportLines::start(export, form, call.env.config().server.request_timeout).await?;
+    let page_timeout = call.env.config().server.request_timeout;
+    let lines = ExportLines::start(export, form, page_timeout, call.request_id).await?;
     let (content_type, name) = match form {
         ExportForm::Ndjson => ("application/x-ndjson", "accounting.ndjson"),
         ExportForm::Csv => ("text/csv; charset=utf-8; header=present", "accounting.csv"),

@@ -1,0 +1,48 @@
+//! A line of the log for each answer, to be found by the request id that the client was given.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::model::KeyId;
+use crate::telemetry::metrics::method_name;
+
+use super::problem::Code;
+
+/// Target of these lines, by which they are told from others.
+const TARGET: &str = "sageapi::answer";
+
+/// What the log tells of an answer. Nothing in it is a text of the client's: paths, queries and headers may hold
+/// what is nobody else's business.
+pub struct AnswerLine<'a> {
+    /// Our id of the request.
+    pub request_id: &'a str,
+    /// The request's method.
+    pub method: &'a Method,
+    /// The pattern that the path matched.
+    pub route: &'static str,
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The code of a problem.
+    pub code: Option<Code>,
+    /// From the request's head to the answer's head.
+    pub taken: Duration,
+    /// The key that signed, or that is claimed to have signed a request that is refused with 401.
+    pub key_id: Option<&'a KeyId>,
+}
+
+impl AnswerLine<'_> {
+    /// Writes it: refusals and failures at info, everything else at debug.
+    pub fn write(&self) {
+        let (request_id, route, status) = (self.request_id, self.route, self.status.as_u16());
+        let method = method_name(self.method);
+        let code = self.code.map(Code::as_str);
+        let duration_ms = self.taken.as_secs_f64() * 1000.0;
+        let key_id = self.key_id.map(KeyId::as_str);
+        if status >= 400 {
+            tracing::info!(target: TARGET, request_id, method, route, status, code, duration_ms, key_id, "answered");
+        } else {
+            tracing::debug!(target: TARGET, request_id, method, route, status, code, duration_ms, key_id, "answered");
+        }
+    }
+}
