@@ -1,5 +1,5 @@
 use http::HeaderMap;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, HeaderName, PRAGMA};
 
 use super::super::call::Call;
 use super::super::respond::{Answer, Tag};
@@ -19,10 +19,24 @@ pub async fn get(mut call: Call<'_>) -> Result<Answer, Error> {
     Ok(Answer::ok(&BalanceBody::of(&view))?.tagged(Tag::Version(view.customer.version)))
 }
 
-/// Whether the client asks for what is true now: `Cache-Control: no-cache`.
+/// Whether the client asks for what is true now: `Cache-Control` with `no-cache`, `no-store` or `max-age=0`
+/// (RFC 9111 section 5.2.1), or without any such header `Pragma: no-cache` (section 5.4).
 fn wants_fresh(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
+    let asks = |name: HeaderName, fresh: fn(&str, &str) -> bool| {
+        let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+        lines.flat_map(|line| line.split(',')).any(|directive| {
+            let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+            fresh(&name.trim().to_ascii_lowercase(), value.trim().trim_matches('"'))
+        })
+    };
+    if headers.contains_key(CACHE_CONTROL) {
+        return asks(CACHE_CONTROL, |name, value| match name {
+            "no-cache" | "no-store" => true,
+            "max-age" => value.parse() == Ok(0_u64),
+            _ => false,
+        });
+    }
+    asks(PRAGMA, |name, _| name == "no-cache")
 }
 
 #[cfg(test)]
@@ -32,11 +46,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cache_is_found_among_other_directives() {
-        let asked = |line: &str| {
-            wants_fresh(&HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_str(line).unwrap())]))
-        };
-        assert!(asked("no-cache") && asked("max-age=0, No-Cache"));
-        assert!(!asked("max-age=60") && !asked("x-no-cache") && !wants_fresh(&HeaderMap::new()));
+    fn every_directive_that_forbids_a_stored_answer_is_found_among_others() {
+        let line = |line: &str| HeaderValue::from_str(line).unwrap();
+        let asked = |given: &str| wants_fresh(&HeaderMap::from_iter([(CACHE_CONTROL, line(given))]));
+        for fresh in [
+            "no-cache",
+            "No-Cache",
+            "no-store",
+            "max-age=0",
+            "MAX-AGE=00",
+            "max-age = \"0\"",
+            "max-stale=5, max-age=0",
+            "no-transform,no-store",
+            "no-cache=\"x\"",
+        ] {
+            assert!(asked(fresh), "{fresh}");
+        }
+        for any in
+            ["", "max-age=60", "max-age=01", "max-age", "max-age=", "max-age=-0", "x-no-cache", "min-fresh=0"]
+        {
+            assert!(!asked(any), "{any}");
+        }
+        assert!(!wants_fresh(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn pragma_counts_where_cache_control_says_nothing() {
+        let mut headers = HeaderMap::from_iter([(PRAGMA, HeaderValue::from_static("x=1, No-Cache"))]);
+        assert!(wants_fresh(&headers));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+        assert!(!wants_fresh(&headers));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
+        assert!(wants_fresh(&headers));
     }
 }
