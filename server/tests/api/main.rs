@@ -22,6 +22,7 @@ mod concurrency;
 mod events;
 mod holds;
 mod idempotency;
+mod ids;
 mod instances;
 mod lists;
 mod mirror;
