@@ -38,6 +38,7 @@ pub fn run(args: &Sign, out: &Output) -> Result<ExitCode, Failure> {
         method: &method,
         scheme,
         authority: authority.as_str(),
+        target_origin: None,
         path: uri.path(),
         query: uri.query(),
         headers: &unsigned,

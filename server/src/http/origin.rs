@@ -23,6 +23,9 @@ pub struct Origin<'a> {
     /// Host and port as the client wrote them.
     pub authority: &'a str,
 }
+    /// Scheme and authority of a target that was sent as a whole URI. HTTP/2 has no request line: its
+    /// pseudo-header fields are not of the target (RFC 9113 section 8.3.1).
+    pub of_target: Option<(&'a str, &'a str)>,
 
 impl<'a> Origin<'a> {
     /// Of a request that came from `peer`. Headers count only if that is a trusted proxy.
@@ -33,16 +36,23 @@ impl<'a> Origin<'a> {
         let proxied = !server.trusted_proxies.is_empty() && trusted(peer);
         let client = if proxied { forwarded_client(&parts.headers, peer, trusted) } else { peer };
         if let Some(public) = &server.public_url {
-            return Self { client, scheme: &public.scheme, authority: &public.authority };
+        let of_target = absolute_form(parts);
+            return Self { client, scheme: &public.scheme, authority: &public.authority, of_target };
         }
         let told = |name| if proxied { nearest(&parts.headers, name) } else { None };
-        let scheme = told(FORWARDED_PROTO).unwrap_or("http");
+        let scheme = told(FORWARDED_PROTO).or(of_target.map(|(scheme, _)| scheme)).unwrap_or("http");
         let authority = told(FORWARDED_HOST).unwrap_or_else(|| host(parts));
-        Self { client, scheme, authority }
+        Self { client, scheme, authority, of_target }
     }
 }
 
 /// The target's own authority (HTTP/2, absolute form) before the `Host` header (RFC 9112 section 3.2.2).
+/// Scheme and authority of a request line that has the whole URI (RFC 9112 section 3.2.2).
+fn absolute_form(parts: &Parts) -> Option<(&str, &str)> {
+    let (scheme, authority) = (parts.uri.scheme_str()?, parts.uri.authority()?);
+    (parts.version < Version::HTTP_2).then_some((scheme, authority.as_str()))
+}
+
 fn host(parts: &Parts) -> &str {
     let target = parts.uri.authority().map(http::uri::Authority::as_str);
     target.or_else(|| parts.headers.get(HOST)?.to_str().ok()).unwrap_or_default()
@@ -80,9 +90,13 @@ fn address_of(text: &str) -> Option<IpAddr> {
 }
 
 /// What is wrong with how a request names its host: HTTP/1.1 demands one `Host` field, and two would let a proxy
-/// and us see two different requests (RFC 9112 section 3.2).
+/// and us see two different requests (RFC 9112 section 3.2). A user name before the host is an error (RFC 9110
+/// section 4.2.4).
 pub fn host_fault(parts: &Parts) -> Option<&'static str> {
     match parts.headers.get_all(HOST).iter().count() {
+    if parts.uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Some("the request target names a user before its host; leave that out");
+    }
         0 if parts.version == Version::HTTP_11 => Some("the request has no Host field; send one"),
         0 | 1 => None,
         _ => Some("the request names more than one host"),
@@ -179,3 +193,31 @@ mod tests {
         assert_eq!(of(FORWARDED, "10.0.0.1", &server), seen("2.2.2.2", "https", "public.example.com"));
     }
 }
+    #[test]
+    fn a_whole_uri_as_target_decides_over_the_host_field_and_less_than_who_is_believed() {
+        let of = |uri: &str, version, server: &Server| {
+            let request = Request::builder().uri(uri).version(version).header(HOST, "other.example.com");
+            let request = request.header(FORWARDED_PROTO, "http").body(()).unwrap();
+            let parts = request.into_parts().0;
+            let origin = Origin::of(&parts, "10.0.0.1".parse().unwrap(), server);
+            let of_target = origin.of_target.map(|(scheme, authority)| format!("{scheme}://{authority}"));
+            (format!("{}://{}", origin.scheme, origin.authority), of_target.unwrap_or_default())
+        };
+        let wanted = |origin: &str, target: &str| (origin.to_owned(), target.to_owned());
+        let (http1, http2, whole) = (Version::HTTP_11, Version::HTTP_2, "https://Api:8443/x");
+        let (alone, public) = (server(&[], None), server(&[], Some(("http", "public"))));
+        assert_eq!(of("/x", http1, &alone), wanted("http://other.example.com", ""));
+        assert_eq!(of(whole, http1, &alone), wanted("https://Api:8443", "https://Api:8443"));
+        assert_eq!(of(whole, http1, &public), wanted("http://public", "https://Api:8443"));
+        assert_eq!(of(whole, http1, &server(&["10.0.0.0/8"], None)).0, "http://Api:8443");
+        assert_eq!(of(whole, http2, &alone), wanted("http://Api:8443", ""));
+    }
+
+    #[test]
+    fn a_user_before_the_host_is_a_fault() {
+        for (uri, faulty) in [("http://u:p@a/x", true), ("http://a/x", false), ("/x@y", false)] {
+            let request = Request::builder().uri(uri).header(HOST, "a").body(()).unwrap();
+            assert_eq!(host_fault(&request.into_parts().0).is_some(), faulty, "{uri}");
+        }
+    }
+

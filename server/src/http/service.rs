@@ -206,6 +206,7 @@ impl Api {
             method: &parts.method,
             scheme: origin.scheme,
             authority: origin.authority,
+            target_origin: origin.of_target,
             path: parts.uri.path(),
             query: parts.uri.query(),
             headers: &parts.headers,

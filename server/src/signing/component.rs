@@ -89,7 +89,14 @@ impl<'a> Component<'a> {
             }
             Self::Authority => write_authority(request, out),
             Self::Scheme => write_lower(request.scheme, out),
-            Self::RequestTarget => write_target(request, out),
+            Self::RequestTarget => {
+                if let Some((scheme, authority)) = request.target_origin {
+                    out.extend_from_slice(scheme.as_bytes());
+                    out.extend_from_slice(b"://");
+                    out.extend_from_slice(authority.as_bytes());
+                }
+                write_target(request, out);
+            }
             Self::Path => write_path(request, out),
             Self::Query => {
                 out.push(b'?');
@@ -164,6 +171,7 @@ mod tests {
             method: &Method::GET,
             scheme: "HTTPS",
             authority: "API.Example.com:443",
+            target_origin: None,
             path: "/a%2Fb",
             query: Some("x=%7e"),
             headers,
@@ -182,6 +190,21 @@ mod tests {
             ("@query", "?x=%7e"),
             ("@request-target", "/a%2Fb?x=%7e"),
             ("@target-uri", "https://api.example.com/a%2Fb?x=%7e"),
+        ] {
+            assert_eq!(value(id, &request), expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_was_sent_as_a_whole_uri_is_one_in_request_target_alone() {
+        let headers = HeaderMap::new();
+        let request = SignedRequest { target_origin: Some(("http", "Inner:80")), ..request(&headers) };
+        for (id, expected) in [
+            ("@request-target", "http://Inner:80/a%2Fb?x=%7e"),
+            ("@target-uri", "https://api.example.com/a%2Fb?x=%7e"),
+            ("@authority", "api.example.com"),
+            ("@path", "/a%2Fb"),
+            ("@query", "?x=%7e"),
         ] {
             assert_eq!(value(id, &request), expected, "{id}");
         }

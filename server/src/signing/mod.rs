@@ -53,6 +53,8 @@ pub struct SignedRequest<'a> {
     pub scheme: &'a str,
     /// Host and port as the client wrote them; case and a default port make no difference.
     pub authority: &'a str,
+    /// Scheme and authority as the request line has them, if its target is a whole URI (RFC 9112 section 3.2.2).
+    pub target_origin: Option<(&'a str, &'a str)>,
     /// The path as sent, percent-encoding untouched.
     pub path: &'a str,
     /// The query as sent without its `?`; `None` when the target has no `?` at all.

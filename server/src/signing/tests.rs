@@ -39,6 +39,7 @@ impl Request {
             method: &self.method,
             scheme: "https",
             authority: "api.example.com",
+            target_origin: None,
             path: &self.path,
             query: self.query.as_deref(),
             headers: &self.headers,

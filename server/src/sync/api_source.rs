@@ -114,6 +114,7 @@ impl ApiSource {
                     method: &Method::GET,
                     scheme: url.scheme(),
                     authority: &authority,
+                    target_origin: None,
                     path: url.path(),
                     query: url.query(),
                     headers: &headers,

@@ -100,6 +100,55 @@ fn what_must_be_covered_is_named_when_it_is_not() {
 }
 
 #[test]
+fn a_target_sent_as_a_whole_uri_is_signed_as_it_is_sent() {
+    on_every_database(async |site| {
+        let c = site.customer("1").await;
+        let signed = |target: &str, host: &str, parts: &str| {
+            let params = format!(r#"created={};keyid="{}""#, site.now_s(), c.key.key_id);
+            let ask = Ask { host: host.to_owned(), ..Ask::raw(Method::GET, target) };
+            ask.signed_as(&c.key.secret, &format!("({parts});{params}"))
+        };
+        let whole = format!("http://Sageapi.Test:80/api/v1/balance?customer_id={}", c.id);
+        let parts = [
+            r#""@method" "@request-target""#,
+            r#""@method" "@target-uri""#,
+            r#""@method" "@path" "@query""#,
+            r#""@method" "@path" "@query" "@authority" "@scheme""#,
+            r#""@method" "@request-target" "@target-uri" "@authority" "host""#,
+        ];
+        for parts in parts {
+            // The target decides, not a Host field that differs (RFC 9112 section 3.2.2).
+            for host in ["sageapi.test", "elsewhere.test"] {
+                let reply = signed(&whole, host, parts).send(site.http()).await;
+                assert_eq!(reply.status, 200, "{parts} {host}: {}", reply.text());
+            }
+        }
+        let moved = |parts: &str, from: &str, to: &str| {
+            let mut ask = signed(from, "sageapi.test", parts);
+            ask.target = to.to_owned();
+            ask
+        };
+        let short = whole.trim_start_matches("http://Sageapi.Test:80");
+        let elsewhere = whole.replace("Sageapi.Test", "elsewhere.test");
+        for (ask, status) in [
+            (moved(parts[0], &whole, short), 401),
+            (moved(parts[0], short, &whole), 401),
+            (moved(parts[0], &whole, &elsewhere), 401),
+            (moved(parts[1], &whole, &elsewhere), 401),
+            (moved(parts[3], &whole, &elsewhere), 401),
+            (moved(parts[1], &whole, short), 200),
+            (moved(parts[3], short, &whole), 200),
+        ] {
+            let reply = ask.send(site.http()).await;
+            assert_eq!(reply.status, status, "{ask:?}: {}", reply.text());
+        }
+        let user = whole.replace("Sageapi", "user:password@Sageapi");
+        let refused = signed(&user, "sageapi.test", parts[0]).send(site.http()).await;
+        assert_eq!(refused.refusal(), (400, "invalid_request"));
+    });
+}
+
+#[test]
 fn the_operator_may_demand_that_more_is_covered() {
     let demand = |builder: sageapi_test_support::app::AppBuilder| {
         builder.set("SAGEAPI_AUTH_REQUIRED_COMPONENTS", "@authority,date")

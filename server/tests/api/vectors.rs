@@ -126,7 +126,15 @@ async fn is_genuine(site: &Site, vector: &Value) -> bool {
     };
     let method: Method = text(vector, "method").parse().unwrap();
     let (scheme, authority) = ("https", "api.example.com");
-    let request = SignedRequest { method: &method, scheme, authority, path, query, headers: &headers };
+    let request = SignedRequest {
+        method: &method,
+        scheme,
+        authority,
+        target_origin: None,
+        path,
+        query,
+        headers: &headers,
+    };
     site.env().auth().identify(&request, !text(vector, "body").is_empty()).await.is_ok()
 }
 

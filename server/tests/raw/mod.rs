@@ -204,10 +204,16 @@ impl Ask {
             Some((path, query)) => (path, Some(query)),
             None => (self.target.as_str(), None),
         };
+        let absolute = path.split_once("://").map(|(scheme, rest)| {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (scheme, authority, path)
+        });
+        let (scheme, authority, path) = absolute.unwrap_or((self.scheme, &self.host, path));
         SignedRequest {
             method: &self.method,
-            scheme: self.scheme,
-            authority: &self.host,
+            scheme,
+            authority,
+            target_origin: absolute.map(|(scheme, authority, _)| (scheme, authority)),
             path,
             query,
             headers,

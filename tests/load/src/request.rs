@@ -103,6 +103,7 @@ impl Requests {
             method,
             scheme: "http",
             authority: &self.authority,
+            target_origin: None,
             path,
             query,
             headers: &headers,

@@ -281,6 +281,7 @@ impl Call {
                     method: &self.method,
                     scheme: uri.scheme_str().unwrap_or("http"),
                     authority: &authority,
+                    target_origin: None,
                     path: uri.path(),
                     query: uri.query(),
                     headers: &headers,

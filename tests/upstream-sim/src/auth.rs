@@ -44,6 +44,7 @@ impl Gate {
             method: &request.method,
             scheme: "http",
             authority: host.unwrap_or_default(),
+            target_origin: None,
             path: request.uri.path(),
             query: request.uri.query(),
             headers: &request.headers,

@@ -120,6 +120,7 @@ async fn a_page_is_pulled_with_a_signature_that_covers_the_authority() {
         method: &Method::GET,
         scheme: "http",
         authority: &authority,
+        target_origin: None,
         path: "/sage/sync/v1/users",
         query: target.split_once('?').map(|(_, query)| query),
         headers: &headers,

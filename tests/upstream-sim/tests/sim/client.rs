@@ -38,6 +38,7 @@ impl Client {
             method: &Method::GET,
             scheme: "http",
             authority: &feed.to_string(),
+            target_origin: None,
             path,
             query,
             headers: &HeaderMap::new(),
