@@ -9,7 +9,7 @@ use super::output::Output;
 use crate::domain::Error;
 use crate::domain::keys::{KeyRequest, MadeKey};
 use crate::env::ServerEnv;
-use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Timestamp};
+use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Timestamp, parse_network};
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -125,5 +125,5 @@ fn cidrs_of(list: &str) -> Result<Vec<ipnet::IpNet>, Failure> {
     let bad = |net: &str| {
         Failure::usage(format!("--cidrs: {net:?} is no network; write 192.0.2.0/24 or 2001:db8::/32"))
     };
-    list.split(',').map(|net| net.trim().parse().map_err(|_| bad(net))).collect()
+    list.split(',').map(|net| parse_network(net.trim()).ok_or_else(|| bad(net))).collect()
 }

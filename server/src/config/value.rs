@@ -1,6 +1,6 @@
 //! One value: from text to type, by what its key accepts.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use sageapi_contract::{Key, Kind, find};
 use zeroize::Zeroizing;
 
-use crate::model::{Currency, Mode, Secret};
+use crate::model::{Currency, Mode, Secret, parse_network};
 
 use super::database::{self, DatabaseTarget};
 use super::error::ConfigError;
@@ -240,8 +240,7 @@ impl FromText for SocketAddr {
 
 impl FromText for IpNet {
     fn from_text(text: &str, _: Kind) -> Result<Self, Refusal> {
-        let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(Self::from));
-        network.map(|network: Self| network.trunc()).ok_or(None)
+        parse_network(text).ok_or(None)
     }
 }
 

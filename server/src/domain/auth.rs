@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use super::Error;
 use super::caches::{Caches, Entry};
-use crate::model::{AuthMode, Clock, CustomerId, Key, KeyId, Scope, Secret, Timestamp};
+use crate::model::{AuthMode, Clock, CustomerId, Key, KeyId, Scope, Secret, Timestamp, is_within};
 use crate::signing::{self, AuthError, HmacKey, ParsedSignature, SignedRequest};
 use crate::store::{NonceUse, ReplayTable, Store};
 
@@ -211,9 +211,8 @@ impl Auth {
         if !key.enabled || key.expires_at.is_some_and(|at| at <= now) {
             return Err(Error::KeyDisabled);
         }
-        let peer = peer.to_canonical();
-        if !key.allowed_cidrs.is_empty() && !key.allowed_cidrs.iter().any(|net| net.contains(&peer)) {
-            return Err(Error::AddressDenied(peer));
+        if !key.allowed_cidrs.is_empty() && !is_within(peer, &key.allowed_cidrs) {
+            return Err(Error::AddressDenied(peer.to_canonical()));
         }
         if let Some(scope) = scope
             && !key.scopes.contains(scope)

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Version};
 
 use crate::config::Server;
+use crate::model::is_within;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
@@ -32,7 +33,7 @@ impl<'a> Origin<'a> {
     pub fn of(parts: &'a Parts, peer: IpAddr, server: &'a Server) -> Self {
         // An IPv4 client of a socket that serves both families has a mapped address.
         let peer = peer.to_canonical();
-        let trusted = |address: IpAddr| server.trusted_proxies.iter().any(|net| net.contains(&address));
+        let trusted = |address: IpAddr| is_within(address, &server.trusted_proxies);
         let proxied = !server.trusted_proxies.is_empty() && trusted(peer);
         let client = if proxied { forwarded_client(&parts.headers, peer, trusted) } else { peer };
         if let Some(public) = &server.public_url {
@@ -166,6 +167,17 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn proxies_are_trusted_by_what_their_networks_mean() {
+        for net in ["10.0.0.0/8", "::ffff:10.0.0.0/104"] {
+            for peer in ["10.0.0.1", "::ffff:10.0.0.1"] {
+                assert_eq!(of(FORWARDED, peer, &server(&[net], None)).0, "2.2.2.2", "{peer} in {net}");
+            }
+        }
+        let forwarded = [(FORWARDED_FOR, "1.1.1.1, ::ffff:10.0.0.7")];
+        assert_eq!(of(&forwarded, "10.0.0.1", &server(&["10.0.0.0/8"], None)).0, "1.1.1.1");
+    }
+
     fn an_unreadable_forwarded_address_is_not_skipped() {
         let server = server(&["10.0.0.0/8"], None);
         let client = |line: &str| of(&[(FORWARDED_FOR, line)], "10.0.0.1", &server).0;

@@ -10,6 +10,7 @@ mod id;
 mod key;
 mod mirror;
 mod money;
+mod network;
 mod secret;
 mod time;
 
@@ -26,5 +27,6 @@ pub use key::{AuthMode, Key, Scope, Scopes};
 pub use mirror::{Cell, Column, ColumnKind, Entity, MirrorRow};
 pub(crate) use money::write_decimal;
 pub use money::{MAX_UNITS, Money, MoneyError};
+pub use network::{is_within, parse_network};
 pub use secret::Secret;
 pub use time::{Timestamp, TimestampError};

@@ -81,8 +81,10 @@ async fn key_from(site: &Site, networks: &[&str]) -> Credentials {
 #[test]
 fn a_key_may_be_bound_to_networks() {
     on_every_database(async |site| {
-        let here = key_from(&site, &["10.0.0.0/8", "127.0.0.0/8"]).await;
-        assert_eq!(site.get(&here, "/whoami").await.status, 200);
+        for networks in [["10.0.0.0/8", "127.0.0.0/8"], ["10.0.0.0/8", "::ffff:127.0.0.0/104"]] {
+            let here = key_from(&site, &networks).await;
+            assert_eq!(site.get(&here, "/whoami").await.status, 200, "{networks:?}");
+        }
         let elsewhere = key_from(&site, &["10.0.0.0/8", "::1/128"]).await;
         assert_eq!(site.get(&elsewhere, "/whoami").await.refusal(), (403, "address_denied"));
         let claimed =
@@ -106,6 +108,7 @@ fn a_trusted_proxy_tells_the_address() {
         let from =
             async |line: &str| site.send(Ask::get("/whoami").header("x-forwarded-for", line), &key).await;
         assert_eq!(from("192.0.2.7").await.status, 200);
+        assert_eq!(from("::ffff:192.0.2.7").await.status, 200);
         assert_eq!(from("203.0.113.1, 192.0.2.7, 10.9.1.1").await.status, 200);
         assert_eq!(from("192.0.2.7, 203.0.113.1").await.refusal(), (403, "address_denied"));
         assert_eq!(from("nonsense").await.refusal(), (403, "address_denied"));
