@@ -93,7 +93,7 @@ impl Line<'_> {
     fn text(&mut self, text: Option<&str>) -> &mut Self {
         self.0.push(b',');
         let Some(text) = text else { return self };
-        let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let formula = begins_like_a_formula(text);
         let quoted = text.contains(['"', ',', '\r', '\n']);
         if quoted {
             self.0.push(b'"');
@@ -112,6 +112,14 @@ impl Line<'_> {
         }
         self
     }
+}
+
+/// Whether a text begins with one of the characters that OWASP lists under CSV injection. Spreadsheets skip white
+/// space and what cannot be seen, and in East Asian settings take full-width signs for the ASCII ones.
+fn begins_like_a_formula(text: &str) -> bool {
+    const SIGNS: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+    let skipped = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}' | '\u{feff}');
+    text.starts_with(['\t', '\r', '\n']) || text.trim_start_matches(skipped).starts_with(SIGNS)
 }
 
 #[cfg(test)]
@@ -165,6 +173,20 @@ mod tests {
             ("@SUM(A1,B1)", "\"'@SUM(A1,B1)\""),
             ("\tx", "'\tx"),
             ("\rx", "\"'\rx\""),
+            ("\nx", "\"'\nx\""),
+            ("＝1+1", "'＝1+1"),
+            ("＋1", "'＋1"),
+            ("－1", "'－1"),
+            ("＠SUM(A1)", "'＠SUM(A1)"),
+            (" =1", "' =1"),
+            ("\t=1", "'\t=1"),
+            ("\r\n＝1", "\"'\r\n＝1\""),
+            ("\u{3000}＋1", "'\u{3000}＋1"),
+            ("\u{a0}@A1", "'\u{a0}@A1"),
+            ("\u{feff}=1", "'\u{feff}=1"),
+            ("\u{0}-1", "'\u{0}-1"),
+            (" x", " x"),
+            ("x＝1", "x＝1"),
             ("a=1", "a=1"),
             ("余额", "余额"),
         ] {
