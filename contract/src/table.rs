@@ -86,6 +86,12 @@ static SERVER: &[Key] = &[
         "How long accepted requests may finish after SIGTERM; let it exceed request_timeout.",
     )
     .or("35s"),
+    Key::new(
+        "server.idle_timeout",
+        Kind::Time("10s", "1d"),
+        "How long a connection without a request is kept, and at most 10 s longer; let it exceed that of a load balancer in front.",
+    )
+    .or("90s"),
     Key::new("server.tls.cert_file", Kind::File, "Certificate chain as PEM; with key_file.").planned(),
     Key::new("server.tls.key_file", Kind::File, "Private key as PEM; with cert_file.").planned(),
 ];

@@ -23,6 +23,7 @@ pub async fn run(config: Config) -> Result<ExitCode, Failure> {
     let signals = Signals::install().map_err(|e| Failure::internal(format!("signals: {e}")))?;
     let (grace, database) = (config.server.shutdown_grace, config.database.target.display());
     let (http_address, admin_address) = (config.server.listen, config.admin.listen);
+    let limits = Limits::of(&config.server);
     let env = ServerEnv::open(config, Role::Serve)?;
     let http = bind(http_address, "server.listen")?;
     let admin = bind(admin_address, "admin.listen")?;
@@ -39,9 +40,7 @@ pub async fn run(config: Config) -> Result<ExitCode, Failure> {
     );
     let serving = lifecycle.spawn("http", {
         let (soft, hard) = (lifecycle.soft(), lifecycle.hard());
-        listener::serve(http, Limits::default(), soft, hard, move |peer| {
-            TowerToHyperService::new(api.for_peer(peer))
-        })
+        listener::serve(http, limits, soft, hard, move |peer| TowerToHyperService::new(api.for_peer(peer)))
     });
     // The admin port answers until the very end: probes and metrics matter most while draining.
     let admin_stop = CancellationToken::new();

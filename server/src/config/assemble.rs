@@ -85,6 +85,7 @@ fn server(r: &mut Reader) -> Option<Server> {
         trusted_proxies: r.list("server.trusted_proxies"),
         read_only: r.value("server.read_only"),
         shutdown_grace: r.value("server.shutdown_grace"),
+        idle_timeout: r.value("server.idle_timeout"),
         tls: cert_file.zip(key_file).map(|(cert_file, key_file)| TlsFiles { cert_file, key_file }),
     };
     listen.map(rest)

@@ -60,6 +60,8 @@ pub struct Server {
     pub read_only: bool,
     /// How long accepted requests may finish after SIGTERM.
     pub shutdown_grace: Duration,
+    /// How long a connection without a request is kept.
+    pub idle_timeout: Duration,
     /// Certificate and key; not built yet.
     pub tls: Option<TlsFiles>,
 }

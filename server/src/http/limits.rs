@@ -6,6 +6,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
 
+use crate::config::Server;
+
 /// Space reserved for a body whose length the client announced. More is taken only as bytes arrive, so that an
 /// announcement alone costs nothing.
 const FIRST_RESERVE: usize = 64 * 1024;
@@ -19,7 +21,7 @@ pub struct Limits {
     pub max_header_bytes: u32,
     /// Time for a request head. Looked at once per such interval, so a slow head ends after at most twice this.
     pub header_read_timeout: Duration,
-    /// A connection without a request for this long is closed.
+    /// A connection without a request for this long is closed, when it is looked at next.
     pub idle_timeout: Duration,
     /// A response of which the client takes next to nothing for this long ends its connection.
     pub write_stall_timeout: Duration,
@@ -36,11 +38,18 @@ impl Default for Limits {
             max_connections: 10_000,
             max_header_bytes: 32 * 1024,
             header_read_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
+            idle_timeout: Duration::from_secs(90),
             write_stall_timeout: Duration::from_secs(30),
             drain_linger: Duration::from_millis(500),
             max_h2_streams: 128,
         }
+    }
+}
+
+impl Limits {
+    /// As configured for the REST listener.
+    pub fn of(server: &Server) -> Self {
+        Self { idle_timeout: server.idle_timeout, ..Self::default() }
     }
 }
 
@@ -172,6 +181,16 @@ mod tests {
             hint.set_lower(self.announced);
             hint
         }
+    }
+
+    #[test]
+    fn the_idle_time_is_the_configured_one_and_the_rest_as_it_is() {
+        let absent = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let given = [("SAGEAPI_SERVER_IDLE_TIMEOUT".to_owned(), "620s".to_owned())].into();
+        let config = crate::config::load(None, &given, &absent).unwrap().config;
+        let limits = Limits::of(&config.server);
+        assert_eq!(limits.idle_timeout, Duration::from_secs(620));
+        assert_eq!(limits.header_read_timeout, Limits::default().header_read_timeout);
     }
 
     #[tokio::test]

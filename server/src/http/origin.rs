@@ -23,10 +23,10 @@ pub struct Origin<'a> {
     pub scheme: &'a str,
     /// Host and port as the client wrote them.
     pub authority: &'a str,
-}
     /// Scheme and authority of a target that was sent as a whole URI. HTTP/2 has no request line: its
     /// pseudo-header fields are not of the target (RFC 9113 section 8.3.1).
     pub of_target: Option<(&'a str, &'a str)>,
+}
 
 impl<'a> Origin<'a> {
     /// Of a request that came from `peer`. Headers count only if that is a trusted proxy.
@@ -36,8 +36,8 @@ impl<'a> Origin<'a> {
         let trusted = |address: IpAddr| is_within(address, &server.trusted_proxies);
         let proxied = !server.trusted_proxies.is_empty() && trusted(peer);
         let client = if proxied { forwarded_client(&parts.headers, peer, trusted) } else { peer };
-        if let Some(public) = &server.public_url {
         let of_target = absolute_form(parts);
+        if let Some(public) = &server.public_url {
             return Self { client, scheme: &public.scheme, authority: &public.authority, of_target };
         }
         let told = |name| if proxied { nearest(&parts.headers, name) } else { None };
@@ -47,13 +47,13 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// The target's own authority (HTTP/2, absolute form) before the `Host` header (RFC 9112 section 3.2.2).
 /// Scheme and authority of a request line that has the whole URI (RFC 9112 section 3.2.2).
 fn absolute_form(parts: &Parts) -> Option<(&str, &str)> {
     let (scheme, authority) = (parts.uri.scheme_str()?, parts.uri.authority()?);
     (parts.version < Version::HTTP_2).then_some((scheme, authority.as_str()))
 }
 
+/// The target's own authority (HTTP/2, absolute form) before the `Host` header (RFC 9112 section 3.2.2).
 fn host(parts: &Parts) -> &str {
     let target = parts.uri.authority().map(http::uri::Authority::as_str);
     target.or_else(|| parts.headers.get(HOST)?.to_str().ok()).unwrap_or_default()
@@ -94,10 +94,10 @@ fn address_of(text: &str) -> Option<IpAddr> {
 /// and us see two different requests (RFC 9112 section 3.2). A user name before the host is an error (RFC 9110
 /// section 4.2.4).
 pub fn host_fault(parts: &Parts) -> Option<&'static str> {
-    match parts.headers.get_all(HOST).iter().count() {
     if parts.uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Some("the request target names a user before its host; leave that out");
     }
+    match parts.headers.get_all(HOST).iter().count() {
         0 if parts.version == Version::HTTP_11 => Some("the request has no Host field; send one"),
         0 | 1 => None,
         _ => Some("the request names more than one host"),
@@ -122,6 +122,7 @@ mod tests {
             trusted_proxies: trusted.iter().map(|net| net.parse().unwrap()).collect(),
             read_only: false,
             shutdown_grace: std::time::Duration::from_secs(1),
+            idle_timeout: std::time::Duration::from_secs(90),
             tls: None,
         }
     }
@@ -167,7 +168,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn proxies_are_trusted_by_what_their_networks_mean() {
         for net in ["10.0.0.0/8", "::ffff:10.0.0.0/104"] {
             for peer in ["10.0.0.1", "::ffff:10.0.0.1"] {
@@ -178,6 +178,7 @@ mod tests {
         assert_eq!(of(&forwarded, "10.0.0.1", &server(&["10.0.0.0/8"], None)).0, "1.1.1.1");
     }
 
+    #[test]
     fn an_unreadable_forwarded_address_is_not_skipped() {
         let server = server(&["10.0.0.0/8"], None);
         let client = |line: &str| of(&[(FORWARDED_FOR, line)], "10.0.0.1", &server).0;
@@ -199,12 +200,6 @@ mod tests {
         assert!(!fault(Version::HTTP_10, &[]) && !fault(Version::HTTP_2, &[]));
     }
 
-    #[test]
-    fn the_public_url_decides() {
-        let server = server(&["10.0.0.0/8"], Some(("https", "public.example.com")));
-        assert_eq!(of(FORWARDED, "10.0.0.1", &server), seen("2.2.2.2", "https", "public.example.com"));
-    }
-}
     #[test]
     fn a_whole_uri_as_target_decides_over_the_host_field_and_less_than_who_is_believed() {
         let of = |uri: &str, version, server: &Server| {
@@ -233,3 +228,9 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_public_url_decides() {
+        let server = server(&["10.0.0.0/8"], Some(("https", "public.example.com")));
+        assert_eq!(of(FORWARDED, "10.0.0.1", &server), seen("2.2.2.2", "https", "public.example.com"));
+    }
+}

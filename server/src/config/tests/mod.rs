@@ -92,6 +92,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!(server.request_timeout, Duration::from_secs(30));
     assert_eq!((server.max_body_bytes, server.max_batch_bytes), (1_048_576, 8_388_608));
     assert_eq!(server.shutdown_grace, Duration::from_secs(35));
+    assert_eq!(server.idle_timeout, Duration::from_secs(90));
     assert_eq!(admin.listen.to_string(), "0.0.0.0:9090");
     assert_eq!(database.target.display(), "sqlite:data/sageapi.db");
     assert_eq!(database.max_connections, 20);

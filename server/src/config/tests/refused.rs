@@ -37,7 +37,7 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
         (
             "server:\n  requestTimeout: 30s\n",
             &[
-                "c.yaml:2: server.requestTimeout: unknown key; did you mean request_timeout?; accepted here: listen, public_url, request_timeout, max_body_bytes, max_batch_bytes, trusted_proxies, read_only, shutdown_grace, tls",
+                "c.yaml:2: server.requestTimeout: unknown key; did you mean request_timeout?; accepted here: listen, public_url, request_timeout, max_body_bytes, max_batch_bytes, trusted_proxies, read_only, shutdown_grace, idle_timeout, tls",
             ],
         ),
         (
