@@ -76,6 +76,9 @@ pub(super) fn parse(url: &str) -> Result<DatabaseTarget, &'static str> {
     if url.chars().any(char::is_control) {
         return Err("it has a line end or another control character in it");
     }
+    if url.trim() != url {
+        return Err("it begins or ends with white space; write a space in a name as %20");
+    }
     match url.split_once(':') {
         Some(("sqlite", rest)) => sqlite(rest),
         Some(("mysql", rest)) => mysql(rest.strip_prefix("//").ok_or("// is missing after mysql:")?),
@@ -229,6 +232,10 @@ mod tests {
             ),
             ("sqlite:%ff", "it decodes to bytes that are not UTF-8"),
             ("sqlite:a\n", "it has a line end or another control character in it"),
+            ("sqlite:a.db ", "it begins or ends with white space; write a space in a name as %20"),
+            ("mysql://u@h/n ", "it begins or ends with white space; write a space in a name as %20"),
+            (" mysql://u@h/n", "it begins or ends with white space; write a space in a name as %20"),
+            ("mysql://u@h/n\u{a0}", "it begins or ends with white space; write a space in a name as %20"),
             ("mysql:u@h/n", "// is missing after mysql:"),
             ("mysql://u@h", "the database name is missing"),
             ("mysql://u@h/", "the database name is missing or has a / in it"),

@@ -333,6 +333,7 @@ impl FromText for WebhookSecrets {
 impl FromText for String {
     fn from_text(text: &str, kind: Kind) -> Result<Self, Refusal> {
         let sound = match kind {
+            Kind::Text(_) if text.trim() != text => return Err(Some("it begins or ends with white space")),
             Kind::Text(least) => return plain(text, least).map(Self::from),
             Kind::Choice(words) => words.contains(&text),
             Kind::Host => database::is_host(text),

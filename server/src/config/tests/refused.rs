@@ -126,6 +126,18 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
             ],
         ),
         (
+            "database:\n  url: 'mysql://sage:hunter2@db:3306/sage '\n",
+            &[
+                "c.yaml:2: database.url: the value is not accepted (it begins or ends with white space; write a space in a name as %20); give sqlite:<path> or mysql://user:password@host:3306/name",
+            ],
+        ),
+        (
+            "database:\n  kind: sqlite\n  name: 'sage.db '\n",
+            &[
+                "c.yaml:3: database.name: \"sage.db \" is not accepted (it begins or ends with white space); give text",
+            ],
+        ),
+        (
             "database:\n  url: sqlite:a.db\n  name: b.db\n  kind: sqlite\n",
             &[
                 "database.url (c.yaml:2) and database.kind (c.yaml:4) exclude each other; remove one",
