@@ -4,12 +4,14 @@
 //! Nothing here does I/O and nothing here knows the server or the operator, so that a
 //! configuration rendered by one is read by the other from the same table.
 
+mod cron;
 mod exit;
 mod install;
 mod key;
 mod migration;
 mod table;
 
+pub use cron::cron_step_fault;
 pub use exit::ExitCode;
 pub use install::{
     ADMIN_PORT, CONFIG_PATH, CONFIG_VARIABLE, DATA_DIRECTORY, DEFAULT_CONFIG_FILE, DEFAULT_DATABASE_URL,

@@ -369,6 +369,9 @@ fn text_of(value: &IntOrString) -> String {
 fn cron(expression: &str) -> Result<(), &'static str> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     let cron = parser.parse(expression).map_err(|_| "it is no cron expression of five fields")?;
+    if let Some(fault) = sageapi_contract::cron_step_fault(expression) {
+        return Err(fault);
+    }
     let any_time = date(2024, 1, 1).to_zoned(TimeZone::UTC).map_err(|_| "it cannot be checked")?;
     cron.find_next_occurrence(&any_time, true).map(|_| ()).map_err(|_| "no date ever matches it")
 }

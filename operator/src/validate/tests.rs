@@ -56,6 +56,7 @@ fn every_wrong_value_is_told_with_its_path_and_all_at_once() {
         (json!({"sync": {"pricing": {"schedule": "61 * * * *"}}}), vec!["spec.sync.pricing.schedule"]),
         (json!({"sync": {"pricing": {"schedule": "0 0 30 2 *"}}}), vec!["spec.sync.pricing.schedule"]),
         (json!({"sync": {"pricing": {"schedule": "0 0 * * * *"}}}), vec!["spec.sync.pricing.schedule"]),
+        (json!({"sync": {"pricing": {"schedule": "*/61 * * * *"}}}), vec!["spec.sync.pricing.schedule"]),
         (json!({"sync": {"timeZone": "Mars/Base"}}), vec!["spec.sync.timeZone"]),
         (
             json!({"sync": {"uapi": {"every": "5m", "schedule": "* * * * *"}}}),

@@ -31,6 +31,9 @@ pub(super) fn check_cron(expression: &str) -> Result<(), &'static str> {
         return Err("it is too long");
     }
     let cron = parse_cron(expression)?;
+    if let Some(fault) = sageapi_contract::cron_step_fault(expression) {
+        return Err(fault);
+    }
     let any_time = date(2024, 1, 1).to_zoned(TimeZone::UTC).map_err(|_| "it cannot be checked")?;
     cron.find_next_occurrence(&any_time, true).map(|_| ()).map_err(|_| "no date ever matches it")
 }

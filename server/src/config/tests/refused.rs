@@ -191,6 +191,12 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
             ],
         ),
         (
+            "sync:\n  users: {schedule: '*/61 * * * *'}\n",
+            &[
+                "c.yaml:2: sync.users.schedule: \"*/61 * * * *\" is not accepted (the step of its minutes is longer than an hour: it would be due once an hour); give a cron expression of five fields, like \"*/5 * * * *\"",
+            ],
+        ),
+        (
             "sync: {users: {enabled: true}}\n",
             &[
                 "upstream.url: required to mirror an entity that is enabled; set it in the file or as SAGEAPI_UPSTREAM_URL; give an http:// or https:// URL without credentials, query or fragment",
