@@ -273,9 +273,11 @@ async fn within<T>(
     }
 }
 
-/// What is signed is what was sent; a coding would hide it from the digest's reader.
+/// What is signed is what was sent; a coding would hide it from the digest's reader. `identity` is none.
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.contains_key(CONTENT_ENCODING) {
+    let is_none = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
+    let mut lines = headers.get_all(CONTENT_ENCODING).iter();
+    if !lines.all(|line| line.to_str().is_ok_and(|line| line.split(',').map(str::trim).all(is_none))) {
         return Err(Problem::new(Code::UnsupportedMediaType, "send the body without content-encoding"));
     }
     Ok(())
@@ -319,6 +321,25 @@ mod tests {
             .unwrap_err();
         assert_eq!(problem.code(), Code::Overloaded);
         assert!(within(SOON, async { Ok(()) }).await.is_ok());
+    }
+
+    #[test]
+    fn identity_is_no_coding() {
+        let taken = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CONTENT_ENCODING, HeaderValue::from_str(line).unwrap());
+            }
+            refuse_encoding(&headers).is_ok()
+        };
+        assert!(
+            taken(&[]) && taken(&["identity"]) && taken(&["Identity, identity"]) && taken(&["", "identity"])
+        );
+        for coded in
+            [&["gzip"][..], &["identity, gzip"], &["identity", "br"], &["identityx"], &["identity;q=1"]]
+        {
+            assert!(!taken(coded), "{coded:?}");
+        }
     }
 
     #[test]
