@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use health::{CacheHealth, DatabaseHealth, Health, Standing, SyncHealth};
-pub use open::{OpenError, Role, load_sageapi};
+pub use open::{OpenError, Role, check, load_sageapi};
 
 use self::threads::BookingThreads;
 use crate::config::Config;

@@ -18,6 +18,7 @@ pub fn run(
         }
         Command::Check => {
             let loaded = load()?;
+            crate::env::check(&loaded.config)?;
             let file = loaded.file.as_ref().map(|f| f.display().to_string());
             let json = serde_json::json!({"file": file, "warnings": &loaded.warnings});
             out.result(&json, |_| config::check_report(&loaded))

@@ -195,15 +195,12 @@ impl ServerEnv {
         let sync = SyncService::new(store.clone(), &config, clock.clone(), entropy.clone(), metrics.clone())?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         forget_what_sync_changes(&sync, &caches, &tasks, &stop);
-        let webhook_secrets = config.upstream_events.iter().map(|secret| {
-            WebhookSecret::parse(secret.expose()).map_err(|e| OpenError::Webhook(e.to_string()))
-        });
         let prices =
             Prices::new(store.clone(), caches.clone(), zone(&config)?, accounting.scale, accounting.currency);
         let inner = Inner {
             auth: Auth::new(store.clone(), caches.clone(), clock.clone(), &config.auth),
             keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.auth.token_pepper.clone()),
-            webhook_secrets: webhook_secrets.collect::<Result<_, _>>()?,
+            webhook_secrets: webhook_secrets(&config)?,
             instance,
             started_at: clock.monotonic(),
             store,
@@ -237,6 +234,27 @@ impl ServerEnv {
         let state = self.check_schema().await?;
         if state.can_serve { Ok(state) } else { Err(OpenError::Schema(Box::new(state))) }
     }
+}
+
+/// Whether [`ServerEnv::open`] would take this configuration, as far as that can be told without the database, its
+/// folder and its key file.
+///
+/// # Errors
+/// What it would refuse.
+pub fn check(config: &Config) -> Result<(), OpenError> {
+    let clock: Arc<dyn Clock> = SystemClock::new();
+    if let Some(key) = &config.auth.encryption_key {
+        Keyring::new(key, &config.auth.previous_encryption_keys)?;
+    }
+    SyncService::check(config, &clock)?;
+    webhook_secrets(config)?;
+    zone(config).map(drop)
+}
+
+fn webhook_secrets(config: &Config) -> Result<Vec<WebhookSecret>, OpenError> {
+    let parse = |secret: &Secret| WebhookSecret::parse(secret.expose());
+    let secrets = config.upstream_events.iter().map(parse).collect::<Result<_, _>>();
+    secrets.map_err(|e| OpenError::Webhook(e.to_string()))
 }
 
 /// What the mirror commits is dropped from this instance's caches by a task of its own: the mirror

@@ -94,6 +94,19 @@ impl SyncService {
         Self::with_source(store, config, source, clock, entropy, metrics)
     }
 
+    /// Whether [`SyncService::new`] would take this configuration: files that it names are read, no connection is
+    /// made.
+    ///
+    /// # Errors
+    /// What it would refuse.
+    pub fn check(config: &Config, clock: &Arc<dyn Clock>) -> Result<(), SyncError> {
+        plans(config)?;
+        match configured_source(config, clock) {
+            Ok(_) | Err(SyncError::Unconfigured(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The same over another source, or with the reason why there is none.
     pub fn with_source(
         store: Store,
@@ -103,19 +116,12 @@ impl SyncService {
         entropy: Arc<dyn Entropy>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SyncError> {
-        let sync = &config.sync;
         let timeout = config.upstream.as_ref().map_or(Duration::ZERO, |upstream| upstream.timeout);
         let inner = Inner {
             store,
             source,
-            // In the order of `Entity::ALL`, which is the order of its variants.
-            plans: [
-                plan("sync.users", &sync.users)?,
-                plan("sync.pricing", &sync.pricing)?,
-                plan("sync.llmage", &sync.llmage)?,
-                plan("sync.uapi", &sync.uapi)?,
-            ],
-            max_delete_ratio: sync.max_delete_ratio,
+            plans: plans(config)?,
+            max_delete_ratio: config.sync.max_delete_ratio,
             lease_ttl: LEASE.max(timeout * 3),
             events: events::Queue::default(),
             listener: OnceLock::new(),
@@ -195,6 +201,17 @@ impl Inner {
     const fn is_active(&self, entity: Entity) -> bool {
         self.source.is_ok() && self.plan(entity).enabled
     }
+}
+
+/// In the order of [`Entity::ALL`], which is the order of its variants.
+fn plans(config: &Config) -> Result<[Plan; Entity::ALL.len()], SyncError> {
+    let sync = &config.sync;
+    Ok([
+        plan("sync.users", &sync.users)?,
+        plan("sync.pricing", &sync.pricing)?,
+        plan("sync.llmage", &sync.llmage)?,
+        plan("sync.uapi", &sync.uapi)?,
+    ])
 }
 
 fn plan(key: &'static str, sync: &EntitySync) -> Result<Plan, SyncError> {

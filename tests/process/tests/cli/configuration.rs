@@ -94,6 +94,42 @@ async fn every_error_of_a_configuration_is_shown_at_once_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_check_refuses_what_a_server_would_refuse() {
+    let installation = Installation::new(kinds()[0]).await;
+    let no_pem = installation.file("ca.pem", "no certificate").display().to_string();
+    let absent = installation.database.folder().join("absent.pem").display().to_string();
+    let upstream = |more: [(&'static str, String); 2]| {
+        let mut env = vec![
+            ("SAGEAPI_UPSTREAM_URL", "https://sage.invalid".to_owned()),
+            ("SAGEAPI_UPSTREAM_AUTH", "bearer".to_owned()),
+        ];
+        env.extend(more);
+        env
+    };
+    let token = |text: &str| ("SAGEAPI_UPSTREAM_DAPI_SECRET", text.to_owned());
+    for (given, key) in [
+        (upstream([token("t"), ("SAGEAPI_UPSTREAM_CA_FILE", no_pem)]), "upstream.ca_file"),
+        (upstream([token("t"), ("SAGEAPI_UPSTREAM_CA_FILE", absent)]), "upstream.ca_file"),
+        (
+            upstream([token("t"), ("SAGEAPI_SYNC_USERS_SCHEDULE", "*/61 * * * *".to_owned())]),
+            "sync.users.schedule",
+        ),
+    ] {
+        let mut said = Vec::new();
+        for command in [&["config", "check"][..], &["serve"]] {
+            let mut env = sageapi_test_support::app::variables(&installation.database.url());
+            env.extend(given.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            let output = sageapi_test_support::server::run("sageapi-server", command, env).await;
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(64), "{command:?}: {stderr}");
+            assert!(stderr.contains(key), "{command:?}: {stderr}");
+            said.push(stderr.lines().last().unwrap_or_default().to_owned());
+        }
+        assert_eq!(said[0], said[1]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn results_that_need_no_database_are_what_is_committed() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let committed = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
