@@ -501,6 +501,13 @@ mod tests {
         assert_eq!(body["errors"][0]["field"].as_str().unwrap().len(), MOST_FIELD_CHARS);
     }
 
+    #[test]
+    fn every_code_of_401_is_counted_from_the_start() {
+        let codes = Code::ALL.iter().filter(|code| code.status() == StatusCode::UNAUTHORIZED);
+        let codes: Vec<_> = codes.map(|code| code.as_str()).collect();
+        assert_eq!(codes, crate::telemetry::metrics::AUTH_FAILURES);
+    }
+
     #[tokio::test]
     async fn what_may_be_tried_again_says_when() {
         for error in [Error::Overloaded, Error::ReadOnly, Error::TransnoInProgress] {

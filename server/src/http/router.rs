@@ -4,6 +4,7 @@ use http::Method;
 
 use crate::telemetry::metrics::{Metrics, RouteMetrics, UNMATCHED};
 
+use super::openapi::statuses;
 use super::routes::{ROUTES, Route, Verb};
 
 /// Finds routes.
@@ -53,7 +54,12 @@ impl Router {
         let mut paths = matchit::Router::new();
         for (path, routes) in by_path {
             let allow = allow(&routes);
-            paths.insert(path, Path { routes, allow, metrics: metrics.route(path) })?;
+            let metrics = metrics.route(path);
+            for route in &routes {
+                let method = if route.is_write() { Method::POST } else { Method::GET };
+                metrics.expect(&method, statuses(route));
+            }
+            paths.insert(path, Path { routes, allow, metrics })?;
         }
         Ok(Self { paths, unmatched: metrics.route(UNMATCHED) })
     }

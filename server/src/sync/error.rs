@@ -53,3 +53,42 @@ impl SyncError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::Failure;
+    use super::*;
+    use crate::telemetry::metrics::SYNC_RESULTS;
+
+    #[test]
+    fn every_class_that_a_run_can_end_with_is_counted_from_the_start() {
+        let source = |class| SyncError::Source(SourceError::new(class, ""));
+        let failures = [
+            Failure::CursorExpired,
+            Failure::Timeout,
+            Failure::Connect,
+            Failure::Tls,
+            Failure::Broken,
+            Failure::Unauthorized,
+            Failure::Status4xx,
+            Failure::Status5xx,
+            Failure::Redirect,
+            Failure::WrongContent,
+            Failure::TooLarge,
+            Failure::Malformed,
+        ];
+        let others = [
+            SyncError::Overlap(Entity::Users),
+            SyncError::Held(Entity::Users),
+            SyncError::Endless(1),
+            SyncError::Store(store::Error::LeaseLost),
+            SyncError::Store(store::Error::SweepRefused { gone: 1, total: 1 }),
+            SyncError::Store(store::Error::Sealed("")),
+        ];
+        for error in failures.map(source).into_iter().chain(others) {
+            assert!(SYNC_RESULTS.contains(&error.class()), "{}", error.class());
+        }
+        // The database's own errors cannot be made here.
+        assert!(SYNC_RESULTS.contains(&"store_unavailable"));
+    }
+}

@@ -16,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use crate::model::Entity;
+
 pub use self::histogram::Histogram;
 use self::process::ProcessMetrics;
 
@@ -31,6 +33,36 @@ const COMMIT_SECONDS: &[f64] =
     &[0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 const BATCH_SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
+/// What bookings come to.
+pub const BOOKING_RESULTS: [&str; 7] =
+    ["booked", "expired", "failed", "insufficient_balance", "refused", "replayed", "unavailable"];
+/// The codes of 401.
+pub const AUTH_FAILURES: [&str; 6] =
+    ["auth_missing", "auth_malformed", "auth_uncovered", "auth_expired", "auth_failed", "auth_replay"];
+/// How runs of synchronisation end.
+pub const SYNC_RESULTS: [&str; 19] = [
+    "ok",
+    "skipped",
+    "connect",
+    "timeout",
+    "tls",
+    "broken",
+    "unauthorized",
+    "status_4xx",
+    "status_5xx",
+    "redirect",
+    "wrong_content",
+    "too_large",
+    "malformed",
+    "endless",
+    "cursor_expired",
+    "lease_lost",
+    "sweep_refused",
+    "store",
+    "store_unavailable",
+];
+/// What synchronisation and events do with rows.
+const SYNC_OPS: [&str; 6] = ["upsert", "delete", "quarantined", "swept", "event_failed", "event_dropped"];
 /// Why transactions are run again.
 const RETRY_REASONS: [&str; 6] = ["connection", "contended", "locked", "repeated", "split", "unknown_commit"];
 
@@ -176,11 +208,30 @@ impl Metrics {
             registry: Registry::default(),
         };
         all.register_collector(Box::new(ProcessMetrics::new("/proc".into())));
-        // There from the start: a rate over a counter that appears with its first event misses that event.
-        for reason in RETRY_REASONS {
-            drop(metrics.store_retries.get_or_create(&ReasonLabel { reason }));
-        }
+        metrics.begin_at_zero();
         Self { registry: all, ..metrics }
+    }
+
+    /// Counters are there from the start: a rate over one that appears with its first event misses that event. Those
+    /// of requests begin with their router, those of look-ups with their cache.
+    fn begin_at_zero(&self) {
+        for reason in RETRY_REASONS {
+            drop(self.store_retries.get_or_create(&ReasonLabel { reason }));
+        }
+        for result in BOOKING_RESULTS {
+            drop(self.bookings.get_or_create(&ResultLabel { result }));
+        }
+        for code in AUTH_FAILURES {
+            drop(self.auth_failures.get_or_create(&CodeLabel { code }));
+        }
+        for entity in Entity::ALL.iter().map(|entity| entity.as_str()) {
+            for result in SYNC_RESULTS {
+                drop(self.sync_runs.get_or_create(&RunLabels { entity, result }));
+            }
+            for op in SYNC_OPS {
+                drop(self.sync_rows.get_or_create(&RowLabels { entity, op }));
+            }
+        }
     }
 
     /// The metrics of one route, to be resolved once, when the router is made. `route` is the matched pattern, or
@@ -200,7 +251,7 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// So many bookings came to the same: booked, replayed, expired, or why they were not.
+    /// So many bookings came to the same, one of [`BOOKING_RESULTS`].
     pub fn bookings(&self, result: &'static str, count: usize) {
         self.bookings.get_or_create(&ResultLabel { result }).inc_by(count as u64);
     }
@@ -237,12 +288,12 @@ impl Metrics {
         }
     }
 
-    /// One run of an entity's synchronisation ended: `ok`, `skipped` or the class of its error.
+    /// One run of an entity's synchronisation ended with one of [`SYNC_RESULTS`].
     pub fn sync_run(&self, entity: &'static str, result: &'static str) {
         self.sync_runs.get_or_create(&RunLabels { entity, result }).inc();
     }
 
-    /// `rows` rows of an entity were handled: `upsert`, `delete`, `unchanged`, `quarantined`, `swept`.
+    /// `rows` rows of an entity were handled in one of the ways of `SYNC_OPS`.
     pub fn sync_rows(&self, entity: &'static str, op: &'static str, rows: u64) {
         self.sync_rows.get_or_create(&RowLabels { entity, op }).inc_by(rows);
     }
@@ -252,7 +303,7 @@ impl Metrics {
         self.sync_age.get_or_create(&EntityLabel { entity }).set(seconds);
     }
 
-    /// A request was refused with this code of the authentication.
+    /// A request was refused with one of [`AUTH_FAILURES`].
     pub fn auth_failure(&self, code: &'static str) {
         self.auth_failures.get_or_create(&CodeLabel { code }).inc();
     }
@@ -344,19 +395,32 @@ impl RouteMetrics {
     /// One request was answered after `seconds`.
     pub fn request(&self, method: &Method, status: StatusCode, seconds: f64) {
         self.seconds.observe(seconds);
+        self.count(method, status.as_u16(), 1);
+    }
+
+    /// Begins to count answers with these statuses.
+    pub fn expect(&self, method: &Method, statuses: impl IntoIterator<Item = u16>) {
+        for status in statuses {
+            self.count(method, status, 0);
+        }
+    }
+
+    fn count(&self, method: &Method, status: u16, requests: u64) {
         let method = method_index(method);
         let find = || {
-            self.requests.get_or_create_owned(&RequestLabels {
-                route: self.route,
-                method: METHODS[method],
-                status: status.as_u16(),
-            })
+            let (route, method) = (self.route, METHODS[method]);
+            self.requests.get_or_create_owned(&RequestLabels { route, method, status })
         };
-        match STATUSES.binary_search(&status.as_u16()) {
-            Ok(status) => self.resolved[method][status].get_or_init(find).inc(),
-            Err(_) => find().inc(),
+        match STATUSES.binary_search(&status) {
+            Ok(status) => self.resolved[method][status].get_or_init(find).inc_by(requests),
+            Err(_) => find().inc_by(requests),
         };
     }
+}
+
+/// The name that a method is counted and logged under.
+pub fn method_name(method: &Method) -> &'static str {
+    METHODS[method_index(method)]
 }
 
 fn method_index(method: &Method) -> usize {
@@ -370,8 +434,3 @@ fn method_index(method: &Method) -> usize {
         _ => METHODS.len() - 1,
     }
 }
-/// The name that a method is counted and logged under.
-pub fn method_name(method: &Method) -> &'static str {
-    METHODS[method_index(method)]
-}
-

@@ -44,6 +44,25 @@ fn the_admin_port_has_nothing_else() {
 }
 
 #[test]
+fn counters_begin_at_zero() {
+    on_every_database(async |site| {
+        let text = admin(&site, Method::GET, "/metrics").await.text();
+        for line in [
+            r#"sageapi_bookings_total{result="booked"} 0"#,
+            r#"sageapi_bookings_total{result="failed"} 0"#,
+            r#"sageapi_auth_failures_total{code="auth_replay"} 0"#,
+            r#"sageapi_sync_runs_total{entity="pricing",result="sweep_refused"} 0"#,
+            r#"sageapi_sync_rows_total{entity="users",op="quarantined"} 0"#,
+            r#"sageapi_cache_requests_total{cache="prices",result="stale"} 0"#,
+            r#"sageapi_http_requests_total{route="/api/v1/accounting",method="POST",status="500"} 0"#,
+            r#"sageapi_http_requests_total{route="/api/v1/balance",method="GET",status="304"} 0"#,
+        ] {
+            assert!(text.lines().any(|given| given == line), "{line} is not in:\n{text}");
+        }
+    });
+}
+
+#[test]
 fn metrics_have_the_names_of_the_contract_and_count() {
     on_every_database(async |site| {
         let c = site.customer("10").await;

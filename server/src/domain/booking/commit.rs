@@ -395,3 +395,25 @@ fn refusal_label(refusal: &Error) -> &'static str {
         _ => "refused",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::BOOKING_RESULTS;
+
+    #[test]
+    fn every_label_is_counted_from_the_start() {
+        let money = crate::model::Money::ZERO;
+        let refusals = [
+            Error::InsufficientBalance { available: money, required: money },
+            Error::StoreUnavailable(String::new()),
+            Error::Overloaded,
+            Error::Internal(String::new()),
+            Error::TransnoConflict,
+        ];
+        let labels = refusals.iter().map(refusal_label).chain([outcome_label(&Outcome::Expired)]);
+        for label in labels {
+            assert!(BOOKING_RESULTS.contains(&label), "{label}");
+        }
+    }
+}

@@ -56,6 +56,28 @@ fn every_metric_of_the_contract_is_shown_under_its_name() {
 }
 
 #[test]
+fn counters_are_there_before_anything_is_counted() {
+    let metrics = Metrics::new("1");
+    metrics.route("/balance").expect(&Method::GET, [200, 500, 599]);
+    metrics.cache("balances");
+    let text = metrics.encode();
+    for (series, values) in [
+        (r#"bookings_total{result="?"}"#, &BOOKING_RESULTS[..]),
+        (r#"auth_failures_total{code="?"}"#, &AUTH_FAILURES),
+        (r#"store_retries_total{reason="?"}"#, &RETRY_REASONS),
+        (r#"cache_requests_total{cache="balances",result="?"}"#, &["hit", "miss", "stale"]),
+        (r#"sync_runs_total{entity="uapi",result="?"}"#, &SYNC_RESULTS),
+        (r#"sync_rows_total{entity="users",op="?"}"#, &SYNC_OPS),
+        (r#"http_requests_total{route="/balance",method="GET",status="?"}"#, &["200", "500", "599"]),
+    ] {
+        for value in values {
+            let expected = format!("sageapi_{} 0", series.replace('?', value));
+            assert!(line(&text, &expected), "{expected} is not in\n{text}");
+        }
+    }
+}
+
+#[test]
 fn the_text_is_well_formed() {
     let text = all().encode();
     assert!(text.ends_with("\n# EOF\n"));
