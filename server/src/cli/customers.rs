@@ -7,7 +7,7 @@ use super::output::Output;
 use crate::domain::Error;
 use crate::domain::booking::BookingRequest;
 use crate::env::ServerEnv;
-use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Kind, Mode, Money, Transno};
+use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Kind, Mode, Money, Transno, shown};
 use crate::store::NewCustomer;
 
 #[derive(Serialize)]
@@ -69,8 +69,8 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
             true
         }
         Command::Credit { amount, transno, .. } => {
-            let transno =
-                Transno::parse_client(&transno).map_err(|e| Failure::usage(format!("--transno: {e}")))?;
+            let transno = Transno::parse_client(&transno)
+                .map_err(|e| Failure::usage(format!("--transno: {e}, not {}", shown(&transno))))?;
             if let Some(prefix) = transno.reserved_prefix() {
                 return Err(Failure::usage(format!("--transno: the prefix {prefix} is reserved")));
             }

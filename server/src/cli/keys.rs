@@ -9,7 +9,7 @@ use super::output::Output;
 use crate::domain::Error;
 use crate::domain::keys::{KeyRequest, MadeKey};
 use crate::env::ServerEnv;
-use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Timestamp, parse_network};
+use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Timestamp, parse_network, shown};
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -60,11 +60,7 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
                     Failure::usage(format!("--scopes: unknown scope {bad:?}; known are {}", known_scopes()))
                 })?,
                 auth_mode: auth_mode_of(&auth_mode)?,
-                expires_at: expires
-                    .as_deref()
-                    .map(Timestamp::parse)
-                    .transpose()
-                    .map_err(|e| Failure::usage(format!("--expires: {e}")))?,
+                expires_at: expires.as_deref().map(expiry_of).transpose()?,
                 allowed_cidrs: cidrs.as_deref().map(cidrs_of).transpose()?.unwrap_or_default(),
             };
             show_secret(&env.keys().create(request).await?, out)
@@ -106,6 +102,10 @@ fn show_secret(made: &MadeKey, out: &Output) -> Result<ExitCode, Failure> {
 
 fn known_scopes() -> String {
     crate::model::Scope::ALL.iter().copied().collect::<Scopes>().to_string()
+}
+
+fn expiry_of(text: &str) -> Result<Timestamp, Failure> {
+    Timestamp::parse(text).map_err(|e| Failure::usage(format!("--expires: {e}, not {}", shown(text))))
 }
 
 pub(super) fn auth_mode_of(text: &str) -> Result<AuthMode, Failure> {

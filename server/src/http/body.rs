@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::domain::{Error, FieldError};
-use crate::model::{Currency, CustomerId, Money, MoneyError, TextId, Timestamp};
+use crate::model::{Currency, CustomerId, Money, MoneyError, TextId, Timestamp, integer, shown_json};
 
 /// The most members of an object whose member names the caller chooses.
 const MOST_FACTORS: usize = 64;
@@ -73,13 +73,19 @@ impl<'a> Object<'a> {
         self.invalid.push(FieldError::new(field, message));
     }
 
-    fn string(&mut self, name: &str) -> Option<Cow<'a, str>> {
+    /// The same, and says what came instead.
+    fn refuse_value(&mut self, field: &str, message: impl std::fmt::Display, json: &str) {
+        self.refuse(field, format!("{message}, not {}", shown_json(json)));
+    }
+
+    /// A string, and its JSON text.
+    fn string(&mut self, name: &str) -> Option<(Cow<'a, str>, &'a str)> {
         let raw = self.take(name)?;
         let text = strict::string(raw);
         if text.is_none() {
-            self.refuse(name, "must be a string");
+            self.refuse_value(name, "must be a string", raw);
         }
-        text
+        text.map(|text| (text, raw))
     }
 
     /// A string of which `parse` makes something, or says why not.
@@ -88,8 +94,8 @@ impl<'a> Object<'a> {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let text = self.string(name)?;
-        parse(&text).map_err(|error| self.refuse(name, error.to_string())).ok()
+        let (text, raw) = self.string(name)?;
+        parse(&text).map_err(|error| self.refuse_value(name, error, raw)).ok()
     }
 
     /// An id of the platform.
@@ -128,9 +134,9 @@ impl<'a> Object<'a> {
     /// A whole number within bounds.
     pub fn integer(&mut self, name: &str, least: i64, most: i64) -> Option<i64> {
         let raw = self.take(name)?;
-        let number = raw.parse().ok().filter(|n| (least..=most).contains(n));
+        let number = integer(raw).filter(|n| (least..=most).contains(n));
         if number.is_none() {
-            self.refuse(name, format!("must be an integer from {least} to {most}"));
+            self.refuse_value(name, format!("must be an integer from {least} to {most}"), raw);
         }
         number
     }
@@ -138,8 +144,10 @@ impl<'a> Object<'a> {
     /// An amount of money other than zero; with a sign only if `signed`.
     pub fn amount(&mut self, name: &str, signed: bool) -> Option<Money> {
         let raw = self.take(name)?;
+        let not = || shown_json(raw);
         let Some(text) = strict::string(raw) else {
-            self.not_string.push(FieldError::new(name, "must be a string such as \"12.5\""));
+            let message = format!("must be a string such as \"12.5\", not {}", not());
+            self.not_string.push(FieldError::new(name, message));
             return None;
         };
         let parsed = if signed { Money::parse_signed(&text) } else { Money::parse(&text) };
@@ -148,18 +156,18 @@ impl<'a> Object<'a> {
             Ok(amount) => return Some(amount),
             Err(MoneyError::OutOfRange) => self.out_of_range = true,
             Err(error @ MoneyError::Invalid) => {
-                self.not_amount.push(FieldError::new(name, error.to_string()));
+                self.not_amount.push(FieldError::new(name, format!("{error}, not {}", not())));
             }
         }
         None
     }
 
-    /// An object of quantities from 0 to 10^12 with at most 15 significant digits and of short texts, as JSON text
+    /// An object of quantities from 0 to 10^12 with at most 17 significant digits and of short texts, as JSON text
     /// whose members are sorted and have one spelling; no longer than fits a page of them.
     pub fn usage(&mut self, name: &str) -> Option<String> {
         let raw = self.take(name)?;
         let Some(mut members) = strict::object(raw) else {
-            self.refuse(name, "must be an object of numbers and texts");
+            self.refuse_value(name, "must be an object of numbers and texts", raw);
             return None;
         };
         if members.len() > MOST_FACTORS {
@@ -175,10 +183,11 @@ impl<'a> Object<'a> {
             let value =
                 raw.map(RawValue::get).and_then(|raw| number::quantity(raw).or_else(|| attribute(raw)));
             let Some(value) = value.filter(|_| named) else {
-                self.refuse(
+                self.refuse_value(
                     &format!("{name}.{factor}"),
-                    "must be a number from 0 to 10^12 with at most 15 significant digits, or a text of at most 128 \
+                    "must be a number from 0 to 10^12 with at most 17 significant digits, or a text of at most 128 \
                      characters, under a name of 1 to 64 characters",
+                    raw.map_or("null", RawValue::get),
                 );
                 continue;
             };

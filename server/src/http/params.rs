@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::domain::page::{DEFAULT_LIMIT, MAX_LIMIT, PageRequest};
 use crate::domain::{Error, FieldError};
-use crate::model::{CustomerId, TextId, Timestamp, Transno};
+use crate::model::{CustomerId, TextId, Timestamp, Transno, shown};
 
 use super::routes::Route;
 
@@ -38,7 +38,10 @@ impl<'a> Params<'a> {
             } else if let Some(value) = decode(value) {
                 given.push((name, value));
             } else {
-                errors.push(FieldError::new(name, "must be percent-encoded UTF-8"));
+                errors.push(FieldError::new(
+                    name,
+                    format!("must be percent-encoded UTF-8, not {}", shown(value)),
+                ));
             }
         }
         Ok(Self { given, errors })
@@ -61,7 +64,7 @@ impl<'a> Params<'a> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.take(name)?;
-        parse(&text).map_err(|error| self.refuse(name, error.to_string())).ok()
+        parse(&text).map_err(|error| self.refuse(name, format!("{error}, not {}", shown(&text)))).ok()
     }
 
     /// An id of the platform.
@@ -91,7 +94,15 @@ impl<'a> Params<'a> {
 
     /// A time.
     pub fn time(&mut self, name: &str) -> Option<Timestamp> {
-        self.parsed(name, Timestamp::parse)
+        let text = self.take(name)?;
+        match Timestamp::parse(&text) {
+            Ok(time) => Some(time),
+            Err(error) => {
+                let hint = if lost_its_plus(&text) { "; in a query + is written %2B" } else { "" };
+                self.refuse(name, format!("{error}, not {}{hint}", shown(&text)));
+                None
+            }
+        }
     }
 
     /// One of some names.
@@ -148,6 +159,11 @@ impl<'a> Params<'a> {
     pub fn finish(self) -> Result<(), Error> {
         if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
     }
+}
+
+/// Whether a space of the text was the plus of an offset.
+fn lost_its_plus(text: &str) -> bool {
+    text.rsplit_once(' ').is_some_and(|(time, offset)| Timestamp::parse(&format!("{time}+{offset}")).is_ok())
 }
 
 /// Undoes percent-encoding; a plus is a space, as forms and most client libraries write it. `None` for what is
@@ -256,6 +272,24 @@ mod tests {
         for wrong in ["%", "%4", "%zz", "%ff", "%00", "", "%F0%9F"] {
             assert_eq!(value(&format!("transno={wrong}")), Err(()), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_message_says_what_arrived_and_that_a_plus_is_encoded() {
+        let message = |query: &str| {
+            let mut params = parse(query).unwrap();
+            let _ = (params.time("from"), params.text_id("user_id"), params.page());
+            let Err(Error::Invalid(errors)) = params.finish() else { panic!("{query}") };
+            errors.into_iter().map(|e| e.message).collect::<String>()
+        };
+        let plus = message("from=2026-01-01T00:00:00+08:00");
+        assert!(plus.contains("not \"2026-01-01T00:00:00 08:00\"; in a query + is written %2B"), "{plus}");
+        assert!(message("from=2026-01-01+00:00:00+08:00").contains("%2B"));
+        let no_offset = message("from=2026-01-01+00:00:00");
+        assert!(no_offset.ends_with("not \"2026-01-01 00:00:00\""), "{no_offset}");
+        assert!(message("user_id=%00%22").ends_with("not \"\\u{0}\\\"\""));
+        assert!(message("limit=ten").ends_with("not \"ten\""));
+        assert!(message("user_id=%zz").ends_with("not \"%zz\""));
     }
 
     #[test]

@@ -149,6 +149,12 @@ impl Entity {
             Self::Uapi => UAPI,
         }
     }
+
+    /// Whether its rows decide what a charge costs. A row of these that cannot be read in its newest version counts for
+    /// nothing until it can: no price is made of an old version, nor of one with gaps.
+    pub const fn decides_prices(self) -> bool {
+        matches!(self, Self::Pricing | Self::Llmage)
+    }
 }
 
 impl std::fmt::Display for Entity {
@@ -181,6 +187,8 @@ pub struct MirrorRow {
     pub cached_at: Timestamp,
     /// One per [`Entity::columns`].
     pub cells: Vec<Cell>,
+    /// Whether its newest version cannot be read. The cells are then what could be read of it, or of the one before.
+    pub unreadable: bool,
 }
 
 impl MirrorRow {

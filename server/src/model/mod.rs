@@ -7,11 +7,13 @@ mod customer;
 mod entropy;
 mod hold;
 mod id;
+mod integer;
 mod key;
 mod mirror;
 mod money;
 mod network;
 mod secret;
+mod shown;
 mod time;
 
 #[cfg(test)]
@@ -23,10 +25,12 @@ pub use customer::{Customer, CustomerStatus, Mode, UsageBilling};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy, new_uuid};
 pub use hold::{Hold, HoldState};
 pub use id::{CustomerId, IdError, KeyId, LlmId, RecordId, TextId, Transno, UserId};
+pub use integer::integer;
 pub use key::{AuthMode, Key, Scope, Scopes};
 pub use mirror::{Cell, Column, ColumnKind, Entity, MirrorRow};
 pub(crate) use money::write_decimal;
 pub use money::{MAX_UNITS, Money, MoneyError};
 pub use network::{is_within, parse_network};
 pub use secret::Secret;
+pub use shown::{shown, shown_json};
 pub use time::{Timestamp, TimestampError};

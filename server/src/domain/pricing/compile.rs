@@ -6,6 +6,7 @@ use super::decimal::Decimal;
 use super::error::PricingDataError;
 use super::usage::Field;
 use super::yaml::Node;
+use crate::model::shown;
 
 /// The most rules of a price list, and the most prices in all of them.
 pub const MAX_RULES: usize = 1_000;
@@ -92,6 +93,11 @@ impl Program {
         let names: HashSet<&str> = drafts.iter().flat_map(Draft::names).collect();
         let rules = drafts.iter().map(|draft| draft.finish(&names)).collect::<Result<_, _>>()?;
         Ok(Self { rules })
+    }
+
+    /// Whether it has no rules, so that nothing has a price.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
     }
 }
 
@@ -255,7 +261,8 @@ fn get<'a>(members: &'a [(String, Node)], key: &str) -> &'a Node {
 
 fn number(node: &Node, path: &str) -> Result<Decimal, PricingDataError> {
     let Node::Scalar(text) = node else { return Err(PricingDataError::value(path, "must be a number")) };
-    Decimal::parse(text).map_err(|error| PricingDataError::value(path, error.to_string()))
+    Decimal::parse(text)
+        .map_err(|error| PricingDataError::value(path, format!("{error}, not {}", shown(text))))
 }
 
 /// The path of a member, with a key of bounded length.

@@ -4,6 +4,7 @@ use super::decimal::Decimal;
 use super::error::PricingDataError;
 use super::usage::{Field, Seen, Usage};
 use super::yaml::Node;
+use crate::model::shown;
 
 /// The texts that begin a condition written as text. A longer one stands before its beginning.
 const OPERATORS: [(&str, Operator); 6] = [
@@ -174,7 +175,8 @@ fn one_of(value: &Node, path: &str) -> Result<Test, PricingDataError> {
 }
 
 fn number(text: &str, path: &str) -> Result<Decimal, PricingDataError> {
-    Decimal::parse(text).map_err(|error| PricingDataError::value(path, error.to_string()))
+    Decimal::parse(text)
+        .map_err(|error| PricingDataError::value(path, format!("{error}, not {}", shown(text))))
 }
 
 #[cfg(test)]
@@ -268,7 +270,7 @@ mod tests {
             ("between 1 and 5", "f"),
             ("in a, b", "f"),
             ("'> 1 and < 5'", "f"),
-            ("'< 1234567890.1234567'", "f"),
+            ("'< 1234567890.12345678'", "f"),
             ("[[1]]", "f"),
             ("[~]", "f"),
             ("{between: [5, 1]}", "f.between"),

@@ -1,12 +1,13 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-/// More digits than this are the noise of a float, not a price or a count.
-const MAX_DIGITS: u32 = 15;
+/// What a float takes to be written so that the same float is read back.
+const MAX_DIGITS: u32 = 17;
 const MAX_WHOLE_DIGITS: i64 = 18;
-const MAX_DECIMALS: i64 = 30;
+/// Room for the digits of what a subtraction of floats leaves over, such as 5.551115123125783e-17.
+const MAX_DECIMALS: i64 = 40;
 
-/// A decimal number: at most 15 significant digits, below 10^18, at most 30 decimals.
+/// A decimal number: at most 17 significant digits, below 10^18, at most 40 decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decimal {
     /// Not divisible by ten, so that equal numbers are equal values; zero is 0 x 10^0.
@@ -16,7 +17,7 @@ pub struct Decimal {
 
 /// A text is no [`Decimal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a decimal number of at most 15 significant digits, below 10^18, with at most 30 decimals")]
+#[error("must be a decimal number of at most 17 significant digits, below 10^18, with at most 40 decimals")]
 pub struct DecimalError;
 
 impl Decimal {
@@ -122,7 +123,7 @@ impl Decimal {
         let (Some(a_digits), Some(b_digits)) = (a.checked_ilog10(), b.checked_ilog10()) else {
             return a.cmp(&b);
         };
-        // Where the first digit stands decides; if that is equal, the exponents are less than 15 apart.
+        // Where the first digit stands decides; if that is equal, the exponents are less than 17 apart.
         let leading =
             (i64::from(a_exponent) + i64::from(a_digits)).cmp(&(i64::from(b_exponent) + i64::from(b_digits)));
         leading.then_with(|| {
@@ -199,6 +200,10 @@ mod tests {
             ("0.000000000000000000000000000001", "0.000000000000000000000000000001"),
             ("100000000000000", "100000000000000"),
             ("123456789.012345", "123456789.012345"),
+            ("0.30000000000000004", "0.30000000000000004"),
+            ("3.2158629894256592", "3.2158629894256592"),
+            ("5.551115123125783e-17", "0.00000000000000005551115123125783"),
+            ("99999999999999999", "99999999999999999"),
         ] {
             assert_eq!(Decimal::parse(text).map(|d| d.to_string()), Ok(wanted.to_owned()), "{text}");
         }
@@ -229,9 +234,9 @@ mod tests {
             ".inf",
             "1e18",
             "1000000000000000000",
-            "1234567890123456",
-            "1.000000000000001",
-            "1e-31",
+            "123456789012345678",
+            "1.00000000000000001",
+            "1e-41",
             "1e99999999999",
             "1e2147483647",
             "1e-2147483648",
@@ -259,10 +264,10 @@ mod tests {
             ("0", "1e-30", Some("1e-30")),
             ("1e12", "0", Some("1e12")),
             ("1", "-1", Some("0")),
-            ("999999999999999", "1", Some("1e15")),
-            ("999999999999999e3", "1", None),
+            ("99999999999999999", "1", Some("1e17")),
+            ("99999999999999999e1", "1", None),
             ("9e17", "1e17", None),
-            ("100000000000000", "0.1", None),
+            ("10000000000000000", "0.1", None),
             ("1e12", "1e-30", None),
         ] {
             assert_eq!(number(a).checked_add(number(b)), sum.map(number), "{a} {b}");
@@ -306,13 +311,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read_back(mantissa in -999_999_999_999_999i64..=999_999_999_999_999, exponent in -30i32..=0) {
+        fn what_is_printed_is_read_back(mantissa in -99_999_999_999_999_999i64..=99_999_999_999_999_999, exponent in -40i32..=0) {
             let number = Decimal::parse(&format!("{mantissa}e{exponent}")).unwrap();
             prop_assert_eq!(Decimal::parse(&number.to_string()), Ok(number));
         }
 
         #[test]
-        fn scaled_integers_compare_as_integers(a in -1_000_000i64..1_000_000, b in -1_000_000i64..1_000_000, e in -30i32..=0) {
+        fn scaled_integers_compare_as_integers(a in -1_000_000i64..1_000_000, b in -1_000_000i64..1_000_000, e in -40i32..=0) {
             let number = |n: i64| Decimal::parse(&format!("{n}e{e}")).unwrap();
             prop_assert_eq!(number(a).cmp(&number(b)), a.cmp(&b));
         }

@@ -35,7 +35,7 @@ pub enum UsageError {
     #[error("must be given once, or the same each time")]
     Twice,
     /// The sum of both kinds of tokens, which price lists may ask for, is no number that is computed with exactly.
-    #[error("input and output tokens must come to a number of at most 15 significant digits")]
+    #[error("input and output tokens must come to a number of at most 17 significant digits")]
     Sum,
 }
 

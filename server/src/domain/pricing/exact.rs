@@ -34,7 +34,7 @@ impl Term {
         let ((quantity, quantity_exponent), (unit, unit_exponent), (price, price_exponent)) =
             (quantity.parts(), unit.parts(), price.parts());
         Self {
-            // Two numbers of 15 digits.
+            // Two numbers of 17 digits.
             mantissa: u128::from(quantity) * u128::from(price),
             exponent: quantity_exponent + price_exponent - unit_exponent,
             divisor: unit.max(1),

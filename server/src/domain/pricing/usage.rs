@@ -37,7 +37,7 @@ impl<'a> Usage<'a> {
         Self::default()
     }
 
-    /// Adds a quantity: decimal text from 0 to [`Decimal::MAX_QUANTITY`], of at most 15 significant digits.
+    /// Adds a quantity: decimal text from 0 to [`Decimal::MAX_QUANTITY`], of at most 17 significant digits.
     pub fn quantity(&mut self, factor: &'a str, text: &str) -> Result<(), UsageError> {
         self.add(factor, Decimal::parse(text)?)
     }
@@ -183,7 +183,7 @@ mod tests {
             ("1000000000000.1", UsageError::OutOfRange),
             ("1000000000001", UsageError::OutOfRange),
             ("1e13", UsageError::OutOfRange),
-            ("1234567890.123456", UsageError::Number(DecimalError)),
+            ("1234567890.12345678", UsageError::Number(DecimalError)),
             ("many", UsageError::Number(DecimalError)),
         ] {
             assert_eq!(usage.quantity("n", text), Err(refusal), "{text}");
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn tokens_whose_sum_has_too_many_digits_are_refused_and_not_left_out() {
-        let tiny = [("prompt_tokens", "100000000.000001"), ("output_tokens", "0.0000001")];
+        let tiny = [("prompt_tokens", "100000000.000001"), ("output_tokens", "0.0000000001")];
         assert_eq!(usage(&tiny).tokens(None, None), Err(("total_tokens", UsageError::Sum)));
         let mut counted = usage(&tiny);
         counted.quantity("total_tokens", "100000000").unwrap();

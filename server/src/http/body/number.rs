@@ -1,52 +1,12 @@
-//! Quantities as decimal text, so that no digit passes through a float.
+//! Numbers as the decimals that they are written as, so that no digit passes through a float.
 
-const MOST_DIGITS: usize = 15;
-/// Beyond this many decimals a quantity is noise of a float, not something that was counted.
-const MOST_DECIMALS: usize = 30;
-/// 10^12, the largest quantity, has this many digits; only itself does.
-const LARGEST: &str = "1000000000000";
+use crate::domain::pricing::Decimal;
 
-/// The one spelling of a JSON number from 0 to 10^12 with at most 15 significant digits; `None` for any other
+/// The one spelling of a JSON number from 0 to 10^12 with at most 17 significant digits; `None` for any other
 /// JSON value.
 pub(super) fn quantity(json: &str) -> Option<String> {
-    let (mantissa, exponent) = match json.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (json, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits: String = [whole, fraction].concat();
-    // A sign, a string or an object is no digit.
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let significant = digits.trim_start_matches('0');
-    let leading = digits.len() - significant.len();
-    let significant = significant.trim_end_matches('0');
-    if significant.is_empty() {
-        return Some("0".to_owned());
-    }
-    if significant.len() > MOST_DIGITS {
-        return None;
-    }
-    // Where the point stands, counted from the first significant digit.
-    let point = i64::try_from(whole.len()).ok()? - i64::try_from(leading).ok()? + i64::from(exponent);
-    if point > i64::try_from(LARGEST.len()).ok()? {
-        return None;
-    }
-    let text = if let Ok(point) = usize::try_from(point)
-        && point > 0
-    {
-        if significant.len() <= point {
-            format!("{significant:0<point$}")
-        } else {
-            format!("{}.{}", &significant[..point], &significant[point..])
-        }
-    } else {
-        let zeros =
-            usize::try_from(-point).ok().filter(|zeros| zeros + significant.len() <= MOST_DECIMALS)?;
-        format!("0.{}{significant}", "0".repeat(zeros))
-    };
-    (point < 13 || text == LARGEST).then_some(text)
+    let number = Decimal::parse(json).ok().filter(|number| *number <= Decimal::MAX_QUANTITY)?;
+    (!json.starts_with('-')).then(|| number.to_string())
 }
 
 #[cfg(test)]
@@ -74,6 +34,10 @@ mod tests {
             ("0.1e1", "1"),
             ("100e-2", "1"),
             ("0.012e3", "12"),
+            ("3.2158629894256592", "3.2158629894256592"),
+            ("0.30000000000000004", "0.30000000000000004"),
+            ("5.551115123125783e-17", "0.00000000000000005551115123125783"),
+            ("123456789012.34567", "123456789012.34567"),
         ] {
             assert_eq!(quantity(json).as_deref(), Some(text), "{json}");
         }
@@ -91,8 +55,8 @@ mod tests {
             "1e99999999999",
             "1e2147483647",
             "1e-2147483648",
-            "1e-31",
-            "1234567890.1234567",
+            "1e-41",
+            "1234567890.12345678",
             "null",
             "true",
             "\"1\"",

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 use sfv::{Item, Parser};
 
-use crate::model::Transno;
+use crate::model::{Transno, shown};
 use crate::signing::IDEMPOTENCY_KEY;
 
 use super::super::body::Object;
@@ -17,10 +17,13 @@ pub(super) fn transno(body: &mut Object<'_>, headers: &http::HeaderMap) -> Optio
         (Some(value), None) => {
             let key = key_of(value);
             if key.is_none() {
+                let came = shown(&String::from_utf8_lossy(value.as_bytes()));
                 body.refuse(
                     IDEMPOTENCY_KEY,
-                    "must be 1 to 128 printable ASCII characters without spaces, bare or as a structured string \
-                     in double quotes",
+                    format!(
+                        "must be 1 to 128 printable ASCII characters without spaces, bare or as a structured string \
+                         in double quotes, not {came}"
+                    ),
                 );
                 return given;
             }
