@@ -1,5 +1,6 @@
 //! The platform's feed over HTTP: signed requests, and nothing believed about the answers.
 
+mod pause;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Client, Proxy, Response, Url, redirect};
 use serde::Deserialize;
 
+use self::pause::{Pauses, retry_after};
 use super::error::SyncError;
 use super::feed;
 use super::source::{Failure, FeedPage, Position, Source, SourceError};
@@ -41,6 +43,7 @@ pub struct ApiSource {
     zone: TimeZone,
     clock: Arc<dyn Clock>,
     max_body: usize,
+    pauses: Pauses,
 }
 
 enum Credentials {
@@ -81,16 +84,32 @@ impl ApiSource {
             zone,
             clock,
             max_body: MAX_BODY,
+            pauses: Pauses::default(),
         })
     }
 
+    /// Pulls, unless the platform has asked not to be asked yet.
     async fn pull(&self, entity: Entity, query: String) -> Result<FeedPage, SourceError> {
+        self.pauses.check(entity, self.clock.monotonic())?;
+        let pulled = self.pull_now(entity, query).await;
+        if let Err(error) = &pulled {
+            self.pauses.note(entity, self.clock.monotonic(), error);
+        }
+        pulled
+    }
+
+    async fn pull_now(&self, entity: Entity, query: String) -> Result<FeedPage, SourceError> {
         let url = format!("{}/sync/v1/{entity}?{query}", self.base);
         let url =
             Url::parse(&url).map_err(|e| SourceError::new(Failure::Connect, format!("upstream.url: {e}")))?;
         let headers = self.headers(&url)?;
         let answer = self.client.get(url).headers(headers).send().await.map_err(failed)?;
-        let body = self.accept(answer).await?;
+        let retry_after = retry_after(answer.headers(), self.clock.now());
+        let body = self.accept(answer).await.map_err(|error| match error.class {
+            // A snapshot follows at once; nothing is asked for again.
+            Failure::CursorExpired => error,
+            _ => SourceError { retry_after, ..error },
+        })?;
         let zone = self.zone.clone();
         // A page of price lists keeps a core busy for longer than other requests should wait.
         let parsed = tokio::task::spawn_blocking(move || feed::parse(entity, &body, &zone)).await;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::source::SourceError;
 use crate::model::Entity;
 use crate::store;
@@ -37,6 +39,14 @@ pub enum SyncError {
 }
 
 impl SyncError {
+    /// How long the source asks to be left alone.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Source(error) => error.retry_after,
+            _ => None,
+        }
+    }
+
     /// The stable word for metrics, /health and `sync_state.error_class`.
     pub const fn class(&self) -> &'static str {
         match self {

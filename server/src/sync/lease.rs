@@ -57,6 +57,14 @@ impl Held {
         Ok(())
     }
 
+    /// Keeps the lease for so long without working under it, so that nobody else does.
+    pub async fn keep_for(self, pause: Duration) {
+        self.metrics.set_lease_held(self.name, false);
+        if let Err(error) = self.store.acquire_lease(self.name, pause).await {
+            tracing::debug!(lease = self.name, %error, "the lease was not prolonged");
+        }
+    }
+
     /// Gives the lease back. If that fails it runs out by itself.
     pub async fn give_back(self) {
         self.metrics.set_lease_held(self.name, false);

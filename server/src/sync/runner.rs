@@ -98,7 +98,11 @@ impl Inner {
         };
         let result = run.conclude(result).await;
         run.report.elapsed = self.clock.monotonic().saturating_sub(started);
-        run.held.give_back().await;
+        match result.as_ref().err().and_then(SyncError::retry_after) {
+            // Until then no other instance may ask either.
+            Some(pause) => run.held.keep_for(pause).await,
+            None => run.held.give_back().await,
+        }
         self.refresh(entity).await;
         result.map(|()| run.report)
     }

@@ -1,6 +1,8 @@
 //! Where pages come from. A page is rows and a position to go on from; whether HTTP or a database
 //! gave it, the runner does not know.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::model::Entity;
@@ -54,12 +56,14 @@ pub struct SourceError {
     pub class: Failure,
     /// What failed, for an operator's eyes. No secrets.
     pub message: String,
+    /// How long the source asks to be left alone.
+    pub retry_after: Option<Duration>,
 }
 
 impl SourceError {
     /// A failure of a kind, with its cause in words.
     pub fn new(class: Failure, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
+        Self { class, message: message.into(), retry_after: None }
     }
 }
 

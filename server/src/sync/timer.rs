@@ -39,6 +39,7 @@ impl Inner {
                 Err(error) => {
                     failures += 1;
                     let wait = backoff(failures, chance(&*self.entropy));
+                    let wait = wait.max(error.retry_after().unwrap_or_default());
                     let refused = matches!(error, SyncError::Store(store::Error::SweepRefused { .. }));
                     if matches!(error, SyncError::Store(_)) && !refused {
                         wait.min(STORE_BACKOFF)

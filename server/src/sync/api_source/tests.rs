@@ -249,3 +249,27 @@ fn what_cannot_be_used_is_named_by_its_key() {
         assert!(error.starts_with(starts) && !error.contains("s3cret"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn the_platform_is_left_alone_for_as_long_as_it_asks() {
+    for refusal in [
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 60\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: Thu, 28 May 2026 20:27:40 GMT\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    ] {
+        let (address, heads) = serve(Then::Send(refusal)).await;
+        let clock = ManualClock::new(Timestamp::from_seconds(NOW_S));
+        let source =
+            ApiSource::new(&upstream(format!("http://{address}")), TimeZone::UTC, clock.clone()).unwrap();
+        let asked = || heads.lock().unwrap().len();
+        let error = source.changes(Entity::Users, &position(None)).await.unwrap_err();
+        assert_eq!((error.retry_after, asked()), (Some(Duration::from_secs(60)), 1));
+        clock.advance(Duration::from_secs(59));
+        let error = source.rows(Entity::Users, &["u1".to_owned()]).await.unwrap_err();
+        assert_eq!((error.retry_after, asked()), (Some(Duration::from_secs(1)), 1), "{error}");
+        assert!(source.changes(Entity::Pricing, &position(None)).await.is_err());
+        assert_eq!(asked(), 2, "another entity was not refused");
+        clock.advance(Duration::from_secs(1));
+        assert!(source.changes(Entity::Users, &position(None)).await.is_err());
+        assert_eq!(asked(), 3);
+    }
+}
