@@ -13,9 +13,9 @@ use super::keys::{auth_mode_of, customer_of};
 use super::output::Output;
 use crate::domain::keys::KeyRequest;
 use crate::env::ServerEnv;
-use crate::model::{AuthMode, Entity, Money, Scopes, Transno};
+use crate::model::{AuthMode, Entity, Money, Scopes, Transno, shown};
 use crate::store::{NewCustomer, Page};
-use crate::sync::parse_seed;
+use crate::sync::{Flaw, flaw, parse_seed};
 
 /// Largest seed file in bytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -67,6 +67,9 @@ struct Seeded {
     credits_booked: usize,
     rows_written: usize,
     keys: Vec<SeededKey>,
+    /// Price lists that no charge can be priced by, with why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +86,7 @@ struct Checked {
     customers: Vec<(NewCustomer, Option<Money>)>,
     keys: Vec<(String, KeyRequest)>,
     mirror: Vec<(Entity, Page)>,
+    warnings: Vec<String>,
 }
 
 pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode, Failure> {
@@ -103,7 +107,10 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
     if !seed.groups.is_empty() {
         tracing::warn!("{}: groups are not built yet; they are left out", file.display());
     }
-    let mut done = Seeded::default();
+    for warning in &checked.warnings {
+        tracing::warn!("{}: {warning}", file.display());
+    }
+    let mut done = Seeded { warnings: checked.warnings, ..Seeded::default() };
     for (customer, amount) in checked.customers {
         let id = customer.id.clone();
         done.customers_created += usize::from(env.store().create_customer(customer).await?);
@@ -137,11 +144,14 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
 }
 
 fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
-    let mut checked = Checked { customers: Vec::new(), keys: Vec::new(), mirror: Vec::new() };
+    let mut checked =
+        Checked { customers: Vec::new(), keys: Vec::new(), mirror: Vec::new(), warnings: Vec::new() };
     for customer in &seed.customers {
         let money = |text: &Option<String>, what: &str| {
             let parse = |t: &String| {
-                Money::parse(t).map_err(|e| Failure::usage(format!("customer {}: {what}: {e}", customer.id)))
+                Money::parse(t).map_err(|e| {
+                    Failure::usage(format!("customer {}: {what}: {e}, not {}", customer.id, shown(t)))
+                })
             };
             text.as_ref().map(parse).transpose()
         };
@@ -180,6 +190,9 @@ fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
         if let Some(bad) = page.quarantined.first() {
             return Err(Failure::usage(format!("{entity}: row {}: {}", bad.id, bad.error)));
         }
+        for Flaw { id, reason, .. } in page.changes.iter().filter_map(|change| flaw(entity, change)) {
+            checked.warnings.push(format!("no charge can be priced by the price list {id}: {reason}"));
+        }
         checked.mirror.push((entity, page));
     }
     Ok(checked)
@@ -190,6 +203,9 @@ fn describe(done: &Seeded) -> String {
         "{} customer(s) created, {} credit(s) booked, {} mirrored row(s) written\n",
         done.customers_created, done.credits_booked, done.rows_written
     );
+    for warning in &done.warnings {
+        text += &format!("warning: {warning}\n");
+    }
     for key in &done.keys {
         let secret = key.secret.as_deref().map_or("(made earlier)", |s| s);
         text += &format!("key {}  {}  {secret}\n", key.name, key.key_id);

@@ -173,7 +173,8 @@ pub async fn get_pricing(
     if TextId::parse(ppid).is_err() {
         return Err(missing);
     }
-    store.pricing_on(ppid, &day_at(at, zone), published_only).await?.ok_or(missing)
+    let row = store.pricing_on(ppid, &day_at(at, zone), published_only).await?;
+    row.filter(|row| !row.unreadable).ok_or(missing)
 }
 
 /// A model by the id of its row, else the oldest row of the model of that id.
@@ -182,7 +183,7 @@ pub async fn get_model(store: &Store, id: &str) -> Result<MirrorRow, Error> {
     if TextId::parse(id).is_err() {
         return Err(missing);
     }
-    if let Some(row) = store.mirror_row(Entity::Llmage, id).await? {
+    if let Some(row) = store.mirror_row(Entity::Llmage, id).await?.filter(|row| !row.unreadable) {
         return Ok(row);
     }
     let filter = MirrorFilter {
@@ -227,6 +228,7 @@ fn listing(store: &Store, entity: Entity, filter: &MirrorFilter, at: Option<Time
         validity,
         from,
         to,
+        with_unreadable: _,
         ascending,
         after: _,
         limit: _,

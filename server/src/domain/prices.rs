@@ -17,9 +17,9 @@ pub use offers::{Offer, Offers};
 
 use super::caches::Caches;
 use super::mirror::day_at;
-use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Usage};
+use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
-use crate::model::{Currency, Entity, MirrorRow, Money, TextId, Timestamp};
+use crate::model::{Cell, Currency, Entity, MirrorRow, Money, TextId, Timestamp};
 use crate::store::{MirrorFilter, Store};
 
 /// Rows of one model that are looked at.
@@ -125,14 +125,16 @@ impl Prices {
         &self.zone
     }
 
-    /// The row of a program that is valid at an instant; `None` if there is none that the caller may see.
+    /// The row of a program that is valid at an instant; `None` if there is none that the caller may see, or one whose
+    /// newest version cannot be read.
     pub async fn row(
         &self,
         ppid: &str,
         at: Timestamp,
         published_only: bool,
     ) -> Result<Option<Arc<MirrorRow>>, Error> {
-        self.row_on(ppid, &day_at(at, &self.zone), published_only).await
+        let row = self.row_on(ppid, &day_at(at, &self.zone), published_only).await?;
+        Ok(row.filter(|row| !row.unreadable))
     }
 
     async fn row_on(
@@ -189,18 +191,30 @@ impl Prices {
             None => None,
         };
         if let Some(ppid) = &request.pricing_id {
-            let model = offers.and_then(|offers| offers.name_under(ppid, day, published_only));
-            let row = self.row_on(ppid, day, published_only).await?;
-            return Ok(row.map(|row| Chosen { row, model }).ok_or_else(|| {
-                NoPrice::NotFound(format!("program {ppid} has no price list for {day}; usage: {usage}"))
-            }));
+            let offer = offers.and_then(|offers| offers.under(ppid, day, published_only).cloned());
+            if let Some(offer) = offer.as_ref().filter(|offer| offer.unreadable) {
+                return Ok(Err(unreadable("model", &offer.row)));
+            }
+            return Ok(match self.row_on(ppid, day, published_only).await? {
+                Some(row) if row.unreadable => Err(unreadable("price list", &row.id)),
+                Some(row) => Ok(Chosen { row, model: offer.and_then(|offer| offer.model) }),
+                None => Err(NoPrice::NotFound(format!(
+                    "program {ppid} has no price list for {day}; usage: {usage}"
+                ))),
+            });
         }
         for offer in offers.iter().flat_map(|offers| offers.on(day, published_only)) {
-            let row = self.row_on(&offer.ppid, day, published_only).await?;
+            if offer.unreadable {
+                return Ok(Err(unreadable("model", &offer.row)));
+            }
+            let Some(ppid) = &offer.ppid else { continue };
+            let row = self.row_on(ppid, day, published_only).await?;
             // A provider's cost is a price only to who names it.
             let row = row.filter(|row| row.text(Entity::Pricing, "pricing_belong") != Some(PROVIDERS));
-            if let Some(row) = row {
-                return Ok(Ok(Chosen { row, model: offer.model.clone() }));
+            match row {
+                Some(row) if row.unreadable => return Ok(Err(unreadable("price list", &row.id))),
+                Some(row) => return Ok(Ok(Chosen { row, model: offer.model.clone() })),
+                None => {}
             }
         }
         let llmid = request.llmid.as_deref().unwrap_or_default();
@@ -216,6 +230,7 @@ impl Prices {
         let load = || async {
             let filter = MirrorFilter {
                 equals: vec![("llmid", llmid.to_owned())],
+                with_unreadable: true,
                 ascending: true,
                 limit: MOST_OFFERS,
                 ..MirrorFilter::default()
@@ -256,6 +271,37 @@ impl Prices {
         let arithmetic = arithmetic.to_json();
         let version = row.version;
         Ok(Quote { amount, currency, pricing_id, version, unrounded, arithmetic, model: None })
+    }
+}
+
+/// An older version is not what the platform charges now, and another program is not what it meant.
+fn unreadable(what: &str, row: &TextId) -> NoPrice {
+    NoPrice::NotFound(format!(
+        "the newest version of the {what} {row} cannot be read, and older ones no longer count"
+    ))
+}
+
+/// Why no charge can be priced by a pricing row of these cells, if so.
+pub fn flaw(cells: &[Cell]) -> Option<String> {
+    let cell = |name: &str| {
+        let index = Entity::Pricing.columns().iter().position(|column| column.name == name)?;
+        match cells.get(index)? {
+            Cell::Text(text) if !text.is_empty() => Some(&**text),
+            _ => None,
+        }
+    };
+    let discount = cell("discount").map(Decimal::parse).transpose();
+    match Program::compile(cell("pricing_data").unwrap_or_default()) {
+        Err(error) => Some(error.to_string()),
+        Ok(program) if program.is_empty() => Some("pricings: must have at least one rule".to_owned()),
+        Ok(_) => match discount {
+            Err(error) => Some(format!("discount: {error}")),
+            Ok(Some(discount)) if discount.is_negative() => Some("discount: must not be negative".to_owned()),
+            Ok(_) if cell("currency").is_some_and(|code| Currency::parse(code).is_none()) => {
+                Some("currency: must be a currency code, three capital letters".to_owned())
+            }
+            Ok(_) => None,
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::ServerEnv;
+use crate::sync;
 
 /// How often the database is looked at.
 const EVERY: Duration = Duration::from_secs(2);
@@ -70,6 +71,8 @@ pub struct SyncHealth {
     pub status: &'static str,
     /// A stable word for what failed last.
     pub error_class: Option<String>,
+    /// Rows whose newest version cannot be read, counted up to 10,000.
+    pub quarantined: u64,
 }
 
 impl Health {
@@ -102,11 +105,12 @@ impl ServerEnv {
             .into_iter()
             .map(|(entity, f)| {
                 let age_s = f.age_s.map(|age| (age * 1000.0).round() / 1000.0);
-                let health = SyncHealth { age_s, status: f.status, error_class: f.error_class };
+                let sync::Freshness { status, error_class, quarantined, .. } = f;
+                let health = SyncHealth { age_s, status, error_class, quarantined };
                 (entity.as_str(), health)
             })
             .collect();
-        let failing = sync.values().any(|s| s.status == "failed");
+        let failing = sync.values().any(|s| s.status == "failed" || s.quarantined > 0);
         let status = if !self.is_started() {
             Standing::Down
         } else if away || failing {

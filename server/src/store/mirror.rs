@@ -1,6 +1,8 @@
 //! The mirror tables. Their columns are listed in `model::mirror`; every statement here is made
 //! from that list.
 
+mod aside;
+
 use super::cache_events::Changed;
 use super::dialect::Dialect;
 use super::error::Error;
@@ -9,9 +11,11 @@ use super::sql::{Arg, Row, Sql};
 use super::sync_state::fenced;
 use super::{Store, Tx};
 use crate::model::{Cell, Entity, MirrorRow, Money, TextId, Timestamp};
+use aside::unreadable;
+pub use aside::{Partial, Quarantined};
 
 /// Pages of more rows than this tell other instances to drop the whole entity.
-const ANNOUNCED_ROWS: usize = 100;
+const NAMED_ROWS: usize = 100;
 /// Rows deleted by one transaction of a sweep.
 const SWEEP_SLICE: i64 = 256;
 /// Columns after an entity's own: created_at, cached_at, sync_version, generation, deleted.
@@ -42,19 +46,6 @@ pub enum Op {
     Delete,
 }
 
-/// A row of the feed that could not be understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
-    /// Its id, or what stands for one.
-    pub id: String,
-    /// Its version, 0 if unknown.
-    pub version: i64,
-    /// What is wrong with it.
-    pub error: String,
-    /// The row as received, cut to a bound.
-    pub text: String,
-}
-
 /// A page of the feed, parsed.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
@@ -62,6 +53,8 @@ pub struct Page {
     pub changes: Vec<Change>,
     /// What could not be understood.
     pub quarantined: Vec<Quarantined>,
+    /// What could be read of it nevertheless.
+    pub partial: Vec<Partial>,
     /// Where the next page starts. `None` for pulls by id, which never move the cursor.
     pub cursor: Option<String>,
 }
@@ -96,6 +89,8 @@ pub struct MirrorFilter {
     pub to: Option<Timestamp>,
     /// Continue after this position.
     pub after: Option<(Timestamp, String)>,
+    /// Rows too whose newest version cannot be read, of an entity that decides prices.
+    pub with_unreadable: bool,
     /// Oldest first instead of newest first.
     pub ascending: bool,
     /// How many rows at most.
@@ -127,7 +122,11 @@ fn select<'a>(entity: Entity) -> Sql<'a> {
 
 fn select_from<'a>(entity: Entity, table: &str) -> Sql<'a> {
     let columns = column_list(entity);
-    Sql::new(format!("SELECT {columns}, created_at, sync_version, cached_at FROM {table} WHERE {ALIVE}"))
+    let unreadable = unreadable(entity);
+    Sql::new(format!(
+        "SELECT {columns}, created_at, sync_version, cached_at, CASE WHEN {unreadable} THEN 1 ELSE 0 END \
+         FROM {table} WHERE {ALIVE}"
+    ))
 }
 
 /// Columns with an index of their own, in the order of creation or of a few rows each.
@@ -167,6 +166,7 @@ fn read(entity: Entity, row: &Row) -> Result<MirrorRow, Error> {
         created_at: row.time(columns.len() + 1)?,
         version: row.int(columns.len() + 2)?,
         cached_at: row.time(columns.len() + 3)?,
+        unreadable: row.int(columns.len() + 4)? != 0,
     })
 }
 
@@ -306,13 +306,14 @@ impl Store {
     pub async fn mirror_count(&self, entity: Entity, filter: &MirrorFilter, cap: i64) -> Result<i64, Error> {
         let mut sql =
             Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE {ALIVE}", entity.table()));
-        push_conditions(&mut sql, filter, self.dialect());
+        push_conditions(&mut sql, entity, filter, self.dialect());
         push_times(&mut sql, filter, false);
         sql.push(" LIMIT ?) counted").add(cap);
         self.fetch_one(sql).await?.int(0)
     }
 
-    /// The pricing row of a program that is valid on a day (`YYYY-MM-DD`): the one enabled last.
+    /// The pricing row of a program that is valid on a day (`YYYY-MM-DD`): the one enabled last. One that cannot be read,
+    /// not even the day from which it counts, goes before all others: it may stand for any of them.
     pub async fn pricing_on(
         &self,
         ppid: &str,
@@ -323,18 +324,23 @@ impl Store {
             equals: vec![("ppid", ppid.to_owned())],
             validity: Some((Validity::Current, day.to_owned())),
             published_only,
+            with_unreadable: true,
             ..MirrorFilter::default()
         };
         let mut sql = select(Entity::Pricing);
-        push_conditions(&mut sql, &filter, self.dialect());
-        sql.push(" ORDER BY enabled_date DESC, id DESC LIMIT 1");
+        push_conditions(&mut sql, Entity::Pricing, &filter, self.dialect());
+        let unreadable = unreadable(Entity::Pricing);
+        sql.push(&format!(
+            " ORDER BY CASE WHEN enabled_date IS NULL AND {unreadable} THEN 0 ELSE 1 END, enabled_date DESC, id DESC \
+             LIMIT 1"
+        ));
         self.fetch_optional(sql).await?.map(|row| read(Entity::Pricing, &row)).transpose()
     }
 }
 
 pub(super) fn list(entity: Entity, filter: &MirrorFilter, dialect: Dialect) -> Sql<'_> {
     let mut sql = select_from(entity, &table_by(entity, filter, dialect));
-    push_conditions(&mut sql, filter, dialect);
+    push_conditions(&mut sql, entity, filter, dialect);
     push_times(&mut sql, filter, filter.after.is_some());
     let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
     if let Some((time, id)) = &filter.after {
@@ -344,7 +350,10 @@ pub(super) fn list(entity: Entity, filter: &MirrorFilter, dialect: Dialect) -> S
     sql
 }
 
-fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a MirrorFilter, dialect: Dialect) {
+fn push_conditions<'a>(sql: &mut Sql<'a>, entity: Entity, filter: &'a MirrorFilter, dialect: Dialect) {
+    if entity.decides_prices() && !filter.with_unreadable {
+        sql.push(&format!(" AND NOT ({})", unreadable(entity)));
+    }
     for (column, value) in &filter.equals {
         sql.push(&format!(" AND {column} = ?")).add(value.as_str());
     }
@@ -435,87 +444,114 @@ async fn apply(
             Op::Delete => counts.deletes += 1,
         }
     }
+    let written = Written { entity, generation, now };
     if !page.changes.is_empty() {
-        tx.conn.execute(upsert(tx.dialect(), entity, &page.changes, generation, now)).await?;
-        let changed = if page.changes.len() > ANNOUNCED_ROWS {
-            Changed::whole(entity)
-        } else {
-            Changed::mirrored(entity, page.changes.iter().map(|c| c.id.to_string()).collect())
-        };
-        store.announce(tx, &changed).await?;
+        tx.conn.execute(written.upsert(tx.dialect(), &page.changes)).await?;
     }
     for row in &page.quarantined {
-        quarantine(tx, entity, row, now).await?;
+        let of_row = |partial: &&Partial| partial.id.as_str() == row.id && partial.version == row.version;
+        written.set_aside(tx, row, page.partial.iter().find(of_row)).await?;
+    }
+    if let Some(changed) = page.changed(entity) {
+        store.announce(tx, &changed).await?;
     }
     Ok(counts)
 }
 
-fn upsert(
-    dialect: super::Dialect,
-    entity: Entity,
-    changes: &[Change],
-    generation: i64,
-    now: Timestamp,
-) -> Sql<'_> {
-    let (table, columns) = (entity.table(), entity.columns());
-    let mut sql = Sql::new(format!("INSERT INTO {table} ({}, {SYNC_COLUMNS}) VALUES ", column_list(entity)));
-    sql.push_rows(changes.len(), columns.len() + 6);
-    // Only users have a creation time upstream; other rows keep the time they were first seen.
-    let fallback = if entity == Entity::Users { Timestamp::default() } else { now };
-    for change in changes {
-        sql.add(change.id.as_str());
-        let created_at = match &change.op {
-            Op::Upsert { created_at, cells } => {
-                for cell in cells {
-                    match cell {
-                        Cell::Null => sql.add(Arg::Null),
-                        Cell::Text(text) => sql.add(&**text),
-                        Cell::Int(n) => sql.add(*n),
-                    };
-                }
-                *created_at
-            }
-            Op::Delete => {
-                for _ in columns {
-                    sql.add(Arg::Null);
-                }
-                None
-            }
-        };
-        sql.add(created_at.unwrap_or(fallback)).add(now).add(change.version).add(generation);
-        sql.add(change.op == Op::Delete);
+impl Page {
+    /// What caches must drop.
+    pub fn changed(&self, entity: Entity) -> Option<Changed> {
+        let ids = self.changes.iter().map(|change| change.id.as_str());
+        let ids = ids.chain(self.quarantined.iter().map(|row| row.id.as_str()));
+        match ids.clone().count() {
+            0 => None,
+            1..=NAMED_ROWS => Some(Changed::mirrored(entity, ids.map(str::to_owned).collect())),
+            _ => Some(Changed::whole(entity)),
+        }
     }
-    // MySQL assigns from left to right and later assignments see earlier ones: sync_version, which
-    // all others compare with, comes last.
-    let newer = format!("{} > {table}.sync_version", dialect.incoming("sync_version"));
-    sql.push(&dialect.on_conflict("id"));
-    let own = columns.iter().map(|c| c.name);
-    let created = (entity == Entity::Users).then_some("created_at");
-    for column in own.chain(created).chain(["cached_at", "deleted"]) {
-        let incoming = dialect.incoming(column);
-        sql.push(&format!("{column} = CASE WHEN {newer} THEN {incoming} ELSE {table}.{column} END, "));
-    }
-    let mark = dialect.incoming("generation");
-    sql.push(&format!(
-        "generation = CASE WHEN {mark} > {table}.generation THEN {mark} ELSE {table}.generation END, "
-    ));
-    let version = dialect.incoming("sync_version");
-    sql.push(&format!("sync_version = CASE WHEN {newer} THEN {version} ELSE {table}.sync_version END"));
-    sql
 }
 
-async fn quarantine(tx: &mut Tx, entity: Entity, row: &Quarantined, now: Timestamp) -> Result<(), Error> {
-    let dialect = tx.dialect();
-    let mut sql = Sql::new(
-        "INSERT INTO sync_quarantine (entity_type, entity_id, version, error_msg, row_text, created_at) VALUES ",
-    );
-    sql.push_placeholders(6);
-    sql.add(entity.as_str()).add(row.id.as_str()).add(row.version).add(row.error.as_str());
-    sql.add(row.text.as_str()).add(now);
-    sql.push(&dialect.on_conflict("entity_type, entity_id"));
-    for (i, column) in ["version", "error_msg", "row_text", "created_at"].iter().enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
+/// How rows of one page are written.
+#[derive(Clone, Copy)]
+struct Written {
+    entity: Entity,
+    generation: i64,
+    now: Timestamp,
+}
+
+impl Written {
+    /// Writes the rows whose version is newer than what is there.
+    fn upsert<'a>(&self, dialect: Dialect, changes: &'a [Change]) -> Sql<'a> {
+        let mut sql = self.insert(changes.len());
+        for change in changes {
+            sql.add(change.id.as_str());
+            let created_at = match &change.op {
+                Op::Upsert { created_at, cells } => {
+                    cells.iter().for_each(|cell| add_cell(&mut sql, cell));
+                    *created_at
+                }
+                Op::Delete => {
+                    self.entity.columns().iter().for_each(|_| add_cell(&mut sql, &Cell::Null));
+                    None
+                }
+            };
+            self.add_sync_columns(&mut sql, created_at, change.version, change.op == Op::Delete);
+        }
+        let columns = self.entity.columns().iter().map(|column| column.name);
+        self.push_update(&mut sql, dialect, ">", columns);
+        sql
     }
-    tx.conn.execute(sql).await.map(drop)
+
+    fn insert<'a>(&self, rows: usize) -> Sql<'a> {
+        let (table, columns) = (self.entity.table(), column_list(self.entity));
+        let mut sql = Sql::new(format!("INSERT INTO {table} ({columns}, {SYNC_COLUMNS}) VALUES "));
+        sql.push_rows(rows, self.entity.columns().len() + 6);
+        sql
+    }
+
+    fn add_sync_columns(
+        &self,
+        sql: &mut Sql<'_>,
+        created_at: Option<Timestamp>,
+        version: i64,
+        deleted: bool,
+    ) {
+        // Only users have a creation time upstream; other rows keep the time they were first seen.
+        let fallback = if self.entity == Entity::Users { Timestamp::default() } else { self.now };
+        sql.add(created_at.unwrap_or(fallback)).add(self.now).add(version).add(self.generation).add(deleted);
+    }
+
+    /// What becomes of a row that is there: these columns of it, if the incoming version compares so with its own.
+    fn push_update(
+        &self,
+        sql: &mut Sql<'_>,
+        dialect: Dialect,
+        compare: &str,
+        columns: impl Iterator<Item = &'static str>,
+    ) {
+        let table = self.entity.table();
+        // MySQL assigns from left to right and later assignments see earlier ones: sync_version, which
+        // all others compare with, comes last.
+        let newer = format!("{} {compare} {table}.sync_version", dialect.incoming("sync_version"));
+        sql.push(&dialect.on_conflict("id"));
+        let created = (self.entity == Entity::Users).then_some("created_at");
+        for column in columns.chain(created).chain(["cached_at", "deleted"]) {
+            let incoming = dialect.incoming(column);
+            sql.push(&format!("{column} = CASE WHEN {newer} THEN {incoming} ELSE {table}.{column} END, "));
+        }
+        let mark = dialect.incoming("generation");
+        sql.push(&format!(
+            "generation = CASE WHEN {mark} > {table}.generation THEN {mark} ELSE {table}.generation END, "
+        ));
+        let version = dialect.incoming("sync_version");
+        sql.push(&format!("sync_version = CASE WHEN {newer} THEN {version} ELSE {table}.sync_version END"));
+    }
+}
+
+fn add_cell<'a>(sql: &mut Sql<'a>, cell: &'a Cell) {
+    match cell {
+        Cell::Null => sql.add(Arg::Null),
+        Cell::Text(text) => sql.add(&**text),
+        Cell::Int(n) => sql.add(*n),
+    };
 }

@@ -1,6 +1,7 @@
 //! From a page to the store, in portions that one statement can take.
 
 use super::Inner;
+use super::feed::Flaw;
 use super::source::FeedPage;
 use crate::model::{Cell, Entity};
 use crate::store::{self, Change, Changed, Lease, Op, Page, PageCounts};
@@ -9,8 +10,8 @@ use crate::store::{self, Change, Changed, Lease, Op, Page, PageCounts};
 const PORTION_ROWS: usize = 1000;
 /// The most text of one statement, in bytes: MariaDB refuses packets of 16 MiB.
 const PORTION_BYTES: usize = 4 << 20;
-/// Beyond so many rows caches drop the whole entity.
-const NAMED_ROWS: usize = 100;
+/// Rows of a page that the log names.
+const LOGGED_ROWS: usize = 20;
 
 /// Under which lease a page is written, and where that leaves the cursor.
 #[derive(Clone, Copy)]
@@ -31,18 +32,21 @@ impl Inner {
         page: FeedPage,
         under: Option<Under<'_>>,
     ) -> Result<PageCounts, store::Error> {
-        let FeedPage { mut changes, quarantined, .. } = page;
-        let mut quarantined = Some(quarantined);
+        tell_operators(entity, &page);
+        let FeedPage { mut changes, quarantined, partial, .. } = page;
+        let mut aside = Some((quarantined, partial));
         let mut total = PageCounts::default();
         loop {
             let rest = changes.split_off(portion(&changes));
             let is_last = rest.is_empty();
-            let changed = changed(entity, &changes);
+            let (quarantined, partial) = aside.take_if(|_| is_last).unwrap_or_default();
             let page = Page {
                 changes,
-                quarantined: quarantined.take_if(|_| is_last).unwrap_or_default(),
+                quarantined,
+                partial,
                 cursor: under.map(|u| if is_last { u.after } else { u.before }.to_owned()),
             };
+            let changed = page.changed(entity);
             let counts = self.store.apply_page(entity, under.map(|u| u.lease), page).await?;
             if let Some(changed) = changed {
                 self.tell(&changed);
@@ -65,11 +69,19 @@ impl Inner {
     }
 }
 
-fn changed(entity: Entity, changes: &[Change]) -> Option<Changed> {
-    match changes.len() {
-        0 => None,
-        1..=NAMED_ROWS => Some(Changed::mirrored(entity, changes.iter().map(|c| c.id.to_string()).collect())),
-        _ => Some(Changed::whole(entity)),
+/// Says which rows cannot be read, and which price lists cannot be priced by, and why.
+fn tell_operators(entity: Entity, page: &FeedPage) {
+    let entity = entity.as_str();
+    for row in page.quarantined.iter().take(LOGGED_ROWS) {
+        let (id, version, reason) = (row.id.as_str(), row.version, row.error.as_str());
+        tracing::warn!(entity, id, version, reason, "the newest version of a row cannot be read");
+    }
+    for Flaw { id, version, reason } in page.flaws.iter().take(LOGGED_ROWS) {
+        tracing::warn!(entity, id = id.as_str(), version, reason, "no charge can be priced by a price list");
+    }
+    let rest = page.quarantined.len().max(page.flaws.len()).saturating_sub(LOGGED_ROWS);
+    if rest > 0 {
+        tracing::warn!(entity, rest, "the same is true of more rows of this page");
     }
 }
 
@@ -107,13 +119,5 @@ mod tests {
         assert_eq!(portion(&vec![change(10); 1001]), 1000);
         assert_eq!(portion(&vec![change(1 << 20); 10]), 4);
         assert_eq!(portion(&[change(PORTION_BYTES + 1), change(1)]), 1);
-    }
-
-    #[test]
-    fn caches_hear_of_few_rows_by_name_and_of_many_as_a_whole() {
-        assert_eq!(changed(Entity::Users, &[]), None);
-        let named = changed(Entity::Users, &vec![change(1); 100]).unwrap();
-        assert_eq!(named.mirror.unwrap().1.len(), 100);
-        assert_eq!(changed(Entity::Users, &vec![change(1); 101]), Some(Changed::whole(Entity::Users)));
     }
 }

@@ -104,6 +104,9 @@ impl Inner {
         self.metrics.sync_rows(entity, "upsert", counts.upserts);
         self.metrics.sync_rows(entity, "delete", counts.deletes);
         self.metrics.sync_rows(entity, "quarantined", counts.quarantined);
+        if counts.quarantined > 0 {
+            self.refresh(pull.entity).await;
+        }
         Ok(())
     }
 }

@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 
 use self::cell::{read_cell, read_created_at, text_of};
 use super::source::{Failure, FeedPage, SourceError};
-use crate::model::{Cell, Entity, TextId, Timestamp};
-use crate::store::{Change, Op, Page, Quarantined};
+use crate::domain::prices;
+use crate::model::{Cell, Entity, TextId, Timestamp, integer};
+use crate::store::{Change, Op, Page, Partial, Quarantined};
 
 /// More rows than any page of ours asks for.
 const MAX_ROWS: usize = 10_000;
@@ -25,6 +26,8 @@ const MAX_ROWS: usize = 10_000;
 const MAX_CURSOR: usize = 1024;
 /// How much of a bad row is kept, in bytes.
 const MAX_KEPT: usize = 4096;
+/// How much is said about it, in bytes.
+const MAX_REASON: usize = 640;
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -80,11 +83,39 @@ pub(super) fn parse(entity: Entity, body: &[u8], zone: &TimeZone) -> Result<Feed
     page.changes.reserve_exact(rows.0.len());
     for (index, raw) in rows.0.into_iter().enumerate() {
         match read_row(entity, raw, zone) {
-            Ok(change) => page.changes.push(change),
-            Err(error) => page.quarantined.push(set_aside(index, raw, &error)),
+            Ok(change) => {
+                page.flaws.extend(flaw(entity, &change));
+                page.changes.push(change);
+            }
+            Err(bad) => {
+                let row = set_aside(index, raw, &bad);
+                if let (Some(read), Ok(id)) = (bad.read, TextId::parse(&row.id)) {
+                    let (version, Read { created_at, cells }) = (row.version, read);
+                    page.partial.push(Partial { id, version, created_at, cells });
+                }
+                page.quarantined.push(row);
+            }
         }
     }
     Ok(page)
+}
+
+/// A price list that was read, but that no charge can be priced by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// Its row.
+    pub id: TextId,
+    /// The row's version.
+    pub version: i64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Why no charge can be priced by a changed row, if it is a price list.
+pub fn flaw(entity: Entity, change: &Change) -> Option<Flaw> {
+    let Op::Upsert { cells, .. } = &change.op else { return None };
+    let reason = (entity == Entity::Pricing).then(|| prices::flaw(cells)).flatten()?;
+    Some(Flaw { id: change.id.clone(), version: change.version, reason: cut(&reason, MAX_REASON).to_owned() })
 }
 
 /// Reads rows of a seed file: each is what the feed calls `data`. Their version is 0, so that whatever
@@ -109,24 +140,31 @@ pub fn parse_seed(entity: Entity, rows: &[&RawValue], zone: &TimeZone) -> Page {
     page
 }
 
-/// What is wrong with a row.
+/// What is wrong with a row, and what could be read of its data.
 #[derive(Debug)]
 struct BadRow {
-    field: &'static str,
-    reason: Cow<'static, str>,
+    reason: String,
+    read: Option<Read>,
+}
+
+/// One cell per column, `None` where it could not be read.
+#[derive(Debug)]
+struct Read {
+    created_at: Option<Timestamp>,
+    cells: Vec<Option<Cell>>,
 }
 
 impl BadRow {
-    fn new(field: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { field, reason: reason.into() }
+    fn new(field: &'static str, reason: impl fmt::Display) -> Self {
+        Self { reason: format!("{field}: {reason}"), read: None }
     }
 }
 
 fn read_row(entity: Entity, raw: &RawValue, zone: &TimeZone) -> Result<Change, BadRow> {
     let row: Row<'_> = from_raw(raw, "row")?;
     let id = read_id(row.id)?;
-    let version = match row.version.map(|v| v.get().parse::<i64>()) {
-        Some(Ok(version)) if version >= 0 => version,
+    let version = match row.version.and_then(|v| integer(v.get())) {
+        Some(version) if version >= 0 => version,
         _ => return Err(BadRow::new("version", "must be an integer from 0 to 2^63 - 1")),
     };
     let op = match row.op.map(RawValue::get) {
@@ -147,17 +185,26 @@ fn read_data(entity: Entity, raw: Option<&RawValue>, zone: &TimeZone) -> Result<
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
     let Columns { cells, created_at } =
         Members(entity).deserialize(&mut deserializer).map_err(|e| BadRow::new("data", e.to_string()))?;
-    let columns = entity.columns();
-    let cells = columns.iter().zip(cells).map(|(column, raw)| match raw {
-        Some(raw) => read_cell(column.kind, raw).map_err(|reason| BadRow::new(column.name, reason)),
-        None => Ok(Cell::Null),
+    // It decides nothing: what is no time is none.
+    let created_at = created_at.and_then(|raw| read_created_at(raw, zone));
+    let mut wrong = Vec::new();
+    let cells = entity.columns().iter().zip(cells).enumerate().map(|(index, (column, raw))| {
+        let read = raw.map_or(Ok(Cell::Null), |raw| read_cell(column.kind, raw, zone));
+        read.unwrap_or_else(|reason| {
+            wrong.push((index, format!("{}: {reason}", column.name)));
+            Cell::Null
+        })
     });
-    let cells = cells.collect::<Result<Vec<_>, _>>()?;
-    let created_at: Option<Timestamp> = match created_at {
-        Some(raw) => read_created_at(raw, zone).map_err(|reason| BadRow::new("created_at", reason))?,
-        None => None,
-    };
-    Ok(Op::Upsert { created_at, cells })
+    let cells: Vec<_> = cells.collect();
+    if wrong.is_empty() {
+        return Ok(Op::Upsert { created_at, cells });
+    }
+    let mut cells: Vec<_> = cells.into_iter().map(Some).collect();
+    for (index, _) in &wrong {
+        cells[*index] = None;
+    }
+    let reasons: Vec<_> = wrong.into_iter().map(|(_, reason)| reason).collect();
+    Err(BadRow { reason: reasons.join("; "), read: Some(Read { created_at, cells }) })
 }
 
 /// The members of a row's `data` that are mirrored, not read yet: one per column.
@@ -239,12 +286,12 @@ fn from_raw<'a, T: Deserialize<'a>>(raw: &'a RawValue, field: &'static str) -> R
 fn set_aside(index: usize, raw: &RawValue, error: &BadRow) -> Quarantined {
     let row = serde_json::from_str::<Row<'_>>(raw.get()).ok();
     let id = row.as_ref().and_then(|row| read_id(row.id).ok());
-    let version = row.and_then(|row| row.version?.get().parse::<i64>().ok());
+    let version = row.and_then(|row| integer(row.version?.get()));
     Quarantined {
         // The space keeps what stands for an id apart from every id.
         id: id.map_or_else(|| format!("row {}", index + 1), |id| id.as_str().to_owned()),
         version: version.unwrap_or(0).max(0),
-        error: format!("{}: {}", error.field, cut(&error.reason, 512)),
+        error: cut(&error.reason, MAX_REASON).to_owned(),
         text: cut(raw.get(), MAX_KEPT).to_owned(),
     }
 }

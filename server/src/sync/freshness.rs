@@ -11,6 +11,8 @@ use crate::store;
 
 /// How often the state is looked up.
 const EVERY: Duration = Duration::from_secs(5);
+/// Unreadable rows are counted no further.
+const MOST_COUNTED: i64 = 10_000;
 
 /// How an entity's mirror stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Freshness {
     pub status: &'static str,
     /// The stable word for what failed last, until a run ends well.
     pub error_class: Option<String>,
+    /// Rows whose newest version cannot be read, counted up to 10,000.
+    pub quarantined: u64,
 }
 
 /// What was looked up, and when by the monotonic clock.
@@ -30,20 +34,21 @@ pub(super) struct Looked {
     age_s: Option<f64>,
     status: &'static str,
     error_class: Option<String>,
+    quarantined: u64,
 }
 
 impl Inner {
     /// What was last known of an entity, aged to now.
     pub fn freshness(&self, entity: Entity) -> Freshness {
         if !self.is_active(entity) {
-            return Freshness { age_s: None, status: "disabled", error_class: None };
+            return Freshness { age_s: None, status: "disabled", error_class: None, quarantined: 0 };
         }
         let looked = self.plan(entity).looked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(Looked { at, age_s, status, error_class }) = looked else {
-            return Freshness { age_s: None, status: "pending", error_class: None };
+        let Some(Looked { at, age_s, status, error_class, quarantined }) = looked else {
+            return Freshness { age_s: None, status: "pending", error_class: None, quarantined: 0 };
         };
         let since = self.clock.monotonic().saturating_sub(at).as_secs_f64();
-        Freshness { age_s: age_s.map(|age| age + since), status, error_class }
+        Freshness { age_s: age_s.map(|age| age + since), status, error_class, quarantined }
     }
 
     /// Looks up the state of every active entity now and then.
@@ -77,9 +82,10 @@ impl Inner {
     async fn look_up(&self, entity: Entity) -> Result<Looked, store::Error> {
         let state = self.store.sync_state(entity).await?;
         let now = self.store.now().await?;
+        let quarantined = self.store.unreadable_rows(entity, MOST_COUNTED).await?.unsigned_abs();
         let at = self.clock.monotonic();
         let Some(state) = state else {
-            return Ok(Looked { at, age_s: None, status: "pending", error_class: None });
+            return Ok(Looked { at, age_s: None, status: "pending", error_class: None, quarantined });
         };
         let status = match state.status.as_str() {
             "success" => "success",
@@ -87,6 +93,6 @@ impl Inner {
             _ => "pending",
         };
         let age_s = state.last_sync_time.map(|last| now.seconds_since(last));
-        Ok(Looked { at, age_s, status, error_class: state.error_class })
+        Ok(Looked { at, age_s, status, error_class: state.error_class, quarantined })
     }
 }

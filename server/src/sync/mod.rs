@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 pub use api_source::ApiSource;
 pub use error::SyncError;
-pub use feed::parse_seed;
+pub use feed::{Flaw, flaw, parse_seed};
 pub use freshness::Freshness;
 pub use report::{Progress, RunReport};
 pub use source::{Failure, FeedPage, MAX_IDS, Position, Source, SourceError};

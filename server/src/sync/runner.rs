@@ -15,8 +15,8 @@ use super::report::{Progress, RunReport};
 use super::source::{Failure, FeedPage, Position, Source, SourceError};
 use super::{Inner, Plan};
 use crate::config::SyncMode;
-use crate::model::{Entity, TextId};
-use crate::store::{self, Change, Changed, Op, SyncOutcome};
+use crate::model::Entity;
+use crate::store::{self, Changed, SyncOutcome};
 
 /// More pages than any platform has; a feed that never ends is cut off here.
 const MAX_PAGES: u64 = 100_000;
@@ -56,9 +56,6 @@ impl Inner {
                     ?elapsed,
                     "mirrored"
                 );
-                if quarantined > 0 {
-                    tracing::warn!(entity = entity.as_str(), quarantined, "rows of the feed were set aside");
-                }
             }
             Err(SyncError::Stopped | SyncError::Unconfigured(_)) => {}
             Err(SyncError::Store(store::Error::LeaseLost)) => {
@@ -167,18 +164,16 @@ impl Run<'_> {
         Ok(Position { cursor: None, snapshot: true, limit: self.plan.batch_size })
     }
 
-    async fn apply(&mut self, mut page: FeedPage, from: &Position, next: &Position) -> Result<(), SyncError> {
-        let marked = if from.snapshot { mark(&mut page) } else { 0 };
+    async fn apply(&mut self, page: FeedPage, from: &Position, next: &Position) -> Result<(), SyncError> {
         let under = Under {
             lease: self.held.lease(),
             before: from.cursor.as_deref().unwrap_or_default(),
             after: next.cursor.as_deref().unwrap_or_default(),
         };
         let counts = self.inner.apply(self.entity, page, Some(under)).await?;
-        let deletes = counts.deletes.saturating_sub(marked);
         let (metrics, entity) = (&self.inner.metrics, self.entity.as_str());
         for (op, rows) in
-            [("upsert", counts.upserts), ("delete", deletes), ("quarantined", counts.quarantined)]
+            [("upsert", counts.upserts), ("delete", counts.deletes), ("quarantined", counts.quarantined)]
         {
             if rows > 0 {
                 metrics.sync_rows(entity, op, rows);
@@ -186,7 +181,7 @@ impl Run<'_> {
         }
         self.report.pages += 1;
         self.report.upserts += counts.upserts;
-        self.report.deletes += deletes;
+        self.report.deletes += counts.deletes;
         self.report.quarantined += counts.quarantined;
         (self.progress)(&self.report);
         Ok(())
@@ -241,14 +236,4 @@ fn following(from: &Position, page: &FeedPage) -> Result<Position, SourceError> 
     }
     let cursor = page.next.clone().or_else(|| from.cursor.clone());
     Ok(Position { cursor, ..*from })
-}
-
-/// A row that is set aside is there all the same: the sweep must leave what is mirrored of it. A
-/// deletion older than every version changes nothing of a row but the generation it was seen in.
-fn mark(page: &mut FeedPage) -> u64 {
-    let ids = page.quarantined.iter().filter_map(|row| TextId::parse(&row.id).ok());
-    let marks: Vec<_> = ids.map(|id| Change { id, version: -1, op: Op::Delete }).collect();
-    let count = marks.len() as u64;
-    page.changes.extend(marks);
-    count
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::feed::Flaw;
 use crate::model::Entity;
-use crate::store::{Change, Quarantined};
+use crate::store::{Change, Partial, Quarantined};
 
 /// A place to mirror from.
 pub trait Source: Send + Sync + 'static {
@@ -42,6 +43,10 @@ pub struct FeedPage {
     pub changes: Vec<Change>,
     /// What could not be understood.
     pub quarantined: Vec<Quarantined>,
+    /// What could be read of it nevertheless.
+    pub partial: Vec<Partial>,
+    /// Price lists that were read, but that no charge can be priced by.
+    pub flaws: Vec<Flaw>,
     /// Where the next page starts. `None` where the source names no place.
     pub next: Option<String>,
     /// Whether there is a next page already.

@@ -20,9 +20,9 @@ use crate::victim::{Victim, on_every_database};
 const USERS: u64 = 120;
 
 /// As long as a busy machine may take to read a page; only who waits for it to pass takes less.
-const TIMEOUT: &str = "20s";
+pub const TIMEOUT: &str = "20s";
 
-async fn mirroring(kind: Kind, url: &str, timeout: &str) -> App {
+pub async fn mirroring(kind: Kind, url: &str, timeout: &str) -> App {
     App::builder(kind)
         .set("SAGEAPI_UPSTREAM_URL", url)
         .set("SAGEAPI_UPSTREAM_DAPI_KEY", DEMO_KEY)
@@ -35,7 +35,7 @@ async fn mirroring(kind: Kind, url: &str, timeout: &str) -> App {
         .await
 }
 
-async fn pull(app: &App, entity: Entity) -> Result<RunReport, SyncError> {
+pub async fn pull(app: &App, entity: Entity) -> Result<RunReport, SyncError> {
     app.env.sync().run_once(entity, &|_| ()).await
 }
 
@@ -118,14 +118,14 @@ fn small() -> Counts {
 }
 
 /// A platform that answers every pull with the same bytes.
-struct Liar {
-    url: String,
+pub struct Liar {
+    pub url: String,
     says: Arc<Mutex<Vec<u8>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Liar {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let says = Arc::new(Mutex::new(Vec::new()));
@@ -147,7 +147,7 @@ impl Liar {
         Self { url, says, task }
     }
 
-    fn says(&self, body: impl Into<Vec<u8>>) {
+    pub fn says(&self, body: impl Into<Vec<u8>>) {
         *self.says.lock().unwrap() = body.into();
     }
 }

@@ -21,4 +21,5 @@ mod queries;
 mod requests;
 mod seeds;
 mod slow;
+mod unreadable;
 mod victim;

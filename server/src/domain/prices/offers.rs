@@ -1,12 +1,16 @@
-use crate::model::{Entity, MirrorRow};
+use crate::model::{Entity, MirrorRow, TextId};
 
 /// A program that a model is offered under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// The program.
-    pub ppid: String,
+    /// The row that says so.
+    pub row: TextId,
+    /// The program. Only of a row that cannot be read it may be unknown.
+    pub ppid: Option<String>,
     /// The name by which the model is called there.
     pub model: Option<String>,
+    /// Whether the row's newest version cannot be read.
+    pub unreadable: bool,
     published: bool,
     standard: bool,
     enabled: Option<String>,
@@ -23,8 +27,11 @@ impl Offers {
     pub fn of(rows: &[MirrorRow]) -> Self {
         let offer = |row: &MirrorRow| {
             let cell = |name| row.text(Entity::Llmage, name).map(str::to_owned);
-            Some(Offer {
-                ppid: cell("ppid")?,
+            let ppid = cell("ppid");
+            (ppid.is_some() || row.unreadable).then(|| Offer {
+                row: row.id.clone(),
+                ppid,
+                unreadable: row.unreadable,
                 model: cell("model").filter(|model| !model.is_empty()),
                 published: cell("status").as_deref() == Some("published"),
                 standard: cell("isdefaultcatelog").as_deref() == Some("1"),
@@ -52,14 +59,15 @@ impl Offers {
         self.0.is_empty()
     }
 
-    /// The model's name under a program on a day.
-    pub fn name_under(&self, ppid: &str, day: &str, published_only: bool) -> Option<String> {
-        self.on(day, published_only).find(|offer| offer.ppid == ppid).and_then(|offer| offer.model.clone())
+    /// The model's offer under a program on a day.
+    pub fn under(&self, ppid: &str, day: &str, published_only: bool) -> Option<&Offer> {
+        self.on(day, published_only).find(|offer| offer.ppid.as_deref() == Some(ppid))
     }
 
     /// Bytes that they take, roughly.
     pub fn size(&self) -> usize {
-        let texts = |offer: &Offer| offer.ppid.len() + offer.model.as_ref().map_or(0, String::len) + 40;
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let texts = |offer: &Offer| length(&offer.ppid) + length(&offer.model) + 100;
         self.0.iter().map(|offer| size_of::<Offer>() + texts(offer)).sum()
     }
 }
@@ -79,6 +87,7 @@ mod tests {
             version: 1,
             cached_at: Timestamp::default(),
             cells: Entity::Llmage.columns().iter().map(|column| cell(column.name)).collect(),
+            unreadable: false,
         }
     }
 
@@ -90,11 +99,13 @@ mod tests {
             row(&[("ppid", "b"), ("isdefaultcatelog", "0")]),
             row(&[("ppid", "c"), ("isdefaultcatelog", "1"), ("status", "draft"), ("model", "m")]),
         ]);
-        let on = |published| offers.on("2026-01-01", published).map(|o| o.ppid.as_str()).collect::<Vec<_>>();
+        let on = |published| {
+            offers.on("2026-01-01", published).map(|o| o.ppid.as_deref().unwrap()).collect::<Vec<_>>()
+        };
         assert_eq!((on(false), on(true)), (vec!["a", "c", "b"], vec!["a"]));
-        let name = |ppid| offers.name_under(ppid, "2026-01-01", false);
+        let name = |ppid| offers.under(ppid, "2026-01-01", false).and_then(|offer| offer.model.clone());
         assert_eq!((name("c").as_deref(), name("a")), (Some("m"), None));
-        assert_eq!(offers.name_under("c", "2026-01-01", true), None, "it is a draft");
+        assert_eq!(offers.under("c", "2026-01-01", true), None, "it is a draft");
     }
 
     #[test]
@@ -104,7 +115,7 @@ mod tests {
         };
         let offers =
             Offers::of(&[named("old", "2025-01-01", "2026-01-01"), named("new", "2026-01-01", "2027-01-01")]);
-        let name = |day| offers.name_under("p", day, false);
+        let name = |day| offers.under("p", day, false).and_then(|offer| offer.model.clone());
         assert_eq!(name("2025-12-31").as_deref(), Some("old"));
         assert_eq!(name("2026-01-01").as_deref(), Some("new"));
         assert_eq!(name("2027-01-01"), None);

@@ -72,6 +72,7 @@ mod tests {
             version: 7,
             cached_at: Timestamp::from_seconds(1),
             cells: entity.columns().iter().map(|column| cell(column.name)).collect(),
+            unreadable: false,
         }
     }
 

@@ -4,7 +4,8 @@ use super::judge::Exception;
 
 /// Cases in which a few rows, found by an index, are sorted, and why they are few.
 pub(super) const FEW: &[(&str, &str)] = &[
-    ("pricing of a program", "a program has a row for each of its validities"),
+    ("a price", "a program has a row for each of its validities"),
+    ("pricing of a program", "the same"),
     ("pricing of a model", "a model is offered under some programs"),
     ("pricing published of a model", "the same"),
     ("pricing current of a program", "the same as of a program"),
@@ -17,6 +18,7 @@ pub(super) const FEW: &[(&str, &str)] = &[
 /// another. Each index that would spare it is written with every booking, or with every row of the mirror.
 pub(super) const WALKED: &[Exception] = &[
     ("", &["deleted"], "tombstones are few beside the living, and are forgotten after a month"),
+    ("", &["sync_version"], "it is compared with the one row of sync_quarantine, if there is one"),
     ("records of all by transno", &["created_at", "id"], "few customers use the same name"),
     ("records of all by request_id", &["created_at", "id"], "a request is booked a few times"),
     ("records of all", &["user_id"], "a person belongs to a customer, within whom there is an index"),

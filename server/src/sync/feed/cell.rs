@@ -7,12 +7,11 @@ use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use super::pricing_data;
-use crate::model::{Cell, ColumnKind, Money, TextId, Timestamp};
+use crate::domain::pricing::Decimal;
+use crate::model::{Cell, ColumnKind, Money, TextId, Timestamp, shown};
 
 /// Longest pricing data, in bytes.
 const MAX_PRICING_DATA: usize = 1 << 20;
-/// Decimals are computed with exactly, up to so many digits.
-const MAX_DIGITS: usize = 15;
 /// Longest text of a decimal: its column.
 const MAX_DECIMAL: usize = 64;
 
@@ -33,23 +32,23 @@ pub(super) fn text_of(raw: &RawValue) -> Result<Option<Cow<'_, str>>, Reason> {
     if text.contains('\0') { Err("must not contain the character U+0000".into()) } else { Ok(Some(text)) }
 }
 
-/// Reads a value, or says what it must be.
-pub(super) fn read_cell(kind: ColumnKind, raw: &RawValue) -> Result<Cell, Reason> {
+/// Reads a value, or says what it must be. `zone` is that of the platform's days.
+pub(super) fn read_cell(kind: ColumnKind, raw: &RawValue, zone: &TimeZone) -> Result<Cell, Reason> {
     let Some(text) = text_of(raw)? else { return Ok(Cell::Null) };
+    let arrived = |reason: Reason| Reason::from(format!("{reason}, not {}", shown(&text)));
     match kind {
         ColumnKind::Text(max) => check_length(&text, max)?,
         // The platform writes the absence of these as empty text in places.
         _ if text.is_empty() => return Ok(Cell::Null),
         ColumnKind::Id => {
-            TextId::parse(&text).map_err(|e| Reason::from(e.to_string()))?;
+            TextId::parse(&text).map_err(|e| arrived(e.to_string().into()))?;
         }
-        ColumnKind::Money => {
-            return Money::parse_signed(&text)
-                .map(|m| Cell::Int(m.nanos()))
-                .map_err(|e| e.to_string().into());
+        ColumnKind::Money => return read_money(&text).map_err(arrived),
+        ColumnKind::Decimal => return read_decimal(&text).map_err(arrived),
+        ColumnKind::Date => {
+            let day = read_day(&text, zone).map_err(arrived)?;
+            return Ok(day.map_or(Cell::Null, |day| Cell::Text(day.to_string().into())));
         }
-        ColumnKind::Decimal => check_decimal(&text)?,
-        ColumnKind::Date => check_date(&text)?,
         ColumnKind::PricingData if text.len() > MAX_PRICING_DATA => {
             return Err("must not be longer than 1 MiB".into());
         }
@@ -65,44 +64,78 @@ fn check_length(text: &str, max: usize) -> Result<(), Reason> {
     Ok(())
 }
 
-fn check_decimal(text: &str) -> Result<(), Reason> {
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    let significant = unsigned.bytes().filter(u8::is_ascii_digit).skip_while(|b| *b == b'0').count();
-    if text.len() > MAX_DECIMAL || !digits(whole) || !digits(fraction) || significant > MAX_DIGITS {
-        return Err("must be a decimal number of at most 15 significant digits, without exponent".into());
+/// A decimal as it stands there, but for an exponent, which is written out.
+fn read_decimal(text: &str) -> Result<Cell, Reason> {
+    let decimal = Decimal::parse(text).map_err(|e| Reason::from(e.to_string()))?;
+    let written_out = text.contains(['e', 'E']).then(|| decimal.to_string());
+    let text = written_out.as_deref().unwrap_or(text);
+    if text.len() > MAX_DECIMAL {
+        return Err(format!("must have at most {MAX_DECIMAL} characters").into());
     }
-    Ok(())
+    Ok(Cell::Text(text.into()))
 }
 
-fn check_date(text: &str) -> Result<(), Reason> {
-    let wrong = || Reason::from("must be a day, written YYYY-MM-DD");
+fn read_money(text: &str) -> Result<Cell, Reason> {
+    let money = match Money::parse_signed(text) {
+        Err(error) => {
+            let decimal = Decimal::parse(text).map_err(|_| Reason::from(error.to_string()))?;
+            Money::parse_signed(&decimal.to_string())
+        }
+        money => money,
+    };
+    money.map(|money| Cell::Int(money.nanos())).map_err(|error| error.to_string().into())
+}
+
+/// Reads a day, or the day of a time. MySQL's zero date stands for none.
+fn read_day(text: &str, zone: &TimeZone) -> Result<Option<Date>, Reason> {
+    let day = if text.len() == 10 { date(text) } else { local_time(text).map(DateTime::date) };
+    if let Some(day) = day {
+        return Ok(Some(day));
+    }
+    if let Ok(instant) = Timestamp::parse(text) {
+        // The last hours before the year 10000 have no day in every zone; they mean "never".
+        let instant = jiff::Timestamp::from_microsecond(instant.micros()).ok();
+        return Ok(Some(instant.map_or(Date::MAX, |instant| zone.to_datetime(instant).date())));
+    }
+    let zeros = text
+        .strip_prefix("0000-00-00")
+        .is_some_and(|time| time.bytes().all(|b| matches!(b, b'0' | b':' | b'.' | b' ' | b'T')));
+    if zeros { Ok(None) } else { Err("must be a day, written YYYY-MM-DD".into()) }
+}
+
+fn date(text: &str) -> Option<Date> {
     let number = |from: usize, to: usize| {
         let digits = text.get(from..to).filter(|s| s.bytes().all(|b| b.is_ascii_digit()));
-        digits.and_then(|s| s.parse::<i16>().ok()).ok_or_else(wrong)
+        digits.and_then(|s| s.parse::<i16>().ok())
     };
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let shape = text.len() == 10 && &text[4..5] == "-" && &text[7..8] == "-" && year > 0;
-    let small = |n: i16| i8::try_from(n).map_err(|_| wrong());
-    if !shape || Date::new(year, small(month)?, small(day)?).is_err() {
-        return Err(wrong());
-    }
-    Ok(())
+    let small = |n: i16| i8::try_from(n).ok();
+    Date::new(year, small(month)?, small(day)?).ok().filter(|_| shape)
 }
 
-/// Reads RFC 3339, or the platform's own `YYYY-MM-DD HH:MM:SS[.fff]`, which is local in `zone`.
-pub(super) fn read_created_at(raw: &RawValue, zone: &TimeZone) -> Result<Option<Timestamp>, Reason> {
-    let Some(text) = text_of(raw)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+/// Reads the platform's own `YYYY-MM-DD HH:MM:SS[.ffffff]`.
+fn local_time(text: &str) -> Option<DateTime> {
+    let (day, time) = text.split_at_checked(10)?;
+    date(day)?;
+    // Of the forms that jiff reads only this one; it takes second 60 for 59.
+    let two = |at: usize| time.get(at..at + 2).is_some_and(|two| two.bytes().all(|b| b.is_ascii_digit()));
+    let plain = two(1) && two(4) && two(7) && &time[3..4] == ":" && &time[6..7] == ":" && &time[7..9] != "60";
+    let fraction = time.get(9..)?;
+    let decimals = fraction.strip_prefix('.').map_or(fraction.is_empty(), |digits| {
+        (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+    });
+    let shape = plain && decimals && matches!(time.as_bytes()[0], b' ' | b'T') && &time[1..3] != "24";
+    text.parse().ok().filter(|_| shape)
+}
+
+/// Reads RFC 3339, or a time that is local in `zone`. What is neither is no time.
+pub(super) fn read_created_at(raw: &RawValue, zone: &TimeZone) -> Option<Timestamp> {
+    let text = text_of(raw).ok()??;
     if let Ok(time) = Timestamp::parse(&text) {
-        return Ok(Some(time));
+        return Some(time);
     }
-    let local = || -> Option<Timestamp> {
-        let shape = (19..=26).contains(&text.len()) && matches!(text.as_bytes()[10], b' ' | b'T');
-        let local: DateTime = text.parse().ok().filter(|_| shape)?;
-        let micros = local.to_zoned(zone.clone()).ok()?.timestamp().as_microsecond();
-        // Times before 1970 would be clamped; then it is not what the platform says.
-        (micros >= 0).then(|| Timestamp::from_micros(micros))
-    };
-    local().map(Some).ok_or_else(|| "must be an RFC 3339 time, or YYYY-MM-DD HH:MM:SS, from 1970 on".into())
+    let micros = local_time(&text)?.to_zoned(zone.clone()).ok()?.timestamp().as_microsecond();
+    // Times before 1970 would be clamped; then it is not what the platform says.
+    (micros >= 0).then(|| Timestamp::from_micros(micros))
 }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use self::platform::{Fault, Platform};
 use super::*;
 use crate::config::{self, Config};
-use crate::model::{Secret, SeededEntropy, SystemClock};
-use crate::store::{Context, Keyring, Migrate, MirrorFilter, Store, SyncState};
+use crate::model::{Secret, SeededEntropy, SystemClock, TextId};
+use crate::store::{Change, Context, Keyring, Migrate, MirrorFilter, Op, Store, SyncState};
 use crate::sync::SyncService;
 use crate::sync::timer::Step;
 use crate::telemetry::metrics::Metrics;
@@ -231,7 +231,7 @@ async fn a_feed_that_does_not_lead_on_is_malformed() {
     run(&service).await.unwrap();
     let stuck = |next: Option<&str>| {
         let row = Change { id: TextId::parse("x").unwrap(), version: 9, op: Op::Delete };
-        FeedPage { changes: vec![row], next: next.map(str::to_owned), has_more: true, quarantined: vec![] }
+        FeedPage { changes: vec![row], next: next.map(str::to_owned), has_more: true, ..FeedPage::default() }
     };
     let empty = FeedPage { changes: vec![], ..stuck(Some("0:99")) };
     for page in [stuck(None), stuck(Some("0:3")), empty] {
