@@ -23,6 +23,7 @@ mod respond;
 mod router;
 mod routes;
 mod service;
+mod tags;
 mod wire;
 
 pub use answer_body::{AnswerBody, BrokenOff};

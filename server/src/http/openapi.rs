@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Code;
 use super::routes::{Access, Parameter, ParameterKind, Payload, ROUTES, Route, Verb};
+use super::tags::Tag;
 use super::wire::{NDJSON, schema};
 
 /// What can go wrong wherever a key is asked for.
@@ -60,6 +61,8 @@ pub fn document() -> String {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "servers": [{ "url": "/", "description": "The server that this document comes from" }],
+        "tags": Tag::ALL.iter().map(|tag| json!({ "name": tag.name(), "description": tag.description() })).collect::<Vec<_>>(),
         "paths": paths,
         "components": { "schemas": schemas, "securitySchemes": security_schemes() },
     });
@@ -80,6 +83,7 @@ fn operation(route: &Route, g: &mut SchemaGenerator) -> Value {
     let mut operation = json!({
         "operationId": route.id,
         "summary": route.summary,
+        "tags": [route.operation.tag().name()],
         "security": security(route.access),
         "responses": responses(route, g),
     });
@@ -90,7 +94,7 @@ fn operation(route: &Route, g: &mut SchemaGenerator) -> Value {
     if let Some(body) = route.body {
         let mut content = json!({ "application/json": { "schema": body(g) } });
         if route.is_bulk() {
-            content[NDJSON] = json!({ "schema": schema::booking(g) });
+            content[NDJSON] = json!({ "schema": schema::batch_lines(g) });
         }
         operation["requestBody"] = json!({ "required": !route.is_body_optional(), "content": content });
     }
@@ -112,7 +116,9 @@ fn query_parameter(parameter: &Parameter) -> Value {
         ParameterKind::Cursor => json!({ "type": "string" }),
         ParameterKind::Time => json!({ "type": "string", "format": "date-time" }),
         ParameterKind::Count(most, default) => {
-            json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default })
+            json!({
+                "type": "integer", "format": "int32", "minimum": 1, "maximum": most, "default": default,
+            })
         }
         ParameterKind::Flag => json!({ "type": "boolean", "default": false }),
         ParameterKind::Choice(names) => json!({ "type": "string", "enum": names }),
@@ -161,7 +167,7 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
     let content = match route.answer {
         Payload::One(data) if route.is_bulk() => {
             let mut content = json(envelope(&data(g)));
-            content[NDJSON] = json!({ "schema": schema::batched_line(g) });
+            content[NDJSON] = json!({ "schema": schema::batched_lines(g) });
             content
         }
         Payload::One(data) => json(envelope(&data(g))),
@@ -171,7 +177,9 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
         }
         Payload::Bare(body) => json(body(g)),
         Payload::Export(row) => {
-            json!({ "application/x-ndjson": { "schema": row(g) }, "text/csv": { "schema": { "type": "string" } } })
+            let lines =
+                schema::lines(&row(g), "One record a line, and {\"_end\":true,\"count\":n} at the end.");
+            json!({ NDJSON: { "schema": lines }, "text/csv": { "schema": { "type": "string" } } })
         }
         Payload::Page => json!({ "text/html": { "schema": { "type": "string" } } }),
     };
@@ -185,8 +193,7 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
         success(200, "The transno was booked before; this is the first answer again");
     }
     if route.has_dry_run() {
-        let either = json!({ "anyOf": [schema::booked(g), schema::preview(g)] });
-        let content = json(envelope(&Schema::try_from(either).unwrap_or_default()));
+        let content = json(envelope(&schema::booked_or_preview(g)));
         let description = "The transno was booked before, and this is the first answer again; or, with dry_run, what \
                            would be booked";
         responses.insert("200".into(), json!({ "description": description, "content": content }));
@@ -236,7 +243,7 @@ fn problems(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
 fn envelope(data: &Schema) -> Schema {
     let envelope = json!({
         "type": "object", "required": ["status", "data"],
-        "properties": { "status": { "const": "ok" }, "data": data },
+        "properties": { "status": { "type": "string", "const": "ok" }, "data": data },
     });
     Schema::try_from(envelope).unwrap_or_default()
 }
@@ -247,7 +254,7 @@ fn list(row: &Schema) -> Schema {
         "properties": {
             "rows": { "type": "array", "items": row },
             "next_cursor": { "type": ["string", "null"], "description": "null at the end" },
-            "total": { "type": "integer", "maximum": 10_000, "description": "with count=true" },
+            "total": { "type": "integer", "format": "int32", "maximum": 10_000, "description": "with count=true" },
         },
     });
     Schema::try_from(list).unwrap_or_default()
@@ -263,7 +270,7 @@ fn problem() -> Value {
         "properties": {
             "type": { "type": "string", "format": "uri", "examples": ["urn:sageapi:problem:not_found"] },
             "title": text,
-            "status": { "type": "integer" },
+            "status": schema::status(),
             "detail": text,
             "instance": { "type": "string", "description": "the path of the request" },
             "code": { "type": "string", "enum": codes },
@@ -275,7 +282,7 @@ fn problem() -> Value {
                     "properties": { "field": text, "message": text },
                 },
             },
-            "index": { "type": "integer", "description": "of an atomic batch: the item, from 0, that this is about" },
+            "index": { "type": "integer", "format": "int32", "description": "of an atomic batch: the item, from 0, that this is about" },
             "available": { "$ref": "#/components/schemas/Money" },
             "required": { "$ref": "#/components/schemas/Money" },
             "server_time": { "$ref": "#/components/schemas/Time" },
@@ -343,6 +350,109 @@ mod tests {
                 operation["responses"].as_object().unwrap().keys().cloned().collect();
             let counted: BTreeSet<_> = statuses(route).map(|status| status.to_string()).collect();
             assert_eq!(responses, counted, "{}", route.id);
+        }
+    }
+
+    /// Every schema within a value, with its path.
+    fn schemas<'a>(value: &'a Value, path: &str, found: &mut Vec<(String, &'a Value)>) {
+        match value {
+            Value::Object(members) => {
+                if members.contains_key("type") {
+                    found.push((path.to_owned(), value));
+                }
+                members.iter().for_each(|(name, member)| schemas(member, &format!("{path}/{name}"), found));
+            }
+            Value::Array(items) => {
+                let item = |(n, item)| schemas(item, &format!("{path}/{n}"), &mut *found);
+                items.iter().enumerate().for_each(item);
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_number_has_a_width() {
+        let document = parsed();
+        let mut found = Vec::new();
+        schemas(&document, "", &mut found);
+        let mut numbers = 0;
+        for (path, schema) in found {
+            let is = |kind: &str| {
+                let types = &schema["type"];
+                types == kind || types.as_array().is_some_and(|types| types.contains(&json!(kind)))
+            };
+            let formats: &[&str] = match () {
+                () if is("integer") => &["int32", "int64"],
+                () if is("number") => &["double"],
+                () => continue,
+            };
+            numbers += 1;
+            let format = schema["format"].as_str().unwrap_or_default();
+            assert!(formats.contains(&format), "{path}: {schema}");
+            let most = schema["maximum"].as_i64().unwrap_or_default();
+            assert!(format != "int32" || i32::try_from(most).is_ok(), "{path}: {schema}");
+        }
+        assert!(numbers > 30, "{numbers} were found");
+        let booking = &document["components"]["schemas"]["Booking"]["properties"];
+        assert_eq!(booking["input_tokens"]["format"], "int64");
+        let quantity = &document["components"]["schemas"]["Quantities"]["additionalProperties"]["oneOf"][0];
+        assert_eq!(quantity["format"], "double");
+    }
+
+    #[test]
+    fn generators_find_a_server_and_a_tag_for_every_operation() {
+        let document = parsed();
+        assert_eq!(document["servers"][0]["url"], "/");
+        let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+        let mut used = Vec::new();
+        for route in ROUTES {
+            let operation = &document["paths"][route.path][method(route.verb)];
+            let [tag] = &operation["tags"].as_array().unwrap()[..] else { panic!("{}", route.id) };
+            assert!(tags.contains(&tag), "{}", route.id);
+            used.push(tag.clone());
+        }
+        assert!(tags.iter().all(|tag| used.contains(tag)));
+    }
+
+    #[test]
+    fn a_choice_of_schemas_is_only_between_one_and_null_or_between_two_types() {
+        let document = parsed();
+        let mut found = Vec::new();
+        let mut walk = vec![(String::new(), &document)];
+        while let Some((path, value)) = walk.pop() {
+            match value {
+                Value::Object(members) => {
+                    for (name, member) in members {
+                        let path = format!("{path}/{name}");
+                        if ["anyOf", "oneOf"].contains(&name.as_str()) {
+                            found.push((path.clone(), member));
+                        }
+                        walk.push((path, member));
+                    }
+                }
+                Value::Array(items) => walk.extend(items.iter().map(|item| (path.clone(), item))),
+                _ => {}
+            }
+        }
+        assert!(!found.is_empty());
+        for (path, choices) in found {
+            let choices = choices.as_array().unwrap();
+            let plain = |choice: &Value| choice["type"].is_string() && choice["type"] != "object";
+            let is_null = |choice: &Value| choice["type"] == "null";
+            let simple = choices.iter().all(plain) || choices.iter().any(is_null);
+            assert!(choices.len() == 2 && simple, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_media_type_of_a_batch_has_a_schema_of_its_own() {
+        let document = parsed();
+        let batch = &document["paths"]["/api/v1/accounting/batch"]["post"];
+        for content in [&batch["requestBody"]["content"], &batch["responses"]["200"]["content"]] {
+            assert!(content["application/json"]["schema"]["type"] != "string", "{content}");
+            let lines = &content[NDJSON]["schema"];
+            assert_eq!(lines["type"], "string");
+            assert!(lines["contentSchema"]["items"]["$ref"].is_string());
         }
     }
 

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{AuthMode, ColumnKind, CustomerStatus, Entity, HoldState, Kind, Scope};
 
-use super::{BalanceBody, BookedBody, HoldBody, KeyBody, PreviewBody, QuoteBody, RecordBody, SummaryBody};
+use super::{
+    BalanceBody, BookedBody, HoldBody, KeyBody, NDJSON, PreviewBody, QuoteBody, RecordBody, SummaryBody,
+};
 
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident = $title:literal, $schema:expr;)+) => {
@@ -71,10 +73,10 @@ texts! {
     QuantitiesObject = "Quantities", json!({
         "type": "object", "maxProperties": 64,
         "additionalProperties": { "oneOf": [
-            { "type": "number", "minimum": 0, "maximum": 1_000_000_000_000i64 },
+            { "type": "number", "format": "double", "minimum": 0, "maximum": 1_000_000_000_000i64 },
             { "type": "string", "maxLength": 128 },
         ] },
-        "description": "Factors and their quantities, each with at most 15 significant digits; and texts that the \
+        "description": "Factors and their quantities, each with at most 17 significant digits; and texts that the \
                         filters of price lists ask for, such as a size.",
     });
     /// How an amount was computed.
@@ -87,12 +89,12 @@ texts! {
             "row": { "type": "string", "description": "The program's row that was valid." },
             "date": { "type": "string", "format": "date", "description": "The day of the event." },
             "discount": { "type": ["string", "null"] },
-            "scale": { "type": "integer", "minimum": 0, "maximum": 9 },
+            "scale": { "type": "integer", "format": "int32", "minimum": 0, "maximum": 9 },
             "lines": { "type": "array", "items": {
                 "type": "object",
                 "required": ["rule", "factor", "quantity", "unit_value", "unit_price", "subtotal"],
                 "properties": {
-                    "rule": { "type": "integer", "description": "Its place in pricings, from 0." },
+                    "rule": { "type": "integer", "format": "int32", "description": "Its place in pricings, from 0." },
                     "factor": { "type": "string" }, "quantity": { "type": "string" },
                     "unit_value": { "type": "string" }, "unit_price": { "type": "string" },
                     "subtotal": { "type": "string" },
@@ -145,6 +147,30 @@ pub fn booked(g: &mut SchemaGenerator) -> Schema {
 /// What a booking would come to.
 pub fn preview(g: &mut SchemaGenerator) -> Schema {
     g.subschema_for::<PreviewBody<'static>>()
+}
+
+/// The answer to a booking that was made before, or to one that would only be tried: what both have is required.
+pub fn booked_or_preview(g: &mut SchemaGenerator) -> Schema {
+    let (booked, preview) = (booked(g), preview(g));
+    let of = |schema: &Schema| {
+        let name = schema.get("$ref").and_then(Value::as_str).unwrap_or_default();
+        let name = name.trim_start_matches("#/components/schemas/");
+        let schema = g.definitions().get(name).cloned().unwrap_or_default();
+        let properties = schema["properties"].as_object().cloned().unwrap_or_default();
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        (properties, required)
+    };
+    let ((mut properties, required), (others, also_required)) = (of(&booked), of(&preview));
+    g.definitions_mut().remove("Preview");
+    let required: Vec<_> = required.into_iter().filter(|name| also_required.contains(name)).collect();
+    for (name, schema) in others {
+        properties.entry(name).or_insert(schema);
+    }
+    let schema = json!({
+        "type": "object", "properties": properties, "required": required,
+        "description": "A Booked, or with dry_run a Preview, which has dry_run and no id.",
+    });
+    defined(g, "BookedOrPreview", schema)
 }
 
 /// A mirrored user.
@@ -210,7 +236,7 @@ pub fn booking(g: &mut SchemaGenerator) -> Schema {
     let (money, time) = (g.subschema_for::<MoneyText>(), g.subschema_for::<TimeText>());
     let (currency, quantities) = (g.subschema_for::<CurrencyText>(), g.subschema_for::<QuantitiesObject>());
     let name = json!({ "type": "string", "pattern": "^[!-~]{1,128}$" });
-    let tokens = json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000_000_000i64 });
+    let tokens = tokens();
     let schema = json!({
         "type": "object",
         "additionalProperties": false,
@@ -232,7 +258,7 @@ pub fn booking(g: &mut SchemaGenerator) -> Schema {
 pub fn pricing_request(g: &mut SchemaGenerator) -> Schema {
     let (id, time) = (g.subschema_for::<IdText>(), g.subschema_for::<TimeText>());
     let quantities = g.subschema_for::<QuantitiesObject>();
-    let tokens = json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000_000_000i64 });
+    let tokens = tokens();
     let schema = json!({
         "type": "object",
         "additionalProperties": false,
@@ -264,7 +290,7 @@ pub fn reserve(g: &mut SchemaGenerator) -> Schema {
         "description": "Required are transno, here or as the header Idempotency-Key, and amount.",
         "properties": {
             "transno": client_name(), "customer_id": id, "amount": money, "currency": currency,
-            "ttl_s": { "type": "integer", "minimum": 1, "maximum": 86_400, "default": 600 },
+            "ttl_s": { "type": "integer", "format": "int64", "minimum": 1, "maximum": 86_400, "default": 600 },
             "user_id": id, "note": { "type": "string", "maxLength": 1024 },
         },
     });
@@ -309,43 +335,72 @@ pub fn batch(g: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A line of the answer to a batch that came as lines.
-pub fn batched_line(g: &mut SchemaGenerator) -> Schema {
-    let row = batched_row(g);
+/// The items of a batch as lines. A generator that does not know the media type sends the text.
+pub fn batch_lines(g: &mut SchemaGenerator) -> Schema {
+    let item = booking(g);
+    lines(&item, "One booking a line.")
+}
+
+/// The answer to a batch that came as lines.
+pub fn batched_lines(g: &mut SchemaGenerator) -> Schema {
+    let properties = |row: Value| {
+        let mut line = row;
+        line["_end"] =
+            json!({ "type": "boolean", "description": "Only in the last line, which has the counts." });
+        line["accepted"] = count();
+        line["rejected"] = count();
+        line
+    };
+    let schema = json!({ "type": "object", "properties": properties(batched_row_properties(g)) });
+    let line = defined(g, "BatchLine", schema);
+    lines(
+        &line,
+        "A line for each item, in their order, then one with the counts: without it the answer is not complete.",
+    )
+}
+
+/// Text of which each line is JSON by a schema.
+pub fn lines(line: &Schema, description: &str) -> Schema {
     json_schema!({
-        "description": "A line for each item, in their order, then one with the counts: without it the answer is not \
-                        complete.",
-        "anyOf": [row, {
-            "type": "object", "required": ["_end", "accepted", "rejected"],
-            "properties": {
-                "_end": { "const": true }, "accepted": { "type": "integer" }, "rejected": { "type": "integer" },
-            },
-        }],
+        "type": "string", "description": description,
+        "contentMediaType": NDJSON, "contentSchema": { "type": "array", "items": line },
     })
 }
 
-fn batched_row(g: &mut SchemaGenerator) -> Value {
+fn batched_row_properties(g: &mut SchemaGenerator) -> Value {
     let booked = booked(g);
     json!({
-        "type": "object", "required": ["index", "status"],
-        "properties": {
-            "index": { "type": "integer" }, "status": { "type": "integer" }, "data": booked,
-            "error": { "$ref": "#/components/schemas/Problem" },
-        },
+        "index": count(), "status": status(), "data": booked,
+        "error": { "$ref": "#/components/schemas/Problem" },
     })
 }
 
 /// The answer to a batch.
 pub fn batched(g: &mut SchemaGenerator) -> Schema {
-    let row = batched_row(g);
+    let properties = batched_row_properties(g);
+    let row = json!({ "type": "object", "required": ["index", "status"], "properties": properties });
+    let row = defined(g, "BatchRow", row);
     let schema = json!({
         "type": "object", "required": ["rows", "accepted", "rejected"],
         "properties": {
-            "rows": { "type": "array", "items": row },
-            "accepted": { "type": "integer" }, "rejected": { "type": "integer" },
+            "rows": { "type": "array", "items": row }, "accepted": count(), "rejected": count(),
         },
     });
     defined(g, "Batch", schema)
+}
+
+/// A number of things that a page or batch has.
+pub fn count() -> Value {
+    json!({ "type": "integer", "format": "int32", "minimum": 0 })
+}
+
+/// A status of HTTP.
+pub fn status() -> Value {
+    json!({ "type": "integer", "format": "int32", "minimum": 100, "maximum": 599 })
+}
+
+fn tokens() -> Value {
+    json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000_000_000i64 })
 }
 
 fn client_name() -> Value {
@@ -376,7 +431,7 @@ pub fn event(g: &mut SchemaGenerator) -> Schema {
 /// The answer to an event.
 pub fn accepted(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "object", "properties": { "accepted": { "const": true } }, "required": ["accepted"],
+        "type": "object", "properties": { "accepted": { "type": "boolean", "const": true } }, "required": ["accepted"],
     })
 }
 
@@ -389,7 +444,7 @@ pub fn health(g: &mut SchemaGenerator) -> Schema {
             "status": { "type": "string", "enum": ["ok", "degraded", "down"] },
             "version": { "type": "string" },
             "instance": { "type": "string" },
-            "uptime_s": { "type": "number" },
+            "uptime_s": { "type": "integer", "format": "int64" },
             "database": {
                 "type": "object",
                 "properties": { "kind": { "type": "string" }, "status": { "type": "string" } },
@@ -400,9 +455,13 @@ pub fn health(g: &mut SchemaGenerator) -> Schema {
                 "additionalProperties": {
                     "type": "object",
                     "properties": {
-                        "age_s": { "type": ["number", "null"] },
+                        "age_s": { "type": ["number", "null"], "format": "double" },
                         "status": { "type": "string" },
                         "error_class": { "type": ["string", "null"] },
+                        "quarantined": {
+                            "type": "integer", "format": "int64",
+                            "description": "Rows whose newest version cannot be read, counted up to 10,000.",
+                        },
                     },
                 },
             },

@@ -24,6 +24,7 @@ pub struct SummaryBody<'a> {
     #[schemars(with = "CurrencyText")]
     currency: Currency,
     /// How many records.
+    #[schemars(with = "i64")]
     count: u64,
     /// What they took from balances.
     #[schemars(with = "SumText")]
