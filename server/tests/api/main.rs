@@ -32,4 +32,5 @@ mod problems;
 mod reversals;
 mod site;
 mod unready;
+mod values;
 mod vectors;
