@@ -487,11 +487,15 @@ impl Written {
             sql.add(change.id.as_str());
             let created_at = match &change.op {
                 Op::Upsert { created_at, cells } => {
-                    cells.iter().for_each(|cell| add_cell(&mut sql, cell));
+                    for cell in cells {
+                        add_cell(&mut sql, cell);
+                    }
                     *created_at
                 }
                 Op::Delete => {
-                    self.entity.columns().iter().for_each(|_| add_cell(&mut sql, &Cell::Null));
+                    for _ in self.entity.columns() {
+                        add_cell(&mut sql, &Cell::Null);
+                    }
                     None
                 }
             };
