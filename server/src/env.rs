@@ -1,6 +1,7 @@
 //! [`ServerEnv`], the composition root and the face of the library: what the HTTP handlers and the
 //! commands call, and what a program that embeds SageAPI calls.
 
+mod database_file;
 mod health;
 mod mirrored;
 mod open;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 pub use health::{CacheHealth, DatabaseHealth, Health, Standing, SyncHealth};
 pub use open::{OpenError, Role, check, load_sageapi};
 
+use self::database_file::DatabaseFile;
 use self::threads::BookingThreads;
 use crate::config::Config;
 use crate::domain::accounts::{AccountingQuery, Export, GroupBy, PastBalance, RecordView, SummaryRow};
@@ -77,8 +79,8 @@ struct Inner {
     draining: AtomicBool,
     /// What the last look at the database saw; see `health`.
     database: AtomicU8,
-    /// Held while the serving instance of an embedded database lives.
-    _lock: Option<std::fs::File>,
+    /// The file of an embedded database, locked by who serves it. Last: it is closed after SQLite's descriptors.
+    _file: Option<DatabaseFile>,
 }
 
 /// A balance, and how fresh it is.

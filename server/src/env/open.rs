@@ -1,6 +1,6 @@
 //! Putting an instance together.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use sageapi_contract::{ExitCode, Verdict};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::database_file::DatabaseFile;
 use super::threads::BookingThreads;
 use super::{Inner, ServerEnv};
 use crate::config::{Config, DatabaseTarget};
@@ -64,6 +65,12 @@ pub enum OpenError {
     /// Another process serves the embedded database.
     #[error("{0} is held by another serving process; an embedded database has one")]
     Locked(PathBuf),
+    /// A command by another name of the embedded database than that of its server.
+    #[error(
+        "{0} is served under another name (a hard link, or a mount of the file alone); use the name that the server \
+         uses: SQLite's log is beside that one"
+    )]
+    OtherName(PathBuf),
     /// The thread of the booking engine.
     #[error("the booking engine's thread cannot start: {0}")]
     Thread(std::io::Error),
@@ -100,6 +107,7 @@ impl OpenError {
             Self::NoEncryptionKey
             | Self::NoDatabase(_)
             | Self::NoKeyFile(_)
+            | Self::OtherName(_)
             | Self::Keyring(_)
             | Self::Webhook(_)
             | Self::Sync(_)
@@ -142,22 +150,8 @@ impl ServerEnv {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
-        let lock = match (&config.database.target, role) {
-            (DatabaseTarget::Sqlite { path }, Role::Serve) => {
-                make_folder(path)?;
-                Some(lock_file(path)?)
-            }
-            (DatabaseTarget::Sqlite { path }, Role::Setup) => {
-                make_folder(path)?;
-                None
-            }
-            (DatabaseTarget::Sqlite { path }, Role::Command) => {
-                demand_database(path)?;
-                None
-            }
-            (DatabaseTarget::Mysql { .. }, _) => None,
-        };
-        let keyring = keyring(&config, role, &*entropy)?;
+        let file = database_file(&config, role)?;
+        let keyring = keyring(&config, file.as_ref(), role, &*entropy)?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let instance = new_uuid(clock.now(), &*entropy);
         let context = Context {
@@ -165,11 +159,16 @@ impl ServerEnv {
             keyring,
             clock: clock.clone(),
             entropy: entropy.clone(),
-            sole_cache: role == Role::Serve && lock.is_some(),
+            sole_cache: role == Role::Serve && file.is_some(),
         };
         let writers = u32::try_from(config.accounting.writers).unwrap_or(u32::MAX);
         let database = &config.database;
-        let store = Store::open(&database.target, database.max_connections, writers, context)?;
+        // The file that is locked, whatever the links in the configured path come to lead to.
+        let target = match &file {
+            Some(file) => &DatabaseTarget::Sqlite { path: file.path().to_owned() },
+            None => &database.target,
+        };
+        let store = Store::open(target, database.max_connections, writers, context)?;
         let booking_threads = match role {
             Role::Serve => Some(BookingThreads::start().map_err(OpenError::Thread)?),
             Role::Setup | Role::Command => None,
@@ -217,7 +216,7 @@ impl ServerEnv {
             schema_ok: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             database: AtomicU8::new(0),
-            _lock: lock,
+            _file: file,
             role,
             config,
         };
@@ -295,70 +294,78 @@ fn zone(config: &Config) -> Result<jiff::tz::TimeZone, OpenError> {
     jiff::tz::TimeZone::get(name).map_err(|error| OpenError::Zone { key, error })
 }
 
-fn keyring(config: &Config, role: Role, entropy: &dyn Entropy) -> Result<Keyring, OpenError> {
+/// The file of an embedded database, and by it the refusal of a second server.
+fn database_file(config: &Config, role: Role) -> Result<Option<DatabaseFile>, OpenError> {
+    let DatabaseTarget::Sqlite { path } = &config.database.target else { return Ok(None) };
+    let mut file = match role {
+        Role::Serve | Role::Setup => DatabaseFile::open_or_make(path)?,
+        Role::Command => DatabaseFile::open(path)?,
+    };
+    if role == Role::Serve {
+        file.serve()?;
+        if file.names() > 1 {
+            tracing::warn!(
+                path = %path.display(),
+                "the database's file has several names (hard links); remove all but one: what SQLite has in the log \
+                 beside one name is lost to who opens another"
+            );
+        }
+    } else {
+        file.demand_same_name_as_server()?;
+    }
+    Ok(Some(file))
+}
+
+fn keyring(
+    config: &Config,
+    file: Option<&DatabaseFile>,
+    role: Role,
+    entropy: &dyn Entropy,
+) -> Result<Keyring, OpenError> {
     let previous = &config.auth.previous_encryption_keys;
-    let key = match (&config.auth.encryption_key, &config.database.target) {
+    let key = match (&config.auth.encryption_key, file) {
         (Some(key), _) => key.clone(),
-        (None, DatabaseTarget::Sqlite { path }) => key_beside(path, role, entropy)?,
-        (None, DatabaseTarget::Mysql { .. }) => return Err(OpenError::NoEncryptionKey),
+        (None, Some(file)) => key_beside(file, role, entropy)?,
+        (None, None) => return Err(OpenError::NoEncryptionKey),
     };
     Ok(Keyring::new(&key, previous)?)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn make_folder(path: &Path) -> Result<(), OpenError> {
-    let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) else { return Ok(()) };
-    std::fs::create_dir_all(folder).map_err(|error| OpenError::File { path: folder.to_owned(), error })
-}
-
-/// A mistyped path must not become an empty database.
-fn demand_database(path: &Path) -> Result<(), OpenError> {
-    match path.try_exists() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(OpenError::NoDatabase(path.to_owned())),
-        Err(error) => Err(OpenError::File { path: path.to_owned(), error }),
-    }
-}
-
 /// The encryption key in `<database file>.key`, readable by its owner alone; made on first use by who may make the
-/// database too.
-fn key_beside(database: &Path, role: Role, entropy: &dyn Entropy) -> Result<Secret, OpenError> {
-    let path = beside(database, ".key");
-    let failed = |error| OpenError::File { path: path.clone(), error };
-    if role != Role::Command {
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                let mut key = [0; 32];
-                entropy.fill(&mut key);
-                let text = STANDARD.encode(key);
-                writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
-                return Ok(Secret::new(text));
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(error)),
+/// database too. A database that holds anything has its key already: never is a second one made.
+fn key_beside(database: &DatabaseFile, role: Role, entropy: &dyn Entropy) -> Result<Secret, OpenError> {
+    let paths = database.key_files();
+    for path in &paths {
+        if let Some(key) = read_key(path)? {
+            return Ok(key);
         }
     }
-    let mut text = String::new();
-    match File::open(&path).and_then(|f| f.take(1024).read_to_string(&mut text)) {
-        Ok(_) => Ok(Secret::new(text.trim())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(OpenError::NoKeyFile(path)),
+    let [_, path] = paths;
+    if role == Role::Command || !database.is_empty() {
+        return Err(OpenError::NoKeyFile(path));
+    }
+    let failed = |error| OpenError::File { path: path.clone(), error };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => {
+            let mut key = [0; 32];
+            entropy.fill(&mut key);
+            let text = STANDARD.encode(key);
+            writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
+            Ok(Secret::new(text))
+        }
+        // Another process was first.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            read_key(&path)?.ok_or(OpenError::NoKeyFile(path))
+        }
         Err(error) => Err(failed(error)),
     }
 }
 
-/// The lock of the one serving process; the system frees it when the process ends, however it ends.
-fn lock_file(database: &Path) -> Result<File, OpenError> {
-    let path = beside(database, ".lock");
-    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let file = open.map_err(|error| OpenError::File { path: path.clone(), error })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(path)),
-        Err(TryLockError::Error(error)) => Err(OpenError::File { path, error }),
+fn read_key(path: &Path) -> Result<Option<Secret>, OpenError> {
+    let mut text = String::new();
+    match File::open(path).and_then(|f| f.take(1024).read_to_string(&mut text)) {
+        Ok(_) => Ok(Some(Secret::new(text.trim()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::File { path: path.to_owned(), error }),
     }
 }
