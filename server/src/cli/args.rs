@@ -16,6 +16,9 @@ pub struct Args {
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub output: Format,
+    /// Show no progress of long work, on a terminal either
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
     #[command(subcommand)]
     pub command: Command,
 }

@@ -82,7 +82,14 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
             })
         }
         Command::Reencrypt => {
-            let count = env.keys().reencrypt().await?;
+            let progress = out.progress("keys");
+            let tell = |done, of| {
+                progress.expect(of);
+                progress.reached(done);
+            };
+            let count = env.keys().reencrypt(tell).await;
+            drop(progress);
+            let count = count?;
             out.result(&serde_json::json!({"reencrypted": count}), |_| format!("{count} key(s) sealed anew"))
         }
     }

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::output::Output;
 use crate::config::Config;
 use crate::env::{OpenError, Role, ServerEnv};
-use crate::store::{Asker, Migrate, MigrateError, SchemaState};
+use crate::store::{Asker, Migrate, MigrateError, MigrationStep, SchemaState};
 
 pub async fn run(config: Config, args: args::Migrate, out: &Output) -> Result<ExitCode, Failure> {
     let only_look = args.plan || args.status;
@@ -14,7 +14,11 @@ pub async fn run(config: Config, args: args::Migrate, out: &Output) -> Result<Ex
         env.store().schema_state(Asker::Owner(args.owner.as_deref())).await.map_err(MigrateError::from)
     } else {
         let how = Migrate { owner: args.owner.clone(), take_over: args.take_over };
-        env.store().migrate(&how).await
+        let progress = out.progress("migrations");
+        let tell = |step: &MigrationStep| {
+            progress.step(format!("migration {}", step.name), step.done, step.total);
+        };
+        env.store().migrate_telling(&how, &tell).await
     };
     env.shut_down().await;
     let (result, code) = match looked {

@@ -7,6 +7,7 @@ mod failure;
 mod keys;
 mod migrate;
 mod output;
+mod progress;
 mod seed;
 mod serve;
 mod sign;
@@ -43,7 +44,7 @@ pub fn run(
             };
         }
     };
-    let out = Output::new(args.output);
+    let out = Output::new(args.output, args.quiet);
     let result = crate::config::environment(variables)
         .map_err(Failure::from)
         .and_then(|env| dispatch(args, &env, &out));

@@ -1,20 +1,27 @@
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, Write as _};
 
 use sageapi_contract::ExitCode;
 use serde::Serialize;
 
 use super::args::Format;
 use super::failure::Failure;
+use super::progress::Progress;
 
 /// Where results go, and in which form.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     format: Format,
+    quiet: bool,
 }
 
 impl Output {
-    pub fn new(format: Format) -> Self {
-        Self { format }
+    pub fn new(format: Format, quiet: bool) -> Self {
+        Self { format, quiet }
+    }
+
+    /// A line that shows how far long work is.
+    pub fn progress(self, what: &'static str) -> Progress {
+        Progress::new(what, self.quiet)
     }
 
     /// Prints a result: as JSON, or in the words of `text`.
@@ -36,8 +43,13 @@ impl Output {
         let mut stdout = std::io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(end.as_bytes()));
-        written.and_then(|()| stdout.flush()).map_err(|e| Failure::internal(format!("stdout: {e}")))?;
-        Ok(ExitCode::Done)
+        match written.and_then(|()| stdout.flush()) {
+            // A reader that goes away early, like `head`, has what it wanted.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Failure::internal(format!("stdout: {error}")))
+            }
+            _ => Ok(ExitCode::Done),
+        }
     }
 
     pub fn is_json(self) -> bool {
@@ -58,21 +70,4 @@ impl Output {
 /// Says on stderr what went wrong.
 pub fn complain(failure: &Failure) {
     let _ = writeln!(std::io::stderr(), "sageapi-server: {failure}");
-}
-
-/// Progress of long work on stderr: rewritten in place on a terminal, silent elsewhere.
-pub fn progress(text: &str) {
-    let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
-        let _ = write!(stderr, "\r\x1b[K{text}");
-        let _ = stderr.flush();
-    }
-}
-
-/// Ends a line of progress.
-pub fn progress_done() {
-    let mut stderr = std::io::stderr();
-    if stderr.is_terminal() {
-        let _ = write!(stderr, "\r\x1b[K");
-    }
 }

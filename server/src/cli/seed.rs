@@ -111,6 +111,13 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
         tracing::warn!("{}: {warning}", file.display());
     }
     let mut done = Seeded { warnings: checked.warnings, ..Seeded::default() };
+    let progress = out.progress("entries");
+    progress.expect(checked.len());
+    let mut handled = 0;
+    let mut handle = |entries: usize| {
+        handled += entries as u64;
+        progress.reached(handled);
+    };
     for (customer, amount) in checked.customers {
         let id = customer.id.clone();
         done.customers_created += usize::from(env.store().create_customer(customer).await?);
@@ -121,6 +128,7 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
                 booked.map_err(|e| Failure::from(e).about(&format!("{}: customer {id}", file.display())))?;
             done.credits_booked += usize::from(!booked.replayed);
         }
+        handle(1);
     }
     for (name, request) in checked.keys {
         let seeded = if let Some(key) = env.store().key_by_name(&name).await? {
@@ -131,16 +139,28 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
             SeededKey { name, key_id: made.key_id.to_string(), secret }
         };
         done.keys.push(seeded);
+        handle(1);
     }
     for (entity, mut page) in checked.mirror {
         while !page.changes.is_empty() {
             let rest = page.changes.split_off(page.changes.len().min(ROWS));
-            done.rows_written += page.changes.len();
+            let rows = page.changes.len();
             env.store().apply_page(entity, None, std::mem::take(&mut page)).await?;
+            done.rows_written += rows;
+            handle(rows);
             page.changes = rest;
         }
     }
+    drop(progress);
     out.result(&done, describe)
+}
+
+impl Checked {
+    /// How many entries there are.
+    fn len(&self) -> u64 {
+        let rows: usize = self.mirror.iter().map(|(_, page)| page.changes.len()).sum();
+        (self.customers.len() + self.keys.len() + rows) as u64
+    }
 }
 
 fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {

@@ -3,7 +3,7 @@ use serde::Serialize;
 
 use super::args;
 use super::failure::Failure;
-use super::output::{Output, progress, progress_done};
+use super::output::Output;
 use crate::env::ServerEnv;
 use crate::model::Entity;
 use crate::sync::RunReport;
@@ -44,9 +44,10 @@ pub async fn run(env: &ServerEnv, args: &args::Sync, out: &Output) -> Result<Exi
     };
     let mut ran: Vec<Ran> = Vec::new();
     for entity in entities {
-        let show = |r: &RunReport| progress(&format!("{entity}: {} rows in {} pages", r.rows(), r.pages));
-        let report = env.sync().run_once(entity, &show).await;
-        progress_done();
+        // The feed does not say how much it has.
+        let progress = out.progress(entity.as_str());
+        let report = env.sync().run_once(entity, &|r: &RunReport| progress.reached(r.rows())).await;
+        drop(progress);
         ran.push(report?.into());
     }
     out.result(&ran, |ran| {

@@ -131,10 +131,14 @@ impl Keys {
         }
     }
 
-    /// Seals every secret under the current encryption key; how many keys.
-    pub async fn reencrypt(&self) -> Result<usize, Error> {
+    /// Seals every secret under the current encryption key; how many keys. `progress` hears how many keys are done, of
+    /// how many.
+    pub async fn reencrypt(&self, progress: impl Fn(u64, u64)) -> Result<usize, Error> {
         let mut count = 0;
-        for key in self.list().await? {
+        let keys = self.list().await?;
+        let total = keys.len() as u64;
+        for (done, key) in (0..).zip(keys) {
+            progress(done, total);
             if key.secret.is_none() && key.previous_secret.is_none() {
                 continue;
             }

@@ -46,8 +46,8 @@ impl From<String> for Stop {
 
 /// Recomputes balance, held, seq, balance_after, the hash chain and every computed amount of every customer, and
 /// holds records, holds and noted reversals against each other, both ways; in one snapshot of the database, so that a
-/// live server beside it does no harm. Memory does not grow with the ledger. `progress` hears the counts after each
-/// customer.
+/// live server beside it does no harm. Memory does not grow with the ledger. `progress` hears the counts as they
+/// grow.
 pub async fn verify(store: &Store, mut progress: impl FnMut(&Verified)) -> Result<Verified, Error> {
     let mut tx = store.snapshot().await?;
     let mut seen = Verified::default();
@@ -73,7 +73,7 @@ async fn walk(tx: &mut Tx, seen: &mut Verified, progress: &mut impl FnMut(&Verif
             // Rows of a customer without a row of its own lie between those of two that have one.
             no_orphans(tx, &after, Some(&customer)).await?;
             seen.customers += 1;
-            verify_records(tx, &customer, &mut seen.records).await?;
+            verify_records(tx, &customer, seen, progress).await?;
             holds::verify(tx, &customer).await?;
             after = customer.id.to_string();
             progress(seen);
@@ -92,7 +92,12 @@ async fn no_orphans(tx: &mut Tx, after: &str, next: Option<&Customer>) -> Result
     }
 }
 
-async fn verify_records(tx: &mut Tx, customer: &Customer, count: &mut u64) -> Result<(), Stop> {
+async fn verify_records(
+    tx: &mut Tx,
+    customer: &Customer,
+    seen: &mut Verified,
+    progress: &mut impl FnMut(&Verified),
+) -> Result<(), Stop> {
     let mut chain = Chain::of(customer);
     // From the very first row: one that stands before seq 1 is none of ours.
     let mut after = i64::MIN;
@@ -103,7 +108,7 @@ async fn verify_records(tx: &mut Tx, customer: &Customer, count: &mut u64) -> Re
         }
         let mut linked: Vec<Record> = Vec::new();
         for row in slice {
-            *count += 1;
+            seen.records += 1;
             let record = row?;
             chain.step(&record)?;
             after = record.seq;
@@ -113,6 +118,7 @@ async fn verify_records(tx: &mut Tx, customer: &Customer, count: &mut u64) -> Re
         }
         reversals::verify_records(tx, &linked).await?;
         holds::verify_captures(tx, &linked).await?;
+        progress(seen);
     }
     Ok(chain.end()?)
 }

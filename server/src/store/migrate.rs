@@ -48,6 +48,20 @@ impl Migrate {
     }
 }
 
+/// A migration that is about to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationStep {
+    /// Its name.
+    pub name: String,
+    /// How many of the pending ones have run.
+    pub done: u64,
+    /// How many were pending.
+    pub total: u64,
+}
+
+/// Hears of every migration before it runs.
+pub type MigrateProgress<'a> = &'a (dyn Fn(&MigrationStep) + Send + Sync);
+
 /// Who wants to know what the schema is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker<'a> {
@@ -111,6 +125,13 @@ struct Found {
     applied: BTreeMap<i64, (Vec<u8>, bool)>,
 }
 
+impl Found {
+    /// Whether a migration was applied to its end.
+    fn has(&self, migration: &Migration) -> bool {
+        self.applied.get(&migration.version).is_some_and(|(_, done)| *done)
+    }
+}
+
 /// `-- compatible_from: N` in a migration's file: the oldest version that can still serve after it.
 fn compatible_from(migration: &Migration) -> i64 {
     let line = migration.sql.as_str().lines().find_map(|l| l.strip_prefix("-- compatible_from:"));
@@ -154,8 +175,7 @@ impl Store {
 
     fn judge(&self, found: &Found, asker: Asker<'_>) -> SchemaState {
         let to = self.schema_version();
-        let done = |m: &Migration| found.applied.get(&m.version).is_some_and(|(_, done)| *done);
-        let pending: Vec<_> = self.migrations().filter(|m| !done(m)).collect();
+        let pending: Vec<_> = self.migrations().filter(|m| !found.has(m)).collect();
         let dirty = self.migrations().find(|m| {
             found.applied.get(&m.version).is_some_and(|(checksum, done)| *done && checksum[..] != *m.checksum)
         });
@@ -210,6 +230,15 @@ impl Store {
     /// Applies what is pending, under a lock; gives what was found before. Refused verdicts change
     /// nothing. Interrupted at any point, it is simply run again.
     pub async fn migrate(&self, how: &Migrate) -> Result<SchemaState, MigrateError> {
+        self.migrate_telling(how, &|_| ()).await
+    }
+
+    /// The same, and tells `progress` what is being applied.
+    pub async fn migrate_telling(
+        &self,
+        how: &Migrate,
+        progress: MigrateProgress<'_>,
+    ) -> Result<SchemaState, MigrateError> {
         match &self.inner.backend {
             Backend::MySql { hosts, database } => {
                 // A connection of its own: the lock belongs to it and ends with it.
@@ -225,7 +254,7 @@ impl Store {
                 if got != Some(1) {
                     return Err(MigrateError::Locked);
                 }
-                let result = self.migrate_mysql(how).await;
+                let result = self.migrate_mysql(how, progress).await;
                 // Ends the lock; if even that fails the connection is gone and the lock with it.
                 let _ = own.close().await;
                 result
@@ -237,16 +266,20 @@ impl Store {
                         e => e.into(),
                     },
                 )?;
-                let state = self.migrate_sqlite(&mut tx.conn, how).await?;
+                let state = self.migrate_sqlite(&mut tx.conn, how, progress).await?;
                 tx.commit().await.map_err(|(error, _)| error)?;
                 Ok(state)
             }
         }
     }
 
-    async fn migrate_mysql(&self, how: &Migrate) -> Result<SchemaState, MigrateError> {
+    async fn migrate_mysql(
+        &self,
+        how: &Migrate,
+        progress: MigrateProgress<'_>,
+    ) -> Result<SchemaState, MigrateError> {
         let mut conn = self.reader().await?;
-        let result = self.migrate_mysql_on(&mut conn, how).await;
+        let result = self.migrate_mysql_on(&mut conn, how, progress).await;
         if result.is_err() {
             // A transaction may be open on it.
             conn.discard();
@@ -254,7 +287,12 @@ impl Store {
         result
     }
 
-    async fn migrate_mysql_on(&self, conn: &mut Conn, how: &Migrate) -> Result<SchemaState, MigrateError> {
+    async fn migrate_mysql_on(
+        &self,
+        conn: &mut Conn,
+        how: &Migrate,
+        progress: MigrateProgress<'_>,
+    ) -> Result<SchemaState, MigrateError> {
         if logs_statements(conn).await? {
             return Err(MigrateError::StatementBinlog);
         }
@@ -263,12 +301,9 @@ impl Store {
             Prepared::Go(found, state) => (found, state),
         };
         let now = conn.dialect().now();
-        for m in self.migrations() {
-            let begun = match found.applied.get(&m.version) {
-                Some((_, true)) => continue,
-                Some((_, false)) => true,
-                None => false,
-            };
+        for (m, step) in self.steps(&found) {
+            progress(&step);
+            let begun = found.applied.contains_key(&m.version);
             if !begun {
                 self.note(conn, m, false).await?;
             }
@@ -289,17 +324,30 @@ impl Store {
         Ok(state)
     }
 
-    async fn migrate_sqlite(&self, conn: &mut Conn, how: &Migrate) -> Result<SchemaState, Error> {
+    async fn migrate_sqlite(
+        &self,
+        conn: &mut Conn,
+        how: &Migrate,
+        progress: MigrateProgress<'_>,
+    ) -> Result<SchemaState, Error> {
         let (found, state) = match self.prepare(conn, how).await? {
             Prepared::Refused(state) => return Ok(state),
             Prepared::Go(found, state) => (found, state),
         };
-        for m in self.migrations().filter(|m| !found.applied.contains_key(&m.version)) {
+        for (m, step) in self.steps(&found) {
+            progress(&step);
             conn.run(m.sql.as_str()).await?;
             self.note(conn, m, true).await?;
             advance(conn, m).await?;
         }
         Ok(state)
+    }
+
+    /// The migrations to apply, and how far one is when its turn comes.
+    fn steps(&self, found: &Found) -> Vec<(&'static Migration, MigrationStep)> {
+        let pending: Vec<_> = self.migrations().filter(|m| !found.has(m)).collect();
+        let total = pending.len() as u64;
+        (0..).zip(pending).map(|(done, m)| (m, MigrationStep { name: name(m), done, total })).collect()
     }
 
     /// Makes the bookkeeping tables, judges, and writes claim and key fingerprint.

@@ -50,7 +50,7 @@ pub use holds::HoldFilter;
 pub use keys::{NewKey, StoredKey};
 pub use leases::Lease;
 pub use ledger::{LedgerRow, LedgerRows, NotCommitted, Writer};
-pub use migrate::{Asker, Migrate, MigrateError, SchemaState};
+pub use migrate::{Asker, Migrate, MigrateError, MigrationStep, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Partial, Quarantined, Validity};
 pub use proof::{Moved, VerifyRow};
 pub use records::{RecordFigures, RecordFilter, RecordOrder, RecordPosition};

@@ -59,6 +59,14 @@ fn read_whole(row: &Row) -> Result<Record, Error> {
     Err(Error::inconsistent("accounting_records", which, "total_tokens is not the sum of its tokens"))
 }
 
+impl Store {
+    /// How many records there are.
+    pub async fn number_of_records(&self) -> Result<u64, Error> {
+        let count = self.fetch_one(Sql::new("SELECT COUNT(*) FROM accounting_records")).await?.int(0)?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+}
+
 impl Tx {
     /// Every customer after `after`, by id.
     pub async fn customers_after(

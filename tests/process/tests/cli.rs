@@ -9,6 +9,8 @@ mod cli {
     mod keys;
     mod migrations;
     mod mirror;
+    mod pipes;
+    mod progress;
     mod secrets;
     mod seed;
     mod sign;
