@@ -135,6 +135,7 @@ impl ServerEnv {
         self.inner.metrics.set_booking_queue_depth(self.inner.booking.depth());
         let pool = self.inner.store.pool_counts();
         self.inner.metrics.set_pool_connections(pool.idle, pool.used);
+        self.inner.metrics.set_store_full(self.inner.store.is_full());
         &self.inner.metrics
     }
 

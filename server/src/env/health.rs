@@ -51,7 +51,7 @@ pub struct Health {
 pub struct DatabaseHealth {
     /// mysql or sqlite.
     pub kind: &'static str,
-    /// ok, away, or unready when its schema does not fit this program.
+    /// ok, away, full when there is no room to write, or unready when its schema does not fit this program.
     pub status: &'static str,
 }
 
@@ -94,9 +94,11 @@ impl ServerEnv {
             self.look_at_database().await;
         }
         let away = inner.store.is_away().unwrap_or_else(|| inner.database.load(Ordering::Acquire) == AWAY);
+        let full = inner.store.is_full();
         let database = match (self.is_started(), away) {
             (_, true) => "away",
             (false, false) => "unready",
+            (true, false) if full => "full",
             (true, false) => "ok",
         };
         let sync: BTreeMap<_, _> = inner
@@ -113,7 +115,7 @@ impl ServerEnv {
         let failing = sync.values().any(|s| s.status == "failed" || s.quarantined > 0);
         let status = if !self.is_started() {
             Standing::Down
-        } else if away || failing {
+        } else if away || full || failing {
             Standing::Degraded
         } else {
             Standing::Ok
@@ -136,6 +138,10 @@ impl ServerEnv {
             Ok(Err(_)) | Err(_) => AWAY,
         };
         self.inner.database.store(seen, Ordering::Release);
+        if self.inner.store.is_full() {
+            // Whether it still is shows in what the store says next, and is no failure of this look.
+            let _ = tokio::time::timeout(PATIENCE, self.inner.store.try_room()).await;
+        }
     }
 }
 

@@ -85,6 +85,18 @@ impl Error {
         matches!(self, Self::Unavailable(_))
     }
 
+    /// Whether there is no room: a full disk or a full table.
+    pub(super) fn is_full(&self) -> bool {
+        let Self::Unavailable(error) = self else { return false };
+        match mysql_number(error) {
+            Some(1021 | 1114) => true,
+            // An error of the file or of the engine, which names the system's reason.
+            Some(1026 | 1030) => error.to_string().contains("No space left"),
+            // Full; and the log's index, whose file is given its room before it is written.
+            _ => sqlite_code(error).is_some_and(|code| code & 0xff == 13 || code == 4874),
+        }
+    }
+
     /// The vendor's error number of a MySQL-compatible server, if it is such an error.
     pub(super) fn mysql_number(&self) -> Option<u16> {
         match self {

@@ -189,11 +189,13 @@ impl Writer {
         };
         match ended {
             Ok(conn) => {
+                self.store.note_write(None);
                 self.keep(conn);
                 Ok(())
             }
             Err((Stopped { error, unknown }, conn)) => {
                 self.store.note_failure(&error);
+                self.store.note_write(Some(&error));
                 // A connection whose COMMIT failed is not trusted again, unless the server itself
                 // said that the transaction lost; nor one whose server cannot serve now.
                 match conn {
@@ -210,6 +212,7 @@ impl Writer {
     /// quorum) is not asked to, nor is it who is asked next.
     pub async fn give_up(&mut self, tx: Tx, error: &Error) {
         self.store.note_failure(error);
+        self.store.note_write(Some(error));
         match tx.dialect() {
             Dialect::MySql if error.is_unavailable() => drop(tx),
             Dialect::MySql | Dialect::Sqlite => self.rollback(tx).await,

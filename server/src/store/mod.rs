@@ -8,6 +8,7 @@ mod customers;
 mod dialect;
 mod durability;
 mod error;
+mod full;
 mod holds;
 mod hosts;
 mod keys;
@@ -29,7 +30,7 @@ pub(crate) mod test_store;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
@@ -92,6 +93,8 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     tasks: TaskTracker,
     retries: AtomicU64,
+    /// Whether what was written last found no room.
+    full: AtomicBool,
     /// Whether other instances may hold caches that must hear of changes made here.
     announces: bool,
 }
@@ -155,6 +158,7 @@ impl Store {
             entropy: context.entropy,
             tasks: TaskTracker::new(),
             retries: AtomicU64::new(0),
+            full: AtomicBool::new(false),
             announces,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -320,7 +324,10 @@ impl Store {
                     tracing::debug!(transaction = name, attempt, %error, "running a transaction again");
                     self.back_off(attempt).await;
                 }
-                result => return result,
+                result => {
+                    self.note_write(result.as_ref().err());
+                    return result;
+                }
             }
         }
     }

@@ -140,6 +140,7 @@ pub struct Metrics {
     booking_commit: Histogram,
     pool: Family<PoolLabel, Gauge>,
     store_retries: Family<ReasonLabel, Counter>,
+    store_full: Gauge,
     caches: Family<CacheLabels, Counter>,
     sync_runs: Family<RunLabels, Counter>,
     sync_rows: Family<RowLabels, Counter>,
@@ -188,6 +189,12 @@ impl Metrics {
                 "store_retries",
                 "Transactions that were run again",
                 Family::default(),
+            ),
+            store_full: register(
+                own,
+                "store_full",
+                "1 while the database has no room to write",
+                Gauge::default(),
             ),
             caches: register(own, "cache_requests", "Cache look-ups", Family::default()),
             sync_runs: register(own, "sync_runs", "Synchronisation runs", Family::default()),
@@ -276,6 +283,11 @@ impl Metrics {
     /// A transaction is run again because of `reason`, one of `RETRY_REASONS`.
     pub fn store_retry(&self, reason: &'static str) {
         self.store_retries.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Whether the database has no room to write.
+    pub fn set_store_full(&self, full: bool) {
+        self.store_full.set(i64::from(full));
     }
 
     /// The metrics of one cache, to be resolved once, when the cache is made.

@@ -22,6 +22,7 @@ use sageapi_test_support::database::TestDatabase;
 mod cache_events;
 mod customers;
 mod engine;
+mod full;
 mod keys;
 mod leases;
 mod ledger;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is code of tests")]
 
 pub mod connection;
+pub mod disk;
 pub mod installation;
 pub mod load;
 pub mod proxy;

@@ -4,14 +4,11 @@
 //! SAGEAPI_TEST_CHAOS_SEED=7. Narrowed to SAGEAPI_TEST_DATABASES=mysql it is Oracle MySQL that two servers share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
-use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use sageapi_process_tests::disk::Disk;
 use sageapi_process_tests::load::{CUSTOMERS, Load};
 use sageapi_process_tests::proxy::{Proxy, Wire};
 use sageapi_process_tests::waiting::until;
@@ -55,7 +52,7 @@ async fn a_server_on_sqlite_loses_and_doubles_nothing_whatever_happens() {
     if !wanted(Kind::Sqlite) {
         return;
     }
-    let disk = Disk::new();
+    let disk = Disk::mount(DISK);
     let mut troubles = vec![Trouble::KillServer, Trouble::TermServer];
     troubles.extend(disk.is_some().then_some(Trouble::FillDisk));
     let folder = disk.as_ref().map_or_else(|| TempDir::new().unwrap(), Disk::folder);
@@ -163,60 +160,4 @@ async fn happen(mut stage: Stage, trouble: Trouble, load: &Load, rng: &mut StdRn
         }
     }
     stage
-}
-
-fn is_root() -> bool {
-    // The owner of what this process may see of itself is who it runs as.
-    std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
-}
-
-/// A small disk of its own; needs root.
-struct Disk {
-    mount: PathBuf,
-}
-
-impl Disk {
-    fn new() -> Option<Self> {
-        let mount = TempDir::with_prefix("sageapi-disk-").unwrap().keep();
-        let options = format!("size={DISK}m");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&mount).output();
-        if mounted.as_ref().is_ok_and(|output| output.status.success()) {
-            return Some(Self { mount });
-        }
-        let _ = std::fs::remove_dir(mount);
-        let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-        assert!(!(in_ci && is_root()), "no small disk can be mounted to fill it up: {mounted:?}");
-        // What is not tried must be said; what a test prints otherwise is shown only when it fails.
-        let said = b"chaos: NO DISK IS FILLED UP, because a small one cannot be mounted; run it as root\n";
-        let _ = std::io::stderr().write_all(said);
-        None
-    }
-
-    fn folder(&self) -> TempDir {
-        TempDir::new_in(&self.mount).unwrap()
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.mount.join("ballast")
-    }
-
-    /// Fills it up to the last byte.
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.ballast()).unwrap();
-        for size in [1 << 20, 1 << 12, 1] {
-            while file.write_all(&vec![7; size]).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.ballast()).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.mount).status();
-        let _ = std::fs::remove_dir(&self.mount);
-    }
 }

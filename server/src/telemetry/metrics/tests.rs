@@ -16,6 +16,7 @@ fn all() -> Metrics {
     metrics.booking_commit(3, 0.004);
     metrics.set_pool_connections(4, 2);
     metrics.store_retry("contended");
+    metrics.set_store_full(true);
     metrics.cache("balances").hit();
     metrics.sync_run("users", "ok");
     metrics.sync_rows("users", "upsert", 500);
@@ -35,6 +36,7 @@ fn every_metric_of_the_contract_is_shown_under_its_name() {
         "sageapi_http_requests_in_flight 0",
         r#"sageapi_bookings_total{result="accounted"} 1"#,
         "sageapi_booking_queue_depth 7",
+        "sageapi_store_full 1",
         r#"sageapi_booking_batch_size_bucket{le="2.0"} 0"#,
         r#"sageapi_booking_batch_size_bucket{le="4.0"} 1"#,
         "sageapi_booking_commit_seconds_sum 0.004",
