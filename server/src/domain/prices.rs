@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
+use tracing::Instrument as _;
 
 pub use lists::{List, Lists};
 pub use offers::{Offer, Offers};
@@ -21,6 +22,7 @@ use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
 use crate::model::{Cell, Currency, Entity, MirrorRow, Money, TextId, Timestamp};
 use crate::store::{MirrorFilter, Store};
+use crate::telemetry::tracing::child_span;
 
 /// Rows of one model that are looked at.
 const MOST_OFFERS: i64 = 100;
@@ -157,6 +159,10 @@ impl Prices {
 
     /// What a usage costs. Fails with [`Error::Invalid`] if it is no usage.
     pub async fn quote(&self, request: &PriceRequest) -> Result<Result<Quote, NoPrice>, Error> {
+        self.compute(request).instrument(child_span!("price")).await
+    }
+
+    async fn compute(&self, request: &PriceRequest) -> Result<Result<Quote, NoPrice>, Error> {
         let members = Members::parse(request.usage.as_deref())?;
         let mut usage = members.usage()?;
         let tokens = [request.input_tokens, request.output_tokens].map(|n| n.map(i64::cast_unsigned));

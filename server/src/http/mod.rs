@@ -24,6 +24,7 @@ mod router;
 mod routes;
 mod service;
 mod tags;
+mod trace;
 mod wire;
 
 pub use answer_body::{AnswerBody, BrokenOff};

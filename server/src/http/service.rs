@@ -15,8 +15,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
-use tracing::Instrument as _;
-use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::domain::Error;
 use crate::domain::auth::{Caller, claimed_key};
@@ -24,7 +23,7 @@ use crate::env::ServerEnv;
 use crate::model::KeyId;
 use crate::signing::SignedRequest;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::tracing::{REQUEST_TARGET, set_parent};
+use crate::telemetry::tracing::{child_span, set_parent};
 
 use super::AnswerBody;
 use super::answer_log::AnswerLine;
@@ -39,6 +38,7 @@ use super::request_id::{CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, of_client};
 use super::respond::{Answer, without_body};
 use super::router::{Router, Target};
 use super::routes::{Access, Route};
+use super::trace;
 use super::wire::NDJSON;
 
 /// The REST interface of one server. Clones share everything.
@@ -88,15 +88,7 @@ impl Api {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let found = router.find(&parts.method, path);
-        let span = tracing::debug_span!(
-            target: REQUEST_TARGET,
-            "request",
-            "otel.kind" = "server",
-            "http.request.method" = parts.method.as_str(),
-            "http.route" = found.pattern,
-            "http.response.status_code" = Empty,
-            request_id = id.as_str(),
-        );
+        let span = trace::span(&parts, peer, found.pattern, id.as_str());
         set_parent(&span, &parts.headers);
 
         // Pinned where it is made: it is large, and each layer around it would move it.
@@ -124,7 +116,7 @@ impl Api {
         if let Some(id) = of_client(&parts.headers) {
             headers.insert(CLIENT_REQUEST_ID, id);
         }
-        span.record("http.response.status_code", response.status().as_u16());
+        trace::note_status(&span, response.status());
         let taken = env.clock().monotonic().saturating_sub(started);
         found.metrics.request(&parts.method, response.status(), taken.as_secs_f64());
         AnswerLine {
@@ -165,7 +157,9 @@ impl Api {
         if !env.is_started() && !matches!(route.access, Access::Open) {
             return Err(Error::StoreUnavailable("the schema does not fit this program yet".to_owned()).into());
         }
-        let (caller, body) = self.admit(route, parts, body, peer, signer).await?;
+        let span =
+            if matches!(route.access, Access::Open) { Span::none() } else { child_span!("authenticate") };
+        let (caller, body) = self.admit(route, parts, body, peer, signer).instrument(span).await?;
         if route.is_write() && matches!(route.access, Access::Key(_)) && env.config().server.read_only {
             return Err(Error::ReadOnly.into());
         }
@@ -234,7 +228,8 @@ impl Api {
         let server = &self.shared.env.config().server;
         // A body that takes longer than this leaves too little time to do what it asks for.
         let most = if route.is_bulk() { server.max_batch_bytes } else { server.max_body_bytes };
-        Ok(read_body(body, most, server.request_timeout / 2).await?)
+        let reading = read_body(body, most, server.request_timeout / 2);
+        Ok(reading.instrument(child_span!("read body")).await?)
     }
 }
 

@@ -9,11 +9,13 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Either, MySql, Sqlite};
 use tokio::sync::OwnedMutexGuard;
+use tracing::Instrument as _;
 
 use super::dialect::Dialect;
 use super::error::Error;
 use super::hosts::Node;
 use super::sql::{Form, Row, Sql};
+use super::traced;
 use crate::model::Timestamp;
 
 /// Bytes of statements that travel together, about, and how many of them where the wire is encrypted. TLS cuts what it
@@ -118,6 +120,11 @@ impl Conn {
     pub async fn execute(&mut self, sql: Sql<'_>) -> Result<u64, Error> {
         #[cfg(test)]
         super::plans::note(&sql);
+        let span = traced::statement(self.dialect(), sql.text());
+        traced::run(span, self.execute_untraced(sql)).await
+    }
+
+    async fn execute_untraced(&mut self, sql: Sql<'_>) -> Result<u64, Error> {
         Ok(match self.target()? {
             Target::MySql(conn, node) => {
                 let (text, args) = sql.into_mysql()?;
@@ -134,6 +141,11 @@ impl Conn {
     pub async fn fetch_all(&mut self, sql: Sql<'_>) -> Result<Vec<Row>, Error> {
         #[cfg(test)]
         super::plans::note(&sql);
+        let span = traced::statement(self.dialect(), sql.text());
+        traced::run(span, self.fetch_all_untraced(sql)).await
+    }
+
+    async fn fetch_all_untraced(&mut self, sql: Sql<'_>) -> Result<Vec<Row>, Error> {
         Ok(match self.target()? {
             Target::MySql(conn, node) => {
                 let (text, args) = sql.into_mysql()?;
@@ -159,6 +171,10 @@ impl Conn {
 
     /// Runs text without arguments, possibly several statements, outside the prepared protocol.
     pub async fn run(&mut self, text: &str) -> Result<(), Error> {
+        traced::run(traced::statement(self.dialect(), text), self.run_untraced(text)).await
+    }
+
+    async fn run_untraced(&mut self, text: &str) -> Result<(), Error> {
         match self.target()? {
             Target::MySql(conn, node) => {
                 node.answer(sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(conn)).await??;
@@ -232,6 +248,12 @@ impl Conn {
 
     /// Sends a text; how many rows its statements gave.
     async fn send(&mut self, trip: Trip) -> Result<usize, Unanswered> {
+        let span = traced::batch(self.dialect(), trip.statements);
+        let sent = self.send_untraced(trip).instrument(span.clone()).await;
+        sent.inspect_err(|failed| traced::note(&span, &failed.error))
+    }
+
+    async fn send_untraced(&mut self, trip: Trip) -> Result<usize, Unanswered> {
         let whole = |error: Error| Unanswered { error, statement: None };
         let (conn, node) = match self.target().map_err(whole)? {
             Target::MySql(conn, node) => (conn, node),
@@ -271,9 +293,11 @@ impl Conn {
         }
         #[cfg(test)]
         super::plans::note(&sql);
+        let span = traced::statement(self.dialect(), sql.text());
         let Target::MySql(conn, node) = self.target()? else { return Err(sqlx::Error::PoolClosed.into()) };
         let text = format!("{first};{}", sql.into_mysql_text());
-        let rows = node.answer(sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(conn)).await??;
+        let fetching = node.answer(sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(conn));
+        let rows = traced::run(span, async { Ok(fetching.await??) }).await?;
         Ok(rows.into_iter().map(Row::MySql).collect())
     }
 

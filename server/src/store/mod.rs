@@ -27,6 +27,7 @@ mod sql;
 mod sync_state;
 #[cfg(test)]
 pub(crate) mod test_store;
+mod traced;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 pub use cache_events::{CacheEvent, Changed};
@@ -304,7 +306,8 @@ impl Store {
         F: for<'t> Fn(&'t mut Tx) -> TxFuture<'t, T> + Send + Sync + 'static,
     {
         let store = self.clone();
-        let task = self.inner.tasks.spawn(async move { store.write_here(name, work).await });
+        let writing = async move { store.write_here(name, work).await };
+        let task = self.inner.tasks.spawn(writing.in_current_span());
         task.await.unwrap_or_else(|_| Err(Error::Refused(sqlx::Error::WorkerCrashed)))
     }
 

@@ -52,6 +52,11 @@ impl<'a> Sql<'a> {
         self.form
     }
 
+    /// The text with its question marks.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Appends literal SQL.
     pub fn push(&mut self, text: &str) -> &mut Self {
         self.text.to_mut().push_str(text);
@@ -170,11 +175,6 @@ impl Sql<'_> {
             Arg::Bytes(bytes) => Arg::Bytes(bytes.clone().into_owned().into()),
         });
         Sql { text: self.text.clone(), args: args.collect(), form: self.form }
-    }
-
-    /// The text with its question marks.
-    pub fn text(&self) -> &str {
-        &self.text
     }
 
     /// The same with something in front.

@@ -15,14 +15,17 @@ use jiff::tz::TimeZone;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Client, Proxy, Response, Url, redirect};
 use serde::Deserialize;
+use tracing::Instrument as _;
 
 use self::pause::{Pauses, retry_after};
 use super::error::SyncError;
 use super::feed;
 use super::source::{Failure, FeedPage, Position, Source, SourceError};
+use super::trace;
 use crate::config::{self, Upstream, UpstreamAuth};
 use crate::model::{Clock, Entity};
 use crate::signing::{SignedRequest, Signer};
+use crate::telemetry::tracing::inject;
 
 /// The largest answer read, in bytes.
 const MAX_BODY: usize = 32 << 20;
@@ -102,14 +105,21 @@ impl ApiSource {
         let url = format!("{}/sync/v1/{entity}?{query}", self.base);
         let url =
             Url::parse(&url).map_err(|e| SourceError::new(Failure::Connect, format!("upstream.url: {e}")))?;
-        let headers = self.headers(&url)?;
-        let answer = self.client.get(url).headers(headers).send().await.map_err(failed)?;
-        let retry_after = retry_after(answer.headers(), self.clock.now());
-        let body = self.accept(answer).await.map_err(|error| match error.class {
-            // A snapshot follows at once; nothing is asked for again.
-            Failure::CursorExpired => error,
-            _ => SourceError { retry_after, ..error },
-        })?;
+        let mut headers = self.headers(&url)?;
+        let span = trace::request(&url, entity);
+        span.in_scope(|| inject(&mut headers));
+        let asking = async {
+            let answer = self.client.get(url).headers(headers).send().await.map_err(failed)?;
+            trace::note_status(&span, answer.status());
+            let retry_after = retry_after(answer.headers(), self.clock.now());
+            self.accept(answer).await.map_err(|error| match error.class {
+                // A snapshot follows at once; nothing is asked for again.
+                Failure::CursorExpired => error,
+                _ => SourceError { retry_after, ..error },
+            })
+        };
+        let asked = asking.instrument(span.clone()).await;
+        let body = asked.inspect_err(|error| trace::note_failure(&span, error))?;
         let zone = self.zone.clone();
         // A page of price lists keeps a core busy for longer than other requests should wait.
         let parsed = tokio::task::spawn_blocking(move || feed::parse(entity, &body, &zone)).await;

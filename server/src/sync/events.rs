@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use super::Inner;
 use super::error::SyncError;
 use super::source::MAX_IDS;
+use super::{Inner, trace};
 use crate::model::Entity;
+use crate::telemetry::tracing::failed;
 
 /// The most pulls that wait.
 const CAPACITY: usize = 1024;
@@ -84,7 +86,9 @@ impl Inner {
         let work = async {
             loop {
                 let pull = self.events.take().await;
-                if let Err(error) = self.pull_rows(&pull).await {
+                let span = trace::pull(pull.entity, pull.ids.len());
+                if let Err(error) = self.pull_rows(&pull).instrument(span.clone()).await {
+                    failed(&span, error.class());
                     let (entity, ids) = (pull.entity.as_str(), pull.ids.len() as u64);
                     self.metrics.sync_rows(entity, "event_failed", ids);
                     tracing::warn!(entity, ids, class = error.class(), %error, "a pull for an event failed");
@@ -99,7 +103,8 @@ impl Inner {
 
     async fn pull_rows(&self, pull: &Pull) -> Result<(), SyncError> {
         let page = self.source()?.rows(pull.entity, &pull.ids).await?;
-        let counts = self.apply(pull.entity, page, None).await?;
+        let span = trace::page(page.changes.len(), page.quarantined.len());
+        let counts = self.apply(pull.entity, page, None).instrument(span).await?;
         let entity = pull.entity.as_str();
         self.metrics.sync_rows(entity, "upsert", counts.upserts);
         self.metrics.sync_rows(entity, "delete", counts.deletes);

@@ -18,6 +18,7 @@ mod runner;
 mod schedule;
 mod source;
 mod timer;
+mod trace;
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;

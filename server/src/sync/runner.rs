@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use futures_util::future::join;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::apply::Under;
 use super::error::SyncError;
 use super::lease::Held;
 use super::report::{Progress, RunReport};
 use super::source::{Failure, FeedPage, Position, Source, SourceError};
-use super::{Inner, Plan};
+use super::{Inner, Plan, trace};
 use crate::config::SyncMode;
 use crate::model::Entity;
 use crate::store::{self, Changed, SyncOutcome};
@@ -39,7 +40,9 @@ impl Inner {
         stop: &CancellationToken,
         progress: Progress<'_>,
     ) -> Result<RunReport, SyncError> {
-        let result = self.run_alone(entity, stop, progress).await;
+        let span = trace::run(entity);
+        let result = self.run_alone(entity, stop, progress).instrument(span.clone()).await;
+        trace::note_run(&span, &result);
         match &result {
             Ok(report) => {
                 self.metrics.sync_run(entity.as_str(), "ok");
@@ -170,7 +173,8 @@ impl Run<'_> {
             before: from.cursor.as_deref().unwrap_or_default(),
             after: next.cursor.as_deref().unwrap_or_default(),
         };
-        let counts = self.inner.apply(self.entity, page, Some(under)).await?;
+        let span = trace::page(page.changes.len(), page.quarantined.len());
+        let counts = self.inner.apply(self.entity, page, Some(under)).instrument(span).await?;
         let (metrics, entity) = (&self.inner.metrics, self.entity.as_str());
         for (op, rows) in
             [("upsert", counts.upserts), ("delete", counts.deletes), ("quarantined", counts.quarantined)]

@@ -2,6 +2,8 @@
 
 mod export;
 mod propagation;
+mod sampler;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +16,7 @@ use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, 
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::runtime::Tokio;
 use opentelemetry_sdk::trace::span_processor_with_async_runtime::BatchSpanProcessor;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, SdkTracerProvider};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -24,6 +26,9 @@ use tracing_subscriber::{Layer, Registry};
 
 use self::export::Reported;
 pub use self::propagation::{inject, set_parent, span_context_from_traceparent};
+use self::sampler::ByParentOrLinks;
+pub(crate) use self::spans::child_span;
+pub use self::spans::{Handoff, TRACE_TARGET, failed, is_recording};
 
 /// Target of request spans, which have level DEBUG: without OTLP and without debug logs they are disabled, at the
 /// cost of one atomic load.
@@ -127,13 +132,14 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let levels = parse_levels(level)?;
+    let levels = parse_levels(level)?.with_target(TRACE_TARGET, LevelFilter::OFF);
     let provider = otlp.map(tracer_provider).transpose()?;
     let spans = provider.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("sageapi"))
             .with_location(false)
             .with_threads(false)
+            .with_target(false)
             .with_tracked_inactivity(false)
             .with_context_activation(false)
             .with_filter(exported())
@@ -146,10 +152,13 @@ where
     Ok((Registry::default().with(lines.with_filter(levels)).with(spans), Guard { provider }))
 }
 
-/// What becomes part of a trace: our own requests, and our own events above debug. Never the HTTP client's, which
+/// What becomes part of a trace: our own requests, what is done within them, and our own events above debug. Never the HTTP client's, which
 /// the exporter uses itself.
 fn exported() -> Targets {
-    Targets::new().with_target("sageapi", LevelFilter::INFO).with_target(REQUEST_TARGET, LevelFilter::DEBUG)
+    Targets::new()
+        .with_target("sageapi", LevelFilter::INFO)
+        .with_target(REQUEST_TARGET, LevelFilter::DEBUG)
+        .with_target(TRACE_TARGET, LevelFilter::DEBUG)
 }
 
 /// `Targets` alone would take a misspelt level for the name of a target, and switch everything else off.
@@ -194,7 +203,7 @@ fn tracer_provider(config: OtlpConfig) -> Result<SdkTracerProvider, TelemetryErr
         .build();
     Ok(SdkTracerProvider::builder()
         .with_span_processor(processor)
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sampling_ratio))))
+        .with_sampler(ByParentOrLinks::new(config.sampling_ratio))
         .with_resource(resource)
         .build())
 }

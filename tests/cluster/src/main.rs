@@ -86,7 +86,7 @@ fn main() -> ExitCode {
 fn run(action: Action) -> Result<ExitCode> {
     match action {
         Action::Build { node } => {
-            let mut wanted = [Tool::CONTROL_PLANE, &[Tool::Helm]].concat();
+            let mut wanted = [Tool::CONTROL_PLANE, &[Tool::Helm, Tool::Collector]].concat();
             if node {
                 wanted.extend(Tool::NODE);
             }

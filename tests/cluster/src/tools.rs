@@ -1,4 +1,4 @@
-//! The programs of Kubernetes, built once from pinned Go modules.
+//! The programs of Kubernetes, and what else tests need of Go, built once from pinned modules.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,6 +40,8 @@ pub enum Tool {
     CoreDns,
     /// The process that holds a pod's namespaces.
     Pause,
+    /// A collector of OpenTelemetry, for those who send it spans.
+    Collector,
 }
 
 /// Where a program's source is.
@@ -71,6 +73,7 @@ impl Tool {
             Self::Helm => "helm",
             Self::CoreDns => "coredns",
             Self::Pause => "pause",
+            Self::Collector => "collector",
         }
     }
 
@@ -87,6 +90,7 @@ impl Tool {
             Self::Helm => Source::Release { package: "helm.sh/helm/v4/cmd/helm", version: "v4.3.1" },
             Self::CoreDns => Source::Release { package: "github.com/coredns/coredns", version: "v1.15.0" },
             Self::Pause => Source::Module { folder: "pause", package: "." },
+            Self::Collector => Source::Module { folder: "collector", package: "." },
         }
     }
 
@@ -95,9 +99,12 @@ impl Tool {
         match self.source() {
             Source::Release { package, version } => Ok(format!("{package}@{version}\n")),
             Source::Module { folder, package } => {
-                let module = modules().join(folder).join("go.mod");
-                let module = std::fs::read_to_string(&module).map_err(Error::at(module))?;
-                Ok(format!("{package}\n{module}"))
+                let read = |name: &str| {
+                    let file = modules().join(folder).join(name);
+                    std::fs::read_to_string(&file).map_err(Error::at(file))
+                };
+                let own = if package == "." { read("main.go")? } else { String::new() };
+                Ok(format!("{package}\n{}{own}", read("go.mod")?))
             }
         }
     }

@@ -4,6 +4,7 @@
 //! What goes wrong here fails a test, so everything panics with a message that says what to do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is code of tests")]
 
+pub mod collector;
 pub mod connection;
 pub mod disk;
 pub mod installation;

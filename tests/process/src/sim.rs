@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// A simulator at work; killed when dropped.
 pub struct SimProcess {
-    _process: Process,
+    process: Process,
     feed: String,
     control: String,
     http: Client,
@@ -24,12 +24,12 @@ impl SimProcess {
         let ready = process.wait_stdout("it listens", |line| serde_json::from_str::<Value>(line).ok()).await;
         let address = |port: &str| format!("http://{}", ready[port].as_str().expect("an address"));
         let (feed, control) = (address("listen"), address("control"));
-        Self {
-            _process: process,
-            http: Client::new(format!("{feed}/"), DEMO_KEY, DEMO_SECRET),
-            feed,
-            control,
-        }
+        Self { process, http: Client::new(format!("{feed}/"), DEMO_KEY, DEMO_SECRET), feed, control }
+    }
+
+    /// The lines of its log.
+    pub fn log(&self) -> Vec<String> {
+        self.process.stderr()
     }
 
     /// What `upstream.url` is set to.

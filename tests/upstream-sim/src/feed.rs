@@ -55,7 +55,8 @@ pub(crate) async fn answer<B>(platform: Arc<Control>, request: Request<B>) -> Re
     }
     let query = request.uri.query().unwrap_or_default();
     let fault = platform.meet(entity);
-    tracing::info!(%entity, query, fault = ?fault.as_ref().map(|fault| fault.mode), "pull");
+    let traceparent = request.headers.get("traceparent").and_then(|value| value.to_str().ok());
+    tracing::info!(%entity, query, traceparent, fault = ?fault.as_ref().map(|fault| fault.mode), "pull");
     match fault {
         None => Ok(page(&platform, entity, query, None).unwrap_or_else(refuse)),
         Some(fault) => misbehave(&platform, entity, query, fault).await,

@@ -2,6 +2,8 @@
 
 use std::iter::zip;
 
+use tracing::Instrument as _;
+
 use super::books::Books;
 use super::decide::{Decided, Found, Ledger};
 use super::queue::{Caller, Group, Lanes, Shard, Waiting};
@@ -11,6 +13,7 @@ use crate::domain::Error;
 use crate::model::CustomerId;
 use crate::signing::AuthError;
 use crate::store::{self, LedgerRow, NonceUse, NotCommitted};
+use crate::telemetry::tracing::{self as telemetry, Handoff};
 
 /// How often a batch is run again: after contention, and after a COMMIT whose outcome is unknown.
 const MAX_ATTEMPTS: u32 = 10;
@@ -38,6 +41,18 @@ impl Failed {
             error if error.is_contended() => Self::Contended(error),
             error if error.is_unavailable() => Self::Away(error),
             error => Self::Poisoned(error),
+        }
+    }
+
+    /// A stable word for traces.
+    fn class(&self) -> &'static str {
+        match self {
+            Self::Contended(_) => "contended",
+            Self::Locked(_) => "locked",
+            Self::Unknown(_) => "unknown_commit",
+            Self::Away(_) => "unavailable",
+            Self::Repeated => "repeated",
+            Self::Poisoned(_) => "refused",
         }
     }
 
@@ -204,8 +219,22 @@ impl Inner {
         refusal
     }
 
-    /// Runs the transaction until its outcome is known, or it is known that it will not be by trying.
+    /// Runs the transaction until its outcome is known, or it is known that it will not be by trying; in a span that the
+    /// requests share.
     async fn commit_once_or_again<B: Books>(
+        &self,
+        books: &mut B,
+        shard: &Shard,
+        commands: &mut [Command],
+        when: Commit,
+    ) -> Result<Decided, Failed> {
+        let handoffs = commands.iter().map(|command| &command.handoff);
+        let span = Handoff::joint_span("commit", commands.len(), handoffs);
+        let committed = self.try_until_known(books, shard, commands, when).instrument(span.clone()).await;
+        committed.inspect_err(|failed| telemetry::failed(&span, failed.class()))
+    }
+
+    async fn try_until_known<B: Books>(
         &self,
         books: &mut B,
         shard: &Shard,

@@ -31,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::Error;
 use crate::model::{Currency, Customer, CustomerId, Hold, Kind, Money, Record, RecordId, Timestamp, Transno};
 use crate::store::NonceUse;
+use crate::telemetry::tracing::Handoff;
 
 /// The longest time that a hold may last.
 pub const MAX_HOLD: Duration = Duration::from_secs(86_400);
@@ -316,10 +317,12 @@ struct Command {
     /// The nonce was inserted by that attempt: finding it again means that the attempt took effect, not that the nonce
     /// was used before.
     nonce_is_ours: bool,
+    /// The trace of the request that it came with.
+    handoff: Handoff,
 }
 
 impl Command {
     fn new(request: Request, id: RecordId) -> Self {
-        Self { request, id, commit_lost: false, nonce_is_ours: false }
+        Self { request, id, commit_lost: false, nonce_is_ours: false, handoff: Handoff::default() }
     }
 }

@@ -21,6 +21,7 @@ use crate::domain::caches::Caches;
 use crate::model::{Clock, CustomerId, Entropy, Mode, RecordId, new_uuid};
 use crate::store::{Dialect, Store};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::tracing::Handoff;
 
 /// How long a repetition waits for the first request with its transno.
 const BEHIND: Duration = Duration::from_secs(5);
@@ -118,9 +119,12 @@ impl Booking {
         let inner = &self.inner;
         let behind = inner.enter(std::slice::from_ref(&request))?;
         let shard = inner.shard_of(&request.customer_id);
-        let (waiting, verdict) = inner.waiting(request);
+        let handoff = Handoff::begin();
+        let (waiting, verdict) = inner.waiting(request, &handoff);
         inner.push(shard, Lanes { single: [waiting].into(), ..Lanes::default() });
-        heard(verdict, !behind.is_empty(), pin!(tokio::time::sleep(BEHIND))).await
+        let answer = heard(verdict, !behind.is_empty(), pin!(tokio::time::sleep(BEHIND))).await;
+        handoff.end();
+        answer
     }
 
     /// Does many things, each decided for itself, and answers once all are durable or refused, in
@@ -129,10 +133,11 @@ impl Booking {
         let inner = &self.inner;
         let behind = inner.enter(&requests)?;
         let mut verdicts = Vec::with_capacity(requests.len());
+        let handoff = Handoff::begin();
         let mut of_shard: Vec<Lanes> = inner.shards.iter().map(|_| Lanes::default()).collect();
         for request in requests {
             let shard = inner.shard_of(&request.customer_id);
-            let (waiting, verdict) = inner.waiting(request);
+            let (waiting, verdict) = inner.waiting(request, &handoff);
             of_shard[shard].bulk.push_back(waiting);
             verdicts.push(verdict);
         }
@@ -145,6 +150,7 @@ impl Booking {
             let behind = behind.binary_search(&place).is_ok();
             answers.push(heard(verdict, behind, patience.as_mut()).await);
         }
+        handoff.end();
         Ok(answers)
     }
 
@@ -155,9 +161,11 @@ impl Booking {
         let shard = inner.shard_of(&first.customer_id);
         let behind = inner.enter(&requests)?;
         let (caller, verdict) = inner.caller();
-        let commands = requests.into_iter().map(|request| inner.command(request)).collect();
+        let handoff = Handoff::begin();
+        let commands = requests.into_iter().map(|request| inner.command(request, &handoff)).collect();
         inner.push(shard, Lanes { groups: [Group { commands, caller }].into(), ..Lanes::default() });
         let answer = heard(verdict, !behind.is_empty(), pin!(tokio::time::sleep(BEHIND))).await;
+        handoff.end();
         match (answer, behind.first()) {
             (Err(error @ Error::TransnoInProgress), Some(place)) => Err(error.of_item(*place)),
             (answer, _) => answer,
@@ -206,8 +214,9 @@ impl Inner {
         usize::try_from(hasher.finish() % self.shards.len() as u64).unwrap_or(0)
     }
 
-    fn command(&self, request: Request) -> Command {
-        Command::new(request, RecordId(new_uuid(self.parts.clock.now(), &*self.parts.entropy)))
+    fn command(&self, request: Request, handoff: &Handoff) -> Command {
+        let id = RecordId(new_uuid(self.parts.clock.now(), &*self.parts.entropy));
+        Command { handoff: handoff.clone(), ..Command::new(request, id) }
     }
 
     fn caller<T>(&self) -> (Caller<T>, Verdict<T>) {
@@ -215,9 +224,9 @@ impl Inner {
         (Caller { reply, since: self.parts.clock.monotonic() }, verdict)
     }
 
-    fn waiting(&self, request: Request) -> (Waiting, Verdict<Outcome>) {
+    fn waiting(&self, request: Request, handoff: &Handoff) -> (Waiting, Verdict<Outcome>) {
         let (caller, verdict) = self.caller();
-        (Waiting { command: self.command(request), caller }, verdict)
+        (Waiting { command: self.command(request, handoff), caller }, verdict)
     }
 
     /// Takes room for all requests, or says that there is none; which stand behind another call's.

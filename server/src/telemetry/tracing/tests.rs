@@ -162,6 +162,39 @@ fn request_spans_are_disabled_without_otlp_and_debug_logs() {
 }
 
 #[test]
+fn spans_within_requests_are_made_for_a_collector_alone() {
+    let (subscriber, _guard, _) = set_up("trace,sageapi::trace=trace", LogFormat::Json, None);
+    with_default(subscriber, || {
+        let request = tracing::debug_span!(target: REQUEST_TARGET, "request").entered();
+        assert!(!request.is_disabled() && !is_recording());
+        assert!(child_span!("price", "a" = 1).is_disabled());
+        assert!(tracing::debug_span!(target: TRACE_TARGET, parent: None, "sync").is_disabled());
+    });
+}
+
+#[tokio::test]
+async fn spans_within_requests_are_made_where_those_are_recorded() {
+    let (address, _exports) = collector().await;
+    let (subscriber, guard, lines) = set_up("trace", LogFormat::Json, Some(&address));
+    with_default(subscriber, || {
+        for (flags, recorded) in [("01", true), ("00", false)] {
+            let request = tracing::debug_span!(target: REQUEST_TARGET, "request");
+            set_parent(&request, &traceparent(flags));
+            let _within = request.entered();
+            assert_eq!(!child_span!("price").is_disabled(), recorded);
+            let handoffs = [Handoff::begin(), Handoff::default()];
+            let joint = Handoff::joint_span("commit", 2, handoffs.iter());
+            assert_eq!(!joint.is_disabled(), recorded);
+        }
+        assert!(!is_recording(), "outside of a request");
+        let _within = tracing::debug_span!(target: TRACE_TARGET, "price", secret = 7).entered();
+        tracing::info!("a line");
+    });
+    guard.shutdown().await;
+    assert!(!lines.text().contains("secret"), "the log does not show them: {}", lines.text());
+}
+
+#[test]
 fn json_lines_carry_the_fields_of_event_and_span() {
     let (subscriber, _guard, lines) = set_up("info", LogFormat::Json, None);
     with_default(subscriber, || {
