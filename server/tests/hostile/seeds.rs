@@ -110,3 +110,38 @@ fn a_hostile_seed_file_is_refused_whole() {
         }
     });
 }
+
+#[test]
+fn a_price_list_that_no_charge_can_be_priced_by_is_told_when_it_is_seeded() {
+    on_every_database(async |kind| {
+        let database = TestDatabase::fresh(kind).await;
+        let url = database.url();
+        let migrated = cli(&["migrate"], [("SAGEAPI_DATABASE_URL", url.as_str())]).await;
+        assert!(migrated.status.success(), "{migrated:?}");
+        let file = database.folder().join("seed.json");
+        let list = |id: &str, price: &str| {
+            format!(
+                r#"{{"id":"{id}","ppid":"pp","pricing_data":"pricings: [{{price_factors: n, unit_prices: {price}}}]"}}"#
+            )
+        };
+        let lists = [list("good", "1"), list("negative", "-1"), list("spelt", "1_000")].join(",");
+        std::fs::write(&file, format!(r#"{{"pricing":[{lists}]}}"#)).unwrap();
+        let seeded = cli(
+            &["seed", file.to_str().unwrap(), "--output", "json"],
+            [("SAGEAPI_DATABASE_URL", url.as_str())],
+        )
+        .await;
+        assert!(seeded.status.success(), "{seeded:?}");
+        let told: serde_json::Value = serde_json::from_slice(&seeded.stdout).unwrap();
+        let warnings: Vec<_> =
+            told["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+        let logged = String::from_utf8_lossy(&seeded.stderr);
+        for (warning, reason) in warnings.iter().zip([
+            "price list negative: pricings[0].unit_prices: must not be negative",
+            "price list spelt: pricings[0].unit_prices: must be a decimal number",
+        ]) {
+            assert!(warning.contains(reason) && logged.contains(reason), "{warning}; {logged}");
+        }
+        assert_eq!(warnings.len(), 2);
+    });
+}
