@@ -121,7 +121,7 @@ impl Conn {
         #[cfg(test)]
         super::plans::note(&sql);
         let span = traced::statement(self.dialect(), sql.text());
-        traced::run(span, self.execute_untraced(sql)).await
+        traced::run(span, Box::pin(self.execute_untraced(sql))).await
     }
 
     async fn execute_untraced(&mut self, sql: Sql<'_>) -> Result<u64, Error> {
@@ -142,7 +142,7 @@ impl Conn {
         #[cfg(test)]
         super::plans::note(&sql);
         let span = traced::statement(self.dialect(), sql.text());
-        traced::run(span, self.fetch_all_untraced(sql)).await
+        traced::run(span, Box::pin(self.fetch_all_untraced(sql))).await
     }
 
     async fn fetch_all_untraced(&mut self, sql: Sql<'_>) -> Result<Vec<Row>, Error> {
@@ -171,7 +171,7 @@ impl Conn {
 
     /// Runs text without arguments, possibly several statements, outside the prepared protocol.
     pub async fn run(&mut self, text: &str) -> Result<(), Error> {
-        traced::run(traced::statement(self.dialect(), text), self.run_untraced(text)).await
+        traced::run(traced::statement(self.dialect(), text), Box::pin(self.run_untraced(text))).await
     }
 
     async fn run_untraced(&mut self, text: &str) -> Result<(), Error> {
@@ -249,7 +249,8 @@ impl Conn {
     /// Sends a text; how many rows its statements gave.
     async fn send(&mut self, trip: Trip) -> Result<usize, Unanswered> {
         let span = traced::batch(self.dialect(), trip.statements);
-        let sent = self.send_untraced(trip).instrument(span.clone()).await;
+        let sending: BoxFuture<'_, _> = Box::pin(self.send_untraced(trip));
+        let sent = sending.instrument(span.clone()).await;
         sent.inspect_err(|failed| traced::note(&span, &failed.error))
     }
 

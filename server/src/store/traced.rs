@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use futures_util::future::BoxFuture;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -45,8 +46,9 @@ pub(super) fn batch(dialect: Dialect, size: usize) -> Span {
     )
 }
 
-/// Runs within a span, which notes a failure.
-pub(super) async fn run<T>(span: Span, running: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// Runs within a span, which notes a failure. In a box: the types of futures that programs make of ours would else be
+/// nested more deeply than the compiler follows.
+pub(super) async fn run<T>(span: Span, running: BoxFuture<'_, Result<T, Error>>) -> Result<T, Error> {
     let result = running.instrument(span.clone()).await;
     result.inspect_err(|error| note(&span, error))
 }
