@@ -219,15 +219,25 @@ impl Applier<'_> {
     }
 
     async fn delete_in<K: Child>(&self, cache: &Cache<K>, of: &ObjectRef) -> Result<(), StepError> {
-        let preconditions = Preconditions { uid: of.uid.clone(), resource_version: None };
-        let params = DeleteParams::background().preconditions(preconditions);
-        match self.api::<K>().delete(&of.name, &params).await {
-            Ok(_) => {}
-            // It is gone, or another one of its name has taken its place.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-            Err(cause) => return Err(failed(of, cause)),
+        let key = self.key(of);
+        if cache.get(&key).is_some_and(|live| is_leaving(live.as_ref())) {
+            return Ok(());
         }
-        cache.remove(&self.key(of));
+        // A Job stays until its pods are gone: what they may still do is seen as long as they do it.
+        let params = match of.kind {
+            ObjectKind::Job => DeleteParams::foreground(),
+            _ => DeleteParams::background(),
+        };
+        let preconditions = Preconditions { uid: of.uid.clone(), resource_version: None };
+        match self.api::<K>().delete(&of.name, &params.preconditions(preconditions)).await {
+            Ok(answer) => match answer.left().filter(is_leaving) {
+                Some(leaving) => cache.put(leaving),
+                None => cache.remove(&key),
+            },
+            // It is gone, or another one of its name has taken its place.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => cache.remove(&key),
+            Err(cause) => return Err(failed(of, cause)),
+        };
         Ok(())
     }
 
@@ -276,6 +286,12 @@ fn is_ours<K: Resource>(wanted: &K, live: &K) -> bool {
                     .all(|label| live.labels().get(*label) == wanted.labels().get(*label))
         }
     }
+}
+
+/// Whether it is being deleted and something holds it.
+fn is_leaving(object: &impl Resource) -> bool {
+    let meta = object.meta();
+    meta.deletion_timestamp.is_some() && meta.finalizers.as_ref().is_some_and(|held| !held.is_empty())
 }
 
 fn controller_uid(object: &impl Resource) -> Option<&str> {

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use sageapi_contract::{ExitCode, MigrationResult};
 use sageapi_crds::Reason;
 
@@ -13,8 +13,10 @@ use crate::render::MIGRATE_CONTAINER;
 /// How an attempt went.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Attempt {
-    /// It runs, or is about to. The text: what keeps it from starting.
-    Running(Option<(Reason, String)>),
+    /// No container runs. The text: what keeps one from starting.
+    Waiting(Option<(Reason, String)>),
+    /// Its container runs.
+    Running,
     /// The container ended well; what becomes of the Job does not matter.
     Succeeded(Ended),
     /// It ended otherwise.
@@ -78,13 +80,49 @@ pub(super) fn look(job: &Job, pods: &[Pod], now: Timestamp) -> Attempt {
     if failed.is_some() && !under_way {
         return Attempt::Failed(Failure::Counted, ended(last(&ends), job));
     }
+    if pods.iter().any(|pod| runs(pod)) {
+        return Attempt::Running;
+    }
     let made = job.metadata.creation_timestamp.as_ref();
     if pods.is_empty() && made.is_some_and(|made| made.0 + PODLESS <= now) {
         let name = job.metadata.name.as_deref().unwrap_or_default();
         let message = format!("no pod is made for it; see `kubectl describe job {name}`");
-        return Attempt::Running(Some((Reason::QuotaExceeded, message)));
+        return Attempt::Waiting(Some((Reason::QuotaExceeded, message)));
     }
-    Attempt::Running(pods.iter().find_map(|pod| trouble(pod, MIGRATE_CONTAINER)))
+    Attempt::Waiting(pods.iter().find_map(|pod| trouble(pod, MIGRATE_CONTAINER)))
+}
+
+/// Whether a container of the Job was ever started: the database may not be what it was before.
+pub(super) fn has_begun(job: &Job, pods: &[Pod]) -> bool {
+    // A pod that is gone is still counted.
+    let counted = job
+        .status
+        .as_ref()
+        .is_some_and(|status| [status.succeeded, status.failed].into_iter().flatten().any(|pods| pods > 0));
+    counted
+        || condition(job, &["Complete", "SuccessCriteriaMet"]).is_some()
+        || pods.iter().any(|pod| belongs(pod, job) && (runs(pod) || terminated(pod).is_some()))
+}
+
+impl Attempt {
+    /// How it ended, if it has.
+    pub(super) fn end(&self) -> Option<&Ended> {
+        match self {
+            Self::Waiting(_) | Self::Running => None,
+            Self::Succeeded(ended) | Self::Failed(_, ended) => Some(ended),
+        }
+    }
+
+    /// How it ended in one word, as it is counted.
+    pub(super) fn result(&self) -> Option<&'static str> {
+        match self {
+            Self::Waiting(_) | Self::Running => None,
+            Self::Succeeded(_) => Some("succeeded"),
+            Self::Failed(Failure::Refused, _) => Some("refused"),
+            Self::Failed(Failure::Unavailable, _) => Some("unavailable"),
+            Self::Failed(Failure::Counted | Failure::TooLong, _) => Some("failed"),
+        }
+    }
 }
 
 /// Whether the Job's controller is done with it.
@@ -109,8 +147,16 @@ fn belongs(pod: &Pod, job: &Job) -> bool {
 }
 
 fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    container(pod)?.state.as_ref()?.terminated.as_ref()
+}
+
+fn runs(pod: &Pod) -> bool {
+    container(pod).and_then(|status| status.state.as_ref()).is_some_and(|state| state.running.is_some())
+}
+
+fn container(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-    statuses.iter().find(|status| status.name == MIGRATE_CONTAINER)?.state.as_ref()?.terminated.as_ref()
+    statuses.iter().find(|status| status.name == MIGRATE_CONTAINER)
 }
 
 fn last<'a>(ends: &[(&'a Pod, &'a ContainerStateTerminated)]) -> Option<&'a ContainerStateTerminated> {

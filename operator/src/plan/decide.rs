@@ -10,7 +10,7 @@ use super::conditions::{Conditions, cut};
 use super::garbage::garbage;
 use super::migration::Gate;
 use super::workload::{Workload, look, outdated};
-use super::{RESYNC, Standing, Step, Tally, children};
+use super::{Note, RESYNC, Standing, Step, Tally, children};
 use crate::credentials::{self, Credentials};
 use crate::object::{Object, ObjectKind};
 use crate::observed::{Observed, RefusalCause};
@@ -39,6 +39,7 @@ pub(super) struct Decision<'a> {
     pub(super) asked: Option<Validated>,
     pub(super) tallies: Vec<Tally>,
     pub(super) failed: Option<String>,
+    pub(super) notes: Vec<Note>,
 }
 
 impl<'a> Decision<'a> {
@@ -59,6 +60,7 @@ impl<'a> Decision<'a> {
             asked: None,
             tallies: Vec::new(),
             failed: None,
+            notes: Vec::new(),
             before,
         };
         decision.standing = decision.gates();
@@ -128,8 +130,9 @@ impl<'a> Decision<'a> {
         self.steps.extend(outcome.steps);
         self.database = Some(outcome.database);
         self.migration = Some(outcome.migration);
-        self.tallies.extend(outcome.tally);
+        self.tallies.extend(outcome.tallies);
         self.failed = outcome.failed;
+        self.notes = outcome.notes;
         if let Some(closed) = outcome.closed {
             self.say_outdated(&render::deployment(&context), false);
             return closed;

@@ -55,6 +55,6 @@ fn cause(before: &SageApiStatus) -> Option<&str> {
         .map(|condition| condition.reason.as_str())
 }
 
-fn note(warning: bool, reason: &'static str, action: &'static str, message: &str) -> Note {
+pub(super) fn note(warning: bool, reason: &'static str, action: &'static str, message: &str) -> Note {
     Note { warning, reason, action, message: cut(message, NOTE_MAX_BYTES) }
 }

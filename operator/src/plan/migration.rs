@@ -10,7 +10,7 @@ use serde_json::json;
 use super::attempt::{self, Attempt, Ended, Failure};
 use super::children::{annotation, delete, is_ours, label, name};
 use super::conditions::{Conditions, whole_seconds};
-use super::{Standing, Step, Tally};
+use super::{Note, Standing, Step, Tally};
 use crate::object::ObjectKind;
 use crate::observed::Observed;
 use crate::render::{Context, migration_job};
@@ -22,7 +22,9 @@ const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// How long a Job may outlast its container, as one does that has a sidecar.
 const LINGER: Duration = Duration::from_mins(1);
 /// Between looks at a Job; its end is told by a watch.
-const WATCHED: Duration = Duration::from_mins(1);
+pub(super) const WATCHED: Duration = Duration::from_mins(1);
+/// Between looks at a Job that is being deleted.
+const MAKES_ROOM: Duration = Duration::from_secs(5);
 
 /// What the gate found.
 pub(super) struct Outcome {
@@ -31,9 +33,24 @@ pub(super) struct Outcome {
     pub(super) steps: Vec<Step>,
     pub(super) database: DatabaseStatus,
     pub(super) migration: MigrationStatus,
-    pub(super) tally: Option<Tally>,
+    pub(super) tallies: Vec<Tally>,
     /// An attempt that failed, told for the first time.
     pub(super) failed: Option<String>,
+    /// What else is told.
+    pub(super) notes: Vec<Note>,
+}
+
+impl Outcome {
+    /// Writes down how an attempt ended, and counts it if it is told for the first time.
+    pub(super) fn record(&mut self, job: &Job, attempt: &Attempt, first: bool) {
+        let (Some(result), Some(ended)) = (attempt.result(), attempt.end()) else { return };
+        self.migration.last_job = Some(name(&job.metadata).to_owned());
+        self.migration.message = Some(ended.message.clone());
+        if first {
+            let seconds = ended.took.map(|took| took.as_secs_f64());
+            self.tallies.push(Tally::Migration { result, seconds });
+        }
+    }
 }
 
 /// What is needed to judge.
@@ -67,28 +84,29 @@ impl Gate<'_> {
             steps: Vec::new(),
             database,
             migration: MigrationStatus { hash: Some(hash.clone()), ..MigrationStatus::default() },
-            tally: None,
+            tallies: Vec::new(),
             failed: None,
+            notes: Vec::new(),
         };
         let same = before.hash.as_ref() == Some(hash);
         if same {
             outcome.migration = before.clone();
         }
         let known = outcome.database.identity == status.and_then(|s| s.database.as_ref()?.identity.clone());
-        if known && outcome.database.applied_hash.as_ref() == Some(hash) {
-            // Written down, so that Jobs can go.
-            outcome.steps = self.lingering();
-            outcome.steps.extend(self.former());
-            self.say_applied(&outcome.database, conditions);
-            return outcome;
-        }
         if !known {
             // What is known is about another database.
             outcome.database =
                 DatabaseStatus { identity: Some(self.identity.to_owned()), ..DatabaseStatus::default() };
         }
-        if let Some(standing) = self.others(&mut outcome, conditions) {
+        if let Some(standing) = self.withdraw(&before, same, &mut outcome, conditions) {
             outcome.closed = Some(standing);
+            return outcome;
+        }
+        if outcome.database.applied_hash.as_ref() == Some(hash) {
+            // Written down, so that Jobs can go.
+            outcome.steps = self.lingering();
+            outcome.steps.extend(self.former());
+            self.say_applied(&outcome.database, conditions);
             return outcome;
         }
         self.present(&before, same, &mut outcome, conditions);
@@ -104,7 +122,7 @@ impl Gate<'_> {
         crate::hashes::of(&json!([self.context.secrets_hash, self.context.config_hash, self.retry()]))
     }
 
-    fn jobs(&self) -> impl Iterator<Item = &Job> {
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.observed.children.jobs.iter().filter(|job| {
             is_ours(&job.metadata, &self.context.asked.uid)
                 && label(&job.metadata, labels::COMPONENT) == Some(labels::COMPONENT_MIGRATION)
@@ -116,7 +134,7 @@ impl Gate<'_> {
     fn lingering(&self) -> Vec<Step> {
         let done = |job: &&Job| match self.look(job) {
             Attempt::Succeeded(ended) => ended.at.is_none_or(|at| at + LINGER <= self.observed.now),
-            Attempt::Running(_) | Attempt::Failed(..) => false,
+            Attempt::Waiting(_) | Attempt::Running | Attempt::Failed(..) => false,
         };
         let held = self.jobs().filter(|job| !attempt::is_over(job)).filter(done);
         held.map(|job| delete(ObjectKind::Job, &job.metadata)).collect()
@@ -124,15 +142,15 @@ impl Gate<'_> {
 
     /// Jobs of former migrations. Should their image come back, how they ended would tell nothing any more.
     fn former(&self) -> impl Iterator<Item = Step> {
-        let over = self.jobs().filter(|job| !self.is_present(job) && attempt::is_over(job));
-        over.map(|job| delete(ObjectKind::Job, &job.metadata))
+        let ended = self.jobs().filter(|job| !self.is_present(job) && self.look(job).end().is_some());
+        ended.map(|job| delete(ObjectKind::Job, &job.metadata))
     }
 
-    fn look(&self, job: &Job) -> Attempt {
+    pub(super) fn look(&self, job: &Job) -> Attempt {
         attempt::look(job, &self.observed.children.pods, self.observed.now)
     }
 
-    fn is_present(&self, job: &Job) -> bool {
+    pub(super) fn is_present(&self, job: &Job) -> bool {
         names::migration_attempt(name(&job.metadata), &self.context.schema_hash).is_some()
     }
 
@@ -141,30 +159,10 @@ impl Gate<'_> {
         self.jobs().filter(|job| !self.is_present(job)).filter_map(made).max()
     }
 
-    /// Migrations of former images. One that runs is never ended: half a migration is worse than a late one. One
-    /// that cannot start, such as by a wrong image, makes room.
-    fn others(&self, outcome: &mut Outcome, conditions: &mut Conditions) -> Option<Standing> {
-        let mut busy = None;
-        for job in self.jobs().filter(|job| !self.is_present(job) && !attempt::is_over(job)) {
-            match self.look(job) {
-                Attempt::Running(None) => busy = Some(name(&job.metadata).to_owned()),
-                Attempt::Running(Some(_)) | Attempt::Succeeded(_) | Attempt::Failed(..) => {
-                    outcome.steps.push(delete(ObjectKind::Job, &job.metadata));
-                }
-            }
-        }
-        let Some(job) = busy else {
-            return (!outcome.steps.is_empty()).then(|| Self::room(conditions));
-        };
-        let message = format!("Job {job} migrates for a former specification; the present one follows");
-        conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, message.clone());
-        Some(Standing::new(Phase::Migrating, Reason::MigrationPending, message, WATCHED))
-    }
-
-    fn room(conditions: &mut Conditions) -> Standing {
+    pub(super) fn room(conditions: &mut Conditions) -> Standing {
         let message = "the Job of a former specification makes room";
         conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, message);
-        Standing::new(Phase::Migrating, Reason::MigrationPending, message, WATCHED)
+        Standing::new(Phase::Migrating, Reason::MigrationPending, message, MAKES_ROOM)
     }
 
     fn present(
@@ -188,7 +186,13 @@ impl Gate<'_> {
         let next = tries.last().map_or(0, |newest| newest.number).max(recorded) + 1;
         // The image was another one in between: what its migration left is for a new attempt to find out.
         let last_other = self.last_other();
-        tries.retain(|a_try| made(a_try.job) >= last_other || matches!(a_try.attempt, Attempt::Running(_)));
+        let goes = |job: &Job| {
+            let uid = &job.metadata.uid;
+            outcome.steps.iter().any(|step| matches!(step, Step::Delete(object) if object.uid == *uid))
+        };
+        tries.retain(|a_try| {
+            a_try.attempt.end().is_none() || (made(a_try.job) >= last_other && !goes(a_try.job))
+        });
         let newest = tries.last();
         // New secrets, another configuration or a new retry-migration may be the cure: what failed before does not count.
         let fresh = match newest {
@@ -198,19 +202,27 @@ impl Gate<'_> {
 
         if let Some(newest) = newest {
             match &newest.attempt {
-                Attempt::Running(Some(_)) if !self.same_job(newest) => {
+                Attempt::Waiting(_) if newest.job.metadata.deletion_timestamp.is_some() => {
+                    outcome.closed = Some(Self::room(conditions));
+                    return;
+                }
+                Attempt::Waiting(Some(_)) if !self.same_job(newest) => {
                     // It cannot start, and another one may: the next look makes it.
                     outcome.steps.push(delete(ObjectKind::Job, &newest.job.metadata));
                     outcome.closed = Some(Self::room(conditions));
                     return;
                 }
-                Attempt::Running(trouble) => {
+                Attempt::Waiting(trouble) => {
                     outcome.closed =
                         Some(self.running(name(&newest.job.metadata), trouble.clone(), conditions));
                     return;
                 }
+                Attempt::Running => {
+                    outcome.closed = Some(self.running(name(&newest.job.metadata), None, conditions));
+                    return;
+                }
                 Attempt::Succeeded(ended) => {
-                    Self::record(outcome, newest, recorded, "succeeded", ended);
+                    outcome.record(newest.job, &newest.attempt, newest.number > recorded);
                     self.succeed(ended, outcome, conditions);
                     return;
                 }
@@ -244,12 +256,7 @@ impl Gate<'_> {
         };
         let last = newest.filter(|_| *number > recorded);
         if let Some(last) = last {
-            let result = match failure {
-                Failure::Refused => "refused",
-                Failure::Unavailable => "unavailable",
-                Failure::Counted | Failure::TooLong => "failed",
-            };
-            Self::record(outcome, last, recorded, result, ended);
+            outcome.record(last.job, &last.attempt, true);
             let wait = backoff(*number);
             let at = ended.at.unwrap_or(self.observed.now).checked_add(wait).unwrap_or(self.observed.now);
             let again = *failure != Failure::Refused && !(used_up && *failure != Failure::Unavailable);
@@ -311,15 +318,6 @@ impl Gate<'_> {
     fn same_job(&self, a_try: &Try<'_>) -> bool {
         let wanted = migration_job(self.context, self.owner, a_try.number, self.retry().as_deref());
         annotation(&a_try.job.metadata, labels::SPEC_HASH) == annotation(wanted.metadata(), labels::SPEC_HASH)
-    }
-
-    fn record(outcome: &mut Outcome, a_try: &Try<'_>, recorded: u32, result: &'static str, ended: &Ended) {
-        outcome.migration.last_job = Some(name(&a_try.job.metadata).to_owned());
-        outcome.migration.message = Some(ended.message.clone());
-        if a_try.number > recorded {
-            outcome.tally =
-                Some(Tally::Migration { result, seconds: ended.took.map(|took| took.as_secs_f64()) });
-        }
     }
 
     fn succeed(&self, ended: &Ended, outcome: &mut Outcome, conditions: &mut Conditions) {

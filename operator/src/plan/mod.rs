@@ -13,6 +13,7 @@ mod migration;
 mod refusal;
 mod status;
 mod sync;
+mod withdrawn;
 mod workload;
 
 pub(crate) use decide::context as render_context;

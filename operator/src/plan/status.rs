@@ -31,7 +31,8 @@ impl Decision<'_> {
             self.observed.now,
             &mut self.conditions,
         );
-        let events = notes(&self.before, &self.standing, self.failed.as_deref());
+        let mut events = std::mem::take(&mut self.notes);
+        events.extend(notes(&self.before, &self.standing, self.failed.as_deref()));
         let ask_health =
             !paused && self.workload.available > 0 && self.observed.resource.spec.upstream.is_some();
         let metadata = &self.observed.resource.metadata;
@@ -110,6 +111,7 @@ impl Decision<'_> {
         self.steps.clear();
         self.tallies.clear();
         self.failed = None;
+        self.notes.clear();
         self.conditions = Conditions::default();
         self.database = self.before.database.clone();
         self.migration = self.before.migration.clone();

@@ -4,4 +4,5 @@
 mod migration;
 mod rules;
 mod situations;
+mod withdrawn;
 mod world;
