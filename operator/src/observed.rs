@@ -23,7 +23,7 @@ pub struct Observed {
     pub children: Children,
     /// The Secrets that the specification names ([`referenced_secrets`]). One that is not here counts as missing.
     pub secrets: BTreeMap<String, Referenced>,
-    /// What was refused when the plan before this was followed; empty at the start of a reconcile.
+    /// What was refused when the plan before this was followed; at the start of a reconcile deletions alone.
     pub refusals: Vec<Refusal>,
     /// What a ready instance said of itself.
     pub health: Health,
@@ -88,14 +88,14 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// Why a step did not pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a step did not pass; of several the first is told first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefusalCause {
     /// An object of that name is controlled by somebody else, or by an earlier resource of our name.
     NameTaken,
     /// 403: a right is missing, or a quota is used up.
     Forbidden,
-    /// 422: the API server finds the object wrong.
+    /// 422 or 400: the API server, or a webhook, finds the object wrong.
     Rejected,
 }
 

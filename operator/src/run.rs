@@ -16,7 +16,7 @@ use crate::admin::{self, Health};
 use crate::cli;
 use crate::client::{brief, connect};
 use crate::clock::{Clock, SystemClock};
-use crate::controller::{Contested, Context, Controller, HealthBook, Written};
+use crate::controller::{Contested, Context, Controller, HealthBook, Refused, Written};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::lease::{Claim, Elector};
 use crate::metrics::{AtScrape, Metrics};
@@ -151,6 +151,7 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
         secrets: options.secrets,
         health: HealthBook::default(),
         contested: Contested::default(),
+        refused: Refused::default(),
         written: Written::default(),
         clock,
         entropy: SystemEntropy::new(),

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -12,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::live::first_difference;
+use super::live::{first_difference, without_foreign};
+use super::refused::Refused;
 use crate::metrics::{KindLabel, Metrics};
 use crate::object::{Object, ObjectKind, ObjectRef};
 use crate::observed::{Refusal, RefusalCause};
@@ -52,6 +54,10 @@ pub struct Applier<'a> {
     pub metrics: &'a Metrics,
     /// What others keep changing back.
     pub contested: &'a Contested,
+    /// What the API server refused.
+    pub refused: &'a Refused,
+    /// The time, on the monotonic clock.
+    pub now: Duration,
     /// The resource.
     pub owner: &'a Key,
 }
@@ -151,19 +157,24 @@ impl Applier<'_> {
             None => api.get_opt(&of.name).await.map_err(|cause| failed(&of, cause))?.map(Arc::new),
         };
         let mut body = to_value(wanted, &of)?;
+        let mut cleared = None;
+        let mut over = String::new();
         if let Some(live) = &live {
             if !is_ours(wanted, live.as_ref()) {
                 return Err(StepError::Refused(taken(self.owner, of)));
             }
             let same_hash = spec_hash(wanted) == spec_hash(live.as_ref());
-            let difference = first_difference(&body, &to_value(live.as_ref(), &of)?);
+            let found = to_value(live.as_ref(), &of)?;
+            let difference = first_difference(&body, &found);
             match difference {
                 None if same_hash => {
                     self.metrics.noops.get_or_create(&kind).inc();
+                    self.refused.passed(self.owner, &of);
                     return Ok(());
                 }
                 Some(_) if same_hash && self.contested.is_settled(live.as_ref()) => {
                     self.metrics.noops.get_or_create(&kind).inc();
+                    self.refused.passed(self.owner, &of);
                     return Ok(());
                 }
                 Some(path) if same_hash => {
@@ -172,11 +183,22 @@ impl Applier<'_> {
                 }
                 _ => {}
             }
+            cleared = without_foreign(&body, &found).map(|cleared| json!({"spec": cleared["spec"]}));
+            over = state_of(live.as_ref()).map(|(uid, state)| format!("{uid} {state}")).unwrap_or_default();
             body["metadata"]["resourceVersion"] = json!(live.resource_version());
         }
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let written = api.patch(&of.name, &params, &Patch::Apply(&body)).await;
-        let written = written.map_err(|cause| failed(&of, cause))?;
+        let write = format!("{} over {over}", spec_hash(wanted).map_or("", String::as_str));
+        let written = self.attempt(&of, write, async {
+            if let Some(mut cleared) = cleared {
+                cleared["metadata"] = json!({"resourceVersion": body["metadata"]["resourceVersion"]});
+                let params =
+                    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+                let cleared: K = api.patch(&of.name, &params, &Patch::Merge(&cleared)).await?;
+                body["metadata"]["resourceVersion"] = json!(cleared.resource_version());
+            }
+            api.patch(&of.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body)).await
+        });
+        let written: K = written.await?;
         if let Some(meta) = body["metadata"].as_object_mut() {
             meta.remove("resourceVersion");
         }
@@ -199,12 +221,14 @@ impl Applier<'_> {
     ) -> Result<(), StepError> {
         let api = self.api::<K>();
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match api.create(&params, wanted).await {
+        let write = spec_hash(wanted).cloned().unwrap_or_default();
+        match self.attempt(&of, write, api.create(&params, wanted)).await {
             Ok(made) => {
                 cache.put(made);
                 Ok(())
             }
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            // It exists: what was seen is out of date.
+            Err(StepError::Stale(_)) => {
                 match api.get_opt(&of.name).await.map_err(|cause| failed(&of, cause))? {
                     Some(live) if is_ours(wanted, &live) => {
                         cache.put(live);
@@ -214,7 +238,7 @@ impl Applier<'_> {
                     None => Err(StepError::Stale(of)),
                 }
             }
-            Err(cause) => Err(failed(&of, cause)),
+            Err(error) => Err(error),
         }
     }
 
@@ -229,16 +253,40 @@ impl Applier<'_> {
             _ => DeleteParams::background(),
         };
         let preconditions = Preconditions { uid: of.uid.clone(), resource_version: None };
-        match self.api::<K>().delete(&of.name, &params.preconditions(preconditions)).await {
+        let params = params.preconditions(preconditions);
+        let api = self.api::<K>();
+        match self.attempt(of, String::new(), api.delete(&of.name, &params)).await {
             Ok(answer) => match answer.left().filter(is_leaving) {
                 Some(leaving) => cache.put(leaving),
                 None => cache.remove(&key),
             },
             // It is gone, or another one of its name has taken its place.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => cache.remove(&key),
-            Err(cause) => return Err(failed(of, cause)),
+            Err(StepError::Stale(_)) => cache.remove(&key),
+            Err(StepError::Api { cause: kube::Error::Api(status), .. }) if status.code == 404 => {
+                cache.remove(&key)
+            }
+            Err(error) => return Err(error),
         };
         Ok(())
+    }
+
+    /// Writes, unless the API server has just refused the very same.
+    async fn attempt<T>(
+        &self,
+        of: &ObjectRef,
+        write: String,
+        writing: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, StepError> {
+        if let Some(refusal) = self.refused.standing(self.owner, of, &write, self.now) {
+            return Err(StepError::Refused(refusal));
+        }
+        let result = writing.await.map_err(|cause| failed(of, cause));
+        match &result {
+            Ok(_) => self.refused.passed(self.owner, of),
+            Err(StepError::Refused(refusal)) => self.refused.note(self.owner, write, refusal, self.now),
+            Err(_) => {}
+        }
+        result
     }
 
     fn api<K: Child>(&self) -> Api<K> {
@@ -330,7 +378,8 @@ fn failed(object: &ObjectRef, cause: kube::Error) -> StepError {
     let object = object.clone();
     match cause {
         kube::Error::Api(status) if status.code == 409 => StepError::Stale(object),
-        kube::Error::Api(status) if matches!(status.code, 403 | 422) => {
+        // A webhook that denies without a code is a 400.
+        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
             let cause = if status.code == 403 { RefusalCause::Forbidden } else { RefusalCause::Rejected };
             StepError::Refused(Refusal { object, cause, message: status.message.clone() })
         }

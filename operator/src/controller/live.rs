@@ -1,42 +1,64 @@
-//! Whether an object already is what we want it to be: every leaf that we want equals the live one. What others
-//! added stays, and does not count.
+//! Whether an object already is what we want it to be: every leaf that we want equals the live one, and lists and maps
+//! of ours have nothing else in them. What others added besides (labels, annotations, fields) stays, and does not count.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::validate::Quantity;
 
-/// Lists whose elements have a name of their own, by the path that ends like this. An element that only the live
-/// list has was added by someone else: an injected container, a variable, a port.
-const KEYED: &[(&str, &str)] = &[
-    ("metadata.ownerReferences", "uid"),
-    ("imagePullSecrets", "name"),
-    ("containers", "name"),
-    ("containers.env", "name"),
-    ("containers.volumeMounts", "mountPath"),
-    ("containers.ports", "containerPort"),
-    ("volumes", "name"),
-    ("spec.ports", "port"),
+/// Lists that an apply merges by these members of their elements, by the path that ends like this.
+const KEYED: &[(&str, &[&str])] = &[
+    ("metadata.ownerReferences", &["uid"]),
+    ("imagePullSecrets", &["name"]),
+    ("containers", &["name"]),
+    ("containers.env", &["name"]),
+    ("containers.volumeMounts", &["mountPath"]),
+    ("containers.ports", &["containerPort", "protocol"]),
+    ("volumes", &["name"]),
+    ("spec.ports", &["port", "protocol"]),
 ];
+
+/// Maps of a specification that mean something else with one more entry.
+const WHOLE: &[&str] = &["selector", "matchLabels", "nodeSelector", "limits", "requests"];
+
+/// Lists of a specification that the API server or the provider of a load balancer fills in.
+const FILLED_IN: &[&str] = &["clusterIPs", "ipFamilies", "externalIPs", "loadBalancerSourceRanges"];
 
 /// Where `live` differs from what is wanted, as a path.
 pub fn first_difference(desired: &Value, live: &Value) -> Option<String> {
     differs(desired, live, &mut Vec::new())
 }
 
-fn differs<'a>(desired: &'a Value, live: &Value, path: &mut Vec<&'a str>) -> Option<String> {
+/// The live object without the elements and entries that are only in its lists and maps, as a merge patch wants it
+/// (null is gone); `None` if there are none. An apply would leave them: it removes only what it once put there.
+pub fn without_foreign(desired: &Value, live: &Value) -> Option<Value> {
+    let mut cleared = live.clone();
+    clear(desired, &mut cleared, &mut Vec::new()).then_some(cleared)
+}
+
+fn differs<'a>(desired: &'a Value, live: &'a Value, path: &mut Vec<&'a str>) -> Option<String> {
     match (desired, live) {
-        (Value::Object(wanted), Value::Object(found)) => wanted.iter().find_map(|(name, wanted)| {
-            path.push(name);
-            let found = found.get(name).unwrap_or(&Value::Null);
-            let difference = differs(wanted, found, path);
-            path.pop();
-            difference
-        }),
+        (Value::Object(wanted), Value::Object(found)) => {
+            let different = wanted.iter().find_map(|(name, wanted)| {
+                path.push(name);
+                let found = found.get(name).unwrap_or(&Value::Null);
+                let difference = differs(wanted, found, path);
+                path.pop();
+                difference
+            });
+            different.or_else(|| {
+                let (name, _) = found.iter().find(|(name, found)| is_foreign(name, found, wanted, path))?;
+                Some(format!("{}.{name}", path.join(".")))
+            })
+        }
         (Value::Array(wanted), Value::Array(found)) => match key_of(path) {
-            Some(key) => wanted.iter().find_map(|wanted| {
-                let same = found.iter().find(|found| found.get(key) == wanted.get(key));
-                differs(wanted, same.unwrap_or(&Value::Null), path)
-            }),
+            Some(key) => {
+                let different = wanted.iter().find_map(|wanted| {
+                    let same = same_element(wanted, found, key).and_then(|at| found.get(at));
+                    differs(wanted, same.unwrap_or(&Value::Null), path)
+                });
+                let surplus = in_spec(path) && found.len() > wanted.len();
+                different.or_else(|| surplus.then(|| path.join(".")))
+            }
             None if wanted.len() != found.len() => Some(path.join(".")),
             None => wanted.iter().zip(found).find_map(|(wanted, found)| differs(wanted, found, path)),
         },
@@ -53,7 +75,74 @@ fn differs<'a>(desired: &'a Value, live: &Value, path: &mut Vec<&'a str>) -> Opt
     }
 }
 
-fn key_of(path: &[&str]) -> Option<&'static str> {
+/// Takes out what is foreign. Whether there was anything.
+fn clear<'a>(desired: &'a Value, live: &mut Value, path: &mut Vec<&'a str>) -> bool {
+    match (desired, live) {
+        (Value::Object(wanted), Value::Object(found)) => {
+            let mut any = false;
+            for (name, found) in found.iter_mut() {
+                if is_foreign(name, found, wanted, path) {
+                    *found = Value::Null;
+                    any = true;
+                }
+            }
+            for (name, wanted) in wanted {
+                path.push(name);
+                any |= found.get_mut(name).is_some_and(|found| clear(wanted, found, path));
+                path.pop();
+            }
+            any
+        }
+        (Value::Array(wanted), Value::Array(found)) => {
+            let Some(key) = key_of(path).filter(|_| in_spec(path)) else { return false };
+            let mut any = false;
+            let mut kept = 0;
+            for wanted in wanted {
+                if let Some(found) = same_element(wanted, found, key).and_then(|at| found.get_mut(at)) {
+                    any |= clear(wanted, found, path);
+                    kept += 1;
+                }
+            }
+            if found.len() == kept {
+                return any;
+            }
+            // With those that are missing: a list without them may not be allowed, nor one with both.
+            let rest = wanted.iter().map(|wanted| {
+                let same = same_element(wanted, found, key).and_then(|at| found.get(at));
+                same.unwrap_or(wanted).clone()
+            });
+            *found = rest.collect();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Whether a member that only the live object may have is one more entry of a map, or a list, of what is ours.
+fn is_foreign(name: &str, found: &Value, wanted: &Map<String, Value>, path: &[&str]) -> bool {
+    if wanted.contains_key(name) || !in_spec(path) {
+        return false;
+    }
+    let is_entry = path.last().is_some_and(|last| WHOLE.contains(last));
+    match found {
+        Value::Null => false,
+        _ if is_entry => true,
+        Value::Array(list) => !list.is_empty() && !FILLED_IN.contains(&name),
+        Value::Object(map) => !map.is_empty() && WHOLE.contains(&name),
+        _ => false,
+    }
+}
+
+/// Metadata, that of pod templates as well, is shared with others.
+fn in_spec(path: &[&str]) -> bool {
+    path.first() == Some(&"spec") && !path.contains(&"metadata")
+}
+
+fn same_element(wanted: &Value, found: &[Value], key: &[&str]) -> Option<usize> {
+    found.iter().position(|found| key.iter().all(|key| found.get(key) == wanted.get(key)))
+}
+
+fn key_of(path: &[&str]) -> Option<&'static [&'static str]> {
     let ends_like = |end: &str| {
         let end: Vec<&str> = end.split('.').collect();
         path.ends_with(&end)
@@ -81,32 +170,102 @@ mod tests {
         difference(desired, live).is_none()
     }
 
+    fn deployment(pod: &Value) -> Value {
+        json!({"spec": {"template": {"spec": pod}}})
+    }
+
+    fn pod() -> Value {
+        json!({
+            "containers": [{
+                "name": "server", "image": "s:1",
+                "env": [{"name": "A", "value": "1"}],
+                "ports": [{"name": "admin", "containerPort": 9090, "protocol": "TCP"}],
+                "volumeMounts": [{"name": "config", "mountPath": "/etc/sageapi"}],
+                "resources": {"limits": {"memory": "1Gi"}},
+            }],
+            "volumes": [{"name": "config", "configMap": {"name": "c"}}],
+        })
+    }
+
     #[test]
-    fn what_others_added_does_not_count() {
+    fn metadata_and_fields_that_others_added_do_not_count() {
         let desired = json!({
-            "metadata": {"labels": {"a": "1"}},
-            "spec": {"template": {"spec": {
-                "containers": [{"name": "server", "image": "s:1", "env": [{"name": "A", "value": "1"}]}],
-                "volumes": [{"name": "config", "configMap": {"name": "c"}}],
-            }}},
+            "metadata": {"labels": {"a": "1"}, "ownerReferences": [{"uid": "u"}]},
+            "spec": {"template": {"metadata": {"annotations": {"a": "1"}}, "spec": pod()}},
         });
-        let live = json!({
-            "metadata": {"labels": {"a": "1", "b": "2"}, "uid": "u"},
-            "spec": {"replicas": 3, "template": {
-                "metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}},
-                "spec": {
-                    "restartPolicy": "Always",
-                    "containers": [
-                        {"name": "sidecar", "image": "x"},
-                        {"name": "server", "image": "s:1", "env": [{"name": "B"}, {"name": "A", "value": "1"}]},
-                    ],
-                    "volumes": [
-                        {"name": "injected", "emptyDir": {}},
-                        {"name": "config", "configMap": {"name": "c", "defaultMode": 420}},
-                    ],
-                },
-            }},
+        let mut live = desired.clone();
+        live["metadata"] = json!({
+            "labels": {"a": "1", "b": "2"}, "uid": "u", "finalizers": ["x/y"],
+            "ownerReferences": [{"uid": "another"}, {"uid": "u"}],
         });
+        live["spec"]["replicas"] = 3.into();
+        let template = &mut live["spec"]["template"];
+        template["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] = "now".into();
+        template["spec"]["restartPolicy"] = "Always".into();
+        template["spec"]["securityContext"] = json!({});
+        template["spec"]["volumes"][0]["configMap"]["defaultMode"] = 420.into();
+        assert_eq!(difference(&desired, &live), None);
+        assert_eq!(without_foreign(&desired, &live), None);
+    }
+
+    #[test]
+    fn what_was_added_to_a_list_or_map_of_ours_is_seen_and_taken_out() {
+        let desired = deployment(&pod());
+        let container = "/spec/template/spec/containers/0";
+        for (at, element) in [
+            ("/spec/template/spec/containers", json!({"name": "sidecar", "image": "x"})),
+            ("/spec/template/spec/volumes", json!({"name": "injected", "emptyDir": {}})),
+            (&format!("{container}/env"), json!({"name": "B", "value": "2"})),
+            (&format!("{container}/env"), json!({"name": "A", "value": "again"})),
+            (&format!("{container}/ports"), json!({"containerPort": 9090, "protocol": "UDP"})),
+            (&format!("{container}/volumeMounts"), json!({"name": "injected", "mountPath": "/x"})),
+        ] {
+            let mut live = desired.clone();
+            live.pointer_mut(at).unwrap().as_array_mut().unwrap().push(element);
+            let path = at.replace("/0", "").replace('/', ".");
+            assert_eq!(difference(&desired, &live).as_deref(), path.strip_prefix('.'));
+            assert_eq!(without_foreign(&desired, &live), Some(desired.clone()), "{at}");
+        }
+        for (at, name, added) in [
+            ("/spec/template/spec", "tolerations", json!([{"operator": "Exists"}])),
+            ("/spec/template/spec", "initContainers", json!([{"name": "x", "image": "x"}])),
+            ("/spec/template/spec", "imagePullSecrets", json!([{"name": "x"}])),
+            ("/spec/template/spec", "nodeSelector", json!({"disk": "ssd"})),
+            (container, "envFrom", json!([{"secretRef": {"name": "x"}}])),
+            (container, "command", json!(["sh"])),
+            (&format!("{container}/resources/limits"), "cpu", json!("1m")),
+        ] {
+            let mut live = desired.clone();
+            live.pointer_mut(at).unwrap()[name] = added;
+            let found = difference(&desired, &live).unwrap();
+            assert!(found.ends_with(name), "{found}");
+            let mut cleared = without_foreign(&desired, &live).unwrap();
+            assert_eq!(cleared.pointer_mut(at).unwrap()[name].take(), Value::Null, "{at} {name}");
+            assert!(covers(&desired, &cleared), "{at} {name}");
+        }
+    }
+
+    #[test]
+    fn an_element_under_another_key_makes_place_for_the_one_that_is_missing() {
+        let service = |ports: Value| json!({"spec": {"ports": ports, "selector": {"a": "1"}}});
+        let desired = service(json!([{"name": "http", "port": 80, "protocol": "TCP"}]));
+        let live = service(json!([{"name": "http", "port": 8081, "protocol": "TCP", "nodePort": 30_001}]));
+        assert_eq!(without_foreign(&desired, &live), Some(desired.clone()));
+        let kept = json!({"name": "http", "port": 80, "protocol": "TCP", "nodePort": 30_001});
+        let live = service(json!([{"name": "more", "port": 8081, "protocol": "TCP"}, kept]));
+        assert_eq!(without_foreign(&desired, &live), Some(service(json!([kept]))));
+        let mut live = desired.clone();
+        live["spec"]["selector"]["nothing"] = "has this".into();
+        assert_eq!(difference(&desired, &live).as_deref(), Some("spec.selector.nothing"));
+    }
+
+    #[test]
+    fn what_the_api_server_fills_in_does_not_count() {
+        let desired = json!({"spec": {"type": "LoadBalancer"}});
+        let live = json!({"spec": {
+            "type": "LoadBalancer", "clusterIPs": ["10.0.0.7"], "ipFamilies": ["IPv4"],
+            "loadBalancerSourceRanges": ["192.0.2.0/24"],
+        }});
         assert_eq!(difference(&desired, &live), None);
     }
 
@@ -130,6 +289,9 @@ mod tests {
         let rule = |ports: Value| json!({"spec": {"ingress": [{"ports": ports}]}});
         let desired = rule(json!([{"port": "http"}]));
         assert_eq!(difference(&desired, &rule(json!([{"port": "http", "protocol": "TCP"}]))), None);
+        let mut narrowed = desired.clone();
+        narrowed["spec"]["ingress"][0]["from"] = json!([{"podSelector": {}}]);
+        assert_eq!(difference(&desired, &narrowed).as_deref(), Some("spec.ingress.from"));
         let opened = rule(json!([{"port": "http"}, {"port": "admin"}]));
         assert_eq!(difference(&desired, &opened).as_deref(), Some("spec.ingress.ports"));
     }

@@ -7,6 +7,7 @@ mod observe;
 mod probe;
 mod queue;
 mod reconcile;
+mod refused;
 mod status;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use self::apply::Contested;
 pub use self::health::HealthBook;
 use self::queue::{DEBOUNCE, Queue, jittered};
 use self::reconcile::{Outcome, reconcile};
+pub use self::refused::Refused;
 pub use self::status::Written;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -49,6 +51,8 @@ pub struct Context {
     pub health: HealthBook,
     /// What others keep changing back.
     pub contested: Contested,
+    /// What the API server refused.
+    pub refused: Refused,
     /// When statuses were written.
     pub written: Written,
     /// Emits events.
@@ -66,6 +70,7 @@ impl Context {
     fn forget(&self, key: &Key) {
         self.caches.references.set(key, &BTreeMap::new());
         self.health.want(key, false);
+        self.refused.keep(key, &[]);
         self.written.forget(key);
     }
 }

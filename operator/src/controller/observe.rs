@@ -25,7 +25,7 @@ pub async fn observe(context: &Context, key: &Key, resource: &SageApi) -> Result
         resource: resource.clone(),
         children: children(&context.caches, key),
         secrets,
-        refusals: Vec::new(),
+        refusals: context.refused.deletions(key),
         health: context.health.latest(key),
         now: context.clock.now(),
         seed,

@@ -9,7 +9,7 @@ use super::apply::{Applier, StepError};
 use super::{Context, status};
 use crate::client::{RequestError, brief, request_error};
 use crate::metrics::{ResultLabel, TriggerLabel};
-use crate::observed::Observed;
+use crate::observed::{Observed, Refusal};
 use crate::plan::{Plan, Step, Tally, plan};
 use crate::telemetry::RECONCILE_TARGET;
 use crate::watch::{Key, SecretsAccess};
@@ -111,34 +111,39 @@ async fn attempt(context: &Context, key: &Key) -> Result<(Outcome, &'static str)
     };
     let mut observed = super::observe::observe(context, key, resource).await.map_err(Failure::Observe)?;
     let mut next = plan(&observed);
-    let refused = match follow(context, key, &next.steps, Phase::BeforeStatus).await {
-        Ok(()) => false,
-        Err(StepError::Refused(refusal)) => {
-            tracing::warn!(resource = %key, object = %refusal.object, message = refusal.message, "refused");
-            observed.refusals.push(refusal);
-            next = plan(&observed);
-            true
-        }
-        Err(error) => return Err(Failure::Step(error)),
-    };
+    let refused_deletions = !observed.refusals.is_empty();
+    let refusals = follow(context, key, &observed, &next.steps, Phase::BeforeStatus).await;
+    let refusals = refusals.map_err(Failure::Step)?;
+    if !refusals.is_empty() {
+        observed.refusals.extend(refusals);
+        next = plan(&observed);
+    }
     if let Some(wait) = may_wait(context, key, &observed, &next) {
         return Ok((Outcome::Settled(wait), "ok"));
     }
     let written = finish(context, key, &observed, &next).await?;
-    if !refused {
-        // What a status remembers of an object must be written before the object goes.
-        follow(context, key, &next.steps, Phase::AfterStatus).await.map_err(Failure::Step)?;
-    }
-    let label = match (refused, written) {
-        (true, _) => "refused",
-        (false, true) => "changed",
-        (false, false) => "ok",
+    // What a status remembers of an object must be written before the object goes.
+    let late =
+        follow(context, key, &observed, &next.steps, Phase::AfterStatus).await.map_err(Failure::Step)?;
+    let passed = refused_deletions && late.is_empty();
+    observed.refusals.retain(|refusal| refusal.object.uid.is_none());
+    observed.refusals.extend(late);
+    context.refused.keep(key, &observed.refusals);
+
+    let label = match (observed.refusals.is_empty(), written) {
+        (false, _) => "refused",
+        (true, true) => "changed",
+        (true, false) => "ok",
     };
-    let requeue = match context.secrets {
+    let mut requeue = match context.secrets {
         SecretsAccess::Watch => next.requeue,
         SecretsAccess::Get => next.requeue.min(SECRETS_EVERY),
     };
-    Ok((Outcome::Settled(requeue), label))
+    if passed {
+        requeue = COLLISION_WAIT;
+    }
+    let again = context.refused.wait(key, context.clock.monotonic());
+    Ok((Outcome::Settled(again.map_or(requeue, |again| requeue.min(again))), label))
 }
 
 /// How often Secrets are read where they may not be watched.
@@ -153,21 +158,43 @@ enum Phase {
     AfterStatus,
 }
 
-async fn follow(context: &Context, key: &Key, steps: &[Step], phase: Phase) -> Result<(), StepError> {
+/// Follows the steps of a phase, and tells which were refused. Only those that rest on what is missing are left.
+async fn follow(
+    context: &Context,
+    key: &Key,
+    observed: &Observed,
+    steps: &[Step],
+    phase: Phase,
+) -> Result<Vec<Refusal>, StepError> {
     let applier = Applier {
         client: &context.client,
         caches: &context.caches,
         metrics: &context.metrics,
         contested: &context.contested,
+        refused: &context.refused,
+        now: context.clock.monotonic(),
         owner: key,
     };
+    let mut refusals = Vec::new();
     for step in steps {
         let of = if matches!(step, Step::Delete(_)) { Phase::AfterStatus } else { Phase::BeforeStatus };
-        if of == phase {
-            applier.follow(step).await?;
+        if of != phase {
+            continue;
+        }
+        match applier.follow(step).await {
+            Ok(()) => {}
+            Err(StepError::Refused(refusal)) => {
+                tracing::warn!(resource = %key, object = %refusal.object, message = refusal.message, "refused");
+                let stops = observed.children.lack(&refusal);
+                refusals.push(refusal);
+                if stops {
+                    break;
+                }
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(refusals)
 }
 
 /// How long the plan's status may wait: it is a roll's progress, written a moment ago.

@@ -52,6 +52,28 @@ impl Children {
         self.of(kind).into_iter().find(|metadata| name(metadata) == wanted)
     }
 
+    /// Whether the object of a refused write is missing, or is somebody else's. What comes later in the order rests on
+    /// it; an object that merely stays as it was holds up nothing.
+    pub(crate) fn lack(&self, refusal: &Refusal) -> bool {
+        let object = &refusal.object;
+        let missing = object.uid.is_none() && self.find(object.kind, &object.name).is_none();
+        missing || refusal.cause == RefusalCause::NameTaken
+    }
+
+    /// Whether the object that a refused write was about is still there, if it was about this one and no later one.
+    fn still_have(&self, object: &ObjectRef) -> bool {
+        object.uid.is_none() || self.of(object.kind).iter().any(|live| live.uid == object.uid)
+    }
+
+    /// What was refused and is still asked for, and a name that somebody else holds.
+    pub(super) fn refused(&self, refusals: &[Refusal], steps: &[Step], uid: &str) -> Vec<Refusal> {
+        let mut all: Vec<Refusal> =
+            refusals.iter().filter(|refusal| self.still_have(&refusal.object)).cloned().collect();
+        let taken = self.taken(steps, uid);
+        all.extend(taken.filter(|taken| all.iter().all(|refusal| refusal.object != taken.object)));
+        all
+    }
+
     /// The Deployment of this name, whoever owns it.
     pub(super) fn deployment(&self, wanted: &str, uid: &str) -> Option<&Deployment> {
         self.deployments.iter().find(|d| name(&d.metadata) == wanted && is_ours(&d.metadata, uid))
@@ -72,7 +94,7 @@ impl Children {
 
     /// The first step whose object's name is held by somebody else, such as the children of a resource that was
     /// deleted and made anew, until they are gone.
-    pub(super) fn taken(&self, steps: &[Step], uid: &str) -> Option<Refusal> {
+    fn taken(&self, steps: &[Step], uid: &str) -> Option<Refusal> {
         steps.iter().find_map(|step| {
             let (Step::Apply(object) | Step::Create(object)) = step else { return None };
             let live = self.find(object.kind(), object.name())?;

@@ -13,7 +13,7 @@ use super::workload::{Workload, look, outdated};
 use super::{Note, RESYNC, Standing, Step, Tally, children};
 use crate::credentials::{self, Credentials};
 use crate::object::{Object, ObjectKind};
-use crate::observed::{Observed, RefusalCause};
+use crate::observed::{Observed, Refusal, RefusalCause};
 use crate::render::{self, Context, Keys};
 use crate::validate::{Validated, validate};
 use crate::{labels, names};
@@ -64,14 +64,7 @@ impl<'a> Decision<'a> {
             before,
         };
         decision.standing = decision.gates();
-        if let Some(refused) = decision.refused(uid) {
-            decision.steps.clear();
-            decision.tallies.clear();
-            // What would have been begun was not.
-            decision.conditions.unsay(ConditionType::SchemaUpToDate, &[Reason::Running]);
-            decision.conditions.unsay(ConditionType::UpToDate, &[Reason::RolloutInProgress]);
-            decision.standing = refused;
-        }
+        decision.heed_refusals(uid);
         decision
     }
 
@@ -317,23 +310,38 @@ impl<'a> Decision<'a> {
         degraded(reason, message)
     }
 
-    /// What the API server did not let pass, or would not: a name that somebody else holds.
-    fn refused(&mut self, uid: &str) -> Option<Standing> {
-        let taken = self.observed.children.taken(&self.steps, uid);
-        let refusal = self.observed.refusals.first().cloned().or(taken)?;
-        let (reason, requeue, message) = match refusal.cause {
-            RefusalCause::NameTaken => (Reason::NameConflict, TAKEN, refusal.message.clone()),
-            RefusalCause::Forbidden => (
-                Reason::Forbidden,
-                FORBIDDEN,
-                format!("{} may not be written: {}", refusal.object, refusal.message),
-            ),
-            RefusalCause::Rejected => {
-                (Reason::Rejected, RESYNC, format!("{} is refused: {}", refusal.object, refusal.message))
-            }
+    /// Says what the API server did not let pass, or would not: a name that somebody else holds.
+    fn heed_refusals(&mut self, uid: &str) {
+        let children = &self.observed.children;
+        let refusals = children.refused(&self.observed.refusals, &self.steps, uid);
+        let stops = refusals.iter().any(|refusal| children.lack(refusal));
+        let Some(cause) = refusals.iter().map(|refusal| refusal.cause).min() else { return };
+        if stops {
+            self.steps.clear();
+            self.notes.clear();
+            // What would have been begun was not.
+            self.conditions.unsay(ConditionType::SchemaUpToDate, &[Reason::Running]);
+        }
+        if stops || refusals.iter().any(|refusal| refusal.object.kind == ObjectKind::Deployment) {
+            self.tallies.retain(|tally| !matches!(tally, Tally::Rollout { .. }));
+            self.conditions.unsay(ConditionType::UpToDate, &[Reason::RolloutInProgress]);
+        }
+        let (reason, requeue) = match cause {
+            RefusalCause::NameTaken => (Reason::NameConflict, TAKEN),
+            RefusalCause::Forbidden => (Reason::Forbidden, FORBIDDEN),
+            RefusalCause::Rejected => (Reason::Rejected, RESYNC),
         };
-        let message = cut(&message, 700);
-        Some(Standing { requeue, ..Standing::stalled(Phase::Blocked, reason, message) })
+        let message: Vec<String> = refusals
+            .iter()
+            .map(|Refusal { object, cause, message }| match cause {
+                RefusalCause::NameTaken => message.clone(),
+                RefusalCause::Forbidden => format!("{object} may not be written: {message}"),
+                RefusalCause::Rejected => format!("{object} is refused: {message}"),
+            })
+            .collect();
+        let message = cut(&message.join("; "), 700);
+        let refused = Standing::stalled(Phase::Blocked, reason, message);
+        self.standing = Standing { requeue: requeue.min(self.standing.requeue), ..refused };
     }
 }
 

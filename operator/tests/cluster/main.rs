@@ -9,6 +9,7 @@ mod conditions;
 mod convergence;
 mod decoding;
 mod definition;
+mod drift;
 mod leadership;
 mod ownership;
 mod rights;

@@ -2,6 +2,7 @@
 //! controllers and the kubelet.
 
 mod migration;
+mod refusals;
 mod rules;
 mod situations;
 mod withdrawn;
