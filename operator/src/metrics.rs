@@ -19,6 +19,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::clock::Clock;
 use crate::lease::Claim;
+use crate::object::ObjectKind;
 use crate::watch::{Caches, Key};
 
 /// Content type of [`Metrics::encode`].
@@ -27,6 +28,25 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 const RECONCILE_SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 const REQUEST_SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 const MIGRATION_SECONDS: [f64; 9] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+
+/// How a reconcile ends.
+pub const RECONCILE_RESULTS: [&str; 9] =
+    ["ok", "changed", "refused", "conflict", "error", "timeout", "not_leader", "undecodable", "gone"];
+/// How a migration's Job ends.
+pub const MIGRATION_RESULTS: [&str; 4] = ["succeeded", "refused", "failed", "unavailable"];
+/// What makes pods roll.
+pub const ROLLOUT_TRIGGERS: [&str; 4] = ["install", "image", "secrets", "spec"];
+/// Kinds that are applied again and again, and put right where someone else changed them.
+pub const APPLIED_KINDS: [ObjectKind; 5] = [
+    ObjectKind::ServiceAccount,
+    ObjectKind::Service,
+    ObjectKind::NetworkPolicy,
+    ObjectKind::Deployment,
+    ObjectKind::PodDisruptionBudget,
+];
+/// Kinds that are written or watched besides [`ObjectKind::ALL`].
+const ALSO_WRITTEN: [&str; 3] = ["SageApi", "Event", "Lease"];
+const ALSO_WATCHED: [&str; 3] = ["SageApi", "ReplicaSet", "Pod"];
 
 /// Declares label sets.
 macro_rules! labels {
@@ -164,7 +184,32 @@ impl Metrics {
         if let Some(at_scrape) = at_scrape {
             own.register_collector(Box::new(at_scrape));
         }
+        metrics.begin_at_zero();
         Self { registry: all, ..metrics }
+    }
+
+    /// Makes every series whose labels are known: one that is born with its first event hides that event from `rate`.
+    fn begin_at_zero(&self) {
+        for result in RECONCILE_RESULTS {
+            drop(self.reconciles.get_or_create(&ResultLabel { result }));
+        }
+        for result in MIGRATION_RESULTS {
+            drop(self.migrations.get_or_create(&ResultLabel { result }));
+        }
+        for trigger in ROLLOUT_TRIGGERS {
+            drop(self.rollouts.get_or_create(&TriggerLabel { trigger }));
+        }
+        for kind in APPLIED_KINDS.map(ObjectKind::name) {
+            drop(self.noops.get_or_create(&KindLabel { kind }));
+            drop(self.drifts.get_or_create(&KindLabel { kind }));
+        }
+        let children = || ObjectKind::ALL.iter().map(|kind| kind.name());
+        for kind in children().chain(ALSO_WRITTEN) {
+            drop(self.writes.get_or_create(&KindLabel { kind }));
+        }
+        for kind in children().chain(ALSO_WATCHED) {
+            drop(self.watch_restarts.get_or_create(&KindLabel { kind }));
+        }
     }
 
     /// The metrics as OpenMetrics text.
@@ -279,6 +324,27 @@ fn register<M: Metric + Clone + fmt::Debug>(registry: &mut Registry, name: &str,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters_are_there_with_every_label_before_anything_happens() {
+        let text = Metrics::default().encode();
+        let kinds = ObjectKind::ALL.iter().map(|kind| kind.name());
+        let applied = || APPLIED_KINDS.iter().map(|kind| kind.name());
+        for (metric, label, values) in [
+            ("reconcile", "result", RECONCILE_RESULTS.to_vec()),
+            ("migration_runs", "result", MIGRATION_RESULTS.to_vec()),
+            ("rollouts", "trigger", ROLLOUT_TRIGGERS.to_vec()),
+            ("noop_skipped", "kind", applied().collect()),
+            ("drift_corrected", "kind", applied().collect()),
+            ("api_writes", "kind", kinds.clone().chain(ALSO_WRITTEN).collect()),
+            ("watch_restarts", "kind", kinds.chain(ALSO_WATCHED).collect()),
+        ] {
+            for value in values {
+                let line = format!(r#"sageapi_operator_{metric}_total{{{label}="{value}"}} 0"#);
+                assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+            }
+        }
+    }
 
     #[test]
     fn the_metrics_have_the_names_of_the_contract() {
