@@ -85,6 +85,8 @@ words! {
         Reachable = "Reachable",
         /// The database did not answer.
         Unreachable = "Unreachable",
+        /// The database has no room left.
+        StorageFull = "StorageFull",
         /// Another installation has claimed the database.
         OwnedByAnother = "OwnedByAnother",
         /// The database was filled with another encryption key.

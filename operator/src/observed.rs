@@ -25,7 +25,7 @@ pub struct Observed {
     pub secrets: BTreeMap<String, Referenced>,
     /// What was refused when the plan before this was followed; at the start of a reconcile deletions alone.
     pub refusals: Vec<Refusal>,
-    /// What a ready instance said of itself.
+    /// What an instance said of itself.
     pub health: Health,
     /// The time.
     pub now: Timestamp,
@@ -99,7 +99,7 @@ pub enum RefusalCause {
     Rejected,
 }
 
-/// What a ready instance said of itself.
+/// What an instance said of itself.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Health {
     /// None was asked: what is known stays.
@@ -112,14 +112,47 @@ pub enum Health {
 }
 
 /// What the server's admin port answers at /health, as far as it matters here.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct HealthReport {
+    /// ok, degraded or down.
+    #[serde(default)]
+    pub status: String,
     /// The program's version.
     #[serde(default)]
     pub version: String,
+    /// The database.
+    #[serde(default)]
+    pub database: DatabaseHealth,
     /// The mirror, by entity.
     #[serde(default)]
     pub sync: BTreeMap<String, EntityHealth>,
+    /// Whether the instance was ready when it was asked; it does not say so itself.
+    #[serde(skip)]
+    pub serving: bool,
+}
+
+/// How an instance finds its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub struct DatabaseHealth {
+    /// In one word.
+    #[serde(default)]
+    pub status: DatabaseState,
+}
+
+/// How a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseState {
+    /// It answers.
+    Ok,
+    /// It does not.
+    Away,
+    /// It answers, and has no room for writes.
+    Full,
+    /// The instance says neither, as before its start is over.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 /// How one entity of the mirror is.
@@ -138,12 +171,12 @@ pub struct EntityHealth {
 
 impl HealthReport {
     /// Reads the answer's body: the report, in the envelope of the API.
-    pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+    pub fn parse(body: &[u8], serving: bool) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Envelope {
             data: HealthReport,
         }
-        serde_json::from_slice(body).map(|envelope: Envelope| envelope.data)
+        serde_json::from_slice(body).map(|envelope: Envelope| Self { serving, ..envelope.data })
     }
 }
 

@@ -13,11 +13,14 @@ use super::Context;
 use super::probe;
 use super::queue::jittered;
 use crate::labels;
-use crate::observed::{Health, HealthReport};
+use crate::observed::{DatabaseState, Health, HealthReport};
+use crate::plan::Ask;
 use crate::watch::Key;
 
 /// How often an instance of each resource is asked, give or take a fifth.
 const ASK_EVERY: Duration = Duration::from_mins(1);
+/// How often while the database cannot be used: its return is waited for.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How often it is looked who is to be asked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Questions under way at a time.
@@ -32,6 +35,7 @@ pub struct HealthBook(Mutex<HashMap<Key, Entry>>);
 struct Entry {
     latest: Health,
     next: Duration,
+    whom: Ask,
 }
 
 impl HealthBook {
@@ -41,13 +45,17 @@ impl HealthBook {
         book.get(key).map(|entry| entry.latest.clone()).unwrap_or_default()
     }
 
-    /// Whether the resource is asked at all; what was heard is forgotten where it is not.
-    pub fn want(&self, key: &Key, wanted: bool) {
+    /// Whom to ask, at once if that changed; what was heard is forgotten where nobody is asked.
+    pub fn want(&self, key: &Key, whom: Ask) {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if wanted {
-            book.entry(key.clone()).or_default();
-        } else {
+        if whom == Ask::Nobody {
             book.remove(key);
+            return;
+        }
+        let entry = book.entry(key.clone()).or_default();
+        if entry.whom != whom {
+            entry.whom = whom;
+            entry.next = Duration::ZERO;
         }
     }
 
@@ -63,27 +71,33 @@ impl HealthBook {
     }
 
     /// What was heard. Whether the resource is still asked.
-    fn heard(&self, key: &Key, health: Health) -> bool {
+    fn heard(&self, key: &Key, health: Health, now: Duration) -> bool {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(entry) = book.get_mut(key) else { return false };
+        if is_without_database(&health) {
+            entry.next = entry.next.min(now + ASK_AGAIN);
+        }
         entry.latest = health;
         true
     }
 }
 
-/// Asks one ready instance of each resource, for ever. What is heard is a reason to look at the resource.
+/// Asks an instance of each resource, for ever. What is heard is a reason to look at the resource.
 pub async fn keep_asking(context: Arc<Context>) {
     let permits = Arc::new(Semaphore::new(QUESTIONS));
     let mut questions = JoinSet::new();
     loop {
         for key in context.health.due(context.clock.monotonic(), || context.entropy.unit()) {
-            let pods = context.caches.pods.of(&key);
-            let Some(address) = pods.iter().find_map(|pod| admin_address(pod)) else { continue };
+            let instances = to_ask(&context.caches.pods.of(&key));
+            if instances.is_empty() {
+                continue;
+            }
             let (context, permits) = (Arc::clone(&context), Arc::clone(&permits));
             questions.spawn(async move {
                 // The semaphore is never closed.
                 let _permit = permits.acquire().await;
-                if context.health.heard(&key, ask(address).await) {
+                let health = ask(&instances).await;
+                if context.health.heard(&key, health, context.clock.monotonic()) {
                     context.caches.triggers.add([key]);
                 }
             });
@@ -93,23 +107,59 @@ pub async fn keep_asking(context: Arc<Context>) {
     }
 }
 
-async fn ask(address: SocketAddr) -> Health {
-    let answer = match probe::get(address, HEALTH_PATH).await {
+/// An instance that can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Instance {
+    address: SocketAddr,
+    serving: bool,
+}
+
+/// Asks the first instance. If that is without its database another one is asked: it may be alone with it.
+async fn ask(instances: &[Instance]) -> Health {
+    let mut health = Health::NotAsked;
+    for instance in instances.iter().take(2) {
+        let answer = ask_one(*instance).await;
+        let better = health == Health::NotAsked || matches!(answer, Health::Report(_));
+        if better {
+            health = answer;
+        }
+        if !is_without_database(&health) {
+            break;
+        }
+    }
+    health
+}
+
+async fn ask_one(instance: Instance) -> Health {
+    let answer = match probe::get(instance.address, HEALTH_PATH).await {
         // A server that is down says so with 503 and the same body.
-        Ok((_, body)) => HealthReport::parse(&body).map_err(|_| probe::ProbeError::Nonsense),
+        Ok((_, body)) => {
+            HealthReport::parse(&body, instance.serving).map_err(|_| probe::ProbeError::Nonsense)
+        }
         Err(error) => Err(error),
     };
     answer.map_or_else(|error| Health::Unreachable(error.to_string()), Health::Report)
 }
 
-/// Where a pod that serves is asked.
-fn admin_address(pod: &Pod) -> Option<SocketAddr> {
+fn is_without_database(health: &Health) -> bool {
+    let Health::Report(report) = health else { return false };
+    matches!(report.database.status, DatabaseState::Away | DatabaseState::Full)
+}
+
+/// Those that serve; if there are none, the others.
+fn to_ask(pods: &[Arc<Pod>]) -> Vec<Instance> {
+    let (serving, others): (Vec<_>, Vec<_>) =
+        pods.iter().filter_map(|pod| instance(pod)).partition(|instance| instance.serving);
+    if serving.is_empty() { others } else { serving }
+}
+
+fn instance(pod: &Pod) -> Option<Instance> {
     let serves = pod.labels().get(labels::COMPONENT).is_some_and(|part| part == labels::COMPONENT_SERVER);
     let status = pod.status.as_ref().filter(|_| serves && pod.metadata.deletion_timestamp.is_none())?;
     let conditions = status.conditions.as_deref().unwrap_or_default();
-    conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    let serving = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     let address: IpAddr = status.pod_ip.as_ref()?.parse().ok()?;
-    Some(SocketAddr::new(address, ADMIN_PORT))
+    Some(Instance { address: SocketAddr::new(address, ADMIN_PORT), serving })
 }
 
 #[cfg(test)]
@@ -120,38 +170,68 @@ mod tests {
         Key::new("billing", "prod")
     }
 
+    fn report(database: &str) -> Health {
+        let body = format!(r#"{{"data": {{"status": "ok", "database": {{"status": "{database}"}}}}}}"#);
+        Health::Report(HealthReport::parse(body.as_bytes(), true).unwrap())
+    }
+
     #[test]
     fn a_resource_is_asked_at_once_and_then_once_a_minute() {
         let book = HealthBook::default();
-        book.want(&key(), true);
+        book.want(&key(), Ask::Any);
         assert_eq!(book.due(Duration::from_secs(5), || 0.5), [key()]);
-        book.want(&key(), true);
+        book.want(&key(), Ask::Any);
         assert!(book.due(Duration::from_secs(64), || 0.5).is_empty());
         assert_eq!(book.due(Duration::from_secs(65), || 0.5), [key()]);
+        book.want(&key(), Ask::Serving);
+        assert_eq!(book.due(Duration::from_secs(66), || 0.5), [key()], "the first one serves");
+    }
+
+    #[test]
+    fn while_the_database_is_away_it_is_asked_every_ten_seconds() {
+        let book = HealthBook::default();
+        book.want(&key(), Ask::Serving);
+        let mut at = 5;
+        for database in ["away", "full", "ok"] {
+            assert_eq!(book.due(Duration::from_secs(at), || 0.5), [key()], "{database}");
+            assert!(book.heard(&key(), report(database), Duration::from_secs(at)));
+            assert!(book.due(Duration::from_secs(at + 9), || 0.5).is_empty());
+            at += 10;
+        }
+        assert!(book.due(Duration::from_secs(at + 40), || 0.5).is_empty());
     }
 
     #[test]
     fn what_is_heard_of_a_resource_that_is_not_asked_any_more_is_dropped() {
         let book = HealthBook::default();
-        book.want(&key(), true);
-        assert!(book.heard(&key(), Health::Unreachable("x".to_owned())));
+        let heard = || book.heard(&key(), Health::Unreachable("x".to_owned()), Duration::ZERO);
+        book.want(&key(), Ask::Serving);
+        assert!(heard());
         assert_eq!(book.latest(&key()), Health::Unreachable("x".to_owned()));
-        book.want(&key(), false);
-        assert!(!book.heard(&key(), Health::Unreachable("x".to_owned())));
+        book.want(&key(), Ask::Nobody);
+        assert!(!heard());
         assert_eq!(book.latest(&key()), Health::NotAsked);
     }
 
     #[test]
-    fn only_a_ready_serving_pod_is_asked() {
-        let pod = |component: &str, ready: &str| -> Pod {
-            serde_json::from_value(serde_json::json!({
-                "metadata": {"labels": {labels::COMPONENT: component}},
-                "status": {"podIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": ready}]},
-            }))
-            .unwrap()
+    fn pods_that_serve_are_asked_and_others_only_if_none_does() {
+        let pod = |component: &str, ready: &str, address: &str| -> Arc<Pod> {
+            Arc::new(
+                serde_json::from_value(serde_json::json!({
+                    "metadata": {"labels": {labels::COMPONENT: component}},
+                    "status": {"podIP": address, "conditions": [{"type": "Ready", "status": ready}]},
+                }))
+                .unwrap(),
+            )
         };
-        assert_eq!(admin_address(&pod("server", "True")), Some("10.0.0.7:9090".parse().unwrap()));
-        assert_eq!(admin_address(&pod("server", "False")), None);
-        assert_eq!(admin_address(&pod("migration", "True")), None);
+        let instance = |address: &str, serving| Instance {
+            address: format!("{address}:9090").parse().unwrap(),
+            serving,
+        };
+        let starting = pod("server", "False", "10.0.0.6");
+        let serving = pod("server", "True", "10.0.0.7");
+        let migration = pod("migration", "True", "10.0.0.8");
+        assert_eq!(to_ask(&[starting.clone(), serving, migration]), [instance("10.0.0.7", true)]);
+        assert_eq!(to_ask(&[starting]), [instance("10.0.0.6", false)]);
     }
 }

@@ -69,7 +69,7 @@ impl Context {
     /// Nothing is kept of a resource that is gone.
     fn forget(&self, key: &Key) {
         self.caches.references.set(key, &BTreeMap::new());
-        self.health.want(key, false);
+        self.health.want(key, crate::plan::Ask::Nobody);
         self.refused.keep(key, &[]);
         self.written.forget(key);
     }

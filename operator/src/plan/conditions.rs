@@ -37,6 +37,11 @@ impl Conditions {
         self.set(of, ConditionStatus::False, reason, message);
     }
 
+    /// What is said of a type, if anything.
+    pub(super) fn status(&self, of: ConditionType) -> Option<ConditionStatus> {
+        self.said.get(&of).map(|(status, ..)| *status)
+    }
+
     /// Takes back what was said for one of these reasons.
     pub(super) fn unsay(&mut self, of: ConditionType, reasons: &[Reason]) {
         if self.said.get(&of).is_some_and(|(_, reason, _)| reasons.contains(reason)) {

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::attempt::{self, Attempt, Ended, Failure};
 use super::children::{annotation, delete, is_ours, label, name};
 use super::conditions::{Conditions, whole_seconds};
+use super::database::is_trouble;
 use super::{Note, Standing, Step, Tally};
 use crate::object::ObjectKind;
 use crate::observed::Observed;
@@ -106,7 +107,12 @@ impl Gate<'_> {
             // Written down, so that Jobs can go.
             outcome.steps = self.lingering();
             outcome.steps.extend(self.former());
-            self.say_applied(&outcome.database, conditions);
+            Self::say_applied(&outcome.database, conditions);
+            let before = status.and_then(|status| status.condition(ConditionType::DatabaseReady));
+            let reason = before.filter(|before| before.status == "False").map(|before| &before.reason);
+            if !reason.and_then(|reason| Reason::parse(reason)).is_some_and(is_trouble) {
+                self.say_reachable(conditions);
+            }
             return outcome;
         }
         self.present(&before, same, &mut outcome, conditions);
@@ -329,15 +335,16 @@ impl Gate<'_> {
             database.schema_version = Some(i64::from(result.to));
             database.verdict = Some(result.verdict.to_string());
         }
-        self.say_applied(&outcome.database, conditions);
+        self.say_reachable(conditions);
+        Self::say_applied(&outcome.database, conditions);
     }
 
-    fn say_applied(&self, database: &DatabaseStatus, conditions: &mut Conditions) {
-        conditions.yes(
-            ConditionType::DatabaseReady,
-            Reason::Reachable,
-            format!("{} answered", self.identity),
-        );
+    pub(super) fn say_reachable(&self, conditions: &mut Conditions) {
+        let message = format!("{} answered", self.identity);
+        conditions.yes(ConditionType::DatabaseReady, Reason::Reachable, message);
+    }
+
+    fn say_applied(database: &DatabaseStatus, conditions: &mut Conditions) {
         let version =
             database.schema_version.map(|version| format!("version {version} ")).unwrap_or_default();
         conditions.yes(ConditionType::SchemaUpToDate, Reason::Applied, format!("{version}fits the image"));

@@ -6,6 +6,7 @@
 mod attempt;
 mod children;
 mod conditions;
+mod database;
 mod decide;
 mod events;
 mod garbage;
@@ -40,8 +41,20 @@ pub struct Plan {
     pub tallies: Vec<Tally>,
     /// When to look again if nothing happens before; the runtime adds jitter.
     pub requeue: Duration,
-    /// Whether a ready instance should be asked for its health now and then.
-    pub ask_health: bool,
+    /// Which instance should be asked for its health now and then.
+    pub ask_health: Ask,
+}
+
+/// Which instance to ask for its health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ask {
+    /// None.
+    #[default]
+    Nobody,
+    /// Any: none is available, and one that is not may tell why.
+    Any,
+    /// One that serves.
+    Serving,
 }
 
 /// One write.
@@ -83,7 +96,7 @@ pub enum Tally {
     },
     /// The Deployment's pod template changes.
     Rollout {
-        /// install, image, secrets, config or spec.
+        /// install, image, secrets or spec.
         trigger: &'static str,
     },
 }
@@ -124,7 +137,7 @@ pub fn plan(observed: &Observed) -> Plan {
             events: Vec::new(),
             tallies: Vec::new(),
             requeue: RESYNC,
-            ask_health: false,
+            ask_health: Ask::Nobody,
         };
     }
     decide::Decision::about(observed).into_plan()

@@ -5,7 +5,7 @@ use sageapi_crds::{Condition, ConditionStatus, ConditionType, Phase, Reason, Sag
 use super::conditions::Conditions;
 use super::decide::Decision;
 use super::events::notes;
-use super::{Plan, RESYNC, Standing, Step, sync};
+use super::{Ask, Plan, RESYNC, Standing, Step, sync};
 use crate::observed::Health;
 use crate::{labels, render};
 
@@ -22,8 +22,14 @@ impl Decision<'_> {
         } else {
             self.conditions.no(ConditionType::Paused, Reason::NotPaused, "paused is not set");
         }
+        let held_up = if paused { None } else { self.say_database() };
+        self.say_workload(held_up.is_some());
+        let lacks_nothing_else =
+            matches!(self.standing.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
+        if let Some(standing) = held_up.filter(|_| lacks_nothing_else) {
+            self.standing = standing;
+        }
         self.say_standing();
-        self.say_workload();
         let mirror = sync::judge(
             &self.observed.resource.spec,
             &self.health(),
@@ -33,8 +39,12 @@ impl Decision<'_> {
         );
         let mut events = std::mem::take(&mut self.notes);
         events.extend(notes(&self.before, &self.standing, self.failed.as_deref()));
-        let ask_health =
-            !paused && self.workload.available > 0 && self.observed.resource.spec.upstream.is_some();
+        let ask_health = match self.workload.live {
+            None => Ask::Nobody,
+            Some(_) if paused => Ask::Nobody,
+            Some(_) if self.workload.available == 0 => Ask::Any,
+            Some(_) => Ask::Serving,
+        };
         let metadata = &self.observed.resource.metadata;
         let name = metadata.name.clone().unwrap_or_default();
         let (instances, ready_instances) = self.counts();
@@ -70,14 +80,14 @@ impl Decision<'_> {
         }
     }
 
-    /// What is known of the mirror. Where nothing serves, nothing can be asked, which is worth saying once the
-    /// mirror was known.
+    /// What instances that serve say of themselves. Where none does, that is worth saying once the mirror was known.
     fn health(&self) -> Health {
-        let silent = self.workload.live.is_some() && self.workload.available == 0;
+        if self.workload.available == 0 {
+            let was_known = self.workload.live.is_some() && !self.before.sync.is_empty();
+            return if was_known { Health::Unreachable("none serves".to_owned()) } else { Health::NotAsked };
+        }
         match &self.observed.health {
-            Health::NotAsked if silent && !self.before.sync.is_empty() => {
-                Health::Unreachable("none serves".to_owned())
-            }
+            Health::Report(report) if !report.serving => Health::NotAsked,
             health => health.clone(),
         }
     }
@@ -138,8 +148,9 @@ impl Decision<'_> {
         }
     }
 
-    /// Ready and WorkloadAvailable: what serves, whatever the operator is about.
-    fn say_workload(&mut self) {
+    /// Ready and WorkloadAvailable: what serves, whatever the operator is about. Without the database too instances
+    /// serve what they can, unless they say otherwise.
+    fn say_workload(&mut self, without_database: bool) {
         let workload = &self.workload;
         // Behind a closed gate the instances are still as many as were asked for before.
         let serving = matches!(self.standing.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
@@ -158,6 +169,18 @@ impl Decision<'_> {
             _ => threshold,
         };
         let counted = format!("{available} of {desired} instances serve");
+        let down = matches!(self.health(), Health::Report(report) if report.status == "down");
+        if available >= enough && down {
+            let message =
+                format!("{available} of {desired} instances are available, and say that they are down");
+            self.conditions.no(ConditionType::Ready, Reason::Degraded, message.clone());
+            self.conditions.yes(ConditionType::WorkloadAvailable, Reason::MinimumReplicasAvailable, counted);
+            if self.standing.phase == Phase::Ready {
+                self.standing =
+                    Standing::new(Phase::Degraded, Reason::Degraded, message, self.standing.requeue);
+            }
+            return;
+        }
         if available >= enough {
             let all = available >= desired;
             let reason = match (all, self.standing.phase) {
@@ -165,7 +188,8 @@ impl Decision<'_> {
                 (true, _) => Reason::AllReady,
                 (false, _) => Reason::EnoughReady,
             };
-            self.conditions.yes(ConditionType::Ready, reason, counted.clone());
+            let limits = if without_database { ", without the database" } else { "" };
+            self.conditions.yes(ConditionType::Ready, reason, format!("{counted}{limits}"));
             self.conditions.yes(ConditionType::WorkloadAvailable, Reason::MinimumReplicasAvailable, counted);
             return;
         }

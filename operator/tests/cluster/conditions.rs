@@ -1,4 +1,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
 use sageapi_contract::Verdict;
 use sageapi_crds::ConditionType;
 use serde_json::json;
@@ -94,6 +97,79 @@ async fn a_database_that_does_not_answer_is_waited_for() {
     bench.condition(ConditionType::DatabaseReady, "False", "Unreachable").await;
     bench.kubelet.behave(|behaviour| behaviour.migration = Migration::succeeds());
     bench.phase("Ready").await;
+}
+
+#[tokio::test]
+async fn an_outage_that_instances_tell_of_is_said_and_so_is_its_end() {
+    let bench = Bench::new("outage").await;
+    bench.kubelet.behave(|behaviour| {
+        behaviour.health["database"] = json!({"kind": "mysql", "status": "away"});
+    });
+    bench.apply(SECRETS);
+    let _operator = bench.operator("first", &[]);
+    bench.apply(&sageapi(""));
+    bench.condition(ConditionType::DatabaseReady, "False", "Unreachable").await;
+    bench.phase("Resolving").await;
+    bench.condition(ConditionType::Ready, "True", "AllReady").await;
+    bench.kubelet.behave(|behaviour| behaviour.health["database"]["status"] = "ok".into());
+    bench.phase("Ready").await;
+    bench.condition(ConditionType::DatabaseReady, "True", "Reachable").await;
+}
+
+#[tokio::test]
+async fn a_withdrawn_migration_that_has_not_begun_is_deleted() {
+    let bench = Bench::new("unbegun").await;
+    let _operator = bench.converged("").await;
+    let before = job_names(&bench).await;
+    bench.kubelet.behave(|behaviour| behaviour.migration = Migration::Waits);
+    bench.apply(&sageapi(OTHER));
+    bench.condition(ConditionType::SchemaUpToDate, "False", "Running").await;
+    bench
+        .until("it has its pod", async || {
+            let pods = bench.api::<Pod>().list(&ListParams::default()).await.unwrap();
+            pods.iter().any(|pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Pending")))
+        })
+        .await;
+    bench.apply(&sageapi(""));
+    bench.phase("Ready").await;
+    assert_eq!(job_names(&bench).await, before);
+}
+
+#[tokio::test]
+async fn a_withdrawn_migration_that_runs_ends_and_is_followed_by_a_check() {
+    let bench = Bench::new("begun").await;
+    let operator = bench.converged("").await;
+    let before = job_names(&bench).await;
+    bench.kubelet.behave(|behaviour| behaviour.migration = Migration::Runs);
+    bench.apply(&sageapi(OTHER));
+    bench
+        .until("it runs", async || {
+            let pods = bench
+                .api::<Pod>()
+                .list(&ListParams::default().labels("batch.kubernetes.io/job-name"))
+                .await
+                .unwrap();
+            pods.iter().any(|pod| pod.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running")))
+        })
+        .await;
+    bench.apply(&sageapi(""));
+    bench.condition(ConditionType::SchemaUpToDate, "False", "Pending").await;
+    bench.settled(&operator).await;
+    bench.phase("Migrating").await;
+    bench.kubelet.behave(|behaviour| behaviour.migration = Migration::succeeds());
+    bench.phase("Ready").await;
+    let events = bench.kubectl("get events.events.k8s.io -o yaml");
+    assert!(events.contains("MigrationWithdrawn"), "{events}");
+    bench.until("the withdrawn Job is gone", async || job_names(&bench).await.len() == 1).await;
+    let after = job_names(&bench).await;
+    assert_ne!(after, before, "the wanted image has looked again");
+}
+
+const OTHER: &str = "  image: {repository: sageapi.io/sageapi-server, tag: other}";
+
+async fn job_names(bench: &Bench) -> Vec<String> {
+    let jobs = bench.api::<Job>().list(&ListParams::default()).await.unwrap();
+    jobs.iter().map(|job| job.metadata.name.clone().unwrap()).collect()
 }
 
 #[tokio::test]

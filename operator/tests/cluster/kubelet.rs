@@ -18,7 +18,9 @@ use tokio::task::JoinHandle;
 /// How a migration's container ends.
 #[derive(Clone)]
 pub enum Migration {
-    /// Not at all.
+    /// Not at all: it is not started.
+    Waits,
+    /// Not at all: it runs.
     Runs,
     /// With this exit code and termination message.
     Ends(i32, String),
@@ -124,8 +126,17 @@ fn status_of(pod: &Pod, behaviour: &Behaviour, address: IpAddr) -> Option<Value>
     #[expect(clippy::disallowed_methods, reason = "a kubelet has the time of its machine")]
     let now = Timestamp::now();
     match pod.labels().get("app.kubernetes.io/component").map(String::as_str) {
-        Some("migration") if phase == Some("Pending") => {
-            let Migration::Ends(code, message) = &behaviour.migration else { return None };
+        Some("migration") if matches!(phase, Some("Pending" | "Running")) => {
+            let (code, message) = match &behaviour.migration {
+                Migration::Runs if phase == Some("Pending") => {
+                    let state = json!({"running": {"startedAt": now}});
+                    return Some(json!({
+                        "phase": "Running", "containerStatuses": [container("migrate", true, &state)],
+                    }));
+                }
+                Migration::Waits | Migration::Runs => return None,
+                Migration::Ends(code, message) => (code, message),
+            };
             Some(json!({
                 "phase": if *code == 0 { "Succeeded" } else { "Failed" },
                 "containerStatuses": [container("migrate", false, &json!({"terminated": {

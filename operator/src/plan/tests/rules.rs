@@ -11,7 +11,7 @@ use crate::labels;
 use crate::names;
 use crate::object::{Object, ObjectKind};
 use crate::observed::{EntityHealth, Health, HealthReport, Referenced};
-use crate::plan::{NOTE_MAX_BYTES, Plan, Step};
+use crate::plan::{Ask, NOTE_MAX_BYTES, Plan, Step};
 
 fn touches(plan: &Plan, what: &str) -> bool {
     writes(plan).iter().any(|write| write.contains(what))
@@ -444,15 +444,16 @@ fn report(users: &str, age: f64) -> Health {
         .into_iter()
         .chain(["pricing", "llmage", "uapi"].into_iter().map(|name| (name, entity("success", 1.0))));
     Health::Report(HealthReport {
-        version: "0.1.0".to_owned(),
         sync: sync.map(|(name, health)| (name.to_owned(), health)).collect(),
+        serving: true,
+        ..HealthReport::default()
     })
 }
 
 #[test]
 fn the_mirror_is_told_when_its_state_changes_and_not_when_it_ages() {
     let mut world = World::ready();
-    assert!(world.plan().ask_health);
+    assert_eq!(world.plan().ask_health, Ask::Serving);
     let mut tell = |health: Health| {
         world.advance(60);
         world.seen.health = health;
@@ -486,11 +487,10 @@ fn a_schedule_is_late_by_its_own_period() {
 }
 
 #[test]
-fn without_an_upstream_nothing_is_mirrored_and_nobody_is_asked() {
+fn without_an_upstream_nothing_is_mirrored() {
     let mut world = World::of(&json!({"database": {"mysql": {"urlSecretRef": {"name": "db"}}}}));
     world.bring_up();
     assert_eq!(world.condition(SyncHealthy), "True/SyncDisabled");
-    assert!(!world.plan().ask_health);
 }
 
 #[test]
@@ -553,7 +553,8 @@ fn a_mirror_that_nobody_can_tell_of_is_not_called_healthy() {
     let sync = ["users", "pricing", "llmage", "uapi"].map(|entity| {
         (entity.to_owned(), EntityHealth { age_s: Some(1.0), status: "success".into(), error_class: None })
     });
-    world.seen.health = Health::Report(HealthReport { version: "0.1.0".into(), sync: sync.into() });
+    world.seen.health =
+        Health::Report(HealthReport { sync: sync.into(), serving: true, ..HealthReport::default() });
     world.follow();
     assert_eq!(world.condition(SyncHealthy), "True/Healthy");
     world.seen.health = Health::NotAsked;

@@ -148,7 +148,7 @@ fn an_instance_told_that_an_entity_fails() {
         "pricing":{"age_s":99999,"status":"success","error_class":null},
         "llmage":{"age_s":40,"status":"failed","error_class":"http_500"},
         "uapi":{"age_s":null,"status":"disabled","error_class":null}}}}"#;
-    world.seen.health = Health::Report(HealthReport::parse(report).unwrap());
+    world.seen.health = Health::Report(HealthReport::parse(report, true).unwrap());
     assert_snapshot!(told(&world.plan()));
 }
 

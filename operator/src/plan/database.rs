@@ -1,0 +1,55 @@
+//! Whether the database can be used, as instances say: after the migration nothing else asks it.
+
+use sageapi_crds::{ConditionStatus, ConditionType, Phase, Reason};
+
+use super::Standing;
+use super::decide::Decision;
+use crate::observed::{DatabaseState, Health};
+
+/// Between looks while the database cannot be used; the instances' next word comes by itself.
+const WAITED_FOR: std::time::Duration = std::time::Duration::from_mins(1);
+
+impl Decision<'_> {
+    /// Says what instances say of the database. `Some`: where that leaves an installation that lacks nothing else.
+    pub(super) fn say_database(&mut self) -> Option<Standing> {
+        let of = ConditionType::DatabaseReady;
+        let identity = self.database.as_ref().and_then(|database| database.identity.as_deref())?;
+        if self.before.database.as_ref().and_then(|before| before.identity.as_deref()) != Some(identity) {
+            // What instances use is not what is asked for.
+            return None;
+        }
+        let said = self.conditions.status(of);
+        let known = self.before.condition(of).filter(|before| before.status == "False");
+        let known = known.and_then(|before| Some((Reason::parse(&before.reason)?, before.message.clone())));
+        let known = known.filter(|(reason, _)| is_trouble(*reason)).filter(|_| said.is_none());
+        let state = match &self.observed.health {
+            Health::Report(report) => report.database.status,
+            Health::NotAsked | Health::Unreachable(_) => DatabaseState::Unknown,
+        };
+        let (reason, message) = match state {
+            DatabaseState::Away => (Reason::Unreachable, format!("instances cannot reach {identity}")),
+            DatabaseState::Full => {
+                (Reason::StorageFull, format!("{identity} has no room left and takes no writes"))
+            }
+            // Until an instance tells of it, it is as it was.
+            DatabaseState::Unknown => known?,
+            DatabaseState::Ok => {
+                // A migration that waits for it knows better.
+                if known.is_some() && self.standing.reason != Reason::Unreachable {
+                    self.conditions.yes(of, Reason::Reachable, format!("{identity} answered"));
+                }
+                return None;
+            }
+        };
+        if said == Some(ConditionStatus::False) {
+            return None;
+        }
+        self.conditions.no(of, reason, message.clone());
+        Some(Standing::new(Phase::Resolving, reason, message, WAITED_FOR.min(self.standing.requeue)))
+    }
+}
+
+/// Whether the database cannot be used for a while, and comes back by itself.
+pub(super) fn is_trouble(reason: Reason) -> bool {
+    matches!(reason, Reason::Unreachable | Reason::StorageFull)
+}
