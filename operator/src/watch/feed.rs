@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,11 +7,15 @@ use futures_util::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use super::{Cache, Key, References, Triggers};
 use crate::client::brief;
 use crate::clock::Clock;
 use crate::metrics::{KindLabel, Metrics};
+
+/// Objects in a page of a list. Decoded, with the managers of all its fields, an object takes some 50 KB.
+const PAGE: u32 = 50;
 
 /// What becomes of the events of one watch.
 pub(super) trait Sink<K>: Send {
@@ -32,6 +36,8 @@ pub(super) struct Feed<K> {
     pub api: Api<K>,
     pub selector: Option<String>,
     pub kind: &'static str,
+    /// Whose turn it is to list: memory at the start, when every watch lists, is that of a few pages.
+    pub lists: Arc<Semaphore>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
 }
@@ -42,14 +48,20 @@ where
 {
     /// Watches for ever; `synced` is told once, after the first complete list.
     pub async fn run(self, mut sink: impl Sink<K>, synced: impl FnOnce()) {
-        let config = watcher::Config { label_selector: self.selector.clone(), ..watcher::Config::default() };
+        let config = watcher::Config {
+            label_selector: self.selector.clone(),
+            page_size: Some(PAGE),
+            ..watcher::Config::default()
+        };
         let mut events = pin!(watcher(self.api.clone(), config).default_backoff());
         let mut synced = Some(synced);
         let mut failing = false;
+        let mut turn = None;
         while let Some(event) = events.next().await {
             let event = match event {
                 Ok(event) => event,
                 Err(error) => {
+                    drop(turn.take());
                     self.failed(&error, std::mem::replace(&mut failing, true));
                     continue;
                 }
@@ -59,10 +71,15 @@ where
             }
             self.metrics.signs.seen(self.kind, self.clock.monotonic());
             match event {
-                watcher::Event::Init => sink.list_begins(),
+                watcher::Event::Init => {
+                    // The first page is not asked for before the next turn of this loop. The semaphore is never closed.
+                    turn = self.lists.acquire().await.ok();
+                    sink.list_begins();
+                }
                 watcher::Event::InitApply(object) => sink.listed(object),
                 watcher::Event::InitDone => {
                     sink.list_ends();
+                    drop(turn.take());
                     if let Some(synced) = synced.take() {
                         synced();
                     }
@@ -108,12 +125,13 @@ pub(super) struct Keep<K> {
     cache: Arc<Cache<K>>,
     namespace: Option<String>,
     triggers: Arc<Triggers>,
-    listing: Vec<K>,
+    /// What the list under way has shown so far.
+    present: HashSet<Key>,
 }
 
 impl<K> Keep<K> {
     pub fn new(cache: Arc<Cache<K>>, namespace: Option<String>, triggers: Arc<Triggers>) -> Self {
-        Self { cache, namespace, triggers, listing: Vec::new() }
+        Self { cache, namespace, triggers, present: HashSet::new() }
     }
 }
 
@@ -122,16 +140,17 @@ where
     K: Resource<DynamicType = ()> + Send + Sync,
 {
     fn list_begins(&mut self) {
-        self.listing.clear();
+        self.present.clear();
     }
 
     fn listed(&mut self, object: K) {
-        self.listing.push(object);
+        self.present.insert(Key::of(&object));
+        self.changed(object);
     }
 
     fn list_ends(&mut self) {
-        let listed = std::mem::take(&mut self.listing);
-        self.triggers.add(self.cache.replace(self.namespace.as_deref(), listed));
+        let present = std::mem::take(&mut self.present);
+        self.triggers.add(self.cache.retain(self.namespace.as_deref(), &present));
     }
 
     fn changed(&mut self, object: K) {

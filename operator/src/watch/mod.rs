@@ -7,6 +7,7 @@ mod cache;
 mod feed;
 mod key;
 mod references;
+mod slim;
 mod triggers;
 
 use std::fmt::Debug;
@@ -21,6 +22,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use sageapi_crds::SageApi;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -99,8 +101,8 @@ impl Default for Caches {
             network_policies: by_label(),
             deployments: by_label(),
             budgets: by_label(),
-            replica_sets: by_label(),
-            pods: by_label(),
+            replica_sets: slim_by_label(slim::replica_set),
+            pods: slim_by_label(slim::pod),
             references: Arc::default(),
             triggers: Arc::default(),
         }
@@ -108,9 +110,20 @@ impl Default for Caches {
 }
 
 /// What belongs to a SageApi says so by label: children by ownerReference alone could not be selected.
-fn by_label<K: Resource<DynamicType = ()>>() -> Arc<Cache<K>> {
-    Arc::new(Cache::new(|object| Some(Key::new(object.namespace()?, object.labels().get(labels::INSTANCE)?))))
+fn by_label<K: Resource<DynamicType = ()> + Serialize + DeserializeOwned>() -> Arc<Cache<K>> {
+    slim_by_label(|_| {})
 }
+
+fn slim_by_label<K: Resource<DynamicType = ()> + Serialize + DeserializeOwned>(
+    slim: fn(&mut K),
+) -> Arc<Cache<K>> {
+    let belongs_to = |object: &K| Some(Key::new(object.namespace()?, object.labels().get(labels::INSTANCE)?));
+    Arc::new(Cache::compact(belongs_to, slim))
+}
+
+/// How many lists are under way at a time: each holds one page. More than one, so that a list which is slow does not
+/// hold up all others.
+const LISTS: usize = 2;
 
 /// Starts watches and knows when every cache is filled.
 pub struct Watches {
@@ -121,6 +134,7 @@ pub struct Watches {
     tasks: TaskTracker,
     stop: CancellationToken,
     synced: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
     started: u32,
 }
 
@@ -141,6 +155,7 @@ impl Watches {
             tasks: TaskTracker::new(),
             stop,
             synced: Arc::new(Semaphore::new(0)),
+            lists: Arc::new(Semaphore::new(LISTS)),
             started: 0,
         }
     }
@@ -219,6 +234,7 @@ impl Watches {
             api,
             selector: selector.map(ToOwned::to_owned),
             kind,
+            lists: Arc::clone(&self.lists),
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
         };
