@@ -1,10 +1,19 @@
-{{/* The name of everything that a release consists of. */}}
+{{/*
+The name of everything that a release consists of. A release may be called 1 or a.b, a Service may not: it begins with
+a letter and has no dots.
+
+Wherever one of these templates or a value becomes a scalar it is quoted: 1, true and 0x1f are names too. A section that
+may be null is read as (.Values.section).key, which is empty then; values.schema.json requires the others.
+*/}}
 {{- define "operator.name" -}}
-{{- if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- $name := printf "%s-%s" $release .Chart.Name -}}
+{{- if not (regexMatch "^[a-z]" $release) -}}
+{{- $name = printf "%s-%s" .Chart.Name $release -}}
+{{- else if contains .Chart.Name $release -}}
+{{- $name = $release -}}
 {{- end -}}
+{{- $name | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Things without a namespace are named after the release's namespace too: releases may share a name. */}}
@@ -13,13 +22,13 @@
 {{- end -}}
 
 {{- define "operator.serviceAccount" -}}
-{{- default (include "operator.name" .) .Values.serviceAccount.name -}}
+{{- default (include "operator.name" .) (.Values.serviceAccount).name -}}
 {{- end -}}
 
 {{/* What a pod is selected by; never changes. */}}
 {{- define "operator.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ .Chart.Name | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "operator.labels" -}}
@@ -27,8 +36,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 app.kubernetes.io/part-of: sageapi
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end -}}
 
 {{/* The reference of an image: a list of the image's values and the root. */}}
@@ -36,7 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $image := index . 0 -}}
 {{- $root := index . 1 -}}
 {{- $repository := $image.repository -}}
-{{- with $root.Values.global.imageRegistry -}}
+{{- with ($root.Values.global).imageRegistry -}}
 {{- $repository = printf "%s/%s" . (regexReplaceAll "^[^/]*[.:][^/]*/" $repository "") -}}
 {{- end -}}
 {{- if $image.digest -}}
