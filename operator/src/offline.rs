@@ -1,5 +1,7 @@
 //! What `render` prints: every object of a new installation, without a cluster.
 
+mod schema;
+
 use k8s_openapi::api::core::v1::Secret;
 use sageapi_crds::SageApi;
 use serde::Deserialize as _;
@@ -10,7 +12,7 @@ use crate::object::Object;
 use crate::observed::{KeySeed, Settings};
 use crate::plan::render_context;
 use crate::render::{self, Context, Keys};
-use crate::validate::validate;
+use crate::validate::{Problem, validate};
 
 /// Stands for what only a cluster knows: UIDs, the database, hashes over secrets.
 const OFFLINE: &str = "offline";
@@ -30,7 +32,13 @@ pub enum RenderError {
         sageapi_crds::VERSION
     )]
     None,
-    /// The specification cannot be followed.
+    /// An object of our group in a version that there is not.
+    #[error("{found} is no version of SageApi; write {}/{}", sageapi_crds::GROUP, sageapi_crds::VERSION)]
+    Version {
+        /// Its `apiVersion`.
+        found: String,
+    },
+    /// The API server would refuse it, or the specification cannot be followed.
     #[error("{name}: {problems}")]
     Invalid {
         /// The resource.
@@ -38,6 +46,9 @@ pub enum RenderError {
         /// All that is wrong.
         problems: String,
     },
+    /// It fits the definition and is not understood.
+    #[error("the manifest cannot be read: {0}")]
+    Resource(serde_json::Error),
     /// A fault of our own.
     #[error("an object cannot be written: {0}")]
     Object(#[from] serde_json::Error),
@@ -58,11 +69,16 @@ pub fn render(manifest: &str, server_image: &str) -> Result<String, RenderError>
     let mut found = false;
     for document in serde_yaml::Deserializer::from_str(manifest) {
         let document = Value::deserialize(document)?;
-        if document.get("kind").and_then(Value::as_str) != Some(sageapi_crds::KIND) {
+        if !is_resource(&document)? {
             continue;
         }
         found = true;
-        let mut resource: SageApi = serde_yaml::from_value(document)?;
+        let mut object: serde_json::Value = serde_yaml::from_value(document)?;
+        let problems = schema::check(&mut object);
+        if !problems.is_empty() {
+            return Err(invalid(object["metadata"]["name"].as_str(), &problems));
+        }
+        let mut resource: SageApi = serde_json::from_value(object).map_err(RenderError::Resource)?;
         resource.metadata.namespace.get_or_insert_with(|| "default".to_owned());
         resource.metadata.uid = Some(OFFLINE.to_owned());
         for object in objects(&resource, &settings)? {
@@ -73,11 +89,29 @@ pub fn render(manifest: &str, server_image: &str) -> Result<String, RenderError>
     if found { Ok(text) } else { Err(RenderError::None) }
 }
 
-fn objects(resource: &SageApi, settings: &Settings) -> Result<Vec<Object>, RenderError> {
-    let asked = validate(resource, settings).map_err(|problems| RenderError::Invalid {
-        name: resource.metadata.name.clone().unwrap_or_default(),
+/// Whether a document of the manifest is a SageApi; others are passed over, like `kubectl` would apply them.
+fn is_resource(document: &Value) -> Result<bool, RenderError> {
+    let text = |name| document.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (group, version) = text("apiVersion").split_once('/').unwrap_or_default();
+    if text("kind") != sageapi_crds::KIND || group != sageapi_crds::GROUP {
+        return Ok(false);
+    }
+    if version != sageapi_crds::VERSION {
+        return Err(RenderError::Version { found: text("apiVersion").to_owned() });
+    }
+    Ok(true)
+}
+
+fn invalid(name: Option<&str>, problems: &[Problem]) -> RenderError {
+    RenderError::Invalid {
+        name: name.unwrap_or("a SageApi without a name").to_owned(),
         problems: problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-    })?;
+    }
+}
+
+fn objects(resource: &SageApi, settings: &Settings) -> Result<Vec<Object>, RenderError> {
+    let asked = validate(resource, settings)
+        .map_err(|problems| invalid(resource.metadata.name.as_deref(), &problems))?;
     let configuration = render::configuration(&asked)?;
     let owner = format!("{OFFLINE}/{}/{}", asked.namespace, asked.name);
     let entries = credentials::entries(&asked);
@@ -177,11 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_cluster_would_refuse_is_not_rendered() {
+        for (right, wrong, told) in [
+            ("name: prod", "name: 1prod", "metadata.name: the name must begin with a letter"),
+            ("instances: 2", "instances: 0", "spec.instances: 0 should be greater than or equal to 1"),
+            ("instances: 2", "instance: 2", "spec.instance: unknown field"),
+            ("instances: 2", "instances: 2\n  resources: {limits: {memory: 1Ki}}", "did you mean 1Gi?"),
+        ] {
+            let error = render(&EXAMPLE.replace(right, wrong), IMAGE).expect_err(wrong).to_string();
+            assert!(error.contains(told), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_path() {
         let wrong = EXAMPLE.replace("every: 5s", "every: 5x");
         let error = render(&wrong, IMAGE).unwrap_err().to_string();
         assert!(error.contains("spec.sync.users.every"), "{error}");
         assert!(matches!(render("kind: Secret", IMAGE), Err(RenderError::None)));
+        let other = EXAMPLE.replace("sageapi.io/v1alpha1", "sageapi.io/v1");
+        assert!(matches!(render(&other, IMAGE), Err(RenderError::Version { .. })));
         assert!(matches!(render("{", IMAGE), Err(RenderError::Manifest(_))));
     }
 }

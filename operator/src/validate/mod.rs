@@ -2,6 +2,7 @@
 
 mod image;
 mod quantity;
+mod resources;
 mod span;
 
 use std::collections::BTreeMap;
@@ -13,10 +14,9 @@ use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use k8s_openapi::api::core::v1::ResourceRequirements;
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity as KubeQuantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sageapi_contract::{CONFIG_VARIABLE, Kind, SECRET_FILES, TEST_VARIABLE_PREFIX, VARIABLE_PREFIX};
-use sageapi_crds::{EnvVar, Migration, Resources, SageApi, SageApiSpec, Sync};
+use sageapi_crds::{EnvVar, Migration, SageApi, SageApiSpec, Sync};
 
 pub use image::ImageRef;
 pub use quantity::Quantity;
@@ -214,13 +214,16 @@ impl Check {
             Some(Kind::Size(least, most)) => (least, most),
             _ => (0, u64::MAX),
         };
-        let size =
-            Quantity::parse(&given).and_then(Quantity::whole).filter(|size| (least..=most).contains(size));
+        let size = match resources::bytes(&given) {
+            Ok(quantity) => quantity.whole().filter(|size| (least..=most).contains(size)),
+            Err(why) => {
+                self.problem(path, why);
+                return None;
+            }
+        };
         if size.is_none() {
-            self.problem(
-                path,
-                format!("{given:?} is no size from {least} to {most} bytes; write it like 64Mi"),
-            );
+            let (least, most) = (quantity::text_of_bytes(least), quantity::text_of_bytes(most));
+            self.problem(path, format!("{given:?} is not from {least} to {most}; write it like 64Mi"));
         }
         size
     }
@@ -313,49 +316,6 @@ impl Check {
             self.problem(path, format!("{name} is the operator's own; remove it"));
         }
     }
-
-    fn resources(&mut self, given: Option<&Resources>) -> ResourceRequirements {
-        let mut read = |kind: &str, given: &BTreeMap<String, IntOrString>| -> BTreeMap<String, String> {
-            let mut quantities = BTreeMap::new();
-            for (name, quantity) in given {
-                let text = text_of(quantity);
-                if Quantity::parse(&text).is_none() {
-                    let path = format!("spec.resources.{kind}.{name}");
-                    self.problem(&path, format!("{text:?} is no quantity; write it like 100m, 0.5 or 256Mi"));
-                }
-                quantities.insert(name.clone(), text);
-            }
-            quantities
-        };
-        let (mut requests, mut limits) = match given {
-            Some(Resources { requests, limits }) => (read("requests", requests), read("limits", limits)),
-            None => (BTreeMap::new(), BTreeMap::new()),
-        };
-        for (name, requested) in &requests {
-            let limit = limits.get(name).and_then(|limit| Quantity::parse(limit));
-            if limit.zip(Quantity::parse(requested)).is_some_and(|(limit, requested)| requested > limit) {
-                self.problem(&format!("spec.resources.requests.{name}"), "it is more than its limit");
-            }
-        }
-        // A default never contradicts what was asked for: a lower limit is the request too, a higher request the limit.
-        let below = |default: &str, limit: Option<&String>| match limit {
-            Some(limit) if Quantity::parse(limit) < Quantity::parse(default) => limit.clone(),
-            _ => default.to_owned(),
-        };
-        for (name, default) in [("cpu", "100m"), ("memory", "64Mi")] {
-            if !requests.contains_key(name) {
-                requests.insert(name.to_owned(), below(default, limits.get(name)));
-            }
-        }
-        if !limits.contains_key("memory") {
-            let requested = requests.get("memory").filter(|r| Quantity::parse(r) > Quantity::parse("256Mi"));
-            limits.insert("memory".to_owned(), requested.cloned().unwrap_or_else(|| "256Mi".to_owned()));
-        }
-        let quantities = |texts: BTreeMap<String, String>| {
-            Some(texts.into_iter().map(|(name, text)| (name, KubeQuantity(text))).collect())
-        };
-        ResourceRequirements { claims: None, requests: quantities(requests), limits: quantities(limits) }
-    }
 }
 
 fn text_of(value: &IntOrString) -> String {
@@ -366,14 +326,14 @@ fn text_of(value: &IntOrString) -> String {
 }
 
 /// Whether a cron expression of five fields can be read and comes due at all.
-fn cron(expression: &str) -> Result<(), &'static str> {
+fn cron(expression: &str) -> Result<(), String> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     let cron = parser.parse(expression).map_err(|_| "it is no cron expression of five fields")?;
     if let Some(fault) = sageapi_contract::cron_step_fault(expression) {
-        return Err(fault);
+        return Err(fault.to_owned());
     }
     let any_time = date(2024, 1, 1).to_zoned(TimeZone::UTC).map_err(|_| "it cannot be checked")?;
-    cron.find_next_occurrence(&any_time, true).map(|_| ()).map_err(|_| "no date ever matches it")
+    cron.find_next_occurrence(&any_time, true).map(|_| ()).map_err(|_| "no date ever matches it".to_owned())
 }
 
 /// Whether the operator sets this variable, or the value that it stands for.

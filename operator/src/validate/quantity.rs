@@ -7,9 +7,7 @@ pub struct Quantity(i128);
 impl Quantity {
     /// Reads a quantity that is not negative.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text.strip_prefix('+').unwrap_or(text);
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-        let (number, suffix) = text.split_at(end);
+        let (number, suffix) = split(text);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let digits = format!("{whole}{fraction}");
         if digits.is_empty() || digits.len() > 30 || fraction.contains('.') {
@@ -28,10 +26,28 @@ impl Quantity {
         Some(Self(thousandths))
     }
 
+    /// A whole number of something.
+    pub const fn of(count: u64) -> Self {
+        Self(count as i128 * 1000)
+    }
+
     /// As a whole number, rounded up.
     pub fn whole(self) -> Option<u64> {
         u64::try_from((self.0 + 999) / 1000).ok()
     }
+}
+
+/// A size in the largest unit that it is a whole number of.
+pub fn text_of_bytes(bytes: u64) -> String {
+    let units = [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let whole = units.iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    whole.map_or_else(|| bytes.to_string(), |(shift, unit)| format!("{}{unit}", bytes >> shift))
+}
+
+/// The number of a quantity and its unit, as they are written.
+pub fn split(text: &str) -> (&str, &str) {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
 }
 
 fn factor(suffix: &str) -> i128 {
@@ -91,6 +107,15 @@ mod tests {
     fn what_is_no_quantity_is_refused() {
         for text in ["", "Mi", "-1", "1 Mi", "1Mb", "1.2.3", "1e", "1e99", "ten", "1mm", &"9".repeat(40)] {
             assert_eq!(Quantity::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_told_in_the_largest_unit_that_fits() {
+        for (bytes, text) in
+            [(0, "0"), (1 << 20, "1Mi"), (1536 << 20, "1536Mi"), (1 << 40, "1Ti"), (1000, "1000")]
+        {
+            assert_eq!(text_of_bytes(bytes), text);
         }
     }
 

@@ -57,6 +57,7 @@ fn every_wrong_value_is_told_with_its_path_and_all_at_once() {
         (json!({"sync": {"pricing": {"schedule": "0 0 30 2 *"}}}), vec!["spec.sync.pricing.schedule"]),
         (json!({"sync": {"pricing": {"schedule": "0 0 * * * *"}}}), vec!["spec.sync.pricing.schedule"]),
         (json!({"sync": {"pricing": {"schedule": "*/61 * * * *"}}}), vec!["spec.sync.pricing.schedule"]),
+        (json!({"sync": {"pricing": {"schedule": "0 1,2/24 * * *"}}}), vec!["spec.sync.pricing.schedule"]),
         (json!({"sync": {"timeZone": "Mars/Base"}}), vec!["spec.sync.timeZone"]),
         (
             json!({"sync": {"uapi": {"every": "5m", "schedule": "* * * * *"}}}),
@@ -82,6 +83,36 @@ fn every_wrong_value_is_told_with_its_path_and_all_at_once() {
     ] {
         assert_eq!(problems(&spec), paths, "{spec}");
     }
+}
+
+#[test]
+fn a_quantity_that_cannot_be_meant_is_refused_in_every_field_of_quantities() {
+    let told = |spec: &Value| {
+        let problems = validate(&resource(spec), &settings()).unwrap_err();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    for (field, value, meant) in [
+        ("memory", json!("500m"), "500Mi"),
+        ("memory", json!("0.5"), "0.5Gi"),
+        ("memory", json!("1"), "1Gi"),
+        ("memory", json!(512), "512Mi"),
+        ("ephemeral-storage", json!("2k"), "2Gi"),
+        ("cpu", json!("500Mi"), "500m"),
+        ("cpu", json!(500), "500m"),
+    ] {
+        for kind in ["requests", "limits"] {
+            let mut spec = json!({"resources": {kind: {}}});
+            spec["resources"][kind][field] = value.clone();
+            let told = told(&spec);
+            assert!(told.starts_with(&format!("spec.resources.{kind}.{field}: ")), "{told}");
+            assert!(told.contains(&format!("did you mean {meant}?")), "{told}");
+        }
+    }
+    assert!(told(&json!({"cache": {"maxBytes": "64m"}})).contains("did you mean 64Mi?"));
+    assert!(told(&json!({"cache": {"maxBytes": "2Ti"}})).contains("is not from 1Mi to 1Ti"));
+    assert!(told(&json!({"resources": {"limits": {"mem": "64Mi"}}})).contains("write cpu, memory"));
+    assert!(told(&json!({"resources": {"limits": {"memory": "2Mi"}}})).contains("write at least 32Mi"));
+    validated(&json!({"resources": {"requests": {"memory": "16Mi", "cpu": 0}}}));
 }
 
 #[test]

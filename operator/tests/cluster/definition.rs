@@ -20,11 +20,23 @@ async fn what_cannot_be_followed_is_refused_and_the_refusal_says_why() {
         (valid.replace("https://sage.example", "ftp://sage.example"), "spec.upstream.url"),
         (valid.replace("database: {mysql: {urlSecretRef: {name: database}}}", "database: {}"), "mysql"),
         (format!("{valid}  instanses: 2"), "instanses"),
+        (format!("{valid}  instances: two"), "spec.instances"),
+        (format!("{valid}  extraEnv: [{{name: A, value: '1'}}, {{name: A, value: '2'}}]"), "Duplicate value"),
+        (format!("{valid}  resources: {{limits: {{memory: lots}}}}"), "spec.resources.limits"),
+        (format!("{valid}  accounting: {{mode: Lax}}"), "Unsupported value"),
     ] {
         let said = bench.try_apply(&manifest).expect_err(&manifest).to_string();
         assert!(said.contains(why), "{manifest} was refused for another reason: {said}");
+        let offline = sageapi_operator::offline::render(&manifest, "sageapi-server:1");
+        assert!(offline.is_err(), "render takes what the API server refuses: {manifest}");
     }
-    bench.apply(&valid.replace("name: prod", &format!("name: {}", "a".repeat(40))));
+    for manifest in [
+        valid.replace("name: prod", &format!("name: {}", "a".repeat(40))),
+        format!("{valid}  accounting: null\n  image: {{tag: null}}"),
+    ] {
+        bench.apply(&manifest);
+        sageapi_operator::offline::render(&manifest, "sageapi-server:1").unwrap();
+    }
 }
 
 #[tokio::test]
