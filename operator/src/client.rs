@@ -1,19 +1,23 @@
 //! The one client of the operator: every request is counted, has a time-out, and is sent once. A write leaves only
 //! while this process leads (rule: no write may overlap another leader's).
 
+mod span;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Uri};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use tower::{BoxError, Layer, Service};
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::lease::Claim;
 use crate::metrics::{KindLabel, Metrics, RequestLabels, VerbLabel};
+use crate::telemetry;
 
 /// How long a write may take. A claim must outlast it when the write starts.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -62,13 +66,14 @@ pub fn connect(
     // The default is 15 tries within one call: a throttled write would outlive the lease it started under.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    let gate = Gate { claim, clock, metrics };
+    let gate = Gate { cluster: config.cluster_url.clone(), claim, clock, metrics };
     Ok(ClientBuilder::try_from(config)?.with_layer(&gate).build())
 }
 
 /// The layer that does what this module promises.
 #[derive(Clone)]
 struct Gate {
+    cluster: Uri,
     claim: Arc<Claim>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -102,22 +107,32 @@ where
         self.inner.poll_ready(context).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let call = Call::of(&request);
-        let Gate { claim, clock, metrics } = self.gate.clone();
+        let Gate { cluster, claim, clock, metrics } = self.gate.clone();
         let started = clock.monotonic();
         // The lease itself is what a write's permission comes from.
         if call.is_write() && call.resource != LEASES && !claim.covers(started, WRITE_TIMEOUT) {
             return Box::pin(async { Err(RequestError::NotLeader.into()) });
         }
+        let span = span::of(&request, &cluster);
+        telemetry::inject(&span, request.headers_mut());
         let limit = if call.is_write() { WRITE_TIMEOUT } else { READ_TIMEOUT };
         let answer = self.inner.call(request);
-        Box::pin(async move {
+        let ended = span.clone();
+        let exchange = async move {
             let result = match tokio::time::timeout(limit, answer).await {
                 Ok(result) => result.map_err(Into::into),
                 Err(_late) => Err(RequestError::TimedOut(limit).into()),
             };
             let code = result.as_ref().map_or(0, |response| response.status().as_u16());
+            if code > 0 {
+                ended.record("http.response.status_code", code);
+            }
+            if code == 0 || code >= 400 {
+                let kind = if code == 0 { "no_answer".to_owned() } else { code.to_string() };
+                telemetry::mark_failed(&ended, &kind);
+            }
             let Call { verb, resource, kind } = call;
             metrics.requests.get_or_create(&RequestLabels { verb, resource, code }).inc();
             if verb != "watch" {
@@ -131,7 +146,8 @@ where
                 metrics.writes.get_or_create(&KindLabel { kind }).inc();
             }
             result
-        })
+        };
+        Box::pin(exchange.instrument(span))
     }
 }
 
@@ -205,10 +221,12 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
+    use opentelemetry::trace::{SpanKind, Status};
     use tower::ServiceExt as _;
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::telemetry::tests::{Ended, attribute};
 
     fn request(method: Method, uri: &str) -> Request<Body> {
         Request::builder().method(method).uri(uri).body(Body::empty()).unwrap()
@@ -250,15 +268,64 @@ mod tests {
         where
             F: Future<Output = Result<Response<()>, BoxError>> + Send + 'static,
         {
+            let mut answer = Some(answer);
+            self.send_to(request, move |_| answer.take().expect("sent once")).await
+        }
+
+        async fn send_to<F>(
+            &self,
+            request: Request<Body>,
+            server: impl FnMut(Request<Body>) -> F,
+        ) -> Result<StatusCode, BoxError>
+        where
+            F: Future<Output = Result<Response<()>, BoxError>> + Send + 'static,
+        {
             let gate = Gate {
+                cluster: Uri::from_static("https://cluster.example:6443/"),
                 claim: Arc::clone(&self.claim),
                 clock: self.clock.clone(),
                 metrics: Arc::clone(&self.metrics),
             };
-            let mut answer = Some(answer);
-            let inner = tower::service_fn(move |_| answer.take().expect("sent once"));
-            Ok(gate.layer(inner).oneshot(request).await?.status())
+            Ok(gate.layer(tower::service_fn(server)).oneshot(request).await?.status())
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_a_span_by_the_conventions_and_tells_the_api_server_its_trace() {
+        let ended = Ended::default();
+        let subscriber = tracing::subscriber::set_default(ended.subscriber());
+        let bench = Bench::new();
+        let reconcile = tracing::debug_span!(target: telemetry::RECONCILE_TARGET, "reconcile");
+        let read = request(Method::GET, "/api/v1/namespaces/billing/secrets/a?x=1");
+        let told = Arc::<std::sync::Mutex<http::HeaderMap>>::default();
+        let noted = Arc::clone(&told);
+        let not_found = move |request: Request<Body>| {
+            *noted.lock().unwrap() = request.headers().clone();
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            std::future::ready(Ok(response))
+        };
+        bench.send_to(read, not_found).instrument(reconcile.clone()).await.unwrap();
+        drop(reconcile);
+        drop(subscriber);
+
+        let span = ended.named("GET /api/v1/namespaces/{namespace}/secrets/{name}");
+        assert_eq!(span.span_kind, SpanKind::Client);
+        assert_eq!(span.parent_span_id, ended.named("reconcile").span_context.span_id());
+        assert_eq!(span.status, Status::error(""));
+        for (name, value) in [
+            ("http.request.method", "GET"),
+            ("http.response.status_code", "404"),
+            ("error.type", "404"),
+            ("server.address", "cluster.example"),
+            ("server.port", "6443"),
+            ("url.full", "https://cluster.example:6443/api/v1/namespaces/billing/secrets/a"),
+            ("url.template", "/api/v1/namespaces/{namespace}/secrets/{name}"),
+        ] {
+            assert_eq!(attribute(&span, name).as_deref(), Some(value), "{name}");
+        }
+        let (trace, id) = (span.span_context.trace_id(), span.span_context.span_id());
+        assert_eq!(told.lock().unwrap()["traceparent"], format!("00-{trace}-{id}-01"));
     }
 
     fn ok() -> std::future::Ready<Result<Response<()>, BoxError>> {

@@ -1,24 +1,39 @@
 //! Logs on stderr and, when an endpoint is set, spans of reconciles to an OTLP collector.
 
+mod export;
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
+use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::runtime::Tokio;
 use opentelemetry_sdk::trace::span_processor_with_async_runtime::BatchSpanProcessor;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, Sampler, SdkTracerProvider};
-use tracing::Subscriber;
+use tracing::field::Empty;
 use tracing::level_filters::LevelFilter;
+use tracing::{Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
-/// Target of reconcile spans.
+use self::export::Reported;
+
+/// Target of the spans of a reconcile and of its parts. Like those of requests they have level DEBUG: without OTLP and
+/// without debug logs they are disabled, at the cost of one atomic load.
 pub const RECONCILE_TARGET: &str = "sageapi_operator::reconcile";
+/// Target of the spans of requests to the API server.
+pub const REQUEST_TARGET: &str = "sageapi_operator::request";
 
 /// Spans that may wait for export; beyond it they are dropped, never a reconcile slowed.
 const SPAN_QUEUE: usize = 2048;
@@ -119,20 +134,71 @@ where
         Targets::new().with_default(LevelFilter::TRACE).with_target("kube_client", LevelFilter::OFF);
     let levels = parse_levels(level)?.and(private);
     let provider = otlp.map(tracer_provider).transpose()?;
-    let spans = provider.as_ref().map(|provider| {
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("sageapi-operator"))
-            .with_location(false)
-            .with_threads(false)
-            .with_tracked_inactivity(false)
-            .with_filter(Targets::new().with_target("sageapi_operator", LevelFilter::INFO))
-    });
+    let spans = provider.as_ref().map(exported);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         LogFormat::Text => lines.with_ansi(colours).boxed(),
     };
     Ok((Registry::default().with(lines.with_filter(levels)).with(spans), Guard { provider }))
+}
+
+/// What becomes part of a trace: our own spans, and our own events above debug. Never the HTTP client's, which the
+/// exporter uses itself.
+fn exported<S>(provider: &SdkTracerProvider) -> impl Layer<S> + Send + Sync + use<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    let targets = Targets::new()
+        .with_target("sageapi_operator", LevelFilter::INFO)
+        .with_target(RECONCILE_TARGET, LevelFilter::DEBUG)
+        .with_target(REQUEST_TARGET, LevelFilter::DEBUG);
+    tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("sageapi-operator"))
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
+        .with_filter(targets)
+}
+
+/// Looks at one gate of a plan, within a span of its own that says whether it is open.
+pub fn gate<T>(name: &'static str, judge: impl FnOnce() -> T, is_open: impl FnOnce(&T) -> bool) -> T {
+    let span = tracing::debug_span!(
+        target: RECONCILE_TARGET, "gate",
+        otel.name = %format_args!("gate {name}"), sageapi.gate.name = name, sageapi.gate.open = Empty,
+    );
+    let outcome = span.in_scope(judge);
+    if !span.is_disabled() {
+        span.record("sageapi.gate.open", is_open(&outcome));
+    }
+    outcome
+}
+
+/// Says in a span what went wrong, as one stable word.
+pub fn mark_failed(span: &Span, kind: &str) {
+    span.record("error.type", kind);
+    span.record("otel.status_code", "ERROR");
+}
+
+/// Writes a span's `traceparent` (and `tracestate`) into the headers of a request that we make. Nothing is written
+/// outside a trace.
+pub fn inject(span: &Span, headers: &mut HeaderMap) {
+    if !span.is_disabled() {
+        TraceContextPropagator::new().inject_context(&span.context(), &mut Sent(headers));
+    }
+}
+
+struct Sent<'a>(&'a mut HeaderMap);
+
+impl Injector for Sent<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        let (Ok(name), Ok(value)) = (key.parse::<HeaderName>(), HeaderValue::try_from(value)) else { return };
+        // An empty tracestate says nothing.
+        if !value.is_empty() {
+            self.0.insert(name, value);
+        }
+    }
 }
 
 /// `Targets` alone would take a misspelt level for the name of a target, and switch everything else off.
@@ -167,7 +233,8 @@ fn tracer_provider(otlp: Otlp) -> Result<SdkTracerProvider, TelemetryError> {
         .with_scheduled_delay(Duration::from_secs(1))
         .with_max_export_timeout(EXPORT_TIMEOUT + Duration::from_secs(1))
         .build();
-    let processor = BatchSpanProcessor::builder(exporter, Tokio).with_batch_config(batches).build();
+    let processor =
+        BatchSpanProcessor::builder(Reported::new(exporter), Tokio).with_batch_config(batches).build();
     let resource = Resource::builder_empty()
         .with_service_name("sageapi-operator")
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
@@ -193,60 +260,4 @@ fn traces_url(endpoint: &str) -> Result<String, TelemetryError> {
         return Err(TelemetryError::Endpoint("a query in the address"));
     }
     Ok(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn logged(level: &str, log: impl FnOnce()) -> String {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let (subscriber, _guard) =
-            subscriber(level, LogFormat::Json, None, move || writer.clone(), false).unwrap();
-        tracing::subscriber::with_default(subscriber, log);
-        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
-    }
-
-    #[test]
-    fn bodies_that_the_client_would_log_are_not_logged_at_any_level() {
-        let log = || {
-            tracing::warn!(target: "kube_client::client", "a Secret");
-            tracing::warn!(target: "sageapi_operator", "our own");
-        };
-        for level in ["warn", "trace", "kube_client=trace,info"] {
-            let text = logged(level, log);
-            assert!(text.contains("our own") && !text.contains("a Secret"), "{level}: {text}");
-        }
-    }
-
-    #[test]
-    fn a_misspelt_level_is_refused_and_told_how() {
-        let error = parse_levels("inof").unwrap_err().to_string();
-        assert!(error.contains("inof") && error.contains("info"), "{error}");
-    }
-
-    #[test]
-    fn an_endpoint_carries_no_credentials() {
-        assert!(matches!(traces_url("http://u:p@collector:4318"), Err(TelemetryError::Endpoint(_))));
-        assert!(matches!(traces_url("collector:4318"), Err(TelemetryError::Endpoint(_))));
-        assert_eq!(traces_url("http://collector:4318/").unwrap(), "http://collector:4318/v1/traces");
-    }
 }

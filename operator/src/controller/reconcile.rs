@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use kube::Resource as _;
 use sageapi_crds::SageApi;
-use tracing::Instrument as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::apply::{Applier, StepError};
 use super::{Context, status};
@@ -11,7 +12,7 @@ use crate::client::{RequestError, brief, request_error};
 use crate::metrics::{ResultLabel, TriggerLabel};
 use crate::observed::{Observed, Refusal};
 use crate::plan::{Plan, Step, Tally, plan};
-use crate::telemetry::RECONCILE_TARGET;
+use crate::telemetry::{RECONCILE_TARGET, mark_failed};
 use crate::watch::{Key, SecretsAccess};
 
 /// One reconcile, everything in it.
@@ -51,16 +52,22 @@ enum Failure {
 
 /// Brings one resource a step nearer to what it asks for. Never runs beside itself.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
-    let span = tracing::info_span!(
-        target: RECONCILE_TARGET, "reconcile", namespace = %key.namespace, name = %key.name
+    let span = tracing::debug_span!(
+        target: RECONCILE_TARGET, "reconcile",
+        k8s.namespace.name = %key.namespace, sageapi.resource.name = %key.name, sageapi.reconcile.result = Empty,
+        otel.status_code = Empty, "error.type" = Empty,
     );
     let started = context.clock.monotonic();
-    let result = tokio::time::timeout(TIMEOUT, attempt(&context, &key)).instrument(span).await;
+    let result = tokio::time::timeout(TIMEOUT, attempt(&context, &key)).instrument(span.clone()).await;
     let result = result.unwrap_or(Err(Failure::TimedOut));
     let (outcome, label) = match result {
         Ok((outcome, label)) => (outcome, label),
-        Err(failure) => judge(&key, &failure),
+        Err(failure) => span.in_scope(|| judge(&key, &failure)),
     };
+    span.record("sageapi.reconcile.result", label);
+    if matches!(outcome, Outcome::Failed(_)) {
+        mark_failed(&span, label);
+    }
     context.metrics.reconciled(label, context.clock.monotonic().saturating_sub(started));
     outcome
 }
@@ -109,19 +116,21 @@ async fn attempt(context: &Context, key: &Key) -> Result<(Outcome, &'static str)
             return Ok((Outcome::Settled(UNDECODABLE_WAIT), "undecodable"));
         }
     };
-    let mut observed = super::observe::observe(context, key, resource).await.map_err(Failure::Observe)?;
-    let mut next = plan(&observed);
+    let observing = part("observe");
+    let observed = super::observe::observe(context, key, resource).instrument(observing).await;
+    let mut observed = observed.map_err(Failure::Observe)?;
+    let mut next = part("plan").in_scope(|| plan(&observed));
     let refused_deletions = !observed.refusals.is_empty();
     let refusals = follow(context, key, &observed, &next.steps, Phase::BeforeStatus).await;
     let refusals = refusals.map_err(Failure::Step)?;
     if !refusals.is_empty() {
         observed.refusals.extend(refusals);
-        next = plan(&observed);
+        next = part("plan").in_scope(|| plan(&observed));
     }
     if let Some(wait) = may_wait(context, key, &observed, &next) {
         return Ok((Outcome::Settled(wait), "ok"));
     }
-    let written = finish(context, key, &observed, &next).await?;
+    let written = finish(context, key, &observed, &next).instrument(part("status")).await?;
     // What a status remembers of an object must be written before the object goes.
     let late =
         follow(context, key, &observed, &next.steps, Phase::AfterStatus).await.map_err(Failure::Step)?;
@@ -152,6 +161,23 @@ const SECRETS_EVERY: Duration = Duration::from_mins(1);
 /// The next look at a resource that cannot be understood; a change of it comes by itself.
 const UNDECODABLE_WAIT: Duration = Duration::from_mins(10);
 
+/// The span of a part of a reconcile.
+fn part(name: &'static str) -> Span {
+    tracing::debug_span!(target: RECONCILE_TARGET, "part", otel.name = name)
+}
+
+fn span_of(step: &Step) -> Span {
+    let (verb, object) = match step {
+        Step::Apply(object) => ("apply", object.reference()),
+        Step::Create(object) => ("create", object.reference()),
+        Step::Delete(object) => ("delete", object.clone()),
+    };
+    tracing::debug_span!(
+        target: RECONCILE_TARGET, "step",
+        otel.name = %format_args!("{verb} {}", object.kind), sageapi.object.name = object.name,
+    )
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     BeforeStatus,
@@ -181,7 +207,7 @@ async fn follow(
         if of != phase {
             continue;
         }
-        match applier.follow(step).await {
+        match applier.follow(step).instrument(span_of(step)).await {
             Ok(()) => {}
             Err(StepError::Refused(refusal)) => {
                 tracing::warn!(resource = %key, object = %refusal.object, message = refusal.message, "refused");

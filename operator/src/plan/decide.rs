@@ -15,6 +15,7 @@ use crate::credentials::{self, Credentials};
 use crate::object::{Object, ObjectKind};
 use crate::observed::{Observed, Refusal, RefusalCause};
 use crate::render::{self, Context, Keys};
+use crate::telemetry::gate;
 use crate::validate::{Validated, validate};
 use crate::{labels, names};
 
@@ -70,7 +71,8 @@ impl<'a> Decision<'a> {
 
     /// The steps up to the first closed gate, and where that leaves the installation.
     fn gates(&mut self) -> Standing {
-        let asked = match validate(&self.observed.resource, &self.observed.settings) {
+        let validated = || validate(&self.observed.resource, &self.observed.settings);
+        let asked = match gate("specification", validated, Result::is_ok) {
             Ok(asked) => asked,
             Err(problems) => {
                 let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -81,7 +83,7 @@ impl<'a> Decision<'a> {
         };
         self.conditions.yes(ConditionType::SpecValid, Reason::Valid, "the specification can be followed");
         self.asked = Some(asked.clone());
-        let (keys, credentials) = match self.resolve(&asked) {
+        let (keys, credentials) = match gate("credentials", || self.resolve(&asked), Result::is_ok) {
             Ok(resolved) => resolved,
             Err(standing) => return standing,
         };
@@ -112,14 +114,15 @@ impl<'a> Decision<'a> {
         self.create_if_missing(render::secrets(&context, &files, keys.hash_key()));
         self.create_if_missing(render::config_map(&context, &configuration));
 
-        let gate = Gate {
+        let migration = Gate {
             observed: self.observed,
             context: &context,
             owner: &owner,
             identity: &credentials.identity,
             fingerprint: &fingerprint,
         };
-        let outcome = gate.judge(&mut self.conditions);
+        let judge = || migration.judge(&mut self.conditions);
+        let outcome = gate("migration", judge, |outcome| outcome.closed.is_none());
         self.steps.extend(outcome.steps);
         self.database = Some(outcome.database);
         self.migration = Some(outcome.migration);
@@ -130,7 +133,7 @@ impl<'a> Decision<'a> {
             self.say_outdated(&render::deployment(&context), false);
             return closed;
         }
-        self.serve(&context)
+        gate("workload", || self.serve(&context), |standing| standing.phase == Phase::Ready)
     }
 
     fn owner(&self, asked: &Validated) -> String {

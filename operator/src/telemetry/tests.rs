@@ -1,0 +1,153 @@
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as Exports};
+
+use super::*;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn logged(level: &str, log: impl FnOnce()) -> String {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let (subscriber, _guard) =
+        subscriber(level, LogFormat::Json, None, move || writer.clone(), false).unwrap();
+    tracing::subscriber::with_default(subscriber, log);
+    String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+}
+
+#[test]
+fn bodies_that_the_client_would_log_are_not_logged_at_any_level() {
+    let log = || {
+        tracing::warn!(target: "kube_client::client", "a Secret");
+        tracing::warn!(target: "sageapi_operator", "our own");
+    };
+    for level in ["warn", "trace", "kube_client=trace,info"] {
+        let text = logged(level, log);
+        assert!(text.contains("our own") && !text.contains("a Secret"), "{level}: {text}");
+    }
+}
+
+#[test]
+fn a_misspelt_level_is_refused_and_told_how() {
+    let error = parse_levels("inof").unwrap_err().to_string();
+    assert!(error.contains("inof") && error.contains("info"), "{error}");
+}
+
+#[test]
+fn an_endpoint_carries_no_credentials() {
+    assert!(matches!(traces_url("http://u:p@collector:4318"), Err(TelemetryError::Endpoint(_))));
+    assert!(matches!(traces_url("collector:4318"), Err(TelemetryError::Endpoint(_))));
+    assert_eq!(traces_url("http://collector:4318/").unwrap(), "http://collector:4318/v1/traces");
+}
+
+/// Spans that ended, in that order, as an exporter gets them.
+#[derive(Debug, Clone, Default)]
+pub struct Ended(Arc<Mutex<Vec<SpanData>>>);
+
+impl Ended {
+    /// Every span is sampled, but for those whose parent is not.
+    pub fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
+        let provider = SdkTracerProvider::builder().with_simple_exporter(self.clone()).build();
+        Registry::default().with(exported(&provider))
+    }
+
+    pub fn spans(&self) -> Vec<SpanData> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn named(&self, name: &str) -> SpanData {
+        let spans = self.spans();
+        let found = spans.iter().find(|span| span.name == name).cloned();
+        found.unwrap_or_else(|| {
+            panic!("{name} is not among {:?}", spans.iter().map(|s| &s.name).collect::<Vec<_>>())
+        })
+    }
+}
+
+/// An attribute as text.
+pub fn attribute(span: &SpanData, name: &str) -> Option<String> {
+    span.attributes.iter().find(|one| one.key.as_str() == name).map(|one| one.value.to_string())
+}
+
+impl Exports for Ended {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.0.lock().unwrap().extend(batch);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_gate_is_a_span_of_the_reconcile_and_says_whether_it_is_open() {
+    let ended = Ended::default();
+    tracing::subscriber::with_default(ended.subscriber(), || {
+        let reconcile = tracing::debug_span!(target: RECONCILE_TARGET, "reconcile");
+        reconcile.in_scope(|| gate("credentials", || Err::<(), _>(()), Result::is_ok)).unwrap_err();
+    });
+    let (gate, reconcile) = (ended.named("gate credentials"), ended.named("reconcile"));
+    assert_eq!(gate.parent_span_id, reconcile.span_context.span_id());
+    assert_eq!(attribute(&gate, "sageapi.gate.open").as_deref(), Some("false"));
+    assert_eq!(attribute(&gate, "sageapi.gate.name").as_deref(), Some("credentials"));
+}
+
+#[test]
+fn without_a_collector_there_are_no_spans() {
+    let (subscriber, _guard) = subscriber("info", LogFormat::Json, None, io::sink, false).unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        assert!(tracing::debug_span!(target: RECONCILE_TARGET, "reconcile").is_disabled());
+        assert!(tracing::debug_span!(target: REQUEST_TARGET, "request").is_disabled());
+        let mut headers = HeaderMap::new();
+        inject(&tracing::debug_span!(target: REQUEST_TARGET, "request"), &mut headers);
+        assert!(headers.is_empty());
+    });
+}
+
+/// Works as long as it is told to.
+#[derive(Debug, Clone, Default)]
+struct Switch(Arc<AtomicBool>);
+
+impl Exports for Switch {
+    async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+        let failed = || OTelSdkError::InternalFailure("the test says so".to_owned());
+        self.0.load(Ordering::Relaxed).then_some(()).ok_or_else(failed)
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_fails_is_reported_once_and_so_is_its_return() {
+    let ended = Ended::default();
+    tracing::subscriber::with_default(ended.subscriber(), || {
+        drop(tracing::debug_span!(target: RECONCILE_TARGET, "reconcile"));
+    });
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let (subscriber, _guard) =
+        subscriber("info", LogFormat::Json, None, move || writer.clone(), false).unwrap();
+    let _log = tracing::subscriber::set_default(subscriber);
+    let switch = Switch::default();
+    let exporter = Reported::new(switch.clone());
+    for _ in 0..3 {
+        assert!(exporter.export(ended.spans()).await.is_err());
+    }
+    switch.0.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        exporter.export(ended.spans()).await.unwrap();
+    }
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.matches("do not reach the collector").count(), 1, "{text}");
+    assert_eq!(text.matches("reach the collector again").count(), 1, "{text}");
+}
