@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use sageapi_contract::{ExitCode, OPERATOR_ADMIN_PORT};
 
 use crate::run::{self, RunError};
@@ -42,6 +43,16 @@ enum Command {
     /// A new installation is assumed. Secrets are printed without data.
     /// Example: sageapi-operator render -f sageapi.yaml
     Render(Render),
+    /// Print completions for a shell
+    ///
+    /// bash: source <(sageapi-operator completion bash)
+    /// zsh: sageapi-operator completion zsh >"${fpath[1]}/_sageapi-operator"
+    /// fish: sageapi-operator completion fish >~/.config/fish/completions/sageapi-operator.fish
+    #[command(verbatim_doc_comment)]
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
     /// Print the version
     Version,
 }
@@ -159,6 +170,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Version => print(concat!("sageapi-operator ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Crd => print(&sageapi_crds::yaml().map_err(Failure::Crd)?),
+        Command::Completion { shell } => print(&completion(shell)),
         Command::Render(Render { file, server_image }) => {
             let manifest = read(&file)?;
             print(&offline::render(&manifest, &server_image)?)
@@ -182,6 +194,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     }
 }
 
+fn completion(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "sageapi-operator", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
 fn read(file: &PathBuf) -> Result<String, Failure> {
     let failed = |cause| Failure::File { file: file.display().to_string(), cause };
     if file.as_os_str() == "-" {
@@ -203,8 +221,6 @@ fn print(text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -217,6 +233,19 @@ mod tests {
         let args = Args::try_parse_from(["o", "run", "--namespaces", "a,b"]).unwrap();
         let Command::Run(run) = args.command else { panic!("run was asked for") };
         assert_eq!(run.namespaces, ["a", "b"]);
+    }
+
+    #[test]
+    fn completions_know_every_command_and_bash_can_read_them() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = completion(shell);
+            for word in ["run", "render", "completion", "otlp-endpoint"] {
+                assert!(script.contains(word), "{shell}: {word}");
+            }
+        }
+        let bash = std::process::Command::new("bash").args(["-n", "-c", &completion(Shell::Bash)]).output();
+        let bash = bash.unwrap();
+        assert!(bash.status.success(), "{}", String::from_utf8_lossy(&bash.stderr));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// SageAPI's server and its tools.
 ///
@@ -65,6 +66,16 @@ pub enum Command {
     /// Example: sageapi-server sign --key-id ak_... --secret-file key.secret
     /// 'http://127.0.0.1:8080/api/v1/balance'
     Sign(Sign),
+    /// Print completions for a shell
+    ///
+    /// bash: source <(sageapi-server completion bash)
+    /// zsh: sageapi-server completion zsh >"${fpath[1]}/_sageapi-server"
+    /// fish: sageapi-server completion fish >~/.config/fish/completions/sageapi-server.fish
+    #[command(verbatim_doc_comment)]
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
     /// Print the version
     Version,
 }

@@ -17,8 +17,8 @@ mod verify;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 use sageapi_contract::ExitCode;
 
 use crate::config::{Config, Loaded};
@@ -63,6 +63,7 @@ fn dispatch(args: Args, env: &BTreeMap<String, String>, out: &Output) -> Result<
     match args.command {
         Command::Version => out.version(),
         Command::Openapi => out.text(&crate::http::openapi::document()),
+        Command::Completion { shell } => out.text(&completion(shell)),
         Command::Sign(sign) => sign::run(&sign, out),
         Command::Config(command) => config::run(&command, load, out),
         Command::Serve => start(load()?, Role::Serve, async |loaded| serve::run(loaded.config).await),
@@ -93,9 +94,16 @@ async fn with_store(command: Command, env: &ServerEnv, out: &Output) -> Result<E
         | Command::Migrate(_)
         | Command::Config(_)
         | Command::Openapi
+        | Command::Completion { .. }
         | Command::Sign(_)
         | Command::Version => Err(Failure::internal("this command does not use the database")),
     }
+}
+
+fn completion(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "sageapi-server", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// Runs a command within a runtime, with logs set up; spans still queued are sent at the end.
