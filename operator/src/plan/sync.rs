@@ -89,8 +89,7 @@ fn say(states: &[State], conditions: &mut Conditions) {
     let (failing, late, unknown) =
         (with(SyncState::Failing), with(SyncState::Late), with(SyncState::Unknown));
     if !failing.is_empty() {
-        let message =
-            format!("the last run failed: {}; GET /api/v1/admin/sync says more", failing.join(", "));
+        let message = format!("the last run failed: {}; the instances' log says more", failing.join(", "));
         conditions.no(of, Reason::SyncFailing, message);
     } else if !late.is_empty() {
         conditions.no(of, Reason::Late, format!("no run ended well for too long: {}", late.join(", ")));

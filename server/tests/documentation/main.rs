@@ -1,7 +1,10 @@
-//! Holds the pages for people to the code: the table of routes, the links, the make targets.
+//! Holds the pages for people to the code: the table of routes, the links, the make targets, and what they say there is.
 //! `make generate` writes the table anew.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
+
+mod claims;
+mod commands;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
