@@ -57,7 +57,7 @@ impl<K: Resource<DynamicType = ()> + Serialize + DeserializeOwned> Cache<K> {
     /// An empty cache of objects whose owner `belongs_to` tells, held as JSON without what `slim` takes from them.
     pub fn compact(belongs_to: fn(&K) -> Option<Key>, slim: fn(&mut K)) -> Self {
         let form = Form::Json { write: serde_json::to_vec, read: |json| serde_json::from_slice(json) };
-        Self { form, slim, ..Self::new(belongs_to) }
+        Self { slim, form, ..Self::new(belongs_to) }
     }
 }
 
