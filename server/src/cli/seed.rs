@@ -110,9 +110,9 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
     for warning in &checked.warnings {
         tracing::warn!("{}: {warning}", file.display());
     }
-    let mut done = Seeded { warnings: checked.warnings, ..Seeded::default() };
     let progress = out.progress("entries");
     progress.expect(checked.len());
+    let mut done = Seeded { warnings: checked.warnings, ..Seeded::default() };
     let mut handled = 0;
     let mut handle = |entries: usize| {
         handled += entries as u64;

@@ -298,7 +298,7 @@ impl Conn {
         let Target::MySql(conn, node) = self.target()? else { return Err(sqlx::Error::PoolClosed.into()) };
         let text = format!("{first};{}", sql.into_mysql_text());
         let fetching = node.answer(sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(conn));
-        let rows = traced::run(span, async { Ok(fetching.await??) }).await?;
+        let rows = traced::run(span, Box::pin(async { Ok(fetching.await??) })).await?;
         Ok(rows.into_iter().map(Row::MySql).collect())
     }
 
