@@ -192,9 +192,12 @@ impl Gate<'_> {
         let next = tries.last().map_or(0, |newest| newest.number).max(recorded) + 1;
         // The image was another one in between: what its migration left is for a new attempt to find out.
         let last_other = self.last_other();
+        // One that is being deleted was found to tell nothing any more.
         let goes = |job: &Job| {
             let uid = &job.metadata.uid;
-            outcome.steps.iter().any(|step| matches!(step, Step::Delete(object) if object.uid == *uid))
+            let leaves = job.metadata.deletion_timestamp.is_some();
+            leaves
+                || outcome.steps.iter().any(|step| matches!(step, Step::Delete(object) if object.uid == *uid))
         };
         tries.retain(|a_try| {
             a_try.attempt.end().is_none() || (made(a_try.job) >= last_other && !goes(a_try.job))

@@ -29,10 +29,10 @@ use crate::observed::Observed;
 /// What to do now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// In this order; the rest is left when one fails.
+    /// In this order. Where one is refused, the rest is left if its object is missing, and followed if not.
     pub steps: Vec<Step>,
-    /// The whole status as it should be. To be written if it differs from the resource's, after the steps and
-    /// only if all were done; of a step that was refused the next plan speaks ([`Observed::refusals`]).
+    /// The whole status as it should be. To be written if it differs from the resource's, after the steps; of a
+    /// step that was refused the next plan speaks ([`Observed::refusals`]).
     /// `None`: the resource is being deleted.
     pub status: Option<SageApiStatus>,
     /// To be emitted once the status is written.

@@ -120,7 +120,7 @@ async fn an_outage_that_instances_tell_of_is_said_and_so_is_its_end() {
 async fn a_withdrawn_migration_that_has_not_begun_is_deleted() {
     let bench = Bench::new("unbegun").await;
     let _operator = bench.converged("").await;
-    let before = job_names(&bench).await;
+    let before = job_uids(&bench).await;
     bench.kubelet.behave(|behaviour| behaviour.migration = Migration::Waits);
     bench.apply(&sageapi(OTHER));
     bench.condition(ConditionType::SchemaUpToDate, "False", "Running").await;
@@ -132,14 +132,14 @@ async fn a_withdrawn_migration_that_has_not_begun_is_deleted() {
         .await;
     bench.apply(&sageapi(""));
     bench.phase("Ready").await;
-    assert_eq!(job_names(&bench).await, before);
+    assert_eq!(job_uids(&bench).await, before);
 }
 
 #[tokio::test]
 async fn a_withdrawn_migration_that_runs_ends_and_is_followed_by_a_check() {
     let bench = Bench::new("begun").await;
     let operator = bench.converged("").await;
-    let before = job_names(&bench).await;
+    let before = job_uids(&bench).await;
     bench.kubelet.behave(|behaviour| behaviour.migration = Migration::Runs);
     bench.apply(&sageapi(OTHER));
     bench
@@ -160,16 +160,16 @@ async fn a_withdrawn_migration_that_runs_ends_and_is_followed_by_a_check() {
     bench.phase("Ready").await;
     let events = bench.kubectl("get events.events.k8s.io -o yaml");
     assert!(events.contains("MigrationWithdrawn"), "{events}");
-    bench.until("the withdrawn Job is gone", async || job_names(&bench).await.len() == 1).await;
-    let after = job_names(&bench).await;
+    bench.until("the withdrawn Job is gone", async || job_uids(&bench).await.len() == 1).await;
+    let after = job_uids(&bench).await;
     assert_ne!(after, before, "the wanted image has looked again");
 }
 
 const OTHER: &str = "  image: {repository: sageapi.io/sageapi-server, tag: other}";
 
-async fn job_names(bench: &Bench) -> Vec<String> {
+async fn job_uids(bench: &Bench) -> Vec<String> {
     let jobs = bench.api::<Job>().list(&ListParams::default()).await.unwrap();
-    jobs.iter().map(|job| job.metadata.name.clone().unwrap()).collect()
+    jobs.iter().map(|job| job.metadata.uid.clone().unwrap()).collect()
 }
 
 #[tokio::test]
