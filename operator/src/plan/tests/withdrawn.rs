@@ -24,9 +24,10 @@ fn withdraw(world: &mut World) {
 fn asked_for(another: &str) -> World {
     let mut world = World::ready();
     world.advance(3600);
-    world.edit(|spec| match another {
-        "image" => spec["image"] = json!({"tag": "0.2.0"}),
-        _ => {
+    world.edit(|spec| {
+        if another == "image" {
+            spec["image"] = json!({"tag": "0.2.0"});
+        } else {
             spec["database"]["migration"] = json!({"trigger": "again"});
             spec["nodeSelector"] = json!({"disk": "sdd"});
         }
