@@ -55,11 +55,11 @@ impl Galera {
         }
         let folder = tempfile::Builder::new().prefix("sageapi-galera-").tempdir();
         let folder = folder.map_err(|e| format!("a folder for the nodes: {e}"))?;
+        allow_through(folder.path())?;
         let made = (0..nodes).map(|number| Node::new(&folder.path().join(format!("n{number}"))));
         let nodes = made.collect::<Result<Vec<_>, _>>()?;
         let peers: Vec<_> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.ports.group)).collect();
         let mut cluster = Self { nodes, password: password(), peers: peers.join(","), _folder: folder };
-        allow_through(cluster._folder.path())?;
         for number in 0..cluster.nodes.len() {
             let node = &cluster.nodes[number];
             prepare(&node.folder, &cluster.password, false)?;
