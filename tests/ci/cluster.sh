@@ -11,11 +11,29 @@ if [ "${1:-up}" = down ]; then
   exec "$programs/sageapi-test-cluster" down demo
 fi
 
+step() { printf '\n==> %s/5 %s\n' "$1" "$2"; }
+
+# What a cluster needs, and no test. Both builds name all of it: cargo chooses features by what is named, and would
+# otherwise compile what they share twice.
+packages=(-p sageapi-test-cluster -p sageapi-server -p sageapi-operator -p sageapi-upstream-sim -p sageapi-e2e)
+
+step 1 "tools"
 tests/ci/setup.sh e2e
-echo "building (the first time takes some minutes)"
-cargo build --locked --workspace --all-targets
+cargo build --locked "${packages[@]}" --bin sageapi-test-cluster
+
+# Side by side, because each is for long stretches busy on one core only.
+step 2 "SageAPI and Kubernetes from source; the first time takes minutes"
+"$programs/sageapi-test-cluster" build --node > >(sed -u 's/^/[Kubernetes] /') 2>&1 &
+kubernetes=$!
+trap 'kill "$kubernetes" 2>/dev/null || true' EXIT
+cargo build --locked "${packages[@]}" --bins
+wait "$kubernetes"
+trap - EXIT
+
+step 3 "images"
 tests/ci/node-images.sh
-"$programs/sageapi-test-cluster" build --node
+step 4 "the node"
 "$programs/sageapi-test-cluster" up demo
+step 5 "operator and examples"
 "$programs/sageapi-test-cluster" enter --name demo -- \
   "$programs/sageapi-e2e" install --node demo --images "$target/node-images"

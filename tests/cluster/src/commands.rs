@@ -48,7 +48,7 @@ pub fn failure(command: &Command, output: &Output) -> Error {
 }
 
 /// The command as one would write it.
-fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     words.join(" ")

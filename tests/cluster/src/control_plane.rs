@@ -66,7 +66,8 @@ impl ControlPlane {
     pub fn get() -> Result<Self> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let Some(kubeconfig) = variable(KUBECONFIG_VARIABLE) else { return Self::start() };
-        let kubectl = match commands::find("kubectl", &[]) {
+        // Ours first: the system's may be years older than the cluster.
+        let kubectl = match Tools::built(Tool::Kubectl)?.or_else(|| commands::find("kubectl", &[])) {
             Some(kubectl) => kubectl,
             None => Tools::ready(&[Tool::Kubectl])?.path(Tool::Kubectl),
         };

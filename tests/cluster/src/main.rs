@@ -1,6 +1,6 @@
 //! `sageapi-test-cluster`: a real Kubernetes for tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -105,9 +105,10 @@ fn run(action: Action) -> Result<ExitCode> {
             let node = Node::up(&name)?;
             let namespace = node.place().namespace_file();
             print(&format!(
-                "the node is up; to use it:\n  export KUBECONFIG={}\n  nsenter --net={} kubectl get pods -A",
+                "the node is up; to use it:\n  export KUBECONFIG={}\n  nsenter --net={} {} get pods -A",
                 node.kubeconfig().display(),
-                namespace.display()
+                namespace.display(),
+                node.programs().join("kubectl").display()
             ));
             Ok(ExitCode::SUCCESS)
         }
@@ -140,9 +141,18 @@ fn within(node: &Node, command: &[std::ffi::OsString]) -> Command {
     let mut words = command.iter();
     let mut command = node.place().command(words.next().map_or("".as_ref(), |word| word.as_os_str()));
     let (kubeconfig, audit_log) = (node.kubeconfig(), node.audit_log());
+    if let Some(path) = before_path(node.programs()) {
+        command.env("PATH", path);
+    }
     command.env("KUBECONFIG", kubeconfig).env(KUBECONFIG_VARIABLE, kubeconfig);
     command.env(AUDIT_LOG_VARIABLE, audit_log).args(words);
     command
+}
+
+/// The PATH with a folder at its beginning: the system's kubectl may be years older than the node.
+fn before_path(folder: &Path) -> Option<std::ffi::OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path))).ok()
 }
 
 /// Runs a command to its end; its exit code.

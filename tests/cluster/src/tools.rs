@@ -1,11 +1,13 @@
 //! The programs of Kubernetes, and what else tests need of Go, built once from pinned modules.
 
+mod go;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
+use self::go::Go;
 use crate::error::{Error, Result};
-use crate::{commands, paths};
+use crate::paths;
 
 /// The release of Kubernetes that tests run on.
 pub const KUBERNETES: &str = "v1.34.4";
@@ -13,9 +15,6 @@ pub const KUBERNETES: &str = "v1.34.4";
 pub const FOLDER_VARIABLE: &str = "SAGEAPI_TEST_KUBERNETES_DIR";
 /// Names a folder with etcd, kube-apiserver and kubectl, as other projects' tests have it.
 pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
-
-/// The release of Go that the newest of the modules asks for.
-const GO: (u32, u32) = (1, 26);
 
 /// A program that can be built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +87,7 @@ impl Tool {
             Self::Kubelet => kubernetes("k8s.io/kubernetes/cmd/kubelet"),
             Self::KubeProxy => kubernetes("k8s.io/kubernetes/cmd/kube-proxy"),
             Self::Helm => Source::Release { package: "helm.sh/helm/v4/cmd/helm", version: "v4.3.1" },
-            Self::CoreDns => Source::Release { package: "github.com/coredns/coredns", version: "v1.15.0" },
+            Self::CoreDns => Source::Module { folder: "coredns", package: "." },
             Self::Pause => Source::Module { folder: "pause", package: "." },
             Self::Collector => Source::Module { folder: "collector", package: "." },
         }
@@ -109,28 +108,45 @@ impl Tool {
         }
     }
 
-    /// Builds the program into a folder.
-    fn build(self, go: &Path, folder: &Path) -> Result<()> {
-        let mut command = Command::new(go);
-        command.env("CGO_ENABLED", "0").current_dir(folder);
+    /// What is built by one command: the programs of one module, or one released program.
+    fn group(self) -> &'static str {
         match self.source() {
-            Source::Module { folder: module, package } => {
-                let version = "k8s.io/component-base/version";
-                let (major, minor) = (field(KUBERNETES, 0), field(KUBERNETES, 1));
-                // Without these the API server says that it is v0.0.0.
-                let flags = format!(
-                    "-s -w -X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
-                );
-                command.current_dir(modules().join(module)).args(["build", "-trimpath", "-ldflags", &flags]);
-                command.arg("-o").arg(folder.join(self.name())).arg(package);
-            }
-            Source::Release { package, version } => {
-                command.env("GOBIN", folder).args(["install", "-trimpath", "-ldflags", "-s -w"]);
-                command.arg(format!("{package}@{version}"));
-            }
+            Source::Module { folder, .. } => folder,
+            Source::Release { package, .. } => package,
         }
-        commands::run(&mut command).map(drop)
     }
+}
+
+/// Builds programs of one group into a folder. Together, because Go then compiles what they share beside what they do
+/// not, on every core.
+fn build(tools: &[Tool], go: &Go, into: &Path) -> Result<()> {
+    let mut command = Command::new(go.path());
+    command.env("CGO_ENABLED", "0").current_dir(into);
+    let mut packages = Vec::new();
+    for tool in tools {
+        match tool.source() {
+            Source::Module { folder, package } => {
+                command.current_dir(modules().join(folder));
+                packages.push(package.to_owned());
+            }
+            Source::Release { package, version } => packages.push(format!("{package}@{version}")),
+        }
+    }
+    let version = "k8s.io/component-base/version";
+    let (major, minor) = (field(KUBERNETES, 0), field(KUBERNETES, 1));
+    // Without these the API server says that it is v0.0.0.
+    let flags = format!(
+        "-s -w -X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
+    );
+    if packages.iter().any(|package| package.contains('@')) {
+        command.env("GOBIN", into).args(["install", "-v", "-trimpath", "-ldflags", "-s -w"]);
+    } else {
+        command.args(["build", "-v", "-trimpath", "-ldflags", &flags]).arg("-o");
+        // Several go into a folder, each called like its package.
+        let to = if let [tool] = tools { into.join(tool.name()) } else { into.join("") };
+        command.arg(to);
+    }
+    go.run(command.args(&packages), &packages)
 }
 
 /// Programs that are there.
@@ -144,11 +160,7 @@ impl Tools {
     /// Sees to it that these programs are there, building those that are not. One process builds at a
     /// time, the others wait for it.
     pub fn ready(tools: &[Tool]) -> Result<Self> {
-        let folder = std::env::var_os(FOLDER_VARIABLE).filter(|folder| !folder.is_empty());
-        let folder = match folder {
-            Some(folder) => PathBuf::from(folder),
-            None => paths::target_folder()?.join("kubernetes").join(KUBERNETES).join("bin"),
-        };
+        let folder = Self::place()?;
         let assets = std::env::var_os(ASSETS_VARIABLE).filter(|assets| !assets.is_empty());
         let ready = Self { folder, assets: assets.map(PathBuf::from) };
         std::fs::create_dir_all(&ready.folder).map_err(Error::at(&ready.folder))?;
@@ -160,10 +172,17 @@ impl Tools {
         let lock = lock.map_err(Error::at(&ready.folder))?;
         let missing = ready.missing(tools)?;
         if !missing.is_empty() {
-            let go = go()?;
-            let total = missing.len();
-            for (at, tool) in missing.into_iter().enumerate() {
-                ready.build(tool, &go, &format!("{}/{total}", at + 1))?;
+            let go = Go::find()?;
+            let mut groups: Vec<Vec<Tool>> = Vec::new();
+            for tool in missing {
+                match groups.iter_mut().find(|group| group[0].group() == tool.group()) {
+                    Some(group) => group.push(tool),
+                    None => groups.push(vec![tool]),
+                }
+            }
+            let total = groups.len();
+            for (at, group) in groups.iter().enumerate() {
+                ready.build(group, &go, &format!("{}/{total}", at + 1))?;
             }
         }
         drop(lock);
@@ -174,6 +193,21 @@ impl Tools {
     pub fn path(&self, tool: Tool) -> PathBuf {
         let given = self.assets.as_ref().map(|assets| assets.join(tool.name()));
         given.filter(|path| path.exists()).unwrap_or_else(|| self.folder.join(tool.name()))
+    }
+
+    /// A program that was built before, if it was.
+    pub fn built(tool: Tool) -> Result<Option<PathBuf>> {
+        let path = Self::place()?.join(tool.name());
+        Ok(path.exists().then_some(path))
+    }
+
+    /// The folder that programs are built into.
+    fn place() -> Result<PathBuf> {
+        let folder = std::env::var_os(FOLDER_VARIABLE).filter(|folder| !folder.is_empty());
+        match folder {
+            Some(folder) => Ok(PathBuf::from(folder)),
+            None => Ok(paths::target_folder()?.join("kubernetes").join(KUBERNETES).join("bin")),
+        }
     }
 
     /// The folder with what was built.
@@ -200,19 +234,19 @@ impl Tools {
         self.folder.join(format!(".{}.stamp", tool.name()))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "people want to know how long it took")]
-    fn build(&self, tool: Tool, go: &Path, count: &str) -> Result<()> {
-        let started = Instant::now();
-        eprintln!("{count} building {} from source (once, some minutes on a cold cache)", tool.name());
+    fn build(&self, tools: &[Tool], go: &Go, count: &str) -> Result<()> {
+        let names = tools.iter().map(|tool| tool.name()).collect::<Vec<_>>().join(", ");
+        eprintln!("{count} building from source, once: {names}");
         // Built beside its place: a program is there only when it is whole.
         let partial = self.folder.join(".partial");
         std::fs::create_dir_all(&partial).map_err(Error::at(&partial))?;
-        tool.build(go, &partial)?;
-        let (from, to) = (partial.join(tool.name()), self.folder.join(tool.name()));
-        std::fs::rename(&from, &to).map_err(Error::at(to))?;
-        let stamp = self.stamp_of(tool);
-        std::fs::write(&stamp, tool.stamp()?).map_err(Error::at(stamp))?;
-        eprintln!("{count} {} is built, {} s", tool.name(), started.elapsed().as_secs());
+        build(tools, go, &partial)?;
+        for tool in tools {
+            let (from, to) = (partial.join(tool.name()), self.folder.join(tool.name()));
+            std::fs::rename(&from, &to).map_err(Error::at(to))?;
+            let stamp = self.stamp_of(*tool);
+            std::fs::write(&stamp, tool.stamp()?).map_err(Error::at(stamp))?;
+        }
         Ok(())
     }
 }
@@ -227,41 +261,9 @@ fn modules() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("go")
 }
 
-/// A go that is new enough.
-fn go() -> Result<PathBuf> {
-    let (major, minor) = GO;
-    let advice = format!(
-        "install Go {major}.{minor} or newer from https://go.dev/dl, or set {FOLDER_VARIABLE} to a folder with the programs of Kubernetes {KUBERNETES}"
-    );
-    let Some(go) = commands::find("go", &["/usr/local/go/bin"]) else {
-        return Err(Error::Missing(format!("go is missing; {advice}")));
-    };
-    let said = commands::run(Command::new(&go).args(["env", "GOVERSION"]))?;
-    match release(&said) {
-        Some(release) if release >= GO => Ok(go),
-        _ => Err(Error::Missing(format!("{} is {}, too old; {advice}", go.display(), said.trim()))),
-    }
-}
-
-/// `go1.26.8` is (1, 26).
-fn release(said: &str) -> Option<(u32, u32)> {
-    let mut fields = said.trim().strip_prefix("go")?.split(['.', '-', ' ']);
-    let major = fields.next()?.parse().ok()?;
-    let minor: String = fields.next()?.chars().take_while(char::is_ascii_digit).collect();
-    Some((major, minor.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_release_of_go_is_read_from_what_it_says() {
-        assert_eq!(release("go1.26.8\n"), Some((1, 26)));
-        assert_eq!(release("go1.27rc1"), Some((1, 27)));
-        assert_eq!(release("devel"), None);
-        assert!(release("go1.9") < Some(GO));
-    }
 
     #[test]
     fn the_release_of_kubernetes_is_told_to_the_api_server_by_its_fields() {
@@ -272,5 +274,17 @@ mod tests {
     fn every_program_of_kubernetes_is_of_the_release_that_go_mod_pins() {
         let module = std::fs::read_to_string(modules().join("kubernetes/go.mod")).unwrap();
         assert!(module.contains(&format!("require k8s.io/kubernetes {KUBERNETES}\n")));
+    }
+
+    #[test]
+    fn programs_that_are_built_together_are_called_like_their_packages() {
+        let all = [Tool::CONTROL_PLANE, Tool::NODE].concat();
+        for tool in all.iter().filter(|tool| tool.group() == "kubernetes") {
+            let Source::Module { package, .. } = tool.source() else { panic!("{tool:?}") };
+            assert!(package.ends_with(&format!("/{}", tool.name())), "{package}");
+        }
+        for tool in all.iter().filter(|tool| tool.group() != "kubernetes") {
+            assert_eq!(all.iter().filter(|other| other.group() == tool.group()).count(), 1, "{tool:?}");
+        }
     }
 }

@@ -44,7 +44,7 @@ pub fn install(given: &Surroundings) -> Result<(), Failure> {
     println!("What follows is to be typed in a shell on the node:\n");
     println!("  nsenter --net={} bash", namespace.display());
     println!("  export KUBECONFIG={}", at.node.kubeconfig().display());
-    println!("  export PATH=$PATH:{}\n", at.node.programs().display());
+    println!("  export PATH={}:$PATH\n", at.node.programs().display());
     println!("  kubectl -n {NAMESPACE} get sageapi {NAME} -o yaml");
     println!("  kubectl -n {NAMESPACE} scale sageapi/{NAME} --replicas=3");
     println!("  kubectl -n {NAMESPACE} exec deployment/{NAME} -- sageapi-server key list\n");
