@@ -24,7 +24,7 @@ impl World {
 
     /// One of these programs, of the given discount.
     async fn price_list(&self, version: i64, change: Value) {
-        self.says(Entity::Pricing, "row-1", version, program(change)).await;
+        self.says(Entity::Pricing, "row-1", version, program(&change)).await;
     }
 
     async fn quote(&self, of: &Value) -> Answer {
@@ -53,7 +53,7 @@ impl World {
     }
 }
 
-fn program(change: Value) -> Value {
+fn program(change: &Value) -> Value {
     let mut program = json!({
         "ppid": "pp-1", "discount": "0.9", "currency": "CNY",
         "pricing_data": "pricings: [{price_factors: n, unit_prices: 1}]",
@@ -140,7 +140,7 @@ fn a_list_that_was_never_read_is_not_passed_over_for_an_older_one() {
     in_front_of_a_platform(async |world| {
         world.price_list(1, json!({})).await;
         let newer = |change: Value| {
-            let mut newer = program(json!({"enabled_date": "2026-06-01"}));
+            let mut newer = program(&json!({"enabled_date": "2026-06-01"}));
             newer.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
             newer
         };
@@ -248,7 +248,7 @@ fn a_snapshot_keeps_what_cannot_be_read_and_forgets_it_when_it_is_gone() {
     in_front_of_a_platform(async |world| {
         let page =
             |rows: &[Value]| json!({"status": "ok", "data": {"rows": rows, "has_more": false}}).to_string();
-        let row = |id: &str, version: i64, change: Value| json!({"id": id, "op": "upsert", "version": version, "data": program(change)});
+        let row = |id: &str, version: i64, change: Value| json!({"id": id, "op": "upsert", "version": version, "data": program(&change)});
         let others: Vec<_> = (0..9).map(|n| row(&format!("other-{n}"), 1, json!({"ppid": "pp-2"}))).collect();
         let snapshot = async |rows: &[Value]| {
             let all: Vec<_> = others.iter().chain(rows).cloned().collect();

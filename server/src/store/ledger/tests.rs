@@ -67,10 +67,12 @@ async fn commit_event(
     let mut statements = vec![store.announcement(event, &changed).unwrap().unwrap()];
     statements.extend(after.iter().map(|statement| Sql::new(*statement)));
     let ended = tx.commit_after(statements, Some(cache_events::existence(event)), TRIP).await;
-    let failed = ended.err().map(|(Stopped { error, unknown }, _)| match unknown {
-        true => NotCommitted::Unknown(error),
-        false => NotCommitted::Undone(error),
-    });
+    let failed =
+        ended.err().map(
+            |(Stopped { error, unknown }, _)| {
+                if unknown { NotCommitted::Unknown(error) } else { NotCommitted::Undone(error) }
+            },
+        );
     (failed, store.fetch_optional(cache_events::existence(event)).await.unwrap().is_some())
 }
 
