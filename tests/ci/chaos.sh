@@ -38,7 +38,7 @@ stage "$SAGEAPI_TEST_CHAOS_ROUNDS rounds of trouble" on_server \
 # A node that was killed copies all data when it comes back: a round takes ten seconds and more.
 if [ "$vendor" = mariadb ]; then
   stage "tools for Galera" tests/ci/setup.sh galera
-  stage "$((SAGEAPI_TEST_CHAOS_ROUNDS / 4 + 1)) rounds of trouble on Galera" \
-    env SAGEAPI_TEST_GALERA=1 SAGEAPI_TEST_GALERA_ROUNDS="$((SAGEAPI_TEST_CHAOS_ROUNDS / 4 + 1))" \
+  stage "$((SAGEAPI_TEST_CHAOS_ROUNDS / 4 + 4)) rounds of trouble on Galera" \
+    env SAGEAPI_TEST_GALERA=1 SAGEAPI_TEST_GALERA_ROUNDS="$((SAGEAPI_TEST_CHAOS_ROUNDS / 4 + 4))" \
     cargo test --workspace --test galera -- --nocapture --test-threads 1
 fi

@@ -21,7 +21,10 @@ async fn what_cannot_be_followed_is_refused_and_the_refusal_says_why() {
         (valid.replace("database: {mysql: {urlSecretRef: {name: database}}}", "database: {}"), "mysql"),
         (format!("{valid}  instanses: 2"), "instanses"),
         (format!("{valid}  instances: two"), "spec.instances"),
-        (format!("{valid}  extraEnv: [{{name: A, value: '1'}}, {{name: A, value: '2'}}]"), "duplicate entries for key"),
+        (
+            format!("{valid}  extraEnv: [{{name: A, value: '1'}}, {{name: A, value: '2'}}]"),
+            "duplicate entries for key",
+        ),
         (format!("{valid}  resources: {{limits: {{memory: lots}}}}"), "spec.resources.limits"),
         (format!("{valid}  accounting: {{mode: Lax}}"), "Unsupported value"),
     ] {

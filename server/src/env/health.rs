@@ -93,7 +93,7 @@ impl ServerEnv {
         if inner.database.load(Ordering::Acquire) == UNKNOWN {
             self.look_at_database().await;
         }
-        let away = inner.store.is_away().unwrap_or_else(|| inner.database.load(Ordering::Acquire) == AWAY);
+        let away = inner.store.is_away() || inner.database.load(Ordering::Acquire) == AWAY;
         let full = inner.store.is_full();
         let database = match (self.is_started(), away) {
             (_, true) => "away",
@@ -138,9 +138,10 @@ impl ServerEnv {
             Ok(Err(_)) | Err(_) => AWAY,
         };
         self.inner.database.store(seen, Ordering::Release);
+        // In its own time, so that there is one at most: a server without room may let a write wait.
         if self.inner.store.is_full() {
             // Whether it still is shows in what the store says next, and is no failure of this look.
-            let _ = tokio::time::timeout(PATIENCE, self.inner.store.try_room()).await;
+            let _ = self.inner.store.try_room().await;
         }
     }
 }

@@ -239,6 +239,7 @@ impl Conn {
             Ok(_) => Ok(()),
             Err(Unanswered { error, statement: None }) => Err(Stopped::after_commit(error)),
             Err(Unanswered { error, statement: Some(n) }) => Err(match n.cmp(&commit) {
+                std::cmp::Ordering::Less if n + 1 == commit => Stopped::before_commit(error.into_lost()),
                 std::cmp::Ordering::Less => Stopped::before_commit(error),
                 std::cmp::Ordering::Equal => Stopped::at_commit(error),
                 std::cmp::Ordering::Greater => Stopped::after_commit(error),
@@ -267,10 +268,12 @@ impl Conn {
                 None => return Ok(rows),
                 Some(Ok(Either::Left(_))) => done += 1,
                 Some(Ok(Either::Right(_))) => rows += 1,
-                // The server answers each statement that it runs, and runs none after one that failed.
+                // The server answers each statement that it runs, and runs none after one that failed; a proxy in between
+                // may know less.
                 Some(Err(error)) => {
-                    let statement = matches!(error, sqlx::Error::Database(_)).then_some(done);
-                    return Err(Unanswered { error: error.into(), statement });
+                    let error = Error::from(error);
+                    let statement = (!error.is_connection_lost()).then_some(done);
+                    return Err(Unanswered { error, statement });
                 }
             }
         }
@@ -390,7 +393,7 @@ impl Tx {
         if error.is_contended() || error.is_unavailable() {
             return error;
         }
-        match self.conn.run(RELEASE).await {
+        match self.conn.run(RELEASE).await.map_err(Error::into_lost) {
             Err(lost) if lost.is_contended() => lost,
             _ => error,
         }

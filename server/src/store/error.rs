@@ -80,6 +80,24 @@ impl Error {
         matches!(self, Self::Locked(_))
     }
 
+    /// Whether the answer is not the server's word on the statement: the connection ended, or a proxy says so of its own
+    /// way to the server.
+    pub(super) fn is_connection_lost(&self) -> bool {
+        let lost = [1053, 1927, 3169, 4031, 9001, 9002];
+        match self.mysql_number() {
+            Some(number) => lost.contains(&number) || (2000..=2999).contains(&number),
+            None => self.is_unavailable(),
+        }
+    }
+
+    /// Takes it that the transaction is gone, as its savepoint is.
+    pub(super) fn into_lost(self) -> Self {
+        match self {
+            Self::Refused(error) => Self::Contended(error),
+            other => other,
+        }
+    }
+
     /// Whether the database could not be reached.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
@@ -140,9 +158,8 @@ impl From<sqlx::Error> for Error {
         }
         match mysql_number(&error) {
             // Deadlock; Galera answers so at COMMIT too, and group replication by a number of its own. A row that changed
-            // since the transaction's snapshot. A savepoint that went with its transaction. TiDB's write conflict, and its
-            // schema that changed meanwhile.
-            Some(1020 | 1213 | 1305 | 3101 | 8028 | 9007) => return Self::Contended(error),
+            // since the transaction's snapshot. TiDB's write conflict, and its schema that changed meanwhile.
+            Some(1020 | 1213 | 3101 | 8028 | 9007) => return Self::Contended(error),
             // Lock wait time-out; MySQL's number for who does not want to wait is 3572, MariaDB's the same as for who did.
             Some(1205 | 3572) => return Self::Locked(error),
             Some(1062) => return Self::Duplicate(error),
@@ -154,6 +171,10 @@ impl From<sqlx::Error> for Error {
                 1021 | 1026 | 1030 | 1040 | 1044 | 1045 | 1047 | 1049 | 1053 | 1114 | 1180 | 1203 | 1223
                 | 1290 | 1317 | 1836 | 1927 | 1969 | 3024 | 3100 | 3169 | 4031 | 9001 | 9002 | 9003 | 9005,
             ) => {
+                return Self::Unavailable(error);
+            }
+            // Numbers of clients: a proxy tells so of its own way to the server.
+            Some(2000..=2999) => {
                 return Self::Unavailable(error);
             }
             _ => {}

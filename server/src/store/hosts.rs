@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join, join_all};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{MySql, MySqlPool};
@@ -27,6 +27,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL_STARTING: Duration = Duration::from_millis(100);
 /// So many looks while an instance starts, and the database is away: shorter than one waits for a connection.
 const STARTING_LOOKS: u32 = 30;
+/// So many looks that are refused (password, number of connections), and another host is used if it can be.
+const MAX_REFUSING_LOOKS: u32 = 3;
 /// So many looks without an answer, of [`look::TIMEOUT`] each, and the host is left: within ten seconds of its last sign.
 const MAX_SILENT_LOOKS: u32 = 3;
 
@@ -80,8 +82,8 @@ impl Node {
 
     async fn close(self: Arc<Self>) {
         self.left.cancel();
-        self.writers.close().await;
-        self.readers.close().await;
+        // A writer gives its connection back with its next booking only.
+        join(self.writers.close(), self.readers.close()).await;
     }
 }
 
@@ -174,12 +176,11 @@ impl Hosts {
         self.shared.failed.notify_one();
     }
 
-    /// Whether no host can be used, or the one in use does not answer; `None` while it is not known.
-    pub fn is_away(&self) -> Option<bool> {
+    /// Whether no host can be used, or the one in use did not answer the last look or refused it.
+    pub fn is_away(&self) -> bool {
         match &*self.shared.state.borrow() {
-            State::Choosing => None,
-            State::Using(_) => Some(self.shared.doubtful.load(Ordering::Relaxed)),
-            State::Away(_) => Some(true),
+            State::Choosing | State::Using(_) => self.shared.doubtful.load(Ordering::Relaxed),
+            State::Away(_) => true,
         }
     }
 
@@ -230,16 +231,21 @@ impl Shared {
         let state = self.state.borrow().clone();
         let State::Using(node) = state else { return self.choose(watched, None).await };
         let look = watched.lookout.look(&self.hosts[node.host].options).await;
-        self.doubtful.store(look == Look::Silent, Ordering::Relaxed);
+        self.doubtful.store(matches!(look, Look::Silent | Look::Refusing(_)), Ordering::Relaxed);
         match look {
-            Look::Writable | Look::Refusing(_) => watched.silent = 0,
-            Look::ReadOnly => {
+            Look::Writable => (watched.silent, watched.refusing) = (0, 0),
+            // Connections that are open may go on; where another host is better, it is left all the same.
+            Look::Refusing(why) => {
                 watched.silent = 0;
-                // Where none is better, this one still answers reads.
-                if let Some(better) = self.writable(node.host).await {
-                    self.leave(&node, "it is read-only");
-                    self.take(better, watched);
+                watched.refusing += 1;
+                if watched.refusing >= MAX_REFUSING_LOOKS {
+                    self.leave_for_better(&node, &why, watched).await;
                 }
+            }
+            // Where none is better, this one still answers reads.
+            Look::ReadOnly(why) => {
+                watched.silent = 0;
+                self.leave_for_better(&node, why, watched).await;
             }
             Look::Silent if watched.silent + 1 < MAX_SILENT_LOOKS => {
                 watched.silent += 1;
@@ -260,7 +266,8 @@ impl Shared {
     /// Ends everything that runs on this host.
     fn leave(&self, node: &Arc<Node>, why: &str) {
         tracing::warn!(host = node.name, why, "the database host is left");
-        self.doubtful.store(false, Ordering::Relaxed);
+        // Until another one is taken.
+        self.doubtful.store(true, Ordering::Relaxed);
         self.state.send_replace(State::Choosing);
         self.tasks.spawn(node.clone().close());
     }
@@ -270,14 +277,14 @@ impl Shared {
         let mut order: Vec<_> = (0..self.hosts.len()).filter(|host| Some(*host) != left).collect();
         order.extend(left);
         let (mut reserve, mut final_reason, mut reasons) = (None, false, Vec::new());
-        for host in order {
-            let Host { name, options } = &self.hosts[host];
-            match Lookout::default().look(options).await {
+        for (host, look) in self.look_at(order).await {
+            let name = &self.hosts[host].name;
+            match look {
                 Look::Writable => {
                     self.take(host, watched);
                     return LOOK_INTERVAL;
                 }
-                Look::ReadOnly => reserve = reserve.or(Some(host)),
+                Look::ReadOnly(_) => reserve = reserve.or(Some(host)),
                 Look::Away(why) => reasons.push(format!("{name}: {why}")),
                 Look::Refusing(why) => {
                     final_reason = true;
@@ -307,14 +314,20 @@ impl Shared {
         LOOK_INTERVAL
     }
 
-    /// The first host that can be written to besides this one.
-    async fn writable(&self, besides: usize) -> Option<usize> {
-        for (host, Host { options, .. }) in self.hosts.iter().enumerate() {
-            if host != besides && Lookout::default().look(options).await == Look::Writable {
-                return Some(host);
-            }
+    /// Goes to the first other host that can be written to, if there is one.
+    async fn leave_for_better(&self, node: &Arc<Node>, why: &str, watched: &mut Watched) {
+        let others = (0..self.hosts.len()).filter(|host| *host != node.host).collect();
+        let seen = self.look_at(others).await;
+        if let Some((better, _)) = seen.into_iter().find(|(_, look)| *look == Look::Writable) {
+            self.leave(node, why);
+            self.take(better, watched);
         }
-        None
+    }
+
+    /// Looks at hosts, at all of them at once: one that is silent holds up no other.
+    async fn look_at(&self, hosts: Vec<usize>) -> Vec<(usize, Look)> {
+        let look = async |host: usize| (host, Lookout::default().look(&self.hosts[host].options).await);
+        join_all(hosts.into_iter().map(look)).await
     }
 
     fn take(&self, host: usize, watched: &mut Watched) {
@@ -323,6 +336,7 @@ impl Shared {
             tracing::info!(host = name, "the database host is used");
         }
         *watched = Watched { chosen: true, ..Watched::default() };
+        self.doubtful.store(false, Ordering::Relaxed);
         let pool = |connections: u32| {
             MySqlPoolOptions::new()
                 .max_connections(connections)
@@ -351,6 +365,8 @@ struct Watched {
     lookout: Lookout,
     /// Looks without an answer, one after another.
     silent: u32,
+    /// Looks that were refused, one after another.
+    refusing: u32,
     /// Whether any host was ever chosen, or known to be away.
     chosen: bool,
     /// Looks while starting.

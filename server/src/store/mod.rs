@@ -199,11 +199,11 @@ impl Store {
         PoolCounts { idle, used: size.saturating_sub(idle) }
     }
 
-    /// Whether the database is known to be away, which a MySQL server is without being asked; `None` where one has to ask.
-    pub fn is_away(&self) -> Option<bool> {
+    /// Whether a MySQL server is known to be away, without asking it.
+    pub fn is_away(&self) -> bool {
         match &self.inner.backend {
             Backend::MySql { hosts, .. } => hosts.is_away(),
-            Backend::Sqlite { .. } => None,
+            Backend::Sqlite { .. } => false,
         }
     }
 

@@ -134,6 +134,9 @@ where
 {
     let levels = parse_levels(level)?.with_target(TRACE_TARGET, LevelFilter::OFF);
     let provider = otlp.map(tracer_provider).transpose()?;
+    if provider.is_some() {
+        spans::begin_export();
+    }
     let spans = provider.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("sageapi"))

@@ -272,3 +272,37 @@ fn a_snapshot_keeps_what_cannot_be_read_and_forgets_it_when_it_is_gone() {
         assert!(world.quote(&json!({"pricing_id": "pp-1"})).await.text().contains("no price list for"));
     });
 }
+
+#[test]
+fn a_list_whose_days_cannot_be_read_is_not_outranked_by_another_of_its_program() {
+    in_front_of_a_platform(async |world| {
+        let program_of = json!({"pricing_id": "pp-1"});
+        world.price_list(1, json!({})).await;
+        world.says(Entity::Pricing, "row-2", 1, program(&json!({"enabled_date": "2026-03-01"}))).await;
+        assert_eq!(world.price().await, "9");
+        for (n, wrong) in (2..).step_by(2).zip([
+            program(&json!({"enabled_date": "2026-06"})),
+            program(&json!({"expired_date": "?"})),
+            json!("no object"),
+        ]) {
+            world.says(Entity::Pricing, "row-1", n, wrong.clone()).await;
+            if wrong["expired_date"] != "?" {
+                world.unpriced(&program_of).await;
+            }
+            assert_eq!(world.health(Entity::Pricing).await, bad(), "{wrong}");
+            world.price_list(n + 1, json!({})).await;
+            assert_eq!((world.price().await, world.health(Entity::Pricing).await), (json!("9"), good()));
+        }
+    });
+}
+
+#[test]
+fn a_new_row_of_which_nothing_can_be_read_shows_in_health_until_it_is_corrected() {
+    in_front_of_a_platform(async |world| {
+        world.price_list(1, json!({})).await;
+        world.says(Entity::Pricing, "row-2", 5, json!("no object")).await;
+        assert_eq!(world.health(Entity::Pricing).await, bad());
+        world.says(Entity::Pricing, "row-2", 5, program(&json!({"ppid": "pp-2"}))).await;
+        assert_eq!(world.health(Entity::Pricing).await, good());
+    });
+}

@@ -16,8 +16,8 @@ const NOT_READY: &str = "it is not ready (wsrep_ready is OFF)";
 pub(super) enum Look {
     /// It can be written to.
     Writable,
-    /// A replica, or a primary that was told to take no writes.
-    ReadOnly,
+    /// A replica, or a primary that takes no writes for now: why.
+    ReadOnly(&'static str),
     /// It answers, but lets nobody in: wrong password, too many connections, no such database.
     Refusing(String),
     /// Nothing can be done with it.
@@ -60,22 +60,35 @@ impl Lookout {
     }
 }
 
-/// A server that knows nothing of Galera or of `read_only` can be written to.
+/// A server that knows nothing of a setting is taken to be able to do what it is about.
 async fn ask(conn: &mut MySqlConnection) -> Result<Look, sqlx::Error> {
-    let galera = is(conn, "SHOW VARIABLES LIKE 'wsrep_on'", "ON").await?;
-    if galera && is(conn, "SHOW STATUS LIKE 'wsrep_ready'", "OFF").await? {
-        return Ok(Look::Away(NOT_READY.to_owned()));
+    let is_off = |value: &str| value.eq_ignore_ascii_case("OFF") || value == "0";
+    if value(conn, "SHOW VARIABLES LIKE 'wsrep_on'").await?.is_some_and(|on| !is_off(&on)) {
+        if value(conn, "SHOW STATUS LIKE 'wsrep_ready'").await?.is_some_and(|ready| is_off(&ready)) {
+            return Ok(Look::Away(NOT_READY.to_owned()));
+        }
+        let rejects = value(conn, "SHOW VARIABLES LIKE 'wsrep_reject_queries'").await?;
+        if rejects.is_some_and(|rejects| !rejects.eq_ignore_ascii_case("NONE")) {
+            return Ok(Look::ReadOnly("it rejects queries (wsrep_reject_queries)"));
+        }
+        // A node that others copy from may be locked meanwhile, and one that lags decides by what is old. 4 is Synced.
+        let state = value(conn, "SHOW STATUS LIKE 'wsrep_local_state'").await?;
+        if state.is_some_and(|state| state != "4") {
+            return Ok(Look::ReadOnly("it is not in step with the others (wsrep_local_state)"));
+        }
     }
-    if is(conn, "SHOW VARIABLES LIKE 'read_only'", "ON").await? {
-        return Ok(Look::ReadOnly);
+    // Newer servers know more values than ON.
+    for setting in ["SHOW VARIABLES LIKE 'read_only'", "SHOW VARIABLES LIKE 'innodb_read_only'"] {
+        if value(conn, setting).await?.is_some_and(|value| !is_off(&value)) {
+            return Ok(Look::ReadOnly("it is read-only"));
+        }
     }
     Ok(Look::Writable)
 }
 
-async fn is(conn: &mut MySqlConnection, question: &'static str, value: &str) -> Result<bool, sqlx::Error> {
+async fn value(conn: &mut MySqlConnection, question: &'static str) -> Result<Option<String>, sqlx::Error> {
     let row = sqlx::raw_sql(AssertSqlSafe(question)).fetch_optional(conn).await?;
-    let answer: Option<String> = row.map(|row| row.try_get_unchecked(1)).transpose()?;
-    Ok(answer.is_some_and(|answer| answer.eq_ignore_ascii_case(value)))
+    row.map(|row| row.try_get_unchecked(1)).transpose()
 }
 
 fn of_error(error: &sqlx::Error) -> Look {

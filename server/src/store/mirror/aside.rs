@@ -46,11 +46,13 @@ pub(super) fn unreadable(entity: Entity) -> String {
 }
 
 impl Store {
-    /// How many rows of an entity are unreadable, counting no further than `cap`.
+    /// How many rows of an entity are unreadable, counting no further than `cap`; with those of which no version was ever
+    /// read, which are there as tombstones of no version.
     pub async fn unreadable_rows(&self, entity: Entity, cap: i64) -> Result<i64, Error> {
         let sql = Sql::new(format!(
             "SELECT COUNT(*) FROM (SELECT 1 FROM sync_quarantine q JOIN {} t ON t.id = q.entity_id \
-             WHERE q.entity_type = ? AND t.deleted = 0 AND q.version > t.sync_version LIMIT ?) counted",
+             WHERE q.entity_type = ? AND (t.deleted = 0 OR t.sync_version < 0) AND q.version > t.sync_version \
+             LIMIT ?) counted",
             entity.table()
         ));
         self.fetch_one(sql.bind(entity.as_str()).bind(cap)).await?.int(0)
@@ -82,8 +84,15 @@ impl Written {
         let (current, aside) = (known.int(0)?, known.opt_int(1)?.unwrap_or(-1));
         if partial.is_some() || row.version > 0 {
             let newest = row.version > current && row.version >= aside;
-            return if newest { self.quarantine(tx, row, row.version).await } else { Ok(()) };
+            if !newest {
+                return Ok(());
+            }
+            if partial.is_none() {
+                self.forget_dates(tx, &id).await?;
+            }
+            return self.quarantine(tx, row, row.version).await;
         }
+        self.forget_dates(tx, &id).await?;
         // A row that does not tell its version casts doubt on the one that is there.
         if aside > current {
             return self.quarantine(tx, row, aside).await;
@@ -95,8 +104,19 @@ impl Written {
         self.quarantine(tx, row, current.max(0)).await
     }
 
+    /// Of a row that cannot be read at all it is not known either for which days it counts: where it decides prices it
+    /// stands for any of them.
+    async fn forget_dates(&self, tx: &mut Tx, id: &TextId) -> Result<(), Error> {
+        if !self.entity.decides_prices() {
+            return Ok(());
+        }
+        let table = self.entity.table();
+        let sql = Sql::new(format!("UPDATE {table} SET enabled_date = NULL, expired_date = NULL WHERE id = ?"));
+        tx.conn.execute(sql.bind(id.as_str())).await.map(drop)
+    }
+
     /// What cannot be read is unknown; but where it decides prices, the row counts for nothing, and what it said before
-    /// tells which prices that concerns.
+    /// tells which prices that concerns. The days are no part of that: another row must not win by days that have passed.
     fn upsert_partial<'a>(&self, dialect: Dialect, partial: &'a Partial) -> Sql<'a> {
         let mut sql = self.insert(1);
         sql.add(partial.id.as_str());
@@ -104,9 +124,11 @@ impl Written {
             add_cell(&mut sql, cell.as_ref().unwrap_or(&Cell::Null));
         }
         self.add_sync_columns(&mut sql, partial.created_at, partial.version.saturating_sub(1), false);
-        let kept = |cell: &Option<Cell>| cell.is_none() && self.entity.decides_prices();
+        let kept = |name: &str, cell: &Option<Cell>| {
+            cell.is_none() && self.entity.decides_prices() && !["enabled_date", "expired_date"].contains(&name)
+        };
         let columns = self.entity.columns().iter().zip(&partial.cells);
-        let columns = columns.filter(|(_, cell)| !kept(cell)).map(|(column, _)| column.name);
+        let columns = columns.filter(|(column, cell)| !kept(column.name, cell)).map(|(column, _)| column.name);
         self.push_update(&mut sql, dialect, ">=", columns);
         sql
     }

@@ -1,18 +1,28 @@
 //! Spans within a request or a run, which go to the collector alone.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
-use tracing::{Level, Span};
+use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// Target of these spans, of level DEBUG. Logs never show it, so that without a collector none is made, whatever is
 /// logged, at the cost of one atomic load.
 pub const TRACE_TARGET: &str = "sageapi::trace";
 
+/// Whether spans are exported. Not asked of the subscriber: a layer with a filter takes the answer to a question that no
+/// span follows for its answer about the next event, and loses that.
+static EXPORTED: AtomicBool = AtomicBool::new(false);
+
+/// Takes it that spans are exported from now on.
+pub(super) fn begin_export() {
+    EXPORTED.store(true, Ordering::Relaxed);
+}
+
 /// Whether the current span is recorded, so that spans below it are worth their while.
 pub fn is_recording() -> bool {
-    tracing::span_enabled!(target: TRACE_TARGET, Level::DEBUG) && recorded(&Span::current()).is_some()
+    EXPORTED.load(Ordering::Relaxed) && recorded(&Span::current()).is_some()
 }
 
 fn recorded(span: &Span) -> Option<SpanContext> {

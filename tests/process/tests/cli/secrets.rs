@@ -54,6 +54,9 @@ async fn no_secret_shows_in_a_log_or_in_a_printed_configuration() {
             (health.data()["sync"]["users"]["error_class"] == "unauthorized").then_some(())
         };
         until("the platform refuses", Duration::from_secs(30), failed).await;
+        // What a process wrote is read by a thread of its own.
+        let told = || async { server.stderr().join("\n").contains("the run failed").then_some(()) };
+        until("the log tells of the run", Duration::from_secs(30), told).await;
         let health = client.fetch(&format!("{}/api/v1/health", server.http())).await.text();
         let metrics = client.fetch(&format!("{}/metrics", server.admin())).await.text();
 
