@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::validate::Problem;
 
-/// Checks an object against the definition of SageApi as a cluster does when it is created. Members that are null are
-/// taken out of it: there they count as left out.
+/// Checks an object against the definition of SageApi as a cluster does when it is created. A member that is null and has
+/// a default is taken out of it, so that it gets that default; none of the others may be null.
 pub fn check(object: &mut Value) -> Vec<Problem> {
     let definition = serde_json::to_value(sageapi_crds::crd()).unwrap_or_default();
     let Some(schema) = definition.pointer("/spec/versions/0/schema/openAPIV3Schema") else {
@@ -130,8 +130,8 @@ impl Check {
     }
 
     fn members(&mut self, path: &str, schema: &Value, members: &mut Map<String, Value>) {
-        // None of our fields may be null, and the API server takes such a member out.
-        members.retain(|_, value| !value.is_null());
+        let has_default = |name: &str| schema["properties"][name].get("default").is_some();
+        members.retain(|name, value| !value.is_null() || !has_default(name));
         let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         let known = schema["properties"].as_object();
         for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -231,16 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_definition_admits_is_admitted_and_null_is_as_if_left_out() {
+    fn what_the_definition_admits_is_admitted_and_null_is_its_default() {
         let mut object = object();
-        object["spec"]["image"] = json!({"tag": null, "repository": "a"});
-        object["spec"]["sync"] = Value::Null;
+        object["spec"]["image"] = json!({"repository": "a"});
+        object["spec"]["instances"] = Value::Null;
         object["spec"]["resources"] = json!({"limits": {"cpu": 2, "memory": "64Mi"}});
         object["spec"]["tolerations"] = json!([{"key": "a", "operator": "Exists"}]);
         object["spec"]["nodeSelector"] = json!({"disk": "ssd"});
         object["metadata"]["labels"] = json!({"team": "billing"});
         assert_eq!(check(&mut object), []);
-        assert_eq!(object["spec"].get("sync"), None);
+        assert_eq!(object["spec"].get("instances"), None);
     }
 
     #[test]
@@ -255,7 +255,8 @@ mod tests {
             (told(|object| object["metadata"] = json!({})), "metadata.name: required"),
             (told(|object| object["metadata"]["lables"] = json!({})), "metadata.lables: unknown field"),
             (told(|object| object["spcc"] = json!({})), "spcc: unknown field"),
-            (told(|object| object["spec"] = Value::Null), "spec: required"),
+            (told(|object| object["spec"] = Value::Null), "spec: null is no object"),
+            (told(spec("image", json!({"tag": null}))), "spec.image.tag: null is no string"),
             (told(spec("instances", json!(0))), "spec.instances: 0 should be greater than or equal to 1"),
             (told(spec("instances", json!(1.5))), "spec.instances: 1.5 is no integer"),
             (told(spec("instance", json!(2))), "spec.instance: unknown field"),

@@ -27,6 +27,8 @@ async fn what_cannot_be_followed_is_refused_and_the_refusal_says_why() {
         ),
         (format!("{valid}  resources: {{limits: {{memory: lots}}}}"), "spec.resources.limits"),
         (format!("{valid}  accounting: {{mode: Lax}}"), "Unsupported value"),
+        (format!("{valid}  accounting: null"), "spec.accounting"),
+        (format!("{valid}  image: {{tag: null}}"), "spec.image.tag"),
     ] {
         let said = bench.try_apply(&manifest).expect_err(&manifest).to_string();
         assert!(said.contains(why), "{manifest} was refused for another reason: {said}");
@@ -35,7 +37,7 @@ async fn what_cannot_be_followed_is_refused_and_the_refusal_says_why() {
     }
     for manifest in [
         valid.replace("name: prod", &format!("name: {}", "a".repeat(40))),
-        format!("{valid}  accounting: null\n  image: {{tag: null}}"),
+        format!("{valid}  instances: null"),
     ] {
         bench.apply(&manifest);
         sageapi_operator::offline::render(&manifest, "sageapi-server:1").unwrap();

@@ -111,7 +111,8 @@ impl Written {
             return Ok(());
         }
         let table = self.entity.table();
-        let sql = Sql::new(format!("UPDATE {table} SET enabled_date = NULL, expired_date = NULL WHERE id = ?"));
+        let sql =
+            Sql::new(format!("UPDATE {table} SET enabled_date = NULL, expired_date = NULL WHERE id = ?"));
         tx.conn.execute(sql.bind(id.as_str())).await.map(drop)
     }
 
@@ -125,10 +126,13 @@ impl Written {
         }
         self.add_sync_columns(&mut sql, partial.created_at, partial.version.saturating_sub(1), false);
         let kept = |name: &str, cell: &Option<Cell>| {
-            cell.is_none() && self.entity.decides_prices() && !["enabled_date", "expired_date"].contains(&name)
+            cell.is_none()
+                && self.entity.decides_prices()
+                && !["enabled_date", "expired_date"].contains(&name)
         };
         let columns = self.entity.columns().iter().zip(&partial.cells);
-        let columns = columns.filter(|(column, cell)| !kept(column.name, cell)).map(|(column, _)| column.name);
+        let columns =
+            columns.filter(|(column, cell)| !kept(column.name, cell)).map(|(column, _)| column.name);
         self.push_update(&mut sql, dialect, ">=", columns);
         sql
     }
