@@ -86,6 +86,14 @@ kinds! {
 }
 
 impl ObjectKind {
+    /// Whether pods mount it, run under it or are made by it. The other kinds stand beside the pods.
+    pub const fn carries_pods(self) -> bool {
+        match self {
+            Self::ServiceAccount | Self::Secret | Self::ConfigMap | Self::Job => true,
+            Self::Service | Self::NetworkPolicy | Self::Deployment | Self::PodDisruptionBudget => false,
+        }
+    }
+
     /// Group and version as in an object's `apiVersion`.
     pub fn api_version(self) -> String {
         match self.group() {

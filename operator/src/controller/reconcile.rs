@@ -202,20 +202,18 @@ async fn follow(
         owner: key,
     };
     let mut refusals = Vec::new();
+    let mut stopped = false;
     for step in steps {
         let of = if matches!(step, Step::Delete(_)) { Phase::AfterStatus } else { Phase::BeforeStatus };
-        if of != phase {
+        if of != phase || (stopped && !step.stands_alone()) {
             continue;
         }
         match applier.follow(step).instrument(span_of(step)).await {
             Ok(()) => {}
             Err(StepError::Refused(refusal)) => {
                 tracing::warn!(resource = %key, object = %refusal.object, message = refusal.message, "refused");
-                let stops = observed.children.lack(&refusal);
+                stopped |= observed.children.lack(&refusal);
                 refusals.push(refusal);
-                if stops {
-                    break;
-                }
             }
             Err(error) => return Err(error),
         }

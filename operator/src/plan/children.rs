@@ -52,12 +52,12 @@ impl Children {
         self.of(kind).into_iter().find(|metadata| name(metadata) == wanted)
     }
 
-    /// Whether the object of a refused write is missing, or is somebody else's. What comes later in the order rests on
-    /// it; an object that merely stays as it was holds up nothing.
+    /// Whether a refused write leaves pods without what they mount or run under: its object is missing, or is somebody
+    /// else's. An object that merely stays as it was, or that no pod needs in order to start, holds up nothing.
     pub(crate) fn lack(&self, refusal: &Refusal) -> bool {
         let object = &refusal.object;
         let missing = object.uid.is_none() && self.find(object.kind, &object.name).is_none();
-        missing || refusal.cause == RefusalCause::NameTaken
+        object.kind.carries_pods() && (missing || refusal.cause == RefusalCause::NameTaken)
     }
 
     /// Whether the object that a refused write was about is still there, if it was about this one and no later one.
@@ -70,7 +70,9 @@ impl Children {
         let mut all: Vec<Refusal> =
             refusals.iter().filter(|refusal| self.still_have(&refusal.object)).cloned().collect();
         let taken = self.taken(steps, uid);
-        all.extend(taken.filter(|taken| all.iter().all(|refusal| refusal.object != taken.object)));
+        let untold: Vec<Refusal> =
+            taken.filter(|taken| all.iter().all(|refusal| refusal.object != taken.object)).collect();
+        all.extend(untold);
         all
     }
 
@@ -92,10 +94,10 @@ impl Children {
         live.is_some_and(|live| hash(live).is_some() && hash(live) == hash(wanted.metadata()))
     }
 
-    /// The first step whose object's name is held by somebody else, such as the children of a resource that was
-    /// deleted and made anew, until they are gone.
-    fn taken(&self, steps: &[Step], uid: &str) -> Option<Refusal> {
-        steps.iter().find_map(|step| {
+    /// Steps whose object's name is held by somebody else, such as the children of a deleted resource of the same
+    /// name, until they are gone.
+    fn taken(&self, steps: &[Step], uid: &str) -> impl Iterator<Item = Refusal> {
+        steps.iter().filter_map(move |step| {
             let (Step::Apply(object) | Step::Create(object)) = step else { return None };
             let live = self.find(object.kind(), object.name())?;
             // What has no owner is told by its labels, and those are what it was found by.

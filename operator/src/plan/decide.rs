@@ -319,8 +319,16 @@ impl<'a> Decision<'a> {
         let refusals = children.refused(&self.observed.refusals, &self.steps, uid);
         let stops = refusals.iter().any(|refusal| children.lack(refusal));
         let Some(cause) = refusals.iter().map(|refusal| refusal.cause).min() else { return };
+        let is_taken = |object: &Object| {
+            let of = object.reference();
+            refusals.iter().any(|refusal| refusal.cause == RefusalCause::NameTaken && refusal.object == of)
+        };
+        self.steps.retain(|step| match step {
+            Step::Apply(object) | Step::Create(object) => !is_taken(object),
+            Step::Delete(_) => true,
+        });
         if stops {
-            self.steps.clear();
+            self.steps.retain(Step::stands_alone);
             self.notes.clear();
             // What would have been begun was not.
             self.conditions.unsay(ConditionType::SchemaUpToDate, &[Reason::Running]);

@@ -29,7 +29,8 @@ use crate::observed::Observed;
 /// What to do now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// In this order. Where one is refused, the rest is left if its object is missing, and followed if not.
+    /// In this order. Where one is refused, the others are followed; but if pods would lack its object, only those that
+    /// do not rest on it ([`Step::stands_alone`]).
     pub steps: Vec<Step>,
     /// The whole status as it should be. To be written if it differs from the resource's, after the steps; of a
     /// step that was refused the next plan speaks ([`Observed::refusals`]).
@@ -66,6 +67,16 @@ pub enum Step {
     Create(Object),
     /// Delete the one of this UID, after the status is written.
     Delete(ObjectRef),
+}
+
+impl Step {
+    /// Whether it can be followed while pods lack what they mount or run under.
+    pub(crate) fn stands_alone(&self) -> bool {
+        matches!(
+            self,
+            Self::Apply(Object::Service(_) | Object::NetworkPolicy(_) | Object::PodDisruptionBudget(_))
+        )
+    }
 }
 
 /// An event about the resource.

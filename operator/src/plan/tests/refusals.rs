@@ -34,18 +34,44 @@ fn one_that_is_refused_does_not_hold_up_the_others() {
     assert_eq!(world.phase(), "Ready");
 }
 
-#[test]
-fn what_is_missing_holds_up_what_rests_on_it() {
+/// About to install what serves, after the migration.
+fn migrated_world() -> World {
     let mut world = World::new();
     world.follow();
     world.end_job(0, &migrated());
+    world
+}
+
+fn rolls_out(plan: &crate::plan::Plan) -> bool {
+    plan.tallies.iter().any(|tally| matches!(tally, crate::plan::Tally::Rollout { .. }))
+}
+
+#[test]
+fn what_pods_lack_holds_up_the_pods_and_nothing_beside_them() {
+    let mut world = migrated_world();
+    world.seen.children.service_accounts.clear();
     world.seen.refusals =
-        vec![refused(ObjectKind::NetworkPolicy, RefusalCause::Forbidden, "no right to create it")];
+        vec![refused(ObjectKind::ServiceAccount, RefusalCause::Forbidden, "no right to create it")];
     let plan = world.follow();
-    assert!(plan.steps.is_empty(), "{:?}", writes(&plan));
+    let beside = ["apply Service prod", "apply NetworkPolicy prod", "apply PodDisruptionBudget prod"];
+    assert_eq!(writes(&plan), beside);
     assert_eq!(world.condition(Ready), "False/Forbidden");
-    assert!(!plan.tallies.iter().any(|tally| matches!(tally, crate::plan::Tally::Rollout { .. })));
+    assert!(!rolls_out(&plan));
     assert_eq!(plan.tallies.len(), 1, "the migration ended all the same");
+}
+
+#[test]
+fn what_stands_beside_the_pods_holds_up_nothing_when_it_is_missing() {
+    for kind in [ObjectKind::NetworkPolicy, ObjectKind::Service, ObjectKind::PodDisruptionBudget] {
+        let mut world = migrated_world();
+        world.seen.refusals = vec![refused(kind, RefusalCause::Forbidden, "no right to create it")];
+        let plan = world.follow();
+        assert!(writes(&plan).contains(&"apply Deployment prod".to_owned()), "{kind}: {:?}", writes(&plan));
+        assert!(rolls_out(&plan), "{kind}");
+        assert_eq!(world.condition(Stalled), "True/Forbidden");
+        let message = &world.status().condition(Stalled).unwrap().message;
+        assert!(message.contains(&format!("{kind} prod")), "{message}");
+    }
 }
 
 #[test]
@@ -62,7 +88,9 @@ fn several_refusals_are_all_told_and_a_taken_name_first() {
     let policy = &mut world.seen.children.network_policies[0];
     policy.metadata.owner_references.as_mut().unwrap()[0].uid = "somebody else".to_owned();
     let plan = world.follow();
-    assert!(plan.steps.is_empty());
+    let writes = writes(&plan);
+    assert!(!writes.iter().any(|write| write.contains("NetworkPolicy")), "it is somebody else's: {writes:?}");
+    assert!(writes.contains(&"apply Deployment prod".to_owned()), "the others are repaired: {writes:?}");
     assert_eq!(world.condition(Stalled), "True/NameConflict");
 }
 
