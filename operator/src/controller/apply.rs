@@ -157,7 +157,7 @@ impl Applier<'_> {
             None => api.get_opt(&of.name).await.map_err(|cause| failed(&of, cause))?.map(Arc::new),
         };
         let mut body = to_value(wanted, &of)?;
-        let mut cleared = None;
+        let mut foreign = Foreign::default();
         let mut over = String::new();
         if let Some(live) = &live {
             if !is_ours(wanted, live.as_ref()) {
@@ -183,21 +183,12 @@ impl Applier<'_> {
                 }
                 _ => {}
             }
-            cleared = without_foreign(&body, &found).map(|cleared| json!({"spec": cleared["spec"]}));
+            foreign = Foreign { cleared: without_foreign(&body, &found), may_be_ours: !same_hash };
             over = state_of(live.as_ref()).map(|(uid, state)| format!("{uid} {state}")).unwrap_or_default();
             body["metadata"]["resourceVersion"] = json!(live.resource_version());
         }
         let write = format!("{} over {over}", spec_hash(wanted).map_or("", String::as_str));
-        let written = self.attempt(&of, write, async {
-            if let Some(mut cleared) = cleared {
-                cleared["metadata"] = json!({"resourceVersion": body["metadata"]["resourceVersion"]});
-                let params =
-                    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-                let cleared: K = api.patch(&of.name, &params, &Patch::Merge(&cleared)).await?;
-                body["metadata"]["resourceVersion"] = json!(cleared.resource_version());
-            }
-            api.patch(&of.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&body)).await
-        });
+        let written = self.attempt(&of, write, put::<K>(&api, &of.name, &mut body, foreign));
         let written: K = written.await?;
         if let Some(meta) = body["metadata"].as_object_mut() {
             meta.remove("resourceVersion");
@@ -298,6 +289,47 @@ impl Applier<'_> {
     }
 }
 
+/// What is only in the live object's lists and maps.
+#[derive(Default)]
+struct Foreign {
+    /// The live object without it; `None` if there is nothing.
+    cleared: Option<Value>,
+    /// Whether the live object has another specification of ours, which may have put it there.
+    may_be_ours: bool,
+}
+
+/// Applies an object. What others added is taken out first, by a merge patch: an apply would leave it. What is ours
+/// the apply removes by itself, in the same change as the rest; patched beforehand, a Deployment would roll twice.
+async fn put<K: Child>(
+    api: &Api<K>,
+    name: &str,
+    body: &mut Value,
+    foreign: Foreign,
+) -> Result<K, kube::Error> {
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    if let Some(mut cleared) = foreign.cleared {
+        if foreign.may_be_ours {
+            match api.patch(name, &params, &Patch::Apply(&*body)).await {
+                Ok(written) => {
+                    let kept = serde_json::to_value(&written).map_err(kube::Error::SerdeError)?;
+                    let Some(others) = without_foreign(body, &kept) else { return Ok(written) };
+                    cleared = others;
+                    body["metadata"]["resourceVersion"] = json!(written.resource_version());
+                }
+                // What others added can be in the way of ours, such as a Service's port of the same name.
+                Err(kube::Error::Api(status)) if status.code == 422 => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        let version = json!({"resourceVersion": body["metadata"]["resourceVersion"]});
+        let cleared = Patch::Merge(json!({"metadata": version, "spec": cleared["spec"]}));
+        let merge = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let cleared: K = api.patch(name, &merge, &cleared).await?;
+        body["metadata"]["resourceVersion"] = json!(cleared.resource_version());
+    }
+    api.patch(name, &params, &Patch::Apply(&*body)).await
+}
+
 /// What a child's type can do.
 trait Child:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -389,8 +421,9 @@ fn failed(object: &ObjectRef, cause: kube::Error) -> StepError {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::ConfigMap;
+    use k8s_openapi::api::core::v1::{ConfigMap, Service};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+    use kube::client::Body;
 
     use super::*;
 
@@ -431,5 +464,72 @@ mod tests {
         assert!(contested.is_settled(&child));
         child.metadata.generation = Some(4);
         assert!(!contested.is_settled(&child));
+    }
+
+    const APPLY: &str = "application/apply-patch+yaml";
+    const MERGE: &str = "application/merge-patch+json";
+
+    fn service(ports: &[u16], version: &str) -> Value {
+        let ports: Vec<Value> = ports.iter().map(|port| json!({"port": port, "protocol": "TCP"})).collect();
+        json!({"metadata": {"name": "prod", "resourceVersion": version}, "spec": {"ports": ports}})
+    }
+
+    /// The content types and bodies of the patches by which a Service with port 80 is put over one that has another
+    /// port besides. `first` is the API server's answer to the first.
+    async fn patches(may_be_ours: bool, first: (u16, Value)) -> Vec<(String, Value)> {
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&sent);
+        let server = tower::service_fn(move |request: http::Request<Body>| {
+            let (seen, first) = (Arc::clone(&seen), first.clone());
+            async move {
+                let kind = request.headers()[http::header::CONTENT_TYPE].to_str().unwrap().to_owned();
+                let body = request.into_body().collect_bytes().await.unwrap();
+                let mut seen = seen.lock().unwrap();
+                seen.push((kind, serde_json::from_slice(&body).unwrap()));
+                let (code, answer) = if seen.len() == 1 { first } else { (200, service(&[80], "9")) };
+                let answer = Body::from(serde_json::to_vec(&answer).unwrap());
+                let answer = http::Response::builder().status(code).body(answer).unwrap();
+                Ok::<_, std::convert::Infallible>(answer)
+            }
+        });
+        let api: Api<Service> = Api::namespaced(Client::new(server, "billing"), "billing");
+        let (mut body, live) = (service(&[80], "7"), service(&[80, 81], "7"));
+        let foreign = Foreign { cleared: without_foreign(&body, &live), may_be_ours };
+        put(&api, "prod", &mut body, foreign).await.unwrap();
+        let sent = sent.lock().unwrap();
+        sent.clone()
+    }
+
+    fn kinds(patches: &[(String, Value)]) -> Vec<&str> {
+        patches.iter().map(|(kind, _)| kind.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_new_specification_that_drops_elements_of_ours_is_one_change() {
+        let patches = patches(true, (200, service(&[80], "8"))).await;
+        assert_eq!(patches, [(APPLY.to_owned(), service(&[80], "7"))]);
+    }
+
+    #[tokio::test]
+    async fn what_others_added_is_taken_out_before_the_apply() {
+        let patches = patches(false, (200, service(&[80], "8"))).await;
+        assert_eq!(kinds(&patches), [MERGE, APPLY]);
+        let merged = json!({"metadata": {"resourceVersion": "7"}, "spec": service(&[80], "7")["spec"]});
+        assert_eq!(patches[0].1, merged);
+        assert_eq!(patches[1].1, service(&[80], "8"));
+    }
+
+    #[tokio::test]
+    async fn what_a_new_specification_leaves_of_others_is_taken_out_after_it() {
+        let patches = patches(true, (200, service(&[80, 81], "8"))).await;
+        assert_eq!(kinds(&patches), [APPLY, MERGE, APPLY]);
+        assert_eq!(patches[1].1["metadata"]["resourceVersion"], "8");
+    }
+
+    #[tokio::test]
+    async fn what_others_added_in_the_way_of_a_new_specification_is_taken_out_all_the_same() {
+        let no =
+            json!({"kind": "Status", "status": "Failure", "message": "no", "reason": "Invalid", "code": 422});
+        assert_eq!(kinds(&patches(true, (422, no)).await), [APPLY, MERGE, APPLY]);
     }
 }
