@@ -162,14 +162,17 @@ fn request_spans_are_disabled_without_otlp_and_debug_logs() {
 }
 
 #[test]
-fn spans_within_requests_are_made_for_a_collector_alone() {
-    let (subscriber, _guard, _) = set_up("trace,sageapi::trace=trace", LogFormat::Json, None);
+fn spans_within_requests_are_for_a_collector_alone() {
+    let (subscriber, _guard, lines) = set_up("trace,sageapi::trace=trace", LogFormat::Json, None);
     with_default(subscriber, || {
         let request = tracing::debug_span!(target: REQUEST_TARGET, "request").entered();
         assert!(!request.is_disabled() && !is_recording());
         assert!(child_span!("price", "a" = 1).is_disabled());
-        assert!(tracing::debug_span!(target: TRACE_TARGET, parent: None, "sync").is_disabled());
+        let _within = tracing::debug_span!(target: TRACE_TARGET, parent: None, "sync", secret = 7).entered();
+        tracing::info!("a line");
     });
+    let text = lines.text();
+    assert!(text.contains("a line") && !text.contains("secret"), "the log does not show them: {text}");
 }
 
 #[tokio::test]
