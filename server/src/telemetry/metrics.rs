@@ -16,8 +16,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::model::Entity;
-
 pub use self::histogram::Histogram;
 use self::process::ProcessMetrics;
 
@@ -220,7 +218,7 @@ impl Metrics {
     }
 
     /// Counters are there from the start: a rate over one that appears with its first event misses that event. Those
-    /// of requests begin with their router, those of look-ups with their cache.
+    /// of requests begin with their router, those of look-ups with their cache, those of entities with the mirror.
     fn begin_at_zero(&self) {
         for reason in RETRY_REASONS {
             drop(self.store_retries.get_or_create(&ReasonLabel { reason }));
@@ -231,13 +229,15 @@ impl Metrics {
         for code in AUTH_FAILURES {
             drop(self.auth_failures.get_or_create(&CodeLabel { code }));
         }
-        for entity in Entity::ALL.iter().map(|entity| entity.as_str()) {
-            for result in SYNC_RESULTS {
-                drop(self.sync_runs.get_or_create(&RunLabels { entity, result }));
-            }
-            for op in SYNC_OPS {
-                drop(self.sync_rows.get_or_create(&RowLabels { entity, op }));
-            }
+    }
+
+    /// Begins the counters of an entity that is mirrored.
+    pub fn begin_sync(&self, entity: &'static str) {
+        for result in SYNC_RESULTS {
+            drop(self.sync_runs.get_or_create(&RunLabels { entity, result }));
+        }
+        for op in SYNC_OPS {
+            drop(self.sync_rows.get_or_create(&RowLabels { entity, op }));
         }
     }
 
