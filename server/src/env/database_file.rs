@@ -124,14 +124,14 @@ impl DatabaseFile {
     pub fn serve(&mut self) -> Result<(), OpenError> {
         let locked = || OpenError::Locked(self.named.clone());
         let mut served = self.descriptor.served.lock().unwrap_or_else(PoisonError::into_inner);
-        if *served || !patiently(|| try_lock(&self.descriptor.file)).map_err(failed(&self.path))? {
+        if *served || !retry_for_a_moment(|| try_lock(&self.descriptor.file)).map_err(failed(&self.path))? {
             return Err(locked());
         }
         let path = beside(&self.path, ".lock");
         let lock = || {
             let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
             let beside = open.map_err(failed(&path))?;
-            let free = patiently(|| try_lock(&beside)).map_err(failed(&path))?;
+            let free = retry_for_a_moment(|| try_lock(&beside)).map_err(failed(&path))?;
             if free { Ok(beside) } else { Err(locked()) }
         };
         match lock() {
@@ -157,7 +157,7 @@ impl DatabaseFile {
             return Ok(());
         }
         let path = beside(&self.path, ".lock");
-        let same = patiently(|| {
+        let same = retry_for_a_moment(|| {
             if is_free(&self.descriptor.file)? {
                 return Ok(true);
             }
@@ -202,7 +202,7 @@ fn is_free(file: &File) -> io::Result<bool> {
     }
 }
 
-fn patiently(mut attempt: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+fn retry_for_a_moment(mut attempt: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
     for _ in 1..ATTEMPTS {
         if attempt()? {
             return Ok(true);

@@ -342,7 +342,7 @@ pub static ROUTES: &[Route] = &[
             &[parameter("at", Time, "The balance after the last record that was booked until then.")],
         ],
         answer: Payload::One(schema::balance),
-        summary: "A customer's balance. With Cache-Control: no-cache it is read from the database.",
+        summary: "A customer's balance. With Cache-Control: no-cache, no-store or max-age=0 it is read from the database.",
         problems: &[Code::CustomerForbidden, Code::NotFound],
         ..READ
     },

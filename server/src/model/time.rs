@@ -110,7 +110,7 @@ impl Timestamp {
     }
 }
 
-/// Microseconds since the epoch, be it before 1970.
+/// Microseconds since the epoch, negative before 1970.
 fn parse_micros(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let shape = bytes.len() >= 20
