@@ -189,8 +189,7 @@ fn a_huge_usage_is_refused_and_never_wraps() {
         booking["customer_id"] = json!(c.id);
         let refused = site.post(&site.platform, "/accounting", &booking).await;
         assert_eq!(refused.refusal(), (422, "amount_out_of_range"));
-        for beyond in [json!(most + 1), json!(-1), json!(1e300), json!(0.123_456_789_012_345_67), json!(true)]
-        {
+        for beyond in [json!(most + 1), json!(-1), json!(1e300), json!(true)] {
             quote["usage"]["prompt_tokens"] = beyond.clone();
             let refused = site.post(&site.platform, "/pricing/quote", &quote).await;
             assert_eq!(refused.refusal(), (400, "invalid_request"), "{beyond}");
