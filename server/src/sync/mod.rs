@@ -117,7 +117,9 @@ impl SyncService {
         entropy: Arc<dyn Entropy>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SyncError> {
-        Entity::ALL.iter().for_each(|entity| metrics.begin_sync(entity.as_str()));
+        for entity in Entity::ALL {
+            metrics.begin_sync(entity.as_str());
+        }
         let timeout = config.upstream.as_ref().map_or(Duration::ZERO, |upstream| upstream.timeout);
         let inner = Inner {
             store,

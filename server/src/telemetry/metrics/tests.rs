@@ -60,7 +60,9 @@ fn every_metric_of_the_contract_is_shown_under_its_name() {
 #[test]
 fn counters_are_there_before_anything_is_counted() {
     let metrics = Metrics::new("1");
-    ["users", "uapi"].into_iter().for_each(|entity| metrics.begin_sync(entity));
+    for entity in ["users", "uapi"] {
+        metrics.begin_sync(entity);
+    }
     metrics.route("/balance").expect(&Method::GET, [200, 500, 599]);
     metrics.cache("balances");
     let text = metrics.encode();
