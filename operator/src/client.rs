@@ -140,7 +140,7 @@ where
                 metrics.request_seconds.get_or_create(&VerbLabel { verb }).observe(took);
             }
             if verb == "watch" && code == 200 {
-                metrics.signs.seen(kind, clock.monotonic());
+                metrics.heartbeats.seen(kind, clock.monotonic());
             }
             if call.is_write() && (200..300).contains(&code) {
                 metrics.writes.get_or_create(&KindLabel { kind }).inc();

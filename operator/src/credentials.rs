@@ -53,7 +53,7 @@ pub struct Entry<'a> {
 }
 
 /// All entries that a specification refers to.
-pub fn entries(asked: &Validated) -> Vec<Entry<'_>> {
+pub fn entries(validated: &Validated) -> Vec<Entry<'_>> {
     fn reference<'a>(
         file: &'static str,
         SecretKeyRef { name, key }: &'a SecretKeyRef,
@@ -61,10 +61,10 @@ pub fn entries(asked: &Validated) -> Vec<Entry<'_>> {
     ) -> Entry<'a> {
         Entry { file, secret: name, key: key.as_deref().unwrap_or(default) }
     }
-    let mysql = &asked.spec.database.mysql;
+    let mysql = &validated.spec.database.mysql;
     let mut entries = vec![reference("database_url", &mysql.url_secret_ref, "url")];
     entries.extend(mysql.tls.as_ref().map(|tls| reference("database_ca", &tls.ca_secret_ref, CA)));
-    if let Some(Upstream { url: _, auth, events, ca_secret_ref, timeout: _ }) = &asked.spec.upstream {
+    if let Some(Upstream { url: _, auth, events, ca_secret_ref, timeout: _ }) = &validated.spec.upstream {
         let secret = auth.secret_ref.name.as_str();
         match auth.scheme.unwrap_or_default() {
             AuthScheme::Signed => {
@@ -84,10 +84,13 @@ pub fn entries(asked: &Validated) -> Vec<Entry<'_>> {
 }
 
 /// Reads what the specification refers to.
-pub fn resolve(asked: &Validated, secrets: &BTreeMap<String, Referenced>) -> Result<Credentials, Missing> {
+pub fn resolve(
+    validated: &Validated,
+    secrets: &BTreeMap<String, Referenced>,
+) -> Result<Credentials, Missing> {
     let mut files = BTreeMap::new();
     let mut database = None;
-    for Entry { file, secret, key } in entries(asked) {
+    for Entry { file, secret, key } in entries(validated) {
         let value = entry(secrets, secret, key)?;
         if file == "database_url" {
             let named = std::str::from_utf8(&value).ok().and_then(identity);

@@ -27,9 +27,9 @@ pub const LEASE_NAME: &str = "sageapi-operator";
 /// How long a claim lasts without renewal.
 pub const LEASE_DURATION: Duration = Duration::from_secs(12);
 /// How often the holder renews.
-const RENEW_EVERY: Duration = Duration::from_secs(4);
+const RENEW_INTERVAL: Duration = Duration::from_secs(4);
 /// How often the others look, and the holder tries again after a failure.
-const POLL_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a collision the lease is looked at.
 const COLLISION_WAIT: Duration = Duration::from_millis(100);
 /// How long one request about the lease may take: several fit into a lease's life.
@@ -115,7 +115,7 @@ impl Elector {
                 tracing::warn!(error = %brief(&error), "the lease could not be read or written");
                 // Whatever was known of the lease may be out of date now.
                 self.election.forget_version();
-                POLL_EVERY
+                POLL_INTERVAL
             }
         };
         self.publish();
@@ -129,7 +129,7 @@ impl Elector {
         }
         let sent = self.clock.monotonic();
         let written = match self.election.step(sent, self.clock.now()) {
-            Step::Wait => return Ok(POLL_EVERY),
+            Step::Wait => return Ok(POLL_INTERVAL),
             Step::Create(lease) => bounded(self.api.create(&PostParams::default(), &lease)).await,
             Step::Replace(lease) => {
                 bounded(self.api.replace(LEASE_NAME, &PostParams::default(), &lease)).await
@@ -138,7 +138,7 @@ impl Elector {
         match written {
             Ok(lease) => {
                 self.election.won(lease, sent);
-                Ok(RENEW_EVERY)
+                Ok(RENEW_INTERVAL)
             }
             // Somebody was faster, or an earlier request of our own arrived after all: look who it was.
             Err(kube::Error::Api(status)) if status.code == 409 => {

@@ -104,7 +104,7 @@ pub struct Metrics {
     /// Objects that someone else had changed.
     pub drifts: Family<KindLabel, Counter>,
     /// When each watch last gave a sign of life.
-    pub signs: Signs,
+    pub heartbeats: WatchHeartbeats,
     /// Watches that failed and were started again.
     pub watch_restarts: Family<KindLabel, Counter>,
     /// Migration Jobs that ended.
@@ -122,12 +122,12 @@ pub type SecondsGauge = Gauge<f64, AtomicU64>;
 
 impl Metrics {
     /// Registers every metric.
-    pub fn new(at_scrape: AtScrape) -> Self {
-        let signs = at_scrape.signs.clone();
-        Self::register(signs, Some(at_scrape))
+    pub fn new(cluster: ClusterCollector) -> Self {
+        let heartbeats = cluster.heartbeats.clone();
+        Self::register(heartbeats, Some(cluster))
     }
 
-    fn register(signs: Signs, at_scrape: Option<AtScrape>) -> Self {
+    fn register(heartbeats: WatchHeartbeats, cluster: Option<ClusterCollector>) -> Self {
         let mut all = Registry::default();
         let own = all.sub_registry_with_prefix("sageapi_operator");
         own.register("build", "The program that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
@@ -168,7 +168,7 @@ impl Metrics {
                 "Objects that someone else had changed and that were put right",
                 Family::default(),
             ),
-            signs,
+            heartbeats,
             watch_restarts: register(own, "watch_restarts", "Watches that failed", Family::default()),
             migrations: register(own, "migration_runs", "Migration Jobs that ended", Family::default()),
             migration_seconds: register(
@@ -181,8 +181,8 @@ impl Metrics {
             leader: register(own, "leader", "1 on the replica that acts", Gauge::default()),
             registry: Registry::default(),
         };
-        if let Some(at_scrape) = at_scrape {
-            own.register_collector(Box::new(at_scrape));
+        if let Some(cluster) = cluster {
+            own.register_collector(Box::new(cluster));
         }
         metrics.begin_at_zero();
         Self { registry: all, ..metrics }
@@ -229,38 +229,38 @@ impl Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::register(Signs::default(), None)
+        Self::register(WatchHeartbeats::default(), None)
     }
 }
 
 /// What is known at a scrape and kept nowhere else: conditions of resources, on the leader, and the watches' silence.
 #[derive(Clone)]
-pub struct AtScrape {
+pub struct ClusterCollector {
     caches: Arc<Caches>,
     claim: Arc<Claim>,
     clock: Arc<dyn Clock>,
-    signs: Signs,
+    heartbeats: WatchHeartbeats,
 }
 
-impl AtScrape {
+impl ClusterCollector {
     /// Reads these.
     pub fn new(caches: &Arc<Caches>, claim: &Arc<Claim>, clock: &Arc<dyn Clock>) -> Self {
         Self {
             caches: Arc::clone(caches),
             claim: Arc::clone(claim),
             clock: Arc::clone(clock),
-            signs: Signs::default(),
+            heartbeats: WatchHeartbeats::default(),
         }
     }
 }
 
-impl fmt::Debug for AtScrape {
+impl fmt::Debug for ClusterCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AtScrape")
+        f.write_str("ClusterCollector")
     }
 }
 
-impl Collector for AtScrape {
+impl Collector for ClusterCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let now = self.clock.monotonic();
         let mut ages = encoder.encode_descriptor(
@@ -269,7 +269,7 @@ impl Collector for AtScrape {
             None,
             MetricType::Gauge,
         )?;
-        for (kind, age) in self.signs.ages(now) {
+        for (kind, age) in self.heartbeats.ages(now) {
             ages.encode_family(&[("kind", kind)])?.encode_gauge(&age.as_secs_f64())?;
         }
         let mut conditions = encoder.encode_descriptor(
@@ -301,9 +301,9 @@ impl Collector for AtScrape {
 /// When each watch last answered or told of a change, on the monotonic clock. A watch is asked anew every five
 /// minutes at most, so a quiet cluster gives signs too.
 #[derive(Debug, Clone, Default)]
-pub struct Signs(Arc<Mutex<BTreeMap<&'static str, Duration>>>);
+pub struct WatchHeartbeats(Arc<Mutex<BTreeMap<&'static str, Duration>>>);
 
-impl Signs {
+impl WatchHeartbeats {
     /// A sign of life of the watch of this kind.
     pub fn seen(&self, kind: &'static str, now: Duration) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, now);
@@ -311,8 +311,8 @@ impl Signs {
 
     /// The kinds watched and how long they have been silent.
     pub fn ages(&self, now: Duration) -> Vec<(&'static str, Duration)> {
-        let signs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        signs.iter().map(|(kind, seen)| (*kind, now.saturating_sub(*seen))).collect()
+        let heartbeats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heartbeats.iter().map(|(kind, seen)| (*kind, now.saturating_sub(*seen))).collect()
     }
 }
 

@@ -110,21 +110,21 @@ fn invalid(name: Option<&str>, problems: &[Problem]) -> RenderError {
 }
 
 fn objects(resource: &SageApi, settings: &Settings) -> Result<Vec<Object>, RenderError> {
-    let asked = validate(resource, settings)
+    let validated = validate(resource, settings)
         .map_err(|problems| invalid(resource.metadata.name.as_deref(), &problems))?;
-    let configuration = render::configuration(&asked)?;
-    let owner = format!("{OFFLINE}/{}/{}", asked.namespace, asked.name);
-    let entries = credentials::entries(&asked);
+    let configuration = render::configuration(&validated)?;
+    let owner = format!("{OFFLINE}/{}/{}", validated.namespace, validated.name);
+    let entries = credentials::entries(&validated);
     let files = entries.iter().map(|entry| entry.file).chain(credentials::own_files());
     let files = files.map(|file| (file, Vec::new())).collect();
     let context = Context {
         secrets_hash: OFFLINE.to_owned(),
-        ..render_context(&asked, &owner, &configuration, &files, OFFLINE, &[])
+        ..render_context(&validated, &owner, &configuration, &files, OFFLINE, &[])
     };
     let policy = render::network_policy(&context, settings);
     let first = [
         render::service_account(&context),
-        without_data(render::keys_secret(&asked, &Keys::generate(&KeySeed([0; 128])))),
+        without_data(render::keys_secret(&validated, &Keys::generate(&KeySeed([0; 128])))),
         without_data(render::secrets(&context, &files, &[])),
         render::config_map(&context, &configuration),
         render::migration_job(&context, &owner, 1, None),
@@ -195,14 +195,14 @@ mod tests {
             namespace: "sageapi-system".to_owned(),
             monitoring_namespaces: Vec::new(),
         };
-        let asked = validate(&resource, &settings).unwrap();
-        for entry in credentials::entries(&asked) {
+        let validated = validate(&resource, &settings).unwrap();
+        for entry in credentials::entries(&validated) {
             let secret = secrets.iter().find(|secret| secret["metadata"]["name"] == entry.secret);
             assert!(secret.is_some_and(|secret| secret["stringData"][entry.key].is_string()), "{entry:?}");
         }
         let names: std::collections::BTreeSet<_> =
-            credentials::entries(&asked).iter().map(|entry| entry.secret.to_owned()).collect();
-        assert_eq!(names, crate::observed::referenced_secrets(&asked.spec), "the index knows them all");
+            credentials::entries(&validated).iter().map(|entry| entry.secret.to_owned()).collect();
+        assert_eq!(names, crate::observed::referenced_secrets(&validated.spec), "the index knows them all");
     }
 
     #[test]

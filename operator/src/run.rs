@@ -19,12 +19,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::controller::{Contested, Context, Controller, HealthBook, Refused, Written};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::lease::{Claim, Elector};
-use crate::metrics::{AtScrape, Metrics};
+use crate::metrics::{ClusterCollector, Metrics};
 use crate::observed::Settings;
 use crate::watch::{Caches, Scope, Watches};
 
 /// How often, and how many times, a cluster is asked for that does not answer at the start.
-const ASK_EVERY: Duration = Duration::from_secs(3);
+const CRD_POLL_INTERVAL: Duration = Duration::from_secs(3);
 const ASK_TIMES: u32 = 20;
 /// Everything after the stop; Kubernetes kills after 30 s.
 const STOP_GRACE: Duration = Duration::from_secs(20);
@@ -86,7 +86,7 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
 
     let clock: Arc<dyn Clock> = SystemClock::new();
     let (claim, caches) = (Arc::<Claim>::default(), Arc::<Caches>::default());
-    let metrics = Arc::new(Metrics::new(AtScrape::new(&caches, &claim, &clock)));
+    let metrics = Arc::new(Metrics::new(ClusterCollector::new(&caches, &claim, &clock)));
     let client = connect(config, Arc::clone(&claim), Arc::clone(&clock), Arc::clone(&metrics))
         .map_err(|error| RunError::Config(brief(&error)))?;
 
@@ -216,7 +216,7 @@ async fn name_cluster(client: &Client, given: Option<String>) -> Result<String, 
                 }
             }
         }
-        tokio::time::sleep(ASK_EVERY).await;
+        tokio::time::sleep(CRD_POLL_INTERVAL).await;
     }
     Err(RunError::Cluster(said))
 }

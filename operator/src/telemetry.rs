@@ -108,7 +108,7 @@ impl Guard {
     }
 }
 
-/// Sets up logs on stderr and, if asked, the export of spans, for the whole process; within a Tokio runtime.
+/// Sets up logs on stderr and, if validated, the export of spans, for the whole process; within a Tokio runtime.
 ///
 /// # Errors
 /// [`TelemetryError`]

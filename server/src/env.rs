@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-pub use health::{CacheHealth, DatabaseHealth, Health, Standing, SyncHealth};
+pub use health::{Assessment, CacheHealth, DatabaseHealth, Health, SyncHealth};
 pub use open::{OpenError, Role, check, load_sageapi};
 
 use self::database_file::DatabaseFile;
@@ -30,19 +30,19 @@ use crate::domain::booking::{
 };
 use crate::domain::caches::Caches;
 use crate::domain::holds::{self, HoldsQuery};
+use crate::domain::invalidation::InvalidationPoller;
 use crate::domain::keys::Keys;
-use crate::domain::news::News;
 use crate::domain::page::ListPage;
 use crate::domain::prices::Prices;
 use crate::domain::{Error, accounts};
 use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, Hold, RecordId, Timestamp};
 use crate::signing::webhook::{self, WebhookSecret};
-use crate::store::{Asker, NonceUse, ReplayTable, SchemaState, Store};
+use crate::store::{NonceUse, OwnerCheck, ReplayTable, SchemaState, Store};
 use crate::sync::SyncService;
 use crate::telemetry::metrics::Metrics;
 
-/// How long the start waits for the first news of other instances.
-const FIRST_NEWS: Duration = Duration::from_secs(2);
+/// How long the start waits for the first poll of other instances.
+const FIRST_POLL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Signed times of events may differ from ours by so much.
 const EVENT_TOLERANCE_S: i64 = 300;
 /// An event's id is remembered for a week.
@@ -317,7 +317,7 @@ impl ServerEnv {
 
     /// Looks at the schema; once it fits, the instance is ready.
     pub async fn check_schema(&self) -> Result<SchemaState, crate::store::Error> {
-        let state = self.inner.store.schema_state(Asker::User).await?;
+        let state = self.inner.store.schema_state(OwnerCheck::User).await?;
         if state.can_serve {
             self.inner.schema_ok.store(true, Ordering::Release);
         }
@@ -340,15 +340,15 @@ impl ServerEnv {
         }
         inner.tasks.spawn(health::watch_database(self.clone(), inner.stop.clone()));
         // The first poll drops what was cached, so who waits for it caches once. The task tries again what fails.
-        let mut news = News::default();
-        let heard = tokio::time::timeout(FIRST_NEWS, news.poll(&inner.store, &inner.caches));
+        let mut poller = InvalidationPoller::default();
+        let polled = tokio::time::timeout(FIRST_POLL_TIMEOUT, poller.poll(&inner.store, &inner.caches));
         tokio::select! {
             () = inner.stop.cancelled() => return,
-            heard = heard => if !matches!(heard, Ok(Ok(()))) {
+            polled = polled => if !matches!(polled, Ok(Ok(()))) {
                 tracing::debug!("not hearing of changes by other instances yet");
             }
         }
-        inner.tasks.spawn(news.run(inner.store.clone(), inner.caches.clone(), inner.stop.clone()));
+        inner.tasks.spawn(poller.run(inner.store.clone(), inner.caches.clone(), inner.stop.clone()));
     }
 
     /// Waits until every booking taken in so far is durable or refused, and takes in no more; then

@@ -268,7 +268,7 @@ impl Applier<'_> {
         write: String,
         writing: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, StepError> {
-        if let Some(refusal) = self.refused.standing(self.owner, of, &write, self.now) {
+        if let Some(refusal) = self.refused.remembered(self.owner, of, &write, self.now) {
             return Err(StepError::Refused(refusal));
         }
         let result = writing.await.map_err(|cause| failed(of, cause));

@@ -18,11 +18,11 @@ use crate::plan::Ask;
 use crate::watch::Key;
 
 /// How often an instance of each resource is asked, give or take a fifth.
-const ASK_EVERY: Duration = Duration::from_mins(1);
+const HEALTH_INTERVAL: Duration = Duration::from_mins(1);
 /// How often while the database cannot be used: its return is waited for.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How often it is looked who is to be asked.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Questions under way at a time.
 const QUESTIONS: usize = 16;
 const HEALTH_PATH: &str = "/health";
@@ -64,7 +64,7 @@ impl HealthBook {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
         for (key, entry) in book.iter_mut().filter(|(_, entry)| entry.next <= now) {
-            entry.next = now + jittered(ASK_EVERY, unit());
+            entry.next = now + jittered(HEALTH_INTERVAL, unit());
             due.push(key.clone());
         }
         due
@@ -103,7 +103,7 @@ pub async fn keep_asking(context: Arc<Context>) {
             });
         }
         while questions.try_join_next().is_some() {}
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(TICK_INTERVAL).await;
     }
 }
 

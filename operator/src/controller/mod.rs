@@ -98,19 +98,19 @@ impl Controller {
     }
 
     async fn lead(&mut self, stop: &CancellationToken) {
-        let mut shift = Shift::new(Arc::clone(&self.context), self.concurrency);
+        let mut leader_loop = LeaderLoop::new(Arc::clone(&self.context), self.concurrency);
         let asking = tokio::spawn(health::keep_asking(Arc::clone(&self.context)));
         loop {
-            shift.start_what_is_due();
+            leader_loop.start_what_is_due();
             tokio::select! {
                 () = stop.cancelled() => {
-                    shift.drain().await;
+                    leader_loop.drain().await;
                     break;
                 }
                 // Writes under way are not waited for: none starts any more, and each is bounded.
                 _ = until(&mut self.leading, false) => break,
-                keys = self.context.caches.triggers.take() => shift.wanted(keys),
-                () = shift.step() => {}
+                keys = self.context.caches.triggers.take() => leader_loop.wanted(keys),
+                () = leader_loop.step() => {}
             }
         }
         asking.abort();
@@ -127,7 +127,7 @@ async fn until(leading: &mut watch::Receiver<bool>, wanted: bool) -> bool {
 }
 
 /// One term of leadership.
-struct Shift {
+struct LeaderLoop {
     context: Arc<Context>,
     concurrency: usize,
     queue: Queue,
@@ -136,7 +136,7 @@ struct Shift {
     keys: BTreeMap<Id, Key>,
 }
 
-impl Shift {
+impl LeaderLoop {
     /// Begins with a look at every resource: nobody knows what the leader before left undone.
     fn new(context: Arc<Context>, concurrency: usize) -> Self {
         let now = context.clock.monotonic();
@@ -208,7 +208,9 @@ impl Shift {
             Outcome::Collided(after) if collided < COLLISIONS => Some(after),
             Outcome::NotLeader(after) => Some(after),
             Outcome::Collided(_) => Some(self.queue.failed(&key, unit)),
-            Outcome::Failed(asked) => Some(self.queue.failed(&key, unit).max(asked.unwrap_or_default())),
+            Outcome::Failed(retry_after) => {
+                Some(self.queue.failed(&key, unit).max(retry_after.unwrap_or_default()))
+            }
         };
         if matches!(outcome, Outcome::Gone | Outcome::Settled(_)) {
             self.queue.succeeded(&key);

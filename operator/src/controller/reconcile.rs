@@ -11,7 +11,7 @@ use super::{Context, status};
 use crate::client::{RequestError, brief, request_error};
 use crate::metrics::{ResultLabel, TriggerLabel};
 use crate::observed::{Observed, Refusal};
-use crate::plan::{Plan, Step, Tally, plan};
+use crate::plan::{MetricUpdate, Plan, Step, plan};
 use crate::telemetry::{RECONCILE_TARGET, mark_failed};
 use crate::watch::{Key, SecretsAccess};
 
@@ -146,7 +146,7 @@ async fn attempt(context: &Context, key: &Key) -> Result<(Outcome, &'static str)
     };
     let mut requeue = match context.secrets {
         SecretsAccess::Watch => next.requeue,
-        SecretsAccess::Get => next.requeue.min(SECRETS_EVERY),
+        SecretsAccess::Get => next.requeue.min(SECRETS_INTERVAL),
     };
     if passed {
         requeue = COLLISION_WAIT;
@@ -156,7 +156,7 @@ async fn attempt(context: &Context, key: &Key) -> Result<(Outcome, &'static str)
 }
 
 /// How often Secrets are read where they may not be watched.
-const SECRETS_EVERY: Duration = Duration::from_mins(1);
+const SECRETS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The next look at a resource that cannot be understood; a change of it comes by itself.
 const UNDECODABLE_WAIT: Duration = Duration::from_mins(10);
@@ -235,22 +235,22 @@ async fn finish(context: &Context, key: &Key, observed: &Observed, next: &Plan) 
     let resource: &SageApi = &observed.resource;
     let written = status::write(context, key, resource, wanted).await.map_err(Failure::Status)?;
     status::tell(context, &resource.object_ref(&()), &next.events).await;
-    for tally in &next.tallies {
-        count(context, tally);
+    for update in &next.metric_updates {
+        count(context, update);
     }
     Ok(written)
 }
 
-fn count(context: &Context, tally: &Tally) {
+fn count(context: &Context, update: &MetricUpdate) {
     let metrics = &context.metrics;
-    match *tally {
-        Tally::Migration { result, seconds } => {
+    match *update {
+        MetricUpdate::Migration { result, seconds } => {
             metrics.migrations.get_or_create(&ResultLabel { result }).inc();
             if let Some(seconds) = seconds.filter(|_| result == "succeeded") {
                 metrics.migration_seconds.observe(seconds);
             }
         }
-        Tally::Rollout { trigger } => {
+        MetricUpdate::Rollout { trigger } => {
             metrics.rollouts.get_or_create(&TriggerLabel { trigger }).inc();
         }
     }

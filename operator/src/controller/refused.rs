@@ -28,7 +28,7 @@ struct Entry {
 
 impl Refused {
     /// What the API server said of this very write, as long as it is too early to try it again.
-    pub fn standing(&self, owner: &Key, of: &ObjectRef, write: &str, now: Duration) -> Option<Refusal> {
+    pub fn remembered(&self, owner: &Key, of: &ObjectRef, write: &str, now: Duration) -> Option<Refusal> {
         self.with(|all| {
             let entry = all.get(owner)?.get(of)?;
             (entry.write == write && entry.due > now).then(|| entry.refusal.clone())
@@ -125,14 +125,15 @@ mod tests {
     #[test]
     fn the_same_write_is_not_repeated_before_its_time_and_another_one_is_at_once() {
         let (refused, refusal) = (Refused::default(), refusal(RefusalCause::Rejected, None));
-        let standing =
-            |write: &str, at: u64| refused.standing(&key(), &refusal.object, write, Duration::from_secs(at));
+        let remembered = |write: &str, at: u64| {
+            refused.remembered(&key(), &refusal.object, write, Duration::from_secs(at))
+        };
         refused.note(&key(), "ports over 7".to_owned(), &refusal, Duration::ZERO);
-        assert_eq!(standing("ports over 7", 4), Some(refusal.clone()));
-        assert_eq!(standing("ports over 7", 5), None);
-        assert_eq!(standing("ports over 8", 4), None);
+        assert_eq!(remembered("ports over 7", 4), Some(refusal.clone()));
+        assert_eq!(remembered("ports over 7", 5), None);
+        assert_eq!(remembered("ports over 8", 4), None);
         refused.passed(&key(), &refusal.object);
-        assert_eq!(standing("ports over 7", 4), None);
+        assert_eq!(remembered("ports over 7", 4), None);
     }
 
     #[test]

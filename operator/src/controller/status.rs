@@ -18,7 +18,7 @@ use crate::watch::Key;
 const STATUS_MANAGER: &str = "sageapi-operator-status";
 
 /// How often counts of instances are written while nothing else changes.
-const COUNTS_EVERY: Duration = Duration::from_secs(5);
+const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// When the status of each resource was last written, so that twenty pods that start cost no twenty writes.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Written {
     /// How long a change of counts has to wait.
     pub fn wait(&self, key: &Key, now: Duration) -> Option<Duration> {
         let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = *written.get(key)? + COUNTS_EVERY;
+        let due = *written.get(key)? + COUNTS_INTERVAL;
         due.checked_sub(now).filter(|wait| !wait.is_zero())
     }
 

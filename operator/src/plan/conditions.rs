@@ -43,7 +43,7 @@ impl Conditions {
     }
 
     /// Takes back what was said for one of these reasons.
-    pub(super) fn unsay(&mut self, of: ConditionType, reasons: &[Reason]) {
+    pub(super) fn clear(&mut self, of: ConditionType, reasons: &[Reason]) {
         if self.said.get(&of).is_some_and(|(_, reason, _)| reasons.contains(reason)) {
             self.said.remove(&of);
         }

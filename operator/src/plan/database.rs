@@ -2,7 +2,7 @@
 
 use sageapi_crds::{ConditionStatus, ConditionType, Phase, Reason};
 
-use super::Standing;
+use super::Assessment;
 use super::decide::Decision;
 use crate::observed::{DatabaseState, Health};
 
@@ -11,7 +11,7 @@ const WAITED_FOR: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl Decision<'_> {
     /// Says what instances say of the database. `Some`: where that leaves an installation that lacks nothing else.
-    pub(super) fn say_database(&mut self) -> Option<Standing> {
+    pub(super) fn say_database(&mut self) -> Option<Assessment> {
         let of = ConditionType::DatabaseReady;
         let identity = self.database.as_ref().and_then(|database| database.identity.as_deref())?;
         if self.before.database.as_ref().and_then(|before| before.identity.as_deref()) != Some(identity) {
@@ -35,7 +35,7 @@ impl Decision<'_> {
             DatabaseState::Unknown => known?,
             DatabaseState::Ok => {
                 // A migration that waits for it knows better.
-                if known.is_some() && self.standing.reason != Reason::Unreachable {
+                if known.is_some() && self.assessment.reason != Reason::Unreachable {
                     self.conditions.yes(of, Reason::Reachable, format!("{identity} answered"));
                 }
                 return None;
@@ -45,7 +45,7 @@ impl Decision<'_> {
             return None;
         }
         self.conditions.no(of, reason, message.clone());
-        Some(Standing::new(Phase::Resolving, reason, message, WAITED_FOR.min(self.standing.requeue)))
+        Some(Assessment::new(Phase::Resolving, reason, message, WAITED_FOR.min(self.assessment.requeue)))
     }
 }
 

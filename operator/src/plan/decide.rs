@@ -10,7 +10,7 @@ use super::conditions::{Conditions, cut};
 use super::garbage::garbage;
 use super::migration::Gate;
 use super::workload::{Workload, look, outdated};
-use super::{Note, RESYNC, Standing, Step, Tally, children};
+use super::{Assessment, MetricUpdate, Note, RESYNC, Step, children};
 use crate::credentials::{self, Credentials};
 use crate::object::{Object, ObjectKind};
 use crate::observed::{Observed, Refusal, RefusalCause};
@@ -33,12 +33,12 @@ pub(super) struct Decision<'a> {
     pub(super) before: SageApiStatus,
     pub(super) conditions: Conditions,
     pub(super) steps: Vec<Step>,
-    pub(super) standing: Standing,
+    pub(super) assessment: Assessment,
     pub(super) workload: Workload<'a>,
     pub(super) database: Option<DatabaseStatus>,
     pub(super) migration: Option<MigrationStatus>,
-    pub(super) asked: Option<Validated>,
-    pub(super) tallies: Vec<Tally>,
+    pub(super) validated: Option<Validated>,
+    pub(super) metric_updates: Vec<MetricUpdate>,
     pub(super) failed: Option<String>,
     pub(super) notes: Vec<Note>,
 }
@@ -54,62 +54,63 @@ impl<'a> Decision<'a> {
             observed,
             conditions: Conditions::default(),
             steps: Vec::new(),
-            standing: Standing::new(Phase::Ready, Reason::Converged, "", RESYNC),
+            assessment: Assessment::new(Phase::Ready, Reason::Converged, "", RESYNC),
             workload: look(observed, name, uid),
             database: before.database.clone(),
             migration: before.migration.clone(),
-            asked: None,
-            tallies: Vec::new(),
+            validated: None,
+            metric_updates: Vec::new(),
             failed: None,
             notes: Vec::new(),
             before,
         };
-        decision.standing = decision.gates();
+        decision.assessment = decision.gates();
         decision.heed_refusals(uid);
         decision
     }
 
     /// The steps up to the first closed gate, and where that leaves the installation.
-    fn gates(&mut self) -> Standing {
+    fn gates(&mut self) -> Assessment {
         let validated = || validate(&self.observed.resource, &self.observed.settings);
-        let asked = match gate("specification", validated, Result::is_ok) {
-            Ok(asked) => asked,
+        let validated = match gate("specification", validated, Result::is_ok) {
+            Ok(validated) => validated,
             Err(problems) => {
                 let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
                 let message = problems.join("; ");
                 self.conditions.no(ConditionType::SpecValid, Reason::InvalidSpec, message.clone());
-                return Standing::stalled(Phase::Invalid, Reason::InvalidSpec, message);
+                return Assessment::stalled(Phase::Invalid, Reason::InvalidSpec, message);
             }
         };
         self.conditions.yes(ConditionType::SpecValid, Reason::Valid, "the specification can be followed");
-        self.asked = Some(asked.clone());
-        let (keys, credentials) = match gate("credentials", || self.resolve(&asked), Result::is_ok) {
+        self.validated = Some(validated.clone());
+        let (keys, credentials) = match gate("credentials", || self.resolve(&validated), Result::is_ok) {
             Ok(resolved) => resolved,
-            Err(standing) => return standing,
+            Err(assessment) => return assessment,
         };
         let Some(fingerprint) = keys.fingerprint() else {
             let message = format!(
                 "entry encryption_key of Secret {} is no key; restore it as it was",
-                names::keys(&asked.name)
+                names::keys(&validated.name)
             );
             return self.unresolved(Reason::InvalidCredentials, message);
         };
         let of = ConditionType::CredentialsReady;
         self.conditions.yes(of, Reason::Resolved, "all referenced Secrets and entries are there");
 
-        let configuration = match render::configuration(&asked) {
+        let configuration = match render::configuration(&validated) {
             Ok(configuration) => configuration,
             Err(error) => {
                 let message = format!("the configuration cannot be written: {error}");
-                return Standing::stalled(Phase::Invalid, Reason::InvalidSpec, message);
+                return Assessment::stalled(Phase::Invalid, Reason::InvalidSpec, message);
             }
         };
-        let owner = self.owner(&asked);
+        let owner = self.owner(&validated);
         let files = credentials::with_keys(credentials.files, &keys);
-        let context = context(&asked, &owner, &configuration, &files, &credentials.identity, keys.hash_key());
+        let context =
+            context(&validated, &owner, &configuration, &files, &credentials.identity, keys.hash_key());
         self.steps.push(Step::Apply(render::service_account(&context)));
-        if self.observed.children.keys(&asked.name).is_none() {
-            self.steps.push(Step::Create(render::keys_secret(&asked, &keys)));
+        if self.observed.children.keys(&validated.name).is_none() {
+            self.steps.push(Step::Create(render::keys_secret(&validated, &keys)));
         }
         self.create_if_missing(render::secrets(&context, &files, keys.hash_key()));
         self.create_if_missing(render::config_map(&context, &configuration));
@@ -126,29 +127,29 @@ impl<'a> Decision<'a> {
         self.steps.extend(outcome.steps);
         self.database = Some(outcome.database);
         self.migration = Some(outcome.migration);
-        self.tallies.extend(outcome.tallies);
+        self.metric_updates.extend(outcome.metric_updates);
         self.failed = outcome.failed;
         self.notes = outcome.notes;
         if let Some(closed) = outcome.closed {
             self.say_outdated(&render::deployment(&context), false);
             return closed;
         }
-        gate("workload", || self.serve(&context), |standing| standing.phase == Phase::Ready)
+        gate("workload", || self.serve(&context), |assessment| assessment.phase == Phase::Ready)
     }
 
-    fn owner(&self, asked: &Validated) -> String {
-        format!("{}/{}/{}", self.observed.settings.cluster, asked.namespace, asked.name)
+    fn owner(&self, validated: &Validated) -> String {
+        format!("{}/{}/{}", self.observed.settings.cluster, validated.namespace, validated.name)
     }
 
     /// The installation's own keys and the referenced Secrets.
-    fn resolve(&mut self, asked: &Validated) -> Result<(Keys, Credentials), Standing> {
-        let credentials = credentials::resolve(asked, &self.observed.secrets)
+    fn resolve(&mut self, validated: &Validated) -> Result<(Keys, Credentials), Assessment> {
+        let credentials = credentials::resolve(validated, &self.observed.secrets)
             .map_err(|missing| self.unresolved(missing.reason, missing.message))?;
         let known = self.before.database.clone().unwrap_or_default();
         let filled_with = known.key_fingerprint.as_deref();
         let same_database = known.identity.as_ref() == Some(&credentials.identity);
-        let secret = names::keys(&asked.name);
-        let keys = match self.observed.children.keys(&asked.name) {
+        let secret = names::keys(&validated.name);
+        let keys = match self.observed.children.keys(&validated.name) {
             Some(live) => Keys::read(live).map_err(|entry| {
                 let message = format!("Secret {secret} has no entry {entry}; restore it as it was");
                 self.unresolved(Reason::KeyMissing, message)
@@ -159,7 +160,7 @@ impl<'a> Decision<'a> {
                     labels::MANAGED_BY,
                     labels::OPERATOR,
                     labels::INSTANCE,
-                    asked.name
+                    validated.name
                 );
                 return Err(self.mismatch(message));
             }
@@ -179,15 +180,15 @@ impl<'a> Decision<'a> {
         Ok((keys, credentials))
     }
 
-    fn unresolved(&mut self, reason: Reason, message: String) -> Standing {
+    fn unresolved(&mut self, reason: Reason, message: String) -> Assessment {
         self.conditions.no(ConditionType::CredentialsReady, reason, message.clone());
-        Standing::new(Phase::Resolving, reason, message, RESOLVE)
+        Assessment::new(Phase::Resolving, reason, message, RESOLVE)
     }
 
-    fn mismatch(&mut self, message: String) -> Standing {
+    fn mismatch(&mut self, message: String) -> Assessment {
         let reason = Reason::EncryptionKeyMismatch;
         self.conditions.no(ConditionType::DatabaseReady, reason, message.clone());
-        Standing::stalled(Phase::Blocked, reason, message)
+        Assessment::stalled(Phase::Blocked, reason, message)
     }
 
     fn create_if_missing(&mut self, object: Object) {
@@ -197,15 +198,15 @@ impl<'a> Decision<'a> {
     }
 
     /// The schema fits: everything that serves, and what can go.
-    fn serve(&mut self, context: &Context<'_>) -> Standing {
-        let asked = context.asked;
+    fn serve(&mut self, context: &Context<'_>) -> Assessment {
+        let validated = context.validated;
         let children = &self.observed.children;
         self.steps.push(Step::Apply(render::service(context)));
         if let Some(policy) = render::network_policy(context, &self.observed.settings) {
             self.steps.push(Step::Apply(policy));
         } else {
-            let live = children.find(ObjectKind::NetworkPolicy, &asked.name);
-            let ours = live.filter(|live| children::is_ours(live, &asked.uid));
+            let live = children.find(ObjectKind::NetworkPolicy, &validated.name);
+            let ours = live.filter(|live| children::is_ours(live, &validated.uid));
             self.steps.extend(ours.map(|live| children::delete(ObjectKind::NetworkPolicy, live)));
         }
         let wanted = render::deployment(context);
@@ -214,14 +215,14 @@ impl<'a> Decision<'a> {
         self.steps.push(Step::Apply(wanted));
         self.steps.push(Step::Apply(render::disruption_budget(context)));
         let current = [
-            names::secrets(&asked.name, &context.secrets_hash),
-            names::config(&asked.name, &context.config_hash),
+            names::secrets(&validated.name, &context.secrets_hash),
+            names::config(&validated.name, &context.config_hash),
         ];
-        self.steps.extend(garbage(children, &asked.uid, &current.each_ref().map(String::as_str)));
+        self.steps.extend(garbage(children, &validated.uid, &current.each_ref().map(String::as_str)));
         if let Some(trigger) = self.trigger(outdated) {
-            self.tallies.push(Tally::Rollout { trigger });
+            self.metric_updates.push(MetricUpdate::Rollout { trigger });
         }
-        self.rolled(asked, applied && outdated.is_none())
+        self.rolled(validated, applied && outdated.is_none())
     }
 
     /// Says whether the pods are those that are asked for, and if not, why: from the change until the roll's end.
@@ -270,32 +271,32 @@ impl<'a> Decision<'a> {
     }
 
     /// Where the roll stands.
-    fn rolled(&self, asked: &Validated, applied: bool) -> Standing {
+    fn rolled(&self, validated: &Validated, applied: bool) -> Assessment {
         let workload = &self.workload;
-        let desired = asked.spec.instances;
-        let enough = (desired - asked.max_unavailable()).max(1);
+        let desired = validated.spec.instances;
+        let enough = (desired - validated.max_unavailable()).max(1);
         let trouble = || workload.problem.clone();
         let rolling = || {
             let (reason, message) = trouble().unwrap_or_else(|| {
                 (Reason::RolloutInProgress, "instances are being started or replaced".to_owned())
             });
-            Standing::new(Phase::Rolling, reason, message, ROLLING)
+            Assessment::new(Phase::Rolling, reason, message, ROLLING)
         };
         let degraded =
-            |reason: Reason, message: String| Standing::new(Phase::Degraded, reason, message, ROLLING);
+            |reason: Reason, message: String| Assessment::new(Phase::Degraded, reason, message, ROLLING);
         if applied && workload.overdue {
             let (_, why) =
                 trouble().unwrap_or((Reason::Degraded, "nothing is known to be in their way".to_owned()));
             let message = format!("new instances did not get ready in time: {why}");
-            return Standing { stalled: true, ..degraded(Reason::ProgressDeadlineExceeded, message) };
+            return Assessment { stalled: true, ..degraded(Reason::ProgressDeadlineExceeded, message) };
         }
         if !applied || !workload.complete {
             return rolling();
         }
         let available = workload.available;
         if available >= desired {
-            let version = asked.image.version();
-            return Standing::new(
+            let version = validated.image.version();
+            return Assessment::new(
                 Phase::Ready,
                 Reason::Converged,
                 format!("version {version} serves"),
@@ -303,7 +304,7 @@ impl<'a> Decision<'a> {
             );
         }
         if available >= enough {
-            return Standing::new(Phase::Ready, Reason::Converged, "enough instances serve", ROLLING);
+            return Assessment::new(Phase::Ready, Reason::Converged, "enough instances serve", ROLLING);
         }
         if workload.starting {
             return rolling();
@@ -331,11 +332,11 @@ impl<'a> Decision<'a> {
             self.steps.retain(Step::stands_alone);
             self.notes.clear();
             // What would have been begun was not.
-            self.conditions.unsay(ConditionType::SchemaUpToDate, &[Reason::Running]);
+            self.conditions.clear(ConditionType::SchemaUpToDate, &[Reason::Running]);
         }
         if stops || refusals.iter().any(|refusal| refusal.object.kind == ObjectKind::Deployment) {
-            self.tallies.retain(|tally| !matches!(tally, Tally::Rollout { .. }));
-            self.conditions.unsay(ConditionType::UpToDate, &[Reason::RolloutInProgress]);
+            self.metric_updates.retain(|update| !matches!(update, MetricUpdate::Rollout { .. }));
+            self.conditions.clear(ConditionType::UpToDate, &[Reason::RolloutInProgress]);
         }
         let (reason, requeue) = match cause {
             RefusalCause::NameTaken => (Reason::NameConflict, TAKEN),
@@ -351,14 +352,14 @@ impl<'a> Decision<'a> {
             })
             .collect();
         let message = cut(&message.join("; "), 700);
-        let refused = Standing::stalled(Phase::Blocked, reason, message);
-        self.standing = Standing { requeue: requeue.min(self.standing.requeue), ..refused };
+        let refused = Assessment::stalled(Phase::Blocked, reason, message);
+        self.assessment = Assessment { requeue: requeue.min(self.assessment.requeue), ..refused };
     }
 }
 
 /// What every object is rendered from.
 pub(crate) fn context<'a>(
-    asked: &'a Validated,
+    validated: &'a Validated,
     owner: &str,
     configuration: &str,
     files: &BTreeMap<&'static str, Vec<u8>>,
@@ -373,13 +374,13 @@ pub(crate) fn context<'a>(
         })
         .collect();
     let migration = json!({
-        "image": asked.image.reference(),
+        "image": validated.image.reference(),
         "arguments": render::arguments(owner),
         "database": identity,
-        "trigger": asked.trigger,
+        "trigger": validated.trigger,
     });
     Context {
-        asked,
+        validated,
         files: files.keys().copied().collect(),
         config_hash: crate::hashes::of_bytes(configuration.as_bytes()),
         secrets_hash: crate::hashes::keyed(hash_key, &Value::Object(contents)),

@@ -3,46 +3,46 @@
 use sageapi_crds::{ConditionType, Phase, Reason, SageApiStatus};
 
 use super::conditions::cut;
-use super::{NOTE_MAX_BYTES, Note, Standing};
+use super::{Assessment, NOTE_MAX_BYTES, Note};
 
 /// Notes about what changed from one status to the next.
-pub(super) fn notes(before: &SageApiStatus, standing: &Standing, failed: Option<&str>) -> Vec<Note> {
+pub(super) fn notes(before: &SageApiStatus, assessment: &Assessment, failed: Option<&str>) -> Vec<Note> {
     let mut notes = Vec::new();
     if let Some(failed) = failed {
         notes.push(note(true, "MigrationFailed", "Migrate", failed));
     }
     let phase_before = before.phase.as_deref();
     let changed =
-        phase_before != Some(standing.phase.as_str()) || cause(before) != Some(standing.reason.as_str());
+        phase_before != Some(assessment.phase.as_str()) || cause(before) != Some(assessment.reason.as_str());
     if !changed {
         return notes;
     }
-    let reason = standing.reason.as_str();
-    match standing.phase {
+    let reason = assessment.reason.as_str();
+    match assessment.phase {
         // Told above, attempt by attempt.
         Phase::MigrationFailed if failed.is_some() => {}
-        Phase::Invalid => notes.push(note(true, reason, "Validate", &standing.message)),
-        Phase::Resolving => notes.push(note(true, reason, "Resolve", &standing.message)),
+        Phase::Invalid => notes.push(note(true, reason, "Validate", &assessment.message)),
+        Phase::Resolving => notes.push(note(true, reason, "Resolve", &assessment.message)),
         Phase::Blocked
-            if matches!(standing.reason, Reason::NameConflict | Reason::Forbidden | Reason::Rejected) =>
+            if matches!(assessment.reason, Reason::NameConflict | Reason::Forbidden | Reason::Rejected) =>
         {
-            notes.push(note(true, reason, "Apply", &standing.message));
+            notes.push(note(true, reason, "Apply", &assessment.message));
         }
         Phase::Blocked | Phase::MigrationFailed => {
-            notes.push(note(true, reason, "Migrate", &standing.message));
+            notes.push(note(true, reason, "Migrate", &assessment.message));
         }
-        Phase::Degraded => notes.push(note(true, reason, "Serve", &standing.message)),
+        Phase::Degraded => notes.push(note(true, reason, "Serve", &assessment.message)),
         // On the way only what keeps it from going on is worth an event.
         Phase::Migrating | Phase::Rolling => {
-            if !matches!(standing.reason, Reason::MigrationPending | Reason::RolloutInProgress) {
-                notes.push(note(true, reason, "Roll", &standing.message));
+            if !matches!(assessment.reason, Reason::MigrationPending | Reason::RolloutInProgress) {
+                notes.push(note(true, reason, "Roll", &assessment.message));
             }
         }
         Phase::Paused if phase_before.is_some() => {
-            notes.push(note(false, reason, "Pause", &standing.message));
+            notes.push(note(false, reason, "Pause", &assessment.message));
         }
         Phase::Paused => {}
-        Phase::Ready => notes.push(note(false, reason, "Serve", &standing.message)),
+        Phase::Ready => notes.push(note(false, reason, "Serve", &assessment.message)),
     }
     notes
 }

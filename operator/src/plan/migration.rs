@@ -11,7 +11,7 @@ use super::attempt::{self, Attempt, Ended, Failure};
 use super::children::{annotation, delete, is_ours, label, name};
 use super::conditions::{Conditions, whole_seconds};
 use super::database::is_trouble;
-use super::{Note, Standing, Step, Tally};
+use super::{Assessment, MetricUpdate, Note, Step};
 use crate::object::ObjectKind;
 use crate::observed::Observed;
 use crate::render::{Context, migration_job};
@@ -30,11 +30,11 @@ const MAKES_ROOM: Duration = Duration::from_secs(5);
 /// What the gate found.
 pub(super) struct Outcome {
     /// `None`: open.
-    pub(super) closed: Option<Standing>,
+    pub(super) closed: Option<Assessment>,
     pub(super) steps: Vec<Step>,
     pub(super) database: DatabaseStatus,
     pub(super) migration: MigrationStatus,
-    pub(super) tallies: Vec<Tally>,
+    pub(super) metric_updates: Vec<MetricUpdate>,
     /// An attempt that failed, told for the first time.
     pub(super) failed: Option<String>,
     /// What else is told.
@@ -49,7 +49,7 @@ impl Outcome {
         self.migration.message = Some(ended.message.clone());
         if first {
             let seconds = ended.took.map(|took| took.as_secs_f64());
-            self.tallies.push(Tally::Migration { result, seconds });
+            self.metric_updates.push(MetricUpdate::Migration { result, seconds });
         }
     }
 }
@@ -85,7 +85,7 @@ impl Gate<'_> {
             steps: Vec::new(),
             database,
             migration: MigrationStatus { hash: Some(hash.clone()), ..MigrationStatus::default() },
-            tallies: Vec::new(),
+            metric_updates: Vec::new(),
             failed: None,
             notes: Vec::new(),
         };
@@ -99,8 +99,8 @@ impl Gate<'_> {
             outcome.database =
                 DatabaseStatus { identity: Some(self.identity.to_owned()), ..DatabaseStatus::default() };
         }
-        if let Some(standing) = self.withdraw(&before, same, &mut outcome, conditions) {
-            outcome.closed = Some(standing);
+        if let Some(assessment) = self.withdraw(&before, same, &mut outcome, conditions) {
+            outcome.closed = Some(assessment);
             return outcome;
         }
         if outcome.database.applied_hash.as_ref() == Some(hash) {
@@ -130,7 +130,7 @@ impl Gate<'_> {
 
     pub(super) fn jobs(&self) -> impl Iterator<Item = &Job> {
         self.observed.children.jobs.iter().filter(|job| {
-            is_ours(&job.metadata, &self.context.asked.uid)
+            is_ours(&job.metadata, &self.context.validated.uid)
                 && label(&job.metadata, labels::COMPONENT) == Some(labels::COMPONENT_MIGRATION)
         })
     }
@@ -165,10 +165,10 @@ impl Gate<'_> {
         self.jobs().filter(|job| !self.is_present(job)).filter_map(made).max()
     }
 
-    pub(super) fn room(conditions: &mut Conditions) -> Standing {
+    pub(super) fn room(conditions: &mut Conditions) -> Assessment {
         let message = "the Job of a former specification makes room";
         conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, message);
-        Standing::new(Phase::Migrating, Reason::MigrationPending, message, MAKES_ROOM)
+        Assessment::new(Phase::Migrating, Reason::MigrationPending, message, MAKES_ROOM)
     }
 
     fn present(
@@ -256,7 +256,7 @@ impl Gate<'_> {
         let attempts = before_count + i32::try_from(tries.iter().filter(counts).count()).unwrap_or(0);
         outcome.migration.attempts = Some(attempts);
         let used_up =
-            u32::try_from(attempts).is_ok_and(|attempts| attempts >= self.context.asked.max_attempts);
+            u32::try_from(attempts).is_ok_and(|attempts| attempts >= self.context.validated.max_attempts);
 
         let Some(Try { number, attempt: Attempt::Failed(failure, ended), .. }) = newest else {
             // The Job is gone, by its time to live or by hand; the status remembers how it went.
@@ -294,7 +294,7 @@ impl Gate<'_> {
                     if *failure == Failure::TooLong { Reason::DeadlineExceeded } else { Reason::Failed };
                 let message = format!(
                     "attempt {attempts} of {} failed: {}",
-                    self.context.asked.max_attempts, ended.message
+                    self.context.validated.max_attempts, ended.message
                 );
                 if last.is_some() {
                     outcome.failed = Some(message.clone());
@@ -356,7 +356,7 @@ impl Gate<'_> {
     /// The Job is made, after which nothing but its end matters.
     fn start(&self, number: u32, tries: &[Try<'_>], outcome: &mut Outcome, conditions: &mut Conditions) {
         let job = migration_job(self.context, self.owner, number, self.retry().as_deref());
-        let standing = self.running(job.name(), None, conditions);
+        let assessment = self.running(job.name(), None, conditions);
         outcome.steps.push(Step::Create(job));
         // Waiting for a database makes a Job each time. Of those only the last is of use; what failed is kept.
         let last = tries.last().map(|last| last.number);
@@ -365,10 +365,15 @@ impl Gate<'_> {
                 outcome.steps.push(delete(ObjectKind::Job, &waited.job.metadata));
             }
         }
-        outcome.closed = Some(standing);
+        outcome.closed = Some(assessment);
     }
 
-    fn running(&self, job: &str, trouble: Option<(Reason, String)>, conditions: &mut Conditions) -> Standing {
+    fn running(
+        &self,
+        job: &str,
+        trouble: Option<(Reason, String)>,
+        conditions: &mut Conditions,
+    ) -> Assessment {
         let status = self.observed.resource.status.as_ref();
         let unreachable = status
             .and_then(|status| status.condition(ConditionType::DatabaseReady))
@@ -379,7 +384,7 @@ impl Gate<'_> {
             let message = status
                 .and_then(|status| status.condition(ConditionType::DatabaseReady))
                 .map(|c| c.message.clone());
-            return Standing::new(
+            return Assessment::new(
                 Phase::Resolving,
                 Reason::Unreachable,
                 message.unwrap_or_default(),
@@ -392,7 +397,7 @@ impl Gate<'_> {
         };
         conditions.no(ConditionType::SchemaUpToDate, reason, message.clone());
         let reason = if reason == Reason::Running { Reason::MigrationPending } else { reason };
-        Standing::new(Phase::Migrating, reason, message, WATCHED)
+        Assessment::new(Phase::Migrating, reason, message, WATCHED)
     }
 
     /// The next attempt, if it is time for it.
@@ -401,14 +406,14 @@ impl Gate<'_> {
         outcome: &mut Outcome,
         next: u32,
         tries: &[Try<'_>],
-        standing: (Phase, Reason, String),
+        assessment: (Phase, Reason, String),
         conditions: &mut Conditions,
-    ) -> Option<Standing> {
+    ) -> Option<Assessment> {
         let due = outcome.migration.next_attempt_at.as_ref().map_or(self.observed.now, |time| time.0);
         let wait = until(self.observed.now, due);
         if !wait.is_zero() {
-            let (phase, reason, message) = standing;
-            return Some(Standing::new(phase, reason, message, wait));
+            let (phase, reason, message) = assessment;
+            return Some(Assessment::new(phase, reason, message, wait));
         }
         self.start(next, tries, outcome, conditions);
         outcome.closed.take()
@@ -442,14 +447,14 @@ impl Gate<'_> {
             let stalled = status.and_then(|status| status.condition(ConditionType::Stalled));
             let reason = stalled.and_then(|stalled| Reason::parse(&stalled.reason)).unwrap_or(Reason::Failed);
             let message = stalled.map_or(message, |stalled| stalled.message.clone());
-            Some(Standing::stalled(phase, reason, message))
+            Some(Assessment::stalled(phase, reason, message))
         };
     }
 
-    fn given_up(reason: Reason, message: &str, conditions: &mut Conditions) -> Standing {
+    fn given_up(reason: Reason, message: &str, conditions: &mut Conditions) -> Assessment {
         let message = format!("{message}; mend the cause, then annotate with {}", labels::RETRY_MIGRATION);
         conditions.no(ConditionType::SchemaUpToDate, reason, message.clone());
-        Standing::stalled(Phase::MigrationFailed, reason, message)
+        Assessment::stalled(Phase::MigrationFailed, reason, message)
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Plan {
     /// To be emitted once the status is written.
     pub events: Vec<Note>,
     /// To be counted once the status is written.
-    pub tallies: Vec<Tally>,
+    pub metric_updates: Vec<MetricUpdate>,
     /// When to look again if nothing happens before; the runtime adds jitter.
     pub requeue: Duration,
     /// Which instance should be asked for its health now and then.
@@ -97,7 +97,7 @@ pub const NOTE_MAX_BYTES: usize = 1000;
 
 /// Something to count.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Tally {
+pub enum MetricUpdate {
     /// A migration's Job ended.
     Migration {
         /// succeeded, refused, failed, unavailable.
@@ -114,7 +114,7 @@ pub enum Tally {
 
 /// In one word where the installation stands, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Standing {
+struct Assessment {
     phase: Phase,
     reason: Reason,
     message: String,
@@ -126,7 +126,7 @@ struct Standing {
 /// Without any event, the next look: what a watch missed is put right by then.
 const RESYNC: Duration = Duration::from_mins(10);
 
-impl Standing {
+impl Assessment {
     /// Something is under way, or waited for.
     fn new(phase: Phase, reason: Reason, message: impl Into<String>, requeue: Duration) -> Self {
         Self { phase, reason, message: message.into(), requeue, stalled: false }
@@ -146,7 +146,7 @@ pub fn plan(observed: &Observed) -> Plan {
             steps: Vec::new(),
             status: None,
             events: Vec::new(),
-            tallies: Vec::new(),
+            metric_updates: Vec::new(),
             requeue: RESYNC,
             ask_health: Ask::Nobody,
         };

@@ -3,7 +3,7 @@
 use sageapi_contract::Verdict;
 use sageapi_crds::{ConditionType, Phase, Reason};
 
-use super::Standing;
+use super::Assessment;
 use super::attempt::Ended;
 use super::conditions::Conditions;
 use super::migration::{Gate, Outcome};
@@ -16,7 +16,7 @@ impl Gate<'_> {
         ended: &Ended,
         outcome: &mut Outcome,
         conditions: &mut Conditions,
-    ) -> Standing {
+    ) -> Assessment {
         let said = &ended.message;
         let verdict = ended.result.as_ref().map(|result| result.verdict);
         if let Some(result) = &ended.result {
@@ -40,7 +40,7 @@ impl Gate<'_> {
                 (Phase::Blocked, Reason::DirtySchema, message)
             }
             Some(Verdict::KeyMismatch) => {
-                let keys = names::keys(&self.context.asked.name);
+                let keys = names::keys(&self.context.validated.name);
                 let message = format!(
                     "the database was filled with another encryption key ({said}); restore Secret {keys} as it was"
                 );
@@ -66,6 +66,6 @@ impl Gate<'_> {
             }
         };
         let message = format!("{message}; when it is mended, annotate with {}", labels::RETRY_MIGRATION);
-        Standing::stalled(phase, reason, message)
+        Assessment::stalled(phase, reason, message)
     }
 }

@@ -5,7 +5,7 @@ use sageapi_crds::{Condition, ConditionStatus, ConditionType, Phase, Reason, Sag
 use super::conditions::Conditions;
 use super::decide::Decision;
 use super::events::notes;
-use super::{Ask, Plan, RESYNC, Standing, Step, sync};
+use super::{Ask, Assessment, Plan, RESYNC, Step, sync};
 use crate::observed::Health;
 use crate::{labels, render};
 
@@ -25,9 +25,9 @@ impl Decision<'_> {
         let held_up = if paused { None } else { self.say_database() };
         self.say_workload(held_up.is_some());
         let lacks_nothing_else =
-            matches!(self.standing.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
-        if let Some(standing) = held_up.filter(|_| lacks_nothing_else) {
-            self.standing = standing;
+            matches!(self.assessment.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
+        if let Some(assessment) = held_up.filter(|_| lacks_nothing_else) {
+            self.assessment = assessment;
         }
         self.say_standing();
         let mirror = sync::judge(
@@ -38,7 +38,7 @@ impl Decision<'_> {
             &mut self.conditions,
         );
         let mut events = std::mem::take(&mut self.notes);
-        events.extend(notes(&self.before, &self.standing, self.failed.as_deref()));
+        events.extend(notes(&self.before, &self.assessment, self.failed.as_deref()));
         let ask_health = match self.workload.live {
             None => Ask::Nobody,
             Some(_) if paused => Ask::Nobody,
@@ -51,18 +51,18 @@ impl Decision<'_> {
         let before = self.before.clone();
         let conditions: Vec<Condition> =
             self.conditions.over(&before, metadata.generation, self.observed.now);
-        let asked = self.asked.as_ref();
+        let validated = self.validated.as_ref();
         let status = SageApiStatus {
             observed_generation: metadata.generation,
-            phase: Some(self.standing.phase.to_string()),
+            phase: Some(self.assessment.phase.to_string()),
             conditions,
             instances: Some(instances),
             ready_instances: Some(ready_instances),
             ready: Some(format!("{ready_instances}/{}", self.observed.resource.spec.instances)),
             selector: Some(labels::selector_text(&name)),
-            url: asked.map(render::url).or(before.url),
-            image: asked.map(|asked| asked.image.reference()).or(before.image),
-            version: asked.map(|asked| asked.image.version()).or(before.version),
+            url: validated.map(render::url).or(before.url),
+            image: validated.map(|validated| validated.image.reference()).or(before.image),
+            version: validated.map(|validated| validated.image.version()).or(before.version),
             render_revision: Some(render::REVISION),
             database: self.database,
             migration: self.migration,
@@ -74,8 +74,8 @@ impl Decision<'_> {
             steps: self.steps,
             status: Some(status),
             events,
-            tallies: self.tallies,
-            requeue: self.standing.requeue,
+            metric_updates: self.metric_updates,
+            requeue: self.assessment.requeue,
             ask_health,
         }
     }
@@ -97,7 +97,7 @@ impl Decision<'_> {
         let ready = self.workload.available;
         let same = self.before.ready_instances == Some(ready)
             && self.before.phase.as_deref() == Some(Phase::Rolling.as_str())
-            && self.standing.phase == Phase::Rolling;
+            && self.assessment.phase == Phase::Rolling;
         let instances = self.before.instances.filter(|_| same).unwrap_or(self.workload.instances);
         (instances, ready)
     }
@@ -119,7 +119,7 @@ impl Decision<'_> {
     /// Only the status is written. What the gates would have begun is not said to have begun.
     fn pause(&mut self) {
         self.steps.clear();
-        self.tallies.clear();
+        self.metric_updates.clear();
         self.failed = None;
         self.notes.clear();
         self.conditions = Conditions::default();
@@ -131,12 +131,12 @@ impl Decision<'_> {
             "paused is set; wouldChange tells what waits",
         );
         let message = "asked to change nothing";
-        self.standing = Standing::new(Phase::Paused, Reason::Paused, message, RESYNC);
+        self.assessment = Assessment::new(Phase::Paused, Reason::Paused, message, RESYNC);
     }
 
     /// Reconciling and Stalled, by which tools wait.
     fn say_standing(&mut self) {
-        let Standing { phase, reason, message, stalled, .. } = self.standing.clone();
+        let Assessment { phase, reason, message, stalled, .. } = self.assessment.clone();
         let moving = matches!(phase, Phase::Resolving | Phase::Migrating | Phase::Rolling) && !stalled;
         let of = ConditionType::Reconciling;
         let status = if moving { ConditionStatus::True } else { ConditionStatus::False };
@@ -153,13 +153,13 @@ impl Decision<'_> {
     fn say_workload(&mut self, without_database: bool) {
         let workload = &self.workload;
         // Behind a closed gate the instances are still as many as were asked for before.
-        let serving = matches!(self.standing.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
+        let serving = matches!(self.assessment.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
         let replicas = workload.live.and_then(|live| live.spec.as_ref()?.replicas).filter(|_| !serving);
         let desired = replicas.unwrap_or(self.observed.resource.spec.instances);
         let away =
             self.observed.resource.spec.disruption_budget.as_ref().and_then(|budget| budget.max_unavailable);
         let available = workload.available;
-        let in_motion = self.standing.phase == Phase::Rolling || !workload.complete;
+        let in_motion = self.assessment.phase == Phase::Rolling || !workload.complete;
         let threshold = (desired - away.unwrap_or(1)).max(1);
         // Instances that are being added do not make those that serve too few.
         let was_ready =
@@ -175,15 +175,15 @@ impl Decision<'_> {
                 format!("{available} of {desired} instances are available, and say that they are down");
             self.conditions.no(ConditionType::Ready, Reason::Degraded, message.clone());
             self.conditions.yes(ConditionType::WorkloadAvailable, Reason::MinimumReplicasAvailable, counted);
-            if self.standing.phase == Phase::Ready {
-                self.standing =
-                    Standing::new(Phase::Degraded, Reason::Degraded, message, self.standing.requeue);
+            if self.assessment.phase == Phase::Ready {
+                self.assessment =
+                    Assessment::new(Phase::Degraded, Reason::Degraded, message, self.assessment.requeue);
             }
             return;
         }
         if available >= enough {
             let all = available >= desired;
-            let reason = match (all, self.standing.phase) {
+            let reason = match (all, self.assessment.phase) {
                 (_, Phase::Rolling) => Reason::RolloutInProgress,
                 (true, _) => Reason::AllReady,
                 (false, _) => Reason::EnoughReady,
@@ -193,14 +193,14 @@ impl Decision<'_> {
             self.conditions.yes(ConditionType::WorkloadAvailable, Reason::MinimumReplicasAvailable, counted);
             return;
         }
-        let cause = match self.standing.phase {
+        let cause = match self.assessment.phase {
             Phase::Ready => Reason::Degraded,
-            _ => self.standing.reason,
+            _ => self.assessment.reason,
         };
-        self.conditions.no(ConditionType::Ready, cause, format!("{counted}; {}", self.standing.message));
+        self.conditions.no(ConditionType::Ready, cause, format!("{counted}; {}", self.assessment.message));
         let (reason, message) = match (&workload.problem, workload.live) {
             (Some((reason, message)), _) => (*reason, message.clone()),
-            (None, None) if self.standing.phase == Phase::Rolling => (Reason::RolloutInProgress, counted),
+            (None, None) if self.assessment.phase == Phase::Rolling => (Reason::RolloutInProgress, counted),
             (None, None) => (Reason::Pending, "no instance was started yet".to_owned()),
             (None, Some(_)) if workload.overdue => (Reason::ProgressDeadlineExceeded, counted),
             (None, Some(_)) if in_motion => (Reason::RolloutInProgress, counted),

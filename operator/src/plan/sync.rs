@@ -50,7 +50,7 @@ pub(super) fn judge(
             return as_before(previous);
         }
     };
-    say(&states, conditions);
+    set_synced(&states, conditions);
     let since = |entity: Entity, state: SyncState| -> Option<Time> {
         let before = previous.sync.iter().find(|before| before.entity == entity.as_str());
         let before = before.filter(|before| before.state == state.as_str());
@@ -75,7 +75,7 @@ fn as_before(previous: &SageApiStatus) -> Mirror {
     Mirror { sync: previous.sync.clone(), summary: previous.sync_summary.clone() }
 }
 
-fn say(states: &[State], conditions: &mut Conditions) {
+fn set_synced(states: &[State], conditions: &mut Conditions) {
     let of = ConditionType::SyncHealthy;
     let with = |wanted: SyncState| -> Vec<String> {
         let those = states.iter().filter(|(_, state, _)| *state == wanted);

@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use sageapi_crds::{ConditionType, MigrationStatus, Phase, Reason};
 
-use super::Standing;
+use super::Assessment;
 use super::attempt::{Attempt, has_begun};
 use super::children::{delete, name};
 use super::conditions::Conditions;
@@ -23,7 +23,7 @@ impl Gate<'_> {
         same: bool,
         outcome: &mut Outcome,
         conditions: &mut Conditions,
-    ) -> Option<Standing> {
+    ) -> Option<Assessment> {
         let former = self.jobs().filter(|job| !self.is_present(job));
         let former: Vec<(&Job, Attempt)> = former.map(|job| (job, self.look(job))).collect();
         if self.has_changed_the_schema(&former, before, same, outcome) {
@@ -63,7 +63,7 @@ impl Gate<'_> {
         };
         let message = format!("Job {job} migrates for a former specification; the present one follows");
         conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, message.clone());
-        Some(Standing::new(Phase::Migrating, Reason::MigrationPending, message, WATCHED))
+        Some(Assessment::new(Phase::Migrating, Reason::MigrationPending, message, WATCHED))
     }
 
     /// Whether another migration than the applied one has begun since that was applied. Jobs that ended before then

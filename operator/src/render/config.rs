@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::validate::{Validated, span_text};
 
 /// The configuration as YAML.
-pub fn configuration(asked: &Validated) -> Result<String, serde_yaml::Error> {
+pub fn configuration(validated: &Validated) -> Result<String, serde_yaml::Error> {
     let mut file = Map::new();
     // A new field does not compile until it is thought of here.
     let SageApiSpec {
@@ -31,16 +31,20 @@ pub fn configuration(asked: &Validated) -> Result<String, serde_yaml::Error> {
         pod_annotations: _,
         extra_env: _,
         paused: _,
-    } = &asked.spec;
+    } = &validated.spec;
 
     // Of the database only this is written here: what is secret goes to files, the migration to its Job.
     let Database { mysql, migration: _ } = database;
     let Mysql { url_secret_ref: _, max_connections, tls: _ } = mysql;
-    section(&mut file, "server", server_section(server.as_ref(), asked));
+    section(&mut file, "server", server_section(server.as_ref(), validated));
     section(&mut file, "database", vec![("max_connections", max_connections.map(Value::from))]);
     section(&mut file, "upstream", upstream.as_ref().map(upstream_section).unwrap_or_default());
     section(&mut file, "sync", sync.as_ref().map(sync_section).unwrap_or_default());
-    section(&mut file, "cache", cache.as_ref().map(|cache| cache_section(cache, asked)).unwrap_or_default());
+    section(
+        &mut file,
+        "cache",
+        cache.as_ref().map(|cache| cache_section(cache, validated)).unwrap_or_default(),
+    );
     section(&mut file, "accounting", accounting.as_ref().map(accounting_section).unwrap_or_default());
     let level = server.as_ref().and_then(|server| server.log_level).map(log_level);
     section(&mut file, "log", vec![("level", level.map(Value::from))]);
@@ -64,8 +68,8 @@ fn text(value: Option<&String>) -> Option<Value> {
     value.map(|value| Value::from(value.as_str()))
 }
 
-fn server_section(server: Option<&Server>, asked: &Validated) -> Entries {
-    let mut entries = vec![("shutdown_grace", Some(span_text(asked.shutdown_grace).into()))];
+fn server_section(server: Option<&Server>, validated: &Validated) -> Entries {
+    let mut entries = vec![("shutdown_grace", Some(span_text(validated.shutdown_grace).into()))];
     if let Some(Server { log_level: _, request_timeout, max_body_bytes, trusted_proxies, public_url }) =
         server
     {
@@ -126,10 +130,10 @@ fn entity_section(entity: &EntitySync) -> Map<String, Value> {
     ])
 }
 
-fn cache_section(cache: &Cache, asked: &Validated) -> Entries {
+fn cache_section(cache: &Cache, validated: &Validated) -> Entries {
     let Cache { max_bytes: _, ttl, negative_ttl } = cache;
     vec![
-        ("max_bytes", asked.cache_bytes.map(Value::from)),
+        ("max_bytes", validated.cache_bytes.map(Value::from)),
         ("ttl", text(ttl.as_ref())),
         ("negative_ttl", text(negative_ttl.as_ref())),
     ]

@@ -19,7 +19,7 @@ const HISTORY: i32 = 3;
 
 /// The instances. Replaced one by one with none missing; each leaves the Service before it stops.
 pub fn deployment(context: &Context<'_>) -> Object {
-    let asked = context.asked;
+    let validated = context.validated;
     let mut container = container(context, "server", vec!["serve".to_owned()]);
     container.ports = Some(vec![port(HTTP, HTTP_PORT), port(ADMIN, ADMIN_PORT)]);
     container.startup_probe = Some(probe(STARTUP_PATH, 1, 300));
@@ -33,9 +33,9 @@ pub fn deployment(context: &Context<'_>) -> Object {
         ..Lifecycle::default()
     });
     let mut spec = pod(context, container);
-    spec.termination_grace_period_seconds = Some(seconds(asked.termination_grace()));
+    spec.termination_grace_period_seconds = Some(seconds(validated.termination_grace()));
     // Whatever else varied here would roll pods for nothing; a foreign annotation stays.
-    let mut annotations = asked.spec.pod_annotations.clone();
+    let mut annotations = validated.spec.pod_annotations.clone();
     for (name, value) in [
         (labels::CONFIG_HASH, context.config_hash.clone()),
         (labels::SECRETS_HASH, context.secrets_hash.clone()),
@@ -47,7 +47,7 @@ pub fn deployment(context: &Context<'_>) -> Object {
     let mut deployment = Deployment {
         metadata: context.owned(context.name(), labels::COMPONENT_SERVER),
         spec: Some(DeploymentSpec {
-            replicas: Some(asked.spec.instances),
+            replicas: Some(validated.spec.instances),
             selector: LabelSelector {
                 match_labels: Some(labels::selector(context.name())),
                 match_expressions: None,

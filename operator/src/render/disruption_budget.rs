@@ -12,7 +12,7 @@ pub fn disruption_budget(context: &Context<'_>) -> Object {
     let budget = PodDisruptionBudget {
         metadata: context.owned(context.name(), labels::COMPONENT_SERVER),
         spec: Some(PodDisruptionBudgetSpec {
-            max_unavailable: Some(IntOrString::Int(context.asked.max_unavailable())),
+            max_unavailable: Some(IntOrString::Int(context.validated.max_unavailable())),
             min_available: None,
             selector: Some(LabelSelector {
                 match_labels: Some(labels::selector(context.name())),

@@ -45,7 +45,7 @@ pub fn migration_job(context: &Context<'_>, owner: &str, attempt: u32, retry: Op
         spec: Some(JobSpec {
             // Attempts are counted here, where exit codes are understood.
             backoff_limit: Some(0),
-            active_deadline_seconds: i64::try_from(context.asked.active_deadline.as_secs()).ok(),
+            active_deadline_seconds: i64::try_from(context.validated.active_deadline.as_secs()).ok(),
             ttl_seconds_after_finished: Some(KEPT_SECONDS),
             pod_replacement_policy: Some("Failed".to_owned()),
             pod_failure_policy: Some(PodFailurePolicy { rules: vec![disruption_is_no_failure()] }),

@@ -46,7 +46,7 @@ const USER: i64 = 65532;
 #[derive(Debug, Clone)]
 pub struct Context<'a> {
     /// What was asked for.
-    pub asked: &'a Validated,
+    pub validated: &'a Validated,
     /// Files of secrets that pods get, by name ([`sageapi_contract::SECRET_FILES`]).
     pub files: Vec<&'static str>,
     /// Hash over the configuration.
@@ -59,26 +59,26 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     fn name(&self) -> &str {
-        &self.asked.name
+        &self.validated.name
     }
 
     /// Metadata of a child that goes when the resource goes.
     fn owned(&self, name: &str, component: &str) -> ObjectMeta {
-        owned(self.asked, name, component)
+        owned(self.validated, name, component)
     }
 }
 
 /// Metadata of a child that goes when the resource goes.
-fn owned(asked: &Validated, name: &str, component: &str) -> ObjectMeta {
+fn owned(validated: &Validated, name: &str, component: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.to_owned()),
-        namespace: Some(asked.namespace.clone()),
-        labels: Some(labels::child_labels(&asked.name, component, &asked.uid)),
+        namespace: Some(validated.namespace.clone()),
+        labels: Some(labels::child_labels(&validated.name, component, &validated.uid)),
         owner_references: Some(vec![OwnerReference {
             api_version: format!("{}/{}", sageapi_crds::GROUP, sageapi_crds::VERSION),
             kind: sageapi_crds::KIND.to_owned(),
-            name: asked.name.clone(),
-            uid: asked.uid.clone(),
+            name: validated.name.clone(),
+            uid: validated.uid.clone(),
             controller: Some(true),
             block_owner_deletion: Some(true),
         }]),

@@ -14,7 +14,7 @@ use crate::observed::Settings;
 /// `None`: it is switched off. Migrations are not selected; they take no connections.
 pub fn network_policy(context: &Context<'_>, settings: &Settings) -> Option<Object> {
     let default = Asked::default();
-    let Asked { enabled, ingress_from } = context.asked.spec.network_policy.as_ref().unwrap_or(&default);
+    let Asked { enabled, ingress_from } = context.validated.spec.network_policy.as_ref().unwrap_or(&default);
     if !enabled.unwrap_or(true) {
         return None;
     }

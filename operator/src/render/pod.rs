@@ -20,7 +20,7 @@ const TMP: &str = "tmp";
 
 /// A pod with this container; the rest is up to the caller.
 pub(super) fn pod(context: &Context<'_>, container: Container) -> PodSpec {
-    let image = context.asked.spec.image.as_ref();
+    let image = context.validated.spec.image.as_ref();
     let pull_secrets = image.map(|image| &image.pull_secrets).filter(|secrets| !secrets.is_empty());
     PodSpec {
         service_account_name: Some(context.name().to_owned()),
@@ -41,8 +41,8 @@ pub(super) fn pod(context: &Context<'_>, container: Container) -> PodSpec {
         image_pull_secrets: pull_secrets.map(|secrets| {
             secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()
         }),
-        node_selector: some(&context.asked.spec.node_selector, std::collections::BTreeMap::is_empty),
-        tolerations: some(&context.asked.spec.tolerations, Vec::is_empty),
+        node_selector: some(&context.validated.spec.node_selector, std::collections::BTreeMap::is_empty),
+        tolerations: some(&context.validated.spec.tolerations, Vec::is_empty),
         volumes: Some(vec![configuration(context), tmp()]),
         containers: vec![container],
         ..PodSpec::default()
@@ -51,7 +51,7 @@ pub(super) fn pod(context: &Context<'_>, container: Container) -> PodSpec {
 
 /// A container of the server's image.
 pub(super) fn container(context: &Context<'_>, name: &str, arguments: Vec<String>) -> Container {
-    let policy = context.asked.spec.image.as_ref().and_then(|image| image.pull_policy);
+    let policy = context.validated.spec.image.as_ref().and_then(|image| image.pull_policy);
     let policy = match policy.unwrap_or(PullPolicy::IfNotPresent) {
         PullPolicy::Always => "Always",
         PullPolicy::IfNotPresent => "IfNotPresent",
@@ -59,11 +59,11 @@ pub(super) fn container(context: &Context<'_>, name: &str, arguments: Vec<String
     };
     Container {
         name: name.to_owned(),
-        image: Some(context.asked.image.reference()),
+        image: Some(context.validated.image.reference()),
         image_pull_policy: Some(policy.to_owned()),
         args: Some(arguments),
         env: Some(environment(context)),
-        resources: Some(context.asked.resources.clone()),
+        resources: Some(context.validated.resources.clone()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
@@ -96,7 +96,7 @@ pub fn environment(context: &Context<'_>) -> Vec<EnvVar> {
         .iter()
         .filter(|file| context.files.contains(&file.name))
         .filter_map(|file| Some(variable(&file.variable()?, &file.path())));
-    let extra = context.asked.spec.extra_env.iter().map(|extra| variable(&extra.name, &extra.value));
+    let extra = context.validated.spec.extra_env.iter().map(|extra| variable(&extra.name, &extra.value));
     std::iter::once(variable(CONFIG_VARIABLE, CONFIG_PATH)).chain(files).chain(extra).collect()
 }
 

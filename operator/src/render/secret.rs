@@ -71,13 +71,13 @@ impl Keys {
 
 /// The Secret with the installation's own keys. It has no owner: losing it with the resource would make every
 /// secret in the database unreadable.
-pub fn keys_secret(asked: &Validated, keys: &Keys) -> Object {
-    let mut labels = labels::child_labels(&asked.name, labels::COMPONENT_SERVER, &asked.uid);
+pub fn keys_secret(validated: &Validated, keys: &Keys) -> Object {
+    let mut labels = labels::child_labels(&validated.name, labels::COMPONENT_SERVER, &validated.uid);
     labels.remove(labels::OWNER_UID);
     let secret = Secret {
         metadata: ObjectMeta {
-            name: Some(names::keys(&asked.name)),
-            namespace: Some(asked.namespace.clone()),
+            name: Some(names::keys(&validated.name)),
+            namespace: Some(validated.namespace.clone()),
             labels: Some(labels),
             ..ObjectMeta::default()
         },
@@ -94,7 +94,7 @@ pub fn keys_secret(asked: &Validated, keys: &Keys) -> Object {
 pub fn secrets(context: &Context<'_>, files: &BTreeMap<&'static str, Vec<u8>>, hash_key: &[u8]) -> Object {
     let name = names::secrets(context.name(), &context.secrets_hash);
     let secret = Secret {
-        metadata: owned(context.asked, &name, labels::COMPONENT_SERVER),
+        metadata: owned(context.validated, &name, labels::COMPONENT_SERVER),
         type_: Some("Opaque".to_owned()),
         immutable: Some(true),
         data: Some(

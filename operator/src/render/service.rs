@@ -12,7 +12,8 @@ const PORT: i32 = 80;
 /// The API's address. The admin port is not in it.
 pub fn service(context: &Context<'_>) -> Object {
     let default = AskedService::default();
-    let AskedService { type_, port, annotations } = context.asked.spec.service.as_ref().unwrap_or(&default);
+    let AskedService { type_, port, annotations } =
+        context.validated.spec.service.as_ref().unwrap_or(&default);
     let type_ = match type_.unwrap_or(ServiceType::ClusterIp) {
         ServiceType::ClusterIp => "ClusterIP",
         ServiceType::NodePort => "NodePort",
@@ -41,11 +42,11 @@ pub fn service(context: &Context<'_>) -> Object {
 }
 
 /// Where the API is: what clients call it, else the Service.
-pub fn url(asked: &Validated) -> String {
-    if let Some(url) = asked.spec.server.as_ref().and_then(|server| server.public_url.as_ref()) {
+pub fn url(validated: &Validated) -> String {
+    if let Some(url) = validated.spec.server.as_ref().and_then(|server| server.public_url.as_ref()) {
         return url.trim_end_matches('/').to_owned();
     }
-    let port = asked.spec.service.as_ref().and_then(|service| service.port).unwrap_or(PORT);
+    let port = validated.spec.service.as_ref().and_then(|service| service.port).unwrap_or(PORT);
     let port = if port == 80 { String::new() } else { format!(":{port}") };
-    format!("http://{}.{}.svc{port}", asked.name, asked.namespace)
+    format!("http://{}.{}.svc{port}", validated.name, validated.namespace)
 }

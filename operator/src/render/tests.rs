@@ -67,9 +67,9 @@ struct Rendered {
 }
 
 fn rendered(resource: &SageApi) -> Rendered {
-    let asked = validate(resource, &settings()).unwrap();
+    let validated = validate(resource, &settings()).unwrap();
     let keys = Keys::generate(&KeySeed([7; 128]));
-    let files = crate::credentials::entries(&asked)
+    let files = crate::credentials::entries(&validated)
         .into_iter()
         .map(|entry| {
             let content = match entry.file {
@@ -81,14 +81,20 @@ fn rendered(resource: &SageApi) -> Rendered {
         })
         .collect();
     let files = crate::credentials::with_keys(files, &keys);
-    let configuration = configuration(&asked).unwrap();
+    let configuration = configuration(&validated).unwrap();
     let owner = "c/billing/prod";
-    let context =
-        render_context(&asked, owner, &configuration, &files, "db.example.com:3306/sage", keys.hash_key());
+    let context = render_context(
+        &validated,
+        owner,
+        &configuration,
+        &files,
+        "db.example.com:3306/sage",
+        keys.hash_key(),
+    );
     let environment = super::environment(&context);
     let mut objects = vec![
         service_account(&context),
-        keys_secret(&asked, &keys),
+        keys_secret(&validated, &keys),
         secrets(&context, &files, keys.hash_key()),
         config_map(&context, &configuration),
         migration_job(&context, owner, 1, None),

@@ -12,11 +12,11 @@ use super::quantity::{Quantity, split};
 use super::{Check, text_of};
 
 /// No amount of memory or disk that anyone asks for is below it.
-const LEAST_BYTES: Quantity = Quantity::of(1 << 20);
+const MIN_BYTES: Quantity = Quantity::of(1 << 20);
 /// An instance with a lower limit is killed before it serves.
-const LEAST_MEMORY: &str = "32Mi";
+const MIN_MEMORY: &str = "32Mi";
 /// No machine that an instance could use has more cores.
-const MOST_CORES: Quantity = Quantity::of(256);
+const MAX_CORES: Quantity = Quantity::of(256);
 
 /// What a resource of Kubernetes is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ fn parse(text: &str, like: &str) -> Result<Quantity, String> {
 pub(super) fn bytes(text: &str) -> Result<Quantity, String> {
     let quantity = parse(text, "64Mi")?;
     let (number, unit) = split(text);
-    if unit != "m" && (quantity >= LEAST_BYTES || quantity == Quantity::of(0)) {
+    if unit != "m" && (quantity >= MIN_BYTES || quantity == Quantity::of(0)) {
         return Ok(quantity);
     }
     let unit = if is_below(number, 16) { "Gi" } else { "Mi" };
@@ -74,7 +74,7 @@ pub(super) fn bytes(text: &str) -> Result<Quantity, String> {
 fn cores(text: &str) -> Result<Quantity, String> {
     let quantity = parse(text, "100m or 0.5")?;
     let (number, unit) = split(text);
-    if quantity <= MOST_CORES && !unit.ends_with('i') {
+    if quantity <= MAX_CORES && !unit.ends_with('i') {
         return Ok(quantity);
     }
     let unit = if is_below(number, 10) { "" } else { "m" };
@@ -132,9 +132,9 @@ impl Check {
                 ),
                 Some(Err(why)) => self.problem(&path, why),
                 Some(Ok(amount)) => {
-                    let least = Quantity::parse(LEAST_MEMORY);
+                    let least = Quantity::parse(MIN_MEMORY);
                     if kind == "limits" && name == "memory" && Some(amount) < least {
-                        self.problem(&path, format!("{text:?} is not enough to start; write at least {LEAST_MEMORY}"));
+                        self.problem(&path, format!("{text:?} is not enough to start; write at least {MIN_MEMORY}"));
                     }
                 }
             }

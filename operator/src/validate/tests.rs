@@ -34,14 +34,14 @@ fn problems(spec: &Value) -> Vec<String> {
 
 #[test]
 fn the_least_specification_has_the_documented_defaults() {
-    let asked = validated(&json!({}));
-    assert_eq!(asked.spec.instances, 1);
-    assert_eq!(asked.image.reference(), "sageapi.io/sageapi-server:0.1.0");
-    assert_eq!(asked.shutdown_grace, Duration::from_secs(35));
-    assert_eq!(asked.termination_grace(), Duration::from_secs(45));
-    assert_eq!(asked.active_deadline, Duration::from_mins(15));
-    assert_eq!((asked.max_attempts, asked.max_unavailable()), (3, 1));
-    let resources = serde_json::to_value(&asked.resources).unwrap();
+    let validated = validated(&json!({}));
+    assert_eq!(validated.spec.instances, 1);
+    assert_eq!(validated.image.reference(), "sageapi.io/sageapi-server:0.1.0");
+    assert_eq!(validated.shutdown_grace, Duration::from_secs(35));
+    assert_eq!(validated.termination_grace(), Duration::from_secs(45));
+    assert_eq!(validated.active_deadline, Duration::from_mins(15));
+    assert_eq!((validated.max_attempts, validated.max_unavailable()), (3, 1));
+    let resources = serde_json::to_value(&validated.resources).unwrap();
     assert_eq!(
         resources,
         json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}})
@@ -154,6 +154,6 @@ fn the_cache_is_asked_for_in_quantities_and_told_in_bytes() {
 
 #[test]
 fn a_longer_request_gives_pods_longer_to_end() {
-    let asked = validated(&json!({"server": {"requestTimeout": "2m"}}));
-    assert_eq!(asked.termination_grace(), Duration::from_secs(5 + 120 + 5 + 5));
+    let validated = validated(&json!({"server": {"requestTimeout": "2m"}}));
+    assert_eq!(validated.termination_grace(), Duration::from_secs(5 + 120 + 5 + 5));
 }

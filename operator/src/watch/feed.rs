@@ -69,7 +69,7 @@ where
             if !matches!(event, watcher::Event::Init) && std::mem::take(&mut failing) {
                 tracing::info!(kind = self.kind, "the watch works again");
             }
-            self.metrics.signs.seen(self.kind, self.clock.monotonic());
+            self.metrics.heartbeats.seen(self.kind, self.clock.monotonic());
             match event {
                 watcher::Event::Init => {
                     // The first page is not asked for before the next turn of this loop. The semaphore is never closed.

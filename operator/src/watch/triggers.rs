@@ -9,7 +9,7 @@ use super::Key;
 #[derive(Debug, Default)]
 pub struct Triggers {
     keys: Mutex<BTreeSet<Key>>,
-    news: Notify,
+    changed: Notify,
 }
 
 impl Triggers {
@@ -19,7 +19,7 @@ impl Triggers {
         let before = waiting.len();
         waiting.extend(keys);
         if waiting.len() > before {
-            self.news.notify_one();
+            self.changed.notify_one();
         }
     }
 
@@ -30,7 +30,7 @@ impl Triggers {
             if !taken.is_empty() {
                 return taken;
             }
-            self.news.notified().await;
+            self.changed.notified().await;
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::operator::{Operator, Start};
 
 /// Never reached by a test that passes.
 const LONG: Duration = Duration::from_secs(90);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub struct Bench {
     pub plane: &'static ControlPlane,
@@ -242,7 +242,7 @@ async fn poll<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
             if let Some(found) = look().await {
                 return found;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     tokio::time::timeout(LONG, looking).await.ok()

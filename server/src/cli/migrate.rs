@@ -5,13 +5,13 @@ use super::failure::Failure;
 use super::output::Output;
 use crate::config::Config;
 use crate::env::{OpenError, Role, ServerEnv};
-use crate::store::{Asker, Migrate, MigrateError, MigrationStep, SchemaState};
+use crate::store::{Migrate, MigrateError, MigrationStep, OwnerCheck, SchemaState};
 
 pub async fn run(config: Config, args: args::Migrate, out: &Output) -> Result<ExitCode, Failure> {
     let only_look = args.plan || args.status;
     let env = ServerEnv::open(config, if only_look { Role::Command } else { Role::Setup })?;
     let looked = if only_look {
-        env.store().schema_state(Asker::Owner(args.owner.as_deref())).await.map_err(MigrateError::from)
+        env.store().schema_state(OwnerCheck::Owner(args.owner.as_deref())).await.map_err(MigrateError::from)
     } else {
         let how = Migrate { owner: args.owner.clone(), take_over: args.take_over };
         let progress = out.progress("migrations");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// The line goes on counting the time while the work gives no sign.
-const REDRAWN_EVERY: Duration = Duration::from_millis(250);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(250);
 
 const OF_UNKNOWN: &str = "{msg}: {human_pos}, {rate}, {elapsed} so far";
 const OF_KNOWN: &str = "{msg}: {human_pos} of {human_len}, {rate}, {eta} left";
@@ -21,7 +21,7 @@ impl Progress {
         let bar =
             ProgressBar::with_draw_target(None, target).with_message(what).with_style(style(OF_UNKNOWN));
         if !bar.is_hidden() {
-            bar.enable_steady_tick(REDRAWN_EVERY);
+            bar.enable_steady_tick(REDRAW_INTERVAL);
         }
         Self(bar)
     }

@@ -16,7 +16,7 @@ use crate::http::{Api, listener};
 use crate::lifecycle::{ExitReason, Lifecycle, Signals};
 
 /// How often an unready instance looks whether its schema has arrived.
-const SCHEMA_EVERY: Duration = Duration::from_secs(5);
+const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 pub async fn run(config: Config) -> Result<ExitCode, Failure> {
     // First of all: as process 1 of a container, signals without a handler would be ignored.
@@ -116,7 +116,7 @@ async fn await_schema(env: &ServerEnv, soft: &CancellationToken, refuse: oneshot
         }
         tokio::select! {
             () = soft.cancelled() => return,
-            () = tokio::time::sleep(SCHEMA_EVERY) => {}
+            () = tokio::time::sleep(SCHEMA_CHECK_INTERVAL) => {}
         }
     }
 }

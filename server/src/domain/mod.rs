@@ -9,9 +9,9 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod holds;
+pub mod invalidation;
 pub mod keys;
 pub mod mirror;
-pub mod news;
 mod nonces;
 pub mod page;
 pub mod prices;

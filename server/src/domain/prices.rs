@@ -25,7 +25,7 @@ use crate::store::{MirrorFilter, Store};
 use crate::telemetry::tracing::child_span;
 
 /// Rows of one model that are looked at.
-const MOST_OFFERS: i64 = 100;
+const MAX_OFFERS: i64 = 100;
 /// Programs of what the platform itself is charged; no customer pays by them.
 const PROVIDERS: &str = "provider";
 
@@ -238,7 +238,7 @@ impl Prices {
                 equals: vec![("llmid", llmid.to_owned())],
                 with_unreadable: true,
                 ascending: true,
-                limit: MOST_OFFERS,
+                limit: MAX_OFFERS,
                 ..MirrorFilter::default()
             };
             let offers = Offers::of(&self.store.mirror_rows(Entity::Llmage, &filter).await?);

@@ -11,14 +11,14 @@ use super::ServerEnv;
 use crate::sync;
 
 /// How often the database is looked at.
-const EVERY: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a look may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One word for the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
+pub enum Assessment {
     /// Everything works.
     Ok,
     /// It serves, but something is late or away.
@@ -31,7 +31,7 @@ pub enum Standing {
 #[derive(Debug, Clone, Serialize)]
 pub struct Health {
     /// One word for the whole.
-    pub status: Standing,
+    pub status: Assessment,
     /// The program's version.
     pub version: &'static str,
     /// This instance.
@@ -78,7 +78,7 @@ pub struct SyncHealth {
 impl Health {
     /// Whether the instance cannot serve.
     pub fn is_down(&self) -> bool {
-        self.status == Standing::Down
+        self.status == Assessment::Down
     }
 }
 
@@ -114,11 +114,11 @@ impl ServerEnv {
             .collect();
         let failing = sync.values().any(|s| s.status == "failed" || s.quarantined > 0);
         let status = if !self.is_started() {
-            Standing::Down
+            Assessment::Down
         } else if away || full || failing {
-            Standing::Degraded
+            Assessment::Degraded
         } else {
-            Standing::Ok
+            Assessment::Ok
         };
         let cache = inner.caches.counts().map(|(name, entries)| (name, CacheHealth { entries }));
         Health {
@@ -133,7 +133,7 @@ impl ServerEnv {
     }
 
     async fn look_at_database(&self) {
-        let seen = match tokio::time::timeout(PATIENCE, self.inner.store.ping()).await {
+        let seen = match tokio::time::timeout(PING_TIMEOUT, self.inner.store.ping()).await {
             Ok(Ok(())) => PRESENT,
             Ok(Err(_)) | Err(_) => AWAY,
         };
@@ -152,7 +152,7 @@ pub(super) async fn watch_database(env: ServerEnv, stop: CancellationToken) {
         env.look_at_database().await;
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
         }
     }
 }

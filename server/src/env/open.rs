@@ -128,7 +128,7 @@ impl OpenError {
 }
 
 /// Opens SageAPI as a library: connects, brings an embedded database's schema up to date, and starts
-/// the booking engine. [`ServerEnv::start_background`] adds the mirror, the news of other instances and
+/// the booking engine. [`ServerEnv::start_background`] adds the mirror, the changes of other instances and
 /// the upkeep of the database; [`ServerEnv::shut_down`] ends it.
 pub async fn load_sageapi(config: Config) -> Result<ServerEnv, OpenError> {
     let env = ServerEnv::open(config, Role::Serve)?;
@@ -228,7 +228,7 @@ impl ServerEnv {
         let embedded = matches!(self.config().database.target, DatabaseTarget::Sqlite { .. });
         if embedded && self.inner.role != Role::Command {
             // A refusal changes nothing; the look that follows finds the same.
-            self.store().migrate(&Migrate::whoever_owns_it()).await?;
+            self.store().migrate(&Migrate::ignoring_owner()).await?;
         }
         let state = self.check_schema().await?;
         if state.can_serve { Ok(state) } else { Err(OpenError::Schema(Box::new(state))) }
@@ -264,11 +264,11 @@ fn forget_what_sync_changes(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let (news, mut changes) = tokio::sync::mpsc::channel::<crate::store::Changed>(1024);
-    let behind = caches.clone();
+    let (sender, mut changes) = tokio::sync::mpsc::channel::<crate::store::Changed>(1024);
+    let overflowed = caches.clone();
     sync.on_change(move |changed| {
-        if news.try_send(changed.clone()).is_err() {
-            behind.drop_all();
+        if sender.try_send(changed.clone()).is_err() {
+            overflowed.drop_all();
         }
     });
     let (caches, stop) = (caches.clone(), stop.clone());

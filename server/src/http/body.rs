@@ -12,13 +12,13 @@ use crate::domain::{Error, FieldError};
 use crate::model::{Currency, CustomerId, Money, MoneyError, TextId, Timestamp, integer, shown_json};
 
 /// The most members of an object whose member names the caller chooses.
-const MOST_FACTORS: usize = 64;
+const MAX_FACTORS: usize = 64;
 /// The longest such name, in characters.
-const MOST_FACTOR_CHARS: usize = 64;
+const MAX_FACTOR_CHARS: usize = 64;
 /// The longest text under such a name, in characters.
-const MOST_ATTRIBUTE_CHARS: usize = 128;
+const MAX_ATTRIBUTE_CHARS: usize = 128;
 /// The longest such object, in bytes as it is kept: a page of a list has a thousand of them in memory.
-const MOST_USAGE_BYTES: usize = 4096;
+const MAX_USAGE_BYTES: usize = 4096;
 
 /// A JSON object whose members are taken one by one.
 ///
@@ -170,15 +170,15 @@ impl<'a> Object<'a> {
             self.refuse_value(name, "must be an object of numbers and texts", raw);
             return None;
         };
-        if members.len() > MOST_FACTORS {
-            self.refuse(name, format!("must have at most {MOST_FACTORS} members"));
+        if members.len() > MAX_FACTORS {
+            self.refuse(name, format!("must have at most {MAX_FACTORS} members"));
             return None;
         }
         members.sort_by(|a, b| a.0.cmp(&b.0));
         let mut text = String::from("{");
         for (factor, raw) in members {
             let named = !factor.is_empty()
-                && factor.chars().count() <= MOST_FACTOR_CHARS
+                && factor.chars().count() <= MAX_FACTOR_CHARS
                 && !factor.chars().any(char::is_control);
             let value =
                 raw.map(RawValue::get).and_then(|raw| number::quantity(raw).or_else(|| attribute(raw)));
@@ -199,8 +199,8 @@ impl<'a> Object<'a> {
             text.push_str(&value);
         }
         text.push('}');
-        if text.len() > MOST_USAGE_BYTES {
-            self.refuse(name, format!("must have at most {MOST_USAGE_BYTES} bytes in all"));
+        if text.len() > MAX_USAGE_BYTES {
+            self.refuse(name, format!("must have at most {MAX_USAGE_BYTES} bytes in all"));
             return None;
         }
         Some(text)
@@ -232,7 +232,7 @@ impl<'a> Object<'a> {
 /// The one spelling of a JSON string that price lists may ask for; `None` for any other JSON value.
 fn attribute(raw: &str) -> Option<String> {
     let text = strict::string(raw)?;
-    let fits = text.chars().count() <= MOST_ATTRIBUTE_CHARS && !text.chars().any(char::is_control);
+    let fits = text.chars().count() <= MAX_ATTRIBUTE_CHARS && !text.chars().any(char::is_control);
     fits.then(|| serde_json::Value::from(text).to_string())
 }
 
@@ -296,8 +296,8 @@ mod tests {
     #[test]
     fn depth_is_bounded() {
         let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-        assert!(Object::parse(nested(strict::MOST_DEPTH - 1).as_bytes()).is_ok());
-        for depth in [strict::MOST_DEPTH, 100, 500_000] {
+        assert!(Object::parse(nested(strict::MAX_DEPTH - 1).as_bytes()).is_ok());
+        for depth in [strict::MAX_DEPTH, 100, 500_000] {
             assert!(malformed(nested(depth)));
             assert!(malformed("[".repeat(depth)));
         }
@@ -309,8 +309,8 @@ mod tests {
             let members: Vec<_> = (0..count).map(|i| format!("\"m{i}\":1")).collect();
             format!("{{\"a\":{{{}}}}}", members.join(","))
         };
-        assert!(Object::parse(wide(strict::MOST_MEMBERS).as_bytes()).is_ok());
-        assert!(malformed(wide(strict::MOST_MEMBERS + 1)));
+        assert!(Object::parse(wide(strict::MAX_MEMBERS).as_bytes()).is_ok());
+        assert!(malformed(wide(strict::MAX_MEMBERS + 1)));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use crate::model::{CustomerId, TextId, Timestamp, Transno, shown};
 use super::routes::Route;
 
 /// The longest text parameter in characters.
-const MOST_TEXT: usize = 255;
+const MAX_TEXT: usize = 255;
 /// Names are shown to the caller; a longer one is cut.
-const MOST_NAME: usize = 128;
+const MAX_NAME: usize = 128;
 
 /// The query parameters of a request, taken one by one. What is wrong is kept for [`Params::finish`].
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl<'a> Params<'a> {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let known = decode(name).filter(|name| route.parameters().any(|known| known.name == *name));
             let Some(name) = known else {
-                return Err(Error::UnknownParameter(name.chars().take(MOST_NAME).collect()));
+                return Err(Error::UnknownParameter(name.chars().take(MAX_NAME).collect()));
             };
             if given.iter().any(|(other, _)| *other == name) {
                 errors.push(FieldError::new(name, "must be given once"));
@@ -87,8 +87,8 @@ impl<'a> Params<'a> {
     /// Any text of bounded length.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.parsed(name, |text| {
-            let fits = !text.is_empty() && text.chars().count() <= MOST_TEXT && !text.contains('\0');
-            if fits { Ok(text.to_owned()) } else { Err(format!("must have 1 to {MOST_TEXT} characters")) }
+            let fits = !text.is_empty() && text.chars().count() <= MAX_TEXT && !text.contains('\0');
+            if fits { Ok(text.to_owned()) } else { Err(format!("must have 1 to {MAX_TEXT} characters")) }
         })
     }
 

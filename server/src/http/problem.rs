@@ -25,8 +25,8 @@ const CHALLENGE: HeaderValue =
     HeaderValue::from_static("Signature realm=\"sageapi\", Bearer realm=\"sageapi\"");
 
 /// How many members an error names, and how many characters of each name.
-const MOST_ERRORS: usize = 32;
-const MOST_FIELD_CHARS: usize = 128;
+const MAX_ERRORS: usize = 32;
+const MAX_FIELD_CHARS: usize = 128;
 
 macro_rules! codes {
     ($($variant:ident = $code:literal, $status:ident, $title:literal;)+) => {
@@ -264,7 +264,7 @@ impl Problem {
             instance: at.path,
             code: self.code.as_str(),
             request_id: at.request_id,
-            errors: self.errors.iter().take(MOST_ERRORS).map(WireFieldError::of).collect(),
+            errors: self.errors.iter().take(MAX_ERRORS).map(WireFieldError::of).collect(),
             index: self.index,
             available,
             required,
@@ -288,7 +288,7 @@ impl Problem {
 
 impl<'a> WireFieldError<'a> {
     fn of(error: &'a FieldError) -> Self {
-        let end = error.field.char_indices().nth(MOST_FIELD_CHARS).map_or(error.field.len(), |(at, _)| at);
+        let end = error.field.char_indices().nth(MAX_FIELD_CHARS).map_or(error.field.len(), |(at, _)| at);
         Self { field: &error.field[..end], message: &error.message }
     }
 }
@@ -498,7 +498,7 @@ mod tests {
         assert_eq!(parts.headers[ALLOW], "GET, HEAD");
 
         let (_, body) = rendered(Error::UnknownParameter("x".repeat(1000))).await;
-        assert_eq!(body["errors"][0]["field"].as_str().unwrap().len(), MOST_FIELD_CHARS);
+        assert_eq!(body["errors"][0]["field"].as_str().unwrap().len(), MAX_FIELD_CHARS);
     }
 
     #[test]

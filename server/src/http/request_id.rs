@@ -11,7 +11,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The client's own name of it, given back.
 pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
-const MOST_CLIENT_BYTES: usize = 128;
+const MAX_CLIENT_BYTES: usize = 128;
 
 /// Makes request ids: 16 hexadecimal digits, each once per process and looking random, so that those of
 /// several instances do not meet.
@@ -64,7 +64,7 @@ impl RequestId {
 /// The client's own id of a request, if it is `[!-~]{1,128}`.
 pub fn of_client(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(REQUEST_ID)?;
-    let fits = (1..=MOST_CLIENT_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    let fits = (1..=MAX_CLIENT_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
     fits.then(|| id.clone())
 }
 

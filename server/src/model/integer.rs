@@ -1,7 +1,7 @@
 //! Integers in JSON. Languages that only have floats write 1200 as 1200.0 or 1.2e3.
 
 /// No 64-bit integer has as many digits.
-const MOST_ZEROS: usize = 20;
+const MAX_ZEROS: usize = 20;
 
 /// The integer that a JSON number is, however it is written: 1200, 1200.0 or 1.2e3.
 pub fn integer(json: &str) -> Option<i64> {
@@ -25,7 +25,7 @@ pub fn integer(json: &str) -> Option<i64> {
     // Zeros behind the last digit other than zero, of which none may stand behind the point.
     let trimmed = i64::try_from(digits.len() - significant.len()).ok()?;
     let zeros = i64::from(power) - i64::try_from(fraction.len()).ok()? + trimmed;
-    let zeros = usize::try_from(zeros).ok().filter(|zeros| *zeros <= MOST_ZEROS)?;
+    let zeros = usize::try_from(zeros).ok().filter(|zeros| *zeros <= MAX_ZEROS)?;
     format!("{sign}{significant}{}", "0".repeat(zeros)).parse().ok()
 }
 

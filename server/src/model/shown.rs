@@ -1,7 +1,7 @@
 //! What arrived, for a message about it: short, and without characters that could be taken for something else.
 
 /// Characters of a value that a message shows.
-const MOST_SHOWN: usize = 40;
+const MAX_SHOWN: usize = 40;
 
 /// A text in quotes, escaped and cut.
 pub fn shown(text: &str) -> String {
@@ -23,10 +23,10 @@ fn is_invisible(c: char) -> bool {
 
 fn cut(text: &str, escaped: impl Fn(char) -> bool) -> String {
     let mut shown = String::new();
-    for c in text.chars().take(MOST_SHOWN) {
+    for c in text.chars().take(MAX_SHOWN) {
         if escaped(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
-    if text.chars().nth(MOST_SHOWN).is_some() {
+    if text.chars().nth(MAX_SHOWN).is_some() {
         shown.push_str("...");
     }
     shown

@@ -18,20 +18,20 @@ use super::sql::{Form, Row, Sql};
 use super::traced;
 use crate::model::Timestamp;
 
-/// Bytes of statements that travel together, about, and how many of them where the wire is encrypted. TLS cuts what it
+/// Bytes of statements that are sent together, about, and how many of them where the wire is encrypted. TLS cuts what it
 /// carries into records of 16 KiB, and sqlx leaves Nagle's algorithm on: a second record would wait until the
 /// database has acknowledged the first, which takes it 40 ms.
-pub(super) const TRIP: usize = 1024 * 1024;
-const ENCRYPTED_TRIP: usize = 16_000;
+pub(super) const BATCH_BYTES: usize = 1024 * 1024;
+const ENCRYPTED_BATCH_BYTES: usize = 16_000;
 
 /// Several statements as one text.
 #[derive(Default)]
-struct Trip {
+struct StatementBatch {
     text: String,
     statements: usize,
 }
 
-impl Trip {
+impl StatementBatch {
     fn push(&mut self, statement: &str) {
         self.text.push(';');
         self.text.push_str(statement);
@@ -39,16 +39,16 @@ impl Trip {
     }
 }
 
-fn trips(statements: Vec<Sql<'_>>, bytes: usize) -> Vec<Trip> {
-    let mut trips: Vec<Trip> = Vec::new();
+fn batches(statements: Vec<Sql<'_>>, bytes: usize) -> Vec<StatementBatch> {
+    let mut batches: Vec<StatementBatch> = Vec::new();
     for statement in statements {
         let text = statement.into_mysql_text();
-        match trips.last_mut() {
-            Some(trip) if trip.text.len() + text.len() < bytes => trip.push(&text),
-            _ => trips.push(Trip { text, statements: 1 }),
+        match batches.last_mut() {
+            Some(batch) if batch.text.len() + text.len() < bytes => batch.push(&text),
+            _ => batches.push(StatementBatch { text, statements: 1 }),
         }
     }
-    trips
+    batches
 }
 
 /// Ends a text before its COMMIT where the transaction is no longer the one that began: a savepoint goes with its
@@ -201,7 +201,7 @@ impl Conn {
     }
 
     /// Runs statements and commits, on MySQL. First those that are prepared; the others are sent together with the
-    /// COMMIT, `trip` bytes of them at a time, for each way there and back costs more than most of them.
+    /// COMMIT, `batch_bytes` bytes of them at a time, for each way there and back costs more than most of them.
     ///
     /// A text of several statements is safe on every engine, whatever rolls its transaction back half-way (Galera
     /// does so between two statements, and answers the next one as if nothing had happened):
@@ -213,17 +213,17 @@ impl Conn {
         &mut self,
         statements: Vec<Sql<'_>>,
         proof: Option<Sql<'_>>,
-        trip: usize,
+        batch_bytes: usize,
     ) -> Result<(), Stopped> {
         let (prepared, text): (Vec<_>, Vec<_>) =
             statements.into_iter().partition(|statement| statement.form() == Form::Prepared);
         self.run_all(prepared).await.map_err(Stopped::before_commit)?;
         #[cfg(test)]
         text.iter().chain(&proof).for_each(super::plans::note);
-        let mut texts = trips(text.into_iter().chain([Sql::new(RELEASE)]).collect(), trip);
+        let mut texts = batches(text.into_iter().chain([Sql::new(RELEASE)]).collect(), batch_bytes);
         let Some(mut last) = texts.pop() else { return Ok(()) };
-        for trip in texts {
-            self.send(trip).await.map_err(|failed| Stopped::before_commit(failed.error))?;
+        for batch in texts {
+            self.send(batch).await.map_err(|failed| Stopped::before_commit(failed.error))?;
         }
         let Some(proof) = proof else {
             self.send(last).await.map_err(|failed| Stopped::before_commit(failed.error))?;
@@ -248,20 +248,20 @@ impl Conn {
     }
 
     /// Sends a text; how many rows its statements gave.
-    async fn send(&mut self, trip: Trip) -> Result<usize, Unanswered> {
-        let span = traced::batch(self.dialect(), trip.statements);
-        let sending: BoxFuture<'_, _> = Box::pin(self.send_untraced(trip));
+    async fn send(&mut self, batch: StatementBatch) -> Result<usize, Unanswered> {
+        let span = traced::batch(self.dialect(), batch.statements);
+        let sending: BoxFuture<'_, _> = Box::pin(self.send_untraced(batch));
         let sent = sending.instrument(span.clone()).await;
         sent.inspect_err(|failed| traced::note(&span, &failed.error))
     }
 
-    async fn send_untraced(&mut self, trip: Trip) -> Result<usize, Unanswered> {
+    async fn send_untraced(&mut self, batch: StatementBatch) -> Result<usize, Unanswered> {
         let whole = |error: Error| Unanswered { error, statement: None };
         let (conn, node) = match self.target().map_err(whole)? {
             Target::MySql(conn, node) => (conn, node),
             Target::Sqlite(_) => return Err(whole(sqlx::Error::PoolClosed.into())),
         };
-        let mut results = sqlx::raw_sql(AssertSqlSafe(trip.text)).fetch_many(conn);
+        let mut results = sqlx::raw_sql(AssertSqlSafe(batch.text)).fetch_many(conn);
         let (mut done, mut rows) = (0, 0);
         loop {
             match node.answer(results.next()).await.map_err(whole)? {
@@ -279,14 +279,14 @@ impl Conn {
         }
     }
 
-    /// How many bytes of statements travel together well.
-    pub async fn trip(&mut self) -> Result<usize, Error> {
+    /// How many bytes of statements are sent together well.
+    pub async fn batch_bytes(&mut self) -> Result<usize, Error> {
         if self.dialect() == Dialect::Sqlite {
-            return Ok(TRIP);
+            return Ok(BATCH_BYTES);
         }
         let cipher = self.fetch_optional(Sql::new("SHOW SESSION STATUS LIKE 'Ssl_cipher'")).await?;
         let encrypted = cipher.map(|row| row.text(1)).transpose()?.is_some_and(|cipher| !cipher.is_empty());
-        Ok(if encrypted { ENCRYPTED_TRIP } else { TRIP })
+        Ok(if encrypted { ENCRYPTED_BATCH_BYTES } else { BATCH_BYTES })
     }
 
     /// Runs a statement without arguments and then one that gives rows; on MySQL both at once.
@@ -370,10 +370,10 @@ impl Tx {
         mut self,
         statements: Vec<Sql<'_>>,
         proof: Option<Sql<'_>>,
-        trip: usize,
+        batch_bytes: usize,
     ) -> Result<Conn, (Stopped, Option<Conn>)> {
         let ended = match self.dialect() {
-            Dialect::MySql => self.conn.send_and_commit(statements, proof, trip).await,
+            Dialect::MySql => self.conn.send_and_commit(statements, proof, batch_bytes).await,
             Dialect::Sqlite => self.conn.run_and_commit(statements).await,
         };
         match ended {

@@ -50,8 +50,8 @@ impl Error {
     }
 
     /// The database has not answered for so long.
-    pub(super) fn silent(patience: std::time::Duration) -> Self {
-        let what = format!("no answer for {patience:?}");
+    pub(super) fn silent(timeout: std::time::Duration) -> Self {
+        let what = format!("no answer for {timeout:?}");
         Self::Unavailable(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what)))
     }
 

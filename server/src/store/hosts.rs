@@ -22,9 +22,9 @@ use super::ACQUIRE_TIMEOUT;
 use super::error::Error;
 
 /// How often the host in use is looked at, and the others while none can be used.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The same while an instance starts, or after a failure that somebody met.
-const LOOK_INTERVAL_STARTING: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL_STARTING: Duration = Duration::from_millis(100);
 /// So many looks while an instance starts, and the database is away: shorter than one waits for a connection.
 const STARTING_LOOKS: u32 = 30;
 /// So many looks that are refused (password, number of connections), and another host is used if it can be.
@@ -220,7 +220,7 @@ impl Shared {
                 // However many fail, the host is not looked at all the time.
                 () = async {
                     self.failed.notified().await;
-                    tokio::time::sleep(LOOK_INTERVAL_STARTING).await;
+                    tokio::time::sleep(CHECK_INTERVAL_STARTING).await;
                 } => {}
             }
         }
@@ -260,7 +260,7 @@ impl Shared {
                 return self.choose(watched, Some(node.host)).await;
             }
         }
-        LOOK_INTERVAL
+        CHECK_INTERVAL
     }
 
     /// Ends everything that runs on this host.
@@ -282,7 +282,7 @@ impl Shared {
             match look {
                 Look::Writable => {
                     self.take(host, watched);
-                    return LOOK_INTERVAL;
+                    return CHECK_INTERVAL;
                 }
                 Look::ReadOnly(_) => reserve = reserve.or(Some(host)),
                 Look::Away(why) => reasons.push(format!("{name}: {why}")),
@@ -298,12 +298,12 @@ impl Shared {
         }
         if let Some(host) = reserve {
             self.take(host, watched);
-            return LOOK_INTERVAL;
+            return CHECK_INTERVAL;
         }
         // A database that is started together with its servers may listen a little later.
         watched.starting += 1;
         if !watched.chosen && watched.starting < STARTING_LOOKS && !final_reason {
-            return LOOK_INTERVAL_STARTING;
+            return CHECK_INTERVAL_STARTING;
         }
         let why = reasons.join("; ");
         if !matches!(&*self.state.borrow(), State::Away(before) if **before == *why) {
@@ -311,7 +311,7 @@ impl Shared {
         }
         watched.chosen = true;
         self.state.send_replace(State::Away(why.into()));
-        LOOK_INTERVAL
+        CHECK_INTERVAL
     }
 
     /// Goes to the first other host that can be written to, if there is one.

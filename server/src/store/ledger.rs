@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::conn::{Conn, Stopped, TRIP, Tx};
+use super::conn::{BATCH_BYTES, Conn, Stopped, Tx};
 use super::customers::{self, CUSTOMER_COLUMNS};
 use super::dialect::Dialect;
 use super::error::Error;
@@ -16,14 +16,14 @@ use crate::model::{Customer, CustomerId, Hold, Record, RecordId, Timestamp, Tran
 
 /// How long the database may be silent in the middle of a booking: longer than it waits for locks. A connection that
 /// broke without a sign would else be waited for without end, and everything behind it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Rows of one INSERT statement where it must be small: so many records of the usual size make 13 KB.
 const FEW_ROWS: usize = 24;
 /// Rows of one INSERT statement elsewhere. MySQL answers each statement on its own, and each answer wakes the writer.
 const MANY_ROWS: usize = 128;
 /// Rows of the smallest INSERT statement that MySQL keeps prepared. To read a row's text costs it half as much as to
-/// insert the row, and a trip of its own as much as reading some of them: fewer go as text with the COMMIT.
+/// insert the row, and a batch of its own as much as reading some of them: fewer go as text with the COMMIT.
 const PREPARED_ROWS: usize = 4;
 
 /// A customer locked for a booking, and the database's clock at that moment.
@@ -40,14 +40,14 @@ pub struct LedgerRow {
 pub struct Writer {
     store: Store,
     kept: Option<Conn>,
-    /// Bytes of statements that travel together.
-    trip: usize,
+    /// Bytes of statements that are sent together.
+    batch_bytes: usize,
 }
 
 impl Store {
     /// A way to the database for one writer task.
     pub fn writer(&self) -> Writer {
-        Writer { store: self.clone(), kept: None, trip: TRIP }
+        Writer { store: self.clone(), kept: None, batch_bytes: BATCH_BYTES }
     }
 }
 
@@ -67,10 +67,10 @@ pub struct LedgerRows<'a> {
 }
 
 impl<'a> LedgerRows<'a> {
-    /// The statements that write them, of which about `trip` bytes travel together.
-    fn statements(&self, dialect: Dialect, trip: usize) -> Vec<Sql<'a>> {
+    /// The statements that write them, of which about `batch_bytes` bytes are sent together.
+    fn statements(&self, dialect: Dialect, batch_bytes: usize) -> Vec<Sql<'a>> {
         let most = match dialect {
-            Dialect::MySql if trip == TRIP => MANY_ROWS,
+            Dialect::MySql if batch_bytes == BATCH_BYTES => MANY_ROWS,
             // SQLite keeps statements prepared, one for each number of rows.
             Dialect::MySql | Dialect::Sqlite => FEW_ROWS,
         };
@@ -135,8 +135,8 @@ impl Writer {
             }
         }
         let mut conn = self.store.writing_for_long().await?;
-        self.trip = match patiently(self.store.dialect(), conn.trip()).await {
-            Ok(trip) => trip,
+        self.batch_bytes = match with_timeout(self.store.dialect(), conn.batch_bytes()).await {
+            Ok(batch_bytes) => batch_bytes,
             Err(error) => {
                 conn.discard();
                 return Err(error);
@@ -147,7 +147,7 @@ impl Writer {
 
     async fn begin_on(&mut self, conn: Conn, ids: &[CustomerId]) -> Result<(Tx, Vec<LedgerRow>), Error> {
         let dialect = self.store.dialect();
-        patiently(dialect, self.begin_at_length(conn, ids)).await
+        with_timeout(dialect, self.begin_at_length(conn, ids)).await
     }
 
     async fn begin_at_length(
@@ -170,7 +170,7 @@ impl Writer {
 
     /// Writes these rows, announces the balances to other instances and commits; on MySQL all of it at once.
     pub async fn commit(&mut self, tx: Tx, rows: &LedgerRows<'_>) -> Result<(), NotCommitted> {
-        let mut statements = rows.statements(tx.dialect(), self.trip);
+        let mut statements = rows.statements(tx.dialect(), self.batch_bytes);
         let balances = rows.customers.iter().map(|customer| customer.id.to_string()).collect();
         let event = self.store.uuid();
         match self.store.announcement(event, &Changed { balances, ..Changed::default() }) {
@@ -181,9 +181,10 @@ impl Writer {
             }
         }
         let proof = (!rows.customers.is_empty()).then(|| cache_events::existence(event));
-        let Some(ended) = within_patience(tx.dialect(), tx.commit_after(statements, proof, self.trip)).await
+        let Some(ended) =
+            within_timeout(tx.dialect(), tx.commit_after(statements, proof, self.batch_bytes)).await
         else {
-            let silent = Error::silent(PATIENCE);
+            let silent = Error::silent(WRITE_TIMEOUT);
             self.store.note_failure(&silent);
             return Err(NotCommitted::Unknown(silent));
         };
@@ -221,14 +222,14 @@ impl Writer {
 
     /// Undoes everything since [`Writer::begin`].
     pub async fn rollback(&mut self, tx: Tx) {
-        if let Some(Some(conn)) = within_patience(tx.dialect(), tx.rollback()).await {
+        if let Some(Some(conn)) = within_timeout(tx.dialect(), tx.rollback()).await {
             self.keep(conn);
         }
     }
 
     /// Asks the database something else in the middle of a booking; it is given up like the booking itself.
     pub async fn asking<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        patiently(self.store.dialect(), asked).await
+        with_timeout(self.store.dialect(), asked).await
     }
 
     fn keep(&mut self, conn: Conn) {
@@ -245,15 +246,15 @@ impl Writer {
 
 /// Waits as long as the database may be silent, then drops what was to be done, and with it its connection. SQLite is
 /// in this process and cannot go away.
-async fn within_patience<T>(dialect: Dialect, done: impl Future<Output = T>) -> Option<T> {
+async fn within_timeout<T>(dialect: Dialect, done: impl Future<Output = T>) -> Option<T> {
     match dialect {
-        Dialect::MySql => tokio::time::timeout(PATIENCE, done).await.ok(),
+        Dialect::MySql => tokio::time::timeout(WRITE_TIMEOUT, done).await.ok(),
         Dialect::Sqlite => Some(done.await),
     }
 }
 
-async fn patiently<T>(dialect: Dialect, done: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    within_patience(dialect, done).await.unwrap_or_else(|| Err(Error::silent(PATIENCE)))
+async fn with_timeout<T>(dialect: Dialect, done: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    within_timeout(dialect, done).await.unwrap_or_else(|| Err(Error::silent(WRITE_TIMEOUT)))
 }
 
 /// Locks the customers that exist, in the order of their ids, and reads the database's clock.
@@ -273,7 +274,7 @@ fn read_ledger_row(row: &Row) -> Result<LedgerRow, Error> {
 impl Tx {
     /// Writes rows of the ledger.
     pub async fn write(&mut self, rows: &LedgerRows<'_>) -> Result<(), Error> {
-        let statements = rows.statements(self.dialect(), TRIP);
+        let statements = rows.statements(self.dialect(), BATCH_BYTES);
         self.conn.run_all(statements).await
     }
 

@@ -43,7 +43,7 @@ pub struct Migrate {
 
 impl Migrate {
     /// As who serves an embedded database: whoever claimed it keeps the claim, and is not asked.
-    pub fn whoever_owns_it() -> Self {
+    pub fn ignoring_owner() -> Self {
         Self { owner: None, take_over: true }
     }
 }
@@ -64,7 +64,7 @@ pub type MigrateProgress<'a> = &'a (dyn Fn(&MigrationStep) + Send + Sync);
 
 /// Who wants to know what the schema is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asker<'a> {
+pub enum OwnerCheck<'a> {
     /// Who uses the database: it does not matter who claimed it.
     User,
     /// Who would migrate it, as this owner: what another one claimed is left alone.
@@ -156,7 +156,7 @@ impl Store {
     }
 
     /// Looks at the schema and changes nothing.
-    pub async fn schema_state(&self, asker: Asker<'_>) -> Result<SchemaState, Error> {
+    pub async fn schema_state(&self, owner_check: OwnerCheck<'_>) -> Result<SchemaState, Error> {
         let mut conn = self.reader().await?;
         let found = match look(&mut conn).await {
             Err(error) if error.is_unavailable() => {
@@ -165,7 +165,7 @@ impl Store {
             }
             found => found?,
         };
-        let mut state = self.judge(&found, asker);
+        let mut state = self.judge(&found, owner_check);
         if self.dialect() == Dialect::MySql && logs_statements(&mut self.reader().await?).await? {
             state.can_serve = false;
             state.message = MigrateError::StatementBinlog.to_string();
@@ -173,15 +173,15 @@ impl Store {
         Ok(state)
     }
 
-    fn judge(&self, found: &Found, asker: Asker<'_>) -> SchemaState {
+    fn judge(&self, found: &Found, owner_check: OwnerCheck<'_>) -> SchemaState {
         let to = self.schema_version();
         let pending: Vec<_> = self.migrations().filter(|m| !found.has(m)).collect();
         let dirty = self.migrations().find(|m| {
             found.applied.get(&m.version).is_some_and(|(checksum, done)| *done && checksum[..] != *m.checksum)
         });
-        let foreign = match asker {
-            Asker::User => None,
-            Asker::Owner(owner) => found.owner.as_deref().filter(|theirs| Some(*theirs) != owner),
+        let foreign = match owner_check {
+            OwnerCheck::User => None,
+            OwnerCheck::Owner(owner) => found.owner.as_deref().filter(|theirs| Some(*theirs) != owner),
         };
         let mismatch = found.fingerprint.as_deref().is_some_and(|print| !self.inner.keyring.knows(print));
         let (verdict, message) = if let Some(theirs) = foreign {
@@ -361,8 +361,9 @@ impl Store {
         );
         conn.execute(Sql::new(row)).await?;
         let found = look(conn).await?;
-        let asker = if how.take_over { Asker::User } else { Asker::Owner(how.owner.as_deref()) };
-        let mut state = self.judge(&found, asker);
+        let owner_check =
+            if how.take_over { OwnerCheck::User } else { OwnerCheck::Owner(how.owner.as_deref()) };
+        let mut state = self.judge(&found, owner_check);
         if !matches!(state.verdict, Verdict::None | Verdict::Forward) {
             return Ok(Prepared::Refused(state));
         }

@@ -1,7 +1,7 @@
 //! The mirror tables. Their columns are listed in `model::mirror`; every statement here is made
 //! from that list.
 
-mod aside;
+mod quarantine;
 
 use super::cache_events::Changed;
 use super::dialect::Dialect;
@@ -11,8 +11,8 @@ use super::sql::{Arg, Row, Sql};
 use super::sync_state::fenced;
 use super::{Store, Tx};
 use crate::model::{Cell, Entity, MirrorRow, Money, TextId, Timestamp};
-use aside::unreadable;
-pub use aside::{Partial, Quarantined};
+use quarantine::unreadable;
+pub use quarantine::{Partial, Quarantined};
 
 /// Pages of more rows than this tell other instances to drop the whole entity.
 const NAMED_ROWS: usize = 100;
@@ -66,7 +66,7 @@ pub struct PageCounts {
     pub upserts: u64,
     /// Tombstones written.
     pub deletes: u64,
-    /// Rows set aside.
+    /// Rows quarantined.
     pub quarantined: u64,
 }
 
@@ -444,7 +444,7 @@ async fn apply(
             Op::Delete => counts.deletes += 1,
         }
     }
-    let written = Written { entity, generation, now };
+    let written = RowWriter { entity, generation, now };
     if !page.changes.is_empty() {
         tx.conn.execute(written.upsert(tx.dialect(), &page.changes)).await?;
     }
@@ -473,13 +473,13 @@ impl Page {
 
 /// How rows of one page are written.
 #[derive(Clone, Copy)]
-struct Written {
+struct RowWriter {
     entity: Entity,
     generation: i64,
     now: Timestamp,
 }
 
-impl Written {
+impl RowWriter {
     /// Writes the rows whose version is newer than what is there.
     fn upsert<'a>(&self, dialect: Dialect, changes: &'a [Change]) -> Sql<'a> {
         let mut sql = self.insert(changes.len());

@@ -53,7 +53,7 @@ pub use holds::HoldFilter;
 pub use keys::{NewKey, StoredKey};
 pub use leases::Lease;
 pub use ledger::{LedgerRow, LedgerRows, NotCommitted, Writer};
-pub use migrate::{Asker, Migrate, MigrateError, MigrationStep, SchemaState};
+pub use migrate::{Migrate, MigrateError, MigrationStep, OwnerCheck, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Partial, Quarantined, Validity};
 pub use proof::{Moved, VerifyRow};
 pub use records::{RecordFigures, RecordFilter, RecordOrder, RecordPosition};
@@ -72,7 +72,7 @@ use sql::{Row, Sql};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement that reads, or a transaction outside of booking, may take. Its connection may have broken without
 /// a sign; then it is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often a transaction is run again after a deadlock or lock time-out.
 const MAX_ATTEMPTS: u32 = 8;
 /// How long one waits for another process that holds SQLite's file, and between looks at it.
@@ -272,8 +272,8 @@ impl Store {
         loop {
             let mut reading = Reading(Some(self.reader().await?));
             let Some(conn) = &mut reading.0 else { return Ok(Vec::new()) };
-            let read = tokio::time::timeout(PATIENCE, conn.fetch_all(sql.clone())).await;
-            match read.unwrap_or_else(|_| Err(Error::silent(PATIENCE))) {
+            let read = tokio::time::timeout(TRANSACTION_TIMEOUT, conn.fetch_all(sql.clone())).await;
+            match read.unwrap_or_else(|_| Err(Error::silent(TRANSACTION_TIMEOUT))) {
                 Err(error) if error.is_unavailable() => {
                     self.note_failure(&error);
                     if stale == 2 {
@@ -318,10 +318,10 @@ impl Store {
         let mut attempt = 0;
         loop {
             let result = match self.dialect() {
-                Dialect::MySql => tokio::time::timeout(PATIENCE, self.write_once(&work)).await,
+                Dialect::MySql => tokio::time::timeout(TRANSACTION_TIMEOUT, self.write_once(&work)).await,
                 Dialect::Sqlite => Ok(self.write_once(&work).await),
             };
-            match result.unwrap_or_else(|_| Err(Error::silent(PATIENCE))) {
+            match result.unwrap_or_else(|_| Err(Error::silent(TRANSACTION_TIMEOUT))) {
                 Err(error) if error.is_contended() && attempt < MAX_ATTEMPTS => {
                     attempt += 1;
                     tracing::debug!(transaction = name, attempt, %error, "running a transaction again");

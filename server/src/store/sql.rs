@@ -133,7 +133,7 @@ impl<'a> Sql<'a> {
         Ok((self.text, args))
     }
 
-    /// The statement with its values written out, as MySQL reads them: several such statements travel together, which
+    /// The statement with its values written out, as MySQL reads them: several such statements are sent together, which
     /// prepared ones do not.
     pub(super) fn into_mysql_text(self) -> String {
         let mut text = String::with_capacity(self.text.len() + self.args.len() * 16);

@@ -31,7 +31,7 @@ pub(super) fn statement(dialect: Dialect, text: &str) -> Span {
     )
 }
 
-/// Several statements that travel together.
+/// Several statements that are sent together.
 pub(super) fn batch(dialect: Dialect, size: usize) -> Span {
     child_span!(
         "statements",

@@ -34,12 +34,12 @@ impl Inner {
     ) -> Result<PageCounts, store::Error> {
         tell_operators(entity, &page);
         let FeedPage { mut changes, quarantined, partial, .. } = page;
-        let mut aside = Some((quarantined, partial));
+        let mut quarantine = Some((quarantined, partial));
         let mut total = PageCounts::default();
         loop {
             let rest = changes.split_off(portion(&changes));
             let is_last = rest.is_empty();
-            let (quarantined, partial) = aside.take_if(|_| is_last).unwrap_or_default();
+            let (quarantined, partial) = quarantine.take_if(|_| is_last).unwrap_or_default();
             let page = Page {
                 changes,
                 quarantined,

@@ -10,9 +10,9 @@ use crate::model::Entity;
 use crate::store;
 
 /// How often the state is looked up.
-const EVERY: Duration = Duration::from_secs(5);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// Unreadable rows are counted no further.
-const MOST_COUNTED: i64 = 10_000;
+const MAX_COUNTED: i64 = 10_000;
 
 /// How an entity's mirror stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ impl Inner {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(REFRESH_INTERVAL) => {}
             }
         }
     }
@@ -82,7 +82,7 @@ impl Inner {
     async fn look_up(&self, entity: Entity) -> Result<Looked, store::Error> {
         let state = self.store.sync_state(entity).await?;
         let now = self.store.now().await?;
-        let quarantined = self.store.unreadable_rows(entity, MOST_COUNTED).await?.unsigned_abs();
+        let quarantined = self.store.unreadable_rows(entity, MAX_COUNTED).await?.unsigned_abs();
         let at = self.clock.monotonic();
         let Some(state) = state else {
             return Ok(Looked { at, age_s: None, status: "pending", error_class: None, quarantined });

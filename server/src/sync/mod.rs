@@ -11,8 +11,8 @@ mod error;
 mod events;
 mod feed;
 mod freshness;
-mod housekeeping;
 mod lease;
+mod maintenance;
 mod report;
 mod runner;
 mod schedule;
@@ -79,7 +79,7 @@ struct Plan {
 
 impl SyncService {
     /// Prepares to mirror what the configuration names. Without an upstream, or with one of a kind
-    /// that is not built yet, nothing is pulled and only the housekeeping runs.
+    /// that is not built yet, nothing is pulled and only the maintenance runs.
     pub fn new(
         store: Store,
         config: &Config,
@@ -144,10 +144,10 @@ impl SyncService {
     }
 
     /// Starts the tasks: a timer per enabled entity, the workers for events, the look-up for
-    /// /health, and the housekeeping. They end soon after `stop`.
+    /// /health, and the maintenance. They end soon after `stop`.
     pub fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let inner = &self.inner;
-        tasks.spawn(inner.clone().keep_house(stop.clone()));
+        tasks.spawn(inner.clone().run_maintenance(stop.clone()));
         if let Err(why) = inner.source {
             tracing::info!(why, "nothing is mirrored");
             return;

@@ -501,7 +501,7 @@ fn an_amount_that_its_arithmetic_does_not_come_to_is_named_by_verify() {
                 kind: Kind::Charge,
                 amount: Amount::Quoted(Box::new(quote)),
                 currency: None,
-                about: sageapi_server::domain::booking::About {
+                details: sageapi_server::domain::booking::BookingDetails {
                     pricing_id: Some("p".to_owned()),
                     ..Default::default()
                 },

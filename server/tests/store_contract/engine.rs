@@ -6,7 +6,7 @@ use std::time::Duration;
 use sageapi_server::config::Cache;
 use sageapi_server::domain::Error;
 use sageapi_server::domain::booking::{
-    About, Action, Amount, Booking, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
+    Action, Amount, Booking, BookingDetails, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
 };
 use sageapi_server::domain::caches::Caches;
 use sageapi_server::model::{
@@ -46,8 +46,9 @@ fn transno(name: &str) -> Transno {
 
 pub fn book(name: &str, kind: Kind, amount: Money) -> Action {
     let (transno, amount) = (transno(name), Amount::Given(amount));
-    let about = About { input_tokens: Some(3), output_tokens: Some(4), ..About::default() };
-    Action::Book(Entry { transno, kind, amount, currency: None, about })
+    let details =
+        BookingDetails { input_tokens: Some(3), output_tokens: Some(4), ..BookingDetails::default() };
+    Action::Book(Entry { transno, kind, amount, currency: None, details })
 }
 
 pub fn hold(name: &str, amount: Money, ttl: Duration) -> Action {

@@ -1,5 +1,5 @@
 use sageapi_contract::Verdict;
-use sageapi_server::store::{Asker, Migrate, SchemaState, Store};
+use sageapi_server::store::{Migrate, OwnerCheck, SchemaState, Store};
 use sageapi_test_support::database::{Kind, TestDatabase};
 
 use crate::{Db, contract};
@@ -12,12 +12,12 @@ fn owned_by(owner: &str) -> Migrate {
 
 /// What a migration by this owner would find.
 async fn verdict(store: &Store, owner: Option<&str>) -> SchemaState {
-    store.schema_state(Asker::Owner(owner)).await.unwrap()
+    store.schema_state(OwnerCheck::Owner(owner)).await.unwrap()
 }
 
 /// What who serves or runs another command finds.
 async fn seen(store: &Store) -> SchemaState {
-    store.schema_state(Asker::User).await.unwrap()
+    store.schema_state(OwnerCheck::User).await.unwrap()
 }
 
 /// Everything that the schema consists of, as sorted text.
@@ -265,7 +265,7 @@ contract! {
     async fn who_uses_a_claimed_database_is_told_what_stops_it_and_not_who_claimed_it(db: empty) {
         db.store.migrate(&owned_by("blue")).await.unwrap();
         assert_eq!((seen(&db.store).await.verdict, seen(&db.store).await.can_serve), (Verdict::None, true));
-        let kept = db.store.migrate(&Migrate::whoever_owns_it()).await.unwrap();
+        let kept = db.store.migrate(&Migrate::ignoring_owner()).await.unwrap();
         assert_eq!((kept.verdict, kept.owner.as_deref()), (Verdict::None, Some("blue")));
 
         let wrong_key = seen(&db.keyed(OTHER_KEY, &[])).await;

@@ -25,7 +25,7 @@ pub const KUBECONFIG_VARIABLE: &str = "SAGEAPI_TEST_KUBECONFIG";
 pub const AUDIT_LOG_VARIABLE: &str = "SAGEAPI_TEST_AUDIT_LOG";
 
 /// How often a program is looked at while it starts, and how many times.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 1200;
 
 /// An API server to test on. Dropping one that was started here ends it.
@@ -262,7 +262,7 @@ fn wait_until_ready(ask: impl Fn() -> Result<()>, programs: &mut [&mut Program])
             Ok(()) => return Ok(()),
             Err(why) => said = why.to_string(),
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     }
     let what = format!("does not get ready ({said})");
     Err(match programs.last() {

@@ -31,7 +31,7 @@ const API_PORT: u16 = 6443;
 const ETCD_PORT: u16 = 2379;
 const PEER_PORT: u16 = 2380;
 /// How often something is looked at while it starts, and how many times.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 1200;
 
 /// Where a node of a name keeps everything.
@@ -245,7 +245,7 @@ impl Node {
                 Ok(()) => return Ok(()),
                 Err(why) => last = why.to_string(),
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(POLL_INTERVAL);
         }
         let what = format!("{what} does not get ready ({last})");
         Err(match self.programs.last() {

@@ -22,7 +22,7 @@ const EVENT_SECRET: &str = "whsec_c2FnZWFwaS1kZW1vLWV2ZW50LXNlY3JldC0wMDAx";
 
 /// How long the server may take to be ready, and then the first sync; looked at ten times a second.
 const LOOKS: u32 = 600;
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// A mirror older than this is being pulled just now: the configuration says every minute.
 const FRESH_S: f64 = 90.0;
 
@@ -127,7 +127,7 @@ async fn start_server(place: &Place, children: &mut Children) -> Result<(), Fail
             say(&format!("  server     sageapi-server is ready on port {}", place.http));
             return Ok(());
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Err(format!("the server does not get ready; {} may tell why", log.display()).into())
 }
@@ -154,7 +154,7 @@ async fn first_sync(place: &Place, children: &mut Children) -> Result<(), Failur
         if done {
             return Ok(());
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Err(format!(
         "the platform was not mirrored in time ({}); see the logs in {}/",

@@ -18,7 +18,7 @@ const PLATFORM_KEY: &str = "demo-platform";
 /// A user of the simulated platform who belongs to the customer.
 const USER: &str = "user_demo_0001";
 /// How often a change is looked for, and how many times.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 500;
 
 struct Tour<'a> {
@@ -142,7 +142,7 @@ impl Tour<'_> {
             if seen.data("nick_name") == name.as_str() {
                 break;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             seen = look.run(&self.client).await?;
         }
         let waited = started.elapsed().as_millis();

@@ -18,7 +18,7 @@ use crate::scenario::UNIT;
 const KEEPING: u64 = 4;
 const ANEW: u64 = 2;
 /// Between two requests of one client.
-const EVERY: Duration = Duration::from_millis(40);
+const REQUEST_INTERVAL: Duration = Duration::from_millis(40);
 /// So many complaints are told.
 const TOLD: usize = 5;
 
@@ -108,7 +108,7 @@ async fn one(client: Client, seen: Arc<Seen>, anew: bool, name: String) {
             Ok(answer) => seen.complain(format!("{name} request {number}: {answer}")),
             Err(why) => seen.complain(format!("{name} request {number}: {why}")),
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(REQUEST_INTERVAL).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::Failure;
 
 /// Between two looks.
-const EVERY: Duration = Duration::from_millis(150);
+const POLL_INTERVAL: Duration = Duration::from_millis(150);
 
 /// Looks again and again until there is something to see; how long that took.
 pub fn until<T>(
@@ -24,6 +24,6 @@ pub fn until<T>(
         if start.elapsed() > within {
             return Err(format!("{what}: not within {within:?} ({last})").into());
         }
-        std::thread::sleep(EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }

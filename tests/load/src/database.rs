@@ -24,9 +24,9 @@ pub enum Kind {
 
 impl Kind {
     /// What a newcomer has: no root is needed.
-    pub const ALL: [Self; 2] = [Self::Sqlite, Self::MariaDb];
+    pub const ROOTLESS: [Self; 2] = [Self::Sqlite, Self::MariaDb];
     /// All of them.
-    pub const EVERY: [Self; 3] = [Self::Sqlite, Self::MariaDb, Self::MySql];
+    pub const ALL: [Self; 3] = [Self::Sqlite, Self::MariaDb, Self::MySql];
 
     /// For people.
     pub const fn name(self) -> &'static str {

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::Failure;
 
 /// How often the machine is looked at.
-const EVERY: Duration = Duration::from_millis(2);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(2);
 /// Steps of the computation: some 50 microseconds.
 const STEPS: u32 = 20_000;
 /// So many times the usual processor time for the same computation is slow.
@@ -54,7 +54,7 @@ impl Watch {
             let mut looks = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
                 looks.push(look());
-                thread::sleep(EVERY);
+                thread::sleep(SAMPLE_INTERVAL);
             }
             looks
         });

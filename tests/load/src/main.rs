@@ -82,7 +82,7 @@ pub struct Run {
 impl Run {
     /// What is measured and written down at a time: the ledger on one database after another, all else once.
     fn parts(&self, measure: Measure) -> Vec<(Measure, Kind)> {
-        let on = if self.on.is_empty() { &Kind::EVERY[..] } else { &self.on };
+        let on = if self.on.is_empty() { &Kind::ALL[..] } else { &self.on };
         let times = if measure == Measure::Ledger { on.len() } else { 1 };
         on.iter().take(times).map(|kind| (measure, *kind)).collect()
     }

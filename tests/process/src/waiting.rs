@@ -5,7 +5,7 @@ use std::time::Duration;
 use sageapi_server::model::{Clock, SystemClock};
 
 /// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Looks again and again until `look` finds something; gives it, and how long that took. Fails the test
 /// once `within` is over.
@@ -21,7 +21,7 @@ where
         }
         let waited = clock.monotonic().saturating_sub(started);
         assert!(waited < within, "{what}: not within {within:?}");
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

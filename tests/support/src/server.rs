@@ -20,7 +20,7 @@ pub const BINARIES: &str = "SAGEAPI_TEST_BIN_DIR";
 /// How long a process may take to get ready, and a command to end.
 const WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at something that has no event.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The path of one of the workspace's binaries, such as `sageapi-server`, up to date: cargo builds it
 /// under the profile of the test itself, once a process, unless [`BINARIES`] names a folder.
@@ -141,7 +141,7 @@ impl Process {
                 if let Some(status) = self.ended() {
                     return status;
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         let Ok(status) = tokio::time::timeout(within, ended).await else {
@@ -171,13 +171,13 @@ impl Process {
                 }
                 if let Some(status) = ended {
                     // Its last lines may still be on their way to us.
-                    tokio::time::sleep(LOOK_EVERY * 20).await;
+                    tokio::time::sleep(POLL_INTERVAL * 20).await;
                     if let Some(found) = lines.lock().iter().find_map(|line| find(line)) {
                         return found;
                     }
                     panic!("ended ({status}) before {what}:\n{}", self.stderr.lock().join("\n"));
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         let within = tokio::time::timeout(WITHIN, found).await;
@@ -302,7 +302,7 @@ impl ServerProcess {
                 if let Some(status) = self.process.ended() {
                     panic!("ended ({status}) before it was ready:\n{}", self.process.stderr().join("\n"));
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         let late = tokio::time::timeout(WITHIN, ready).await.is_err();
@@ -370,7 +370,7 @@ impl ServerBuilder {
                     return addresses;
                 }
                 // The ports of one that ended may be somebody else's for a moment.
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
                 process = self.spawn();
             }
         };

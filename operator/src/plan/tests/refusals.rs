@@ -43,7 +43,7 @@ fn migrated_world() -> World {
 }
 
 fn rolls_out(plan: &crate::plan::Plan) -> bool {
-    plan.tallies.iter().any(|tally| matches!(tally, crate::plan::Tally::Rollout { .. }))
+    plan.metric_updates.iter().any(|update| matches!(update, crate::plan::MetricUpdate::Rollout { .. }))
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn what_pods_lack_holds_up_the_pods_and_nothing_beside_them() {
     assert_eq!(writes(&plan), beside);
     assert_eq!(world.condition(Ready), "False/Forbidden");
     assert!(!rolls_out(&plan));
-    assert_eq!(plan.tallies.len(), 1, "the migration ended all the same");
+    assert_eq!(plan.metric_updates.len(), 1, "the migration ended all the same");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_refused_deployment_is_not_said_to_roll() {
     world.seen.refusals =
         vec![refused(ObjectKind::Deployment, RefusalCause::Rejected, "the webhook says no")];
     let plan = world.plan();
-    assert!(plan.tallies.is_empty(), "{:?}", plan.tallies);
+    assert!(plan.metric_updates.is_empty(), "{:?}", plan.metric_updates);
     let status = plan.status.unwrap();
     assert_eq!(status.condition(UpToDate).unwrap().reason, "SpecChanged");
 }

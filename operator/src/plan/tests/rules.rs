@@ -32,7 +32,7 @@ fn rule_1_a_converged_resource_changes_nothing() {
         let plan = world.plan();
         assert_eq!(changes(&world, &plan), Vec::<String>::new());
         assert_eq!(plan.status, world.seen.resource.status);
-        assert!(plan.events.is_empty() && plan.tallies.is_empty());
+        assert!(plan.events.is_empty() && plan.metric_updates.is_empty());
     }
 }
 
@@ -229,7 +229,7 @@ fn scaling_rolls_nothing_and_migrates_nothing() {
     world.edit(|spec| spec["instances"] = 5.into());
     let plan = world.follow();
     assert!(!touches(&plan, "Job"));
-    assert!(plan.tallies.is_empty(), "{:?}", plan.tallies);
+    assert!(plan.metric_updates.is_empty(), "{:?}", plan.metric_updates);
     assert_eq!(world.deployment().spec.as_ref().unwrap().template, before);
     assert_eq!(world.deployment().spec.as_ref().unwrap().replicas, Some(5));
     assert_eq!(world.condition(Ready), "True/RolloutInProgress");
@@ -416,7 +416,7 @@ fn while_paused_nothing_is_written_but_the_status() {
         spec["image"] = json!({"tag": "0.2.0"});
     });
     let plan = world.follow();
-    assert!(plan.steps.is_empty() && plan.tallies.is_empty());
+    assert!(plan.steps.is_empty() && plan.metric_updates.is_empty());
     assert_eq!((world.phase(), world.condition(Paused).as_str()), ("Paused", "True/Paused"));
     assert!(world.status().would_change.iter().any(|change| change.starts_with("create Job")));
     assert_eq!(world.plan().status, world.seen.resource.status, "and that once");

@@ -7,7 +7,7 @@ use sageapi_crds::ConditionType::{Ready, Reconciling, SchemaUpToDate};
 use serde_json::json;
 
 use super::world::{World, migrated, running, terminated, waiting, writes};
-use crate::plan::{Plan, Tally};
+use crate::plan::{MetricUpdate, Plan};
 
 /// What withdraws a change again.
 fn withdraw(world: &mut World) {
@@ -126,7 +126,9 @@ fn one_that_has_begun_comes_to_its_end_is_told_and_is_followed_by_a_check() {
         let plan = world.follow();
         assert!(touches(&plan, "create Job"), "{:?}", writes(&plan));
         assert_eq!(told(&plan)[0], "MigrationWithdrawn");
-        assert!(matches!(plan.tallies[..], [Tally::Migration { result: counted, .. }] if counted == result));
+        assert!(
+            matches!(plan.metric_updates[..], [MetricUpdate::Migration { result: counted, .. }] if counted == result)
+        );
         let migration = world.status().migration.clone().unwrap();
         assert_eq!(
             (migration.last_job, migration.attempts),

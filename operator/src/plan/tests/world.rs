@@ -429,8 +429,8 @@ pub(super) fn told(plan: &Plan) -> String {
         let type_ = if note.warning { "Warning" } else { "Normal" };
         writeln!(text, "event: {type_} {} {}: {}", note.reason, note.action, note.message).unwrap();
     }
-    for tally in &plan.tallies {
-        writeln!(text, "tally: {tally:?}").unwrap();
+    for update in &plan.metric_updates {
+        writeln!(text, "metric: {update:?}").unwrap();
     }
     writeln!(text, "look again in {} s", plan.requeue.as_secs()).unwrap();
     text

@@ -6,7 +6,7 @@ use crate::model::{Currency, Kind, Timestamp};
 use crate::store::{RecordFigures, Store};
 
 /// Groups of one summary; beyond that it is refused, so that its memory is bounded.
-const MOST_GROUPS: usize = 10_000;
+const MAX_GROUPS: usize = 10_000;
 /// Records read at once.
 const ROWS_AT_ONCE: i64 = 4000;
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -74,7 +74,7 @@ pub async fn summarize(store: &Store, q: AccountingQuery, by: GroupBy) -> Result
     }
     let Some(filter) = Asked::new(q)?.bounded(store).await? else { return Ok(Vec::new()) };
     let mut order = start_of(&filter);
-    let mut groups = Groups::new(by, MOST_GROUPS);
+    let mut groups = Groups::new(by, MAX_GROUPS);
     loop {
         let rows = store.record_figures(&filter, &order, ROWS_AT_ONCE).await?;
         let full = i64::try_from(rows.len()) == Ok(ROWS_AT_ONCE);

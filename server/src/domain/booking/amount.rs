@@ -1,6 +1,6 @@
 //! How much a booking moves: what the caller says, or what a price list says.
 
-use super::{About, Action, BookingRequest, Entry, Request};
+use super::{Action, BookingDetails, BookingRequest, Entry, Request};
 use crate::domain::Error;
 use crate::domain::prices::{NoPrice, PriceRequest, Prices, Quote};
 use crate::model::{Money, TextId, Timestamp};
@@ -55,7 +55,7 @@ impl BookingRequest {
 
     /// The request with this amount.
     pub(super) fn amounting_to(self, amount: Amount) -> Request {
-        let about = About {
+        let details = BookingDetails {
             user_id: self.user_id,
             llmid: self.llmid,
             model_name: self.model_name,
@@ -68,7 +68,7 @@ impl BookingRequest {
             note: self.note,
         };
         let (transno, kind, currency) = (self.transno, self.kind, self.currency);
-        let entry = Entry { transno, kind, amount, currency, about };
+        let entry = Entry { transno, kind, amount, currency, details };
         Request {
             customer_id: self.customer_id,
             body_hash: self.body_hash,

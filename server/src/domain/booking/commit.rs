@@ -4,8 +4,8 @@ use std::iter::zip;
 
 use tracing::Instrument as _;
 
-use super::books::Books;
-use super::decide::{Decided, Found, Ledger};
+use super::backend::LedgerBackend;
+use super::decide::{Decided, Ledger, Loaded};
 use super::queue::{Caller, Group, Lanes, Shard, Waiting};
 use super::writer::Inner;
 use super::{Action, Command, Outcome};
@@ -78,13 +78,14 @@ enum Commit {
 
 impl Inner {
     /// Commits a batch and answers every caller. A poisoned batch is split until the item at fault
-    /// stands alone; customers that somebody else keeps locked wait aside.
-    pub async fn commit<B: Books>(&self, books: &mut B, shard: &Shard, batch: Vec<Waiting>) {
+    /// stands alone; customers that somebody else keeps locked are parked.
+    pub async fn commit<B: LedgerBackend>(&self, backend: &mut B, shard: &Shard, batch: Vec<Waiting>) {
         let (mut todo, mut again) = (vec![batch], false);
         while let Some(batch) = todo.pop() {
             let (mut commands, callers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|w| (w.command, w.caller)).unzip();
-            let failed = match self.commit_once_or_again(books, shard, &mut commands, Commit::Always).await {
+            let failed = match self.commit_once_or_again(backend, shard, &mut commands, Commit::Always).await
+            {
                 Ok(decided) => {
                     self.answer(&commands, callers, decided.verdicts);
                     continue;
@@ -92,12 +93,12 @@ impl Inner {
                 Err(failed) => failed,
             };
             if let Failed::Locked(error) = &failed {
-                let locked = self.locked(books, &commands, error).await;
+                let locked = self.locked(backend, &commands, error).await;
                 // Where none is any more, or it was another row: once more, then the callers repeat.
                 if !locked.is_empty() || !std::mem::replace(&mut again, true) {
                     let single = rejoin(commands, callers).collect();
                     let rest = shard.set_aside(locked, Lanes { single, ..Lanes::default() }).single;
-                    self.aside.notify_one();
+                    self.parked.notify_one();
                     todo.extend((!rest.is_empty()).then(|| rest.into()));
                     continue;
                 }
@@ -118,19 +119,19 @@ impl Inner {
         }
     }
 
-    /// Commits a group and answers its caller, unless it waits aside.
-    pub async fn commit_group<B: Books>(&self, books: &mut B, shard: &Shard, group: Group) {
+    /// Commits a group and answers its caller, unless it is parked.
+    pub async fn commit_group<B: LedgerBackend>(&self, backend: &mut B, shard: &Shard, group: Group) {
         let Group { mut commands, caller } = group;
         let mut again = false;
         let verdict = loop {
-            match self.commit_once_or_again(books, shard, &mut commands, Commit::IfAllPass).await {
+            match self.commit_once_or_again(backend, shard, &mut commands, Commit::IfAllPass).await {
                 Ok(decided) => break first_refusal(decided.verdicts),
                 Err(Failed::Locked(error)) if !again => {
-                    let locked = self.locked(books, &commands, &error).await;
+                    let locked = self.locked(backend, &commands, &error).await;
                     if !locked.is_empty() {
                         let groups = [Group { commands, caller }].into();
                         shard.set_aside(locked, Lanes { groups, ..Lanes::default() });
-                        self.aside.notify_one();
+                        self.parked.notify_one();
                         return;
                     }
                     again = true;
@@ -139,7 +140,7 @@ impl Inner {
             }
         };
         let verdict = match verdict {
-            Err(refusal) => Err(self.keep_nonce(books, &commands, refusal).await),
+            Err(refusal) => Err(self.keep_nonce(backend, &commands, refusal).await),
             passed => passed,
         };
         self.answer_group(&commands, caller, verdict);
@@ -151,7 +152,7 @@ impl Inner {
         callers: Vec<Caller<Outcome>>,
         verdicts: Vec<Result<Outcome, Error>>,
     ) {
-        self.room.leave(commands);
+        self.admission.leave(commands);
         for (caller, verdict) in zip(callers, verdicts) {
             let label = verdict.as_ref().map_or_else(refusal_label, outcome_label);
             self.parts.metrics.bookings(label, 1);
@@ -166,7 +167,7 @@ impl Inner {
         caller: Caller<Vec<Outcome>>,
         verdict: Result<Vec<Outcome>, Error>,
     ) {
-        self.room.leave(commands);
+        self.admission.leave(commands);
         match &verdict {
             Ok(outcomes) => {
                 for outcome in outcomes {
@@ -189,9 +190,9 @@ impl Inner {
     }
 
     /// Which customers of the commands somebody else keeps locked.
-    async fn locked<B: Books>(
+    async fn locked<B: LedgerBackend>(
         &self,
-        books: &mut B,
+        backend: &mut B,
         commands: &[Command],
         error: &store::Error,
     ) -> Vec<CustomerId> {
@@ -199,18 +200,23 @@ impl Inner {
         let mut customers: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
         customers.sort_unstable();
         customers.dedup();
-        let locked = books.locked(&customers).await.unwrap_or_default();
+        let locked = backend.locked(&customers).await.unwrap_or_default();
         tracing::warn!(%error, customers = ?locked, "somebody else keeps rows locked");
         locked
     }
 
     /// The nonce of a refused group was rolled back with it, but stays spent.
-    async fn keep_nonce<B: Books>(&self, books: &mut B, commands: &[Command], refusal: Error) -> Error {
+    async fn keep_nonce<B: LedgerBackend>(
+        &self,
+        backend: &mut B,
+        commands: &[Command],
+        refusal: Error,
+    ) -> Error {
         if matches!(refusal, Error::StoreUnavailable(_) | Error::Internal(_)) {
             return refusal;
         }
         for nonce in commands.iter().filter_map(|c| c.request.nonce) {
-            match books.first_use(nonce).await {
+            match backend.first_use(nonce).await {
                 Ok(true) => self.parts.caches.remember_nonce(nonce),
                 Ok(false) => return Error::Auth(AuthError::Replay),
                 Err(error) => return error.into(),
@@ -221,22 +227,22 @@ impl Inner {
 
     /// Runs the transaction until its outcome is known, or it is known that it will not be by trying; in a span that the
     /// requests share.
-    async fn commit_once_or_again<B: Books>(
+    async fn commit_once_or_again<B: LedgerBackend>(
         &self,
-        books: &mut B,
+        backend: &mut B,
         shard: &Shard,
         commands: &mut [Command],
         when: Commit,
     ) -> Result<Decided, Failed> {
         let handoffs = commands.iter().map(|command| &command.handoff);
         let span = Handoff::joint_span("commit", commands.len(), handoffs);
-        let committed = self.try_until_known(books, shard, commands, when).instrument(span.clone()).await;
+        let committed = self.try_until_known(backend, shard, commands, when).instrument(span.clone()).await;
         committed.inspect_err(|failed| telemetry::failed(&span, failed.class()))
     }
 
-    async fn try_until_known<B: Books>(
+    async fn try_until_known<B: LedgerBackend>(
         &self,
-        books: &mut B,
+        backend: &mut B,
         shard: &Shard,
         commands: &mut [Command],
         when: Commit,
@@ -244,7 +250,7 @@ impl Inner {
         let mut attempt = 0;
         let result = loop {
             let started = self.parts.clock.monotonic();
-            let failed = match self.attempt(books, shard, commands, when).await {
+            let failed = match self.attempt(backend, shard, commands, when).await {
                 Ok(decided) => {
                     let took = self.parts.clock.monotonic().saturating_sub(started);
                     self.parts.metrics.booking_commit(commands.len(), took.as_secs_f64());
@@ -270,7 +276,7 @@ impl Inner {
             }
             self.parts.metrics.store_retry(reason);
             if !matches!(failed, Failed::Repeated) {
-                books.back_off(attempt).await;
+                backend.back_off(attempt).await;
             }
         };
         // What a lost COMMIT wrote was published by nobody, and other instances alone hear of it.
@@ -280,22 +286,22 @@ impl Inner {
         result
     }
 
-    async fn attempt<B: Books>(
+    async fn attempt<B: LedgerBackend>(
         &self,
-        books: &mut B,
+        backend: &mut B,
         shard: &Shard,
         commands: &mut [Command],
         when: Commit,
     ) -> Result<Decided, Failed> {
-        let (mut tx, customers) = books.begin(commands).await.map_err(Failed::of)?;
+        let (mut tx, customers) = backend.begin(commands).await.map_err(Failed::of)?;
         let assumed = shard.expects_new().then(|| self.decide_as_new(commands, &customers)).flatten();
         let is_assumed = assumed.is_some();
         let plan = match assumed {
             Some(plan) => plan,
-            None => match self.look_and_decide(books, &mut tx, commands, customers).await {
+            None => match self.look_and_decide(backend, &mut tx, commands, customers).await {
                 Ok(plan) => plan,
                 Err(error) => {
-                    books.give_up(tx, &error).await;
+                    backend.give_up(tx, &error).await;
                     return Err(Failed::of(error));
                 }
             },
@@ -305,10 +311,10 @@ impl Inner {
             shard.looked_up(decided.verdicts.iter().any(repeats));
         }
         if when == Commit::IfAllPass && decided.verdicts.iter().any(Result::is_err) {
-            books.rollback(tx).await;
+            backend.rollback(tx).await;
             return Ok(decided);
         }
-        match books.commit(tx, &nonces, &decided.written).await {
+        match backend.commit(tx, &nonces, &decided.changes).await {
             Ok(()) => {}
             Err(NotCommitted::Undone(store::Error::Duplicate(_))) if is_assumed => {
                 shard.looked_up(true);
@@ -324,7 +330,7 @@ impl Inner {
             }
         }
         // After the commit, before the answers: whoever hears of the booking sees its balance.
-        for customer in &decided.written.customers {
+        for customer in &decided.changes.customers {
             self.parts.caches.publish_balance(customer.clone());
         }
         for nonce in commands.iter().filter_map(|c| c.request.nonce) {
@@ -341,9 +347,9 @@ impl Inner {
         if !commands.iter().all(plain) || customers.iter().any(|row| row.customer.holds_made > 0) {
             return None;
         }
-        let found = Found { customers: customers.to_vec(), ..Found::default() };
+        let loaded = Loaded { customers: customers.to_vec(), ..Loaded::default() };
         let decided =
-            Ledger::new(found, self.parts.default_mode).decide(commands, &vec![true; commands.len()]);
+            Ledger::new(loaded, self.parts.default_mode).decide(commands, &vec![true; commands.len()]);
         let booked = |verdict: &Result<Outcome, Error>| verdict.as_ref().is_ok_and(|o| !o.is_replay());
         decided.verdicts.iter().all(booked).then(|| Plan {
             decided,
@@ -354,26 +360,27 @@ impl Inner {
     }
 
     /// Looks up what the commands name, spends their nonces and decides.
-    async fn look_and_decide<B: Books>(
+    async fn look_and_decide<B: LedgerBackend>(
         &self,
-        books: &mut B,
+        backend: &mut B,
         tx: &mut B::Tx,
         commands: &[Command],
         customers: Vec<LedgerRow>,
     ) -> Result<Plan, store::Error> {
-        let found = books.look_up(tx, commands, customers).await?;
+        let loaded = backend.look_up(tx, commands, customers).await?;
         let nonces: Vec<_> = commands.iter().filter_map(|c| c.request.nonce).collect();
-        let mut spent = books.spend_nonces(tx, &nonces).await?.into_iter();
+        let mut spent = backend.spend_nonces(tx, &nonces).await?.into_iter();
         let fresh = |command: &Command| {
             // A nonce and the record that it asked for were committed together.
-            let booked = || command.commit_lost && found.records.iter().any(|record| record.id == command.id);
+            let booked =
+                || command.commit_lost && loaded.records.iter().any(|record| record.id == command.id);
             command.request.nonce.is_none()
                 || spent.next().unwrap_or(false)
                 || command.nonce_is_ours
                 || booked()
         };
         let fresh: Vec<_> = commands.iter().map(fresh).collect();
-        let decided = Ledger::new(found, self.parts.default_mode).decide(commands, &fresh);
+        let decided = Ledger::new(loaded, self.parts.default_mode).decide(commands, &fresh);
         Ok(Plan { decided, nonces: Vec::new(), ours: fresh })
     }
 }

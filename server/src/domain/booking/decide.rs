@@ -25,7 +25,7 @@ pub(super) fn time_of(row: &LedgerRow) -> Timestamp {
 
 /// What a transaction read before it decides, all of it under the customers' locks.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Loaded {
     /// The customers that exist.
     pub customers: Vec<LedgerRow>,
     /// Records that the commands' transnos name.
@@ -51,7 +51,7 @@ pub(super) struct Ledger {
     reversed: HashMap<RecordId, Reversed>,
     holds: HashMap<RecordId, Hold>,
     default_mode: Mode,
-    written: Written,
+    changes: Changes,
     /// Where a hold stands in `written`.
     written_holds: HashMap<RecordId, usize>,
 }
@@ -78,7 +78,7 @@ struct Slot {
 
 /// Rows that follow from the decisions.
 #[derive(Clone, Default)]
-pub(super) struct Written {
+pub(super) struct Changes {
     /// Records to insert, in order.
     pub records: Vec<Record>,
     /// Holds to write: new ones, and what became of known ones.
@@ -92,41 +92,41 @@ pub(super) struct Written {
 /// What follows from a batch of commands.
 pub(super) struct Decided {
     /// Rows to write.
-    pub written: Written,
+    pub changes: Changes,
     /// One for each command.
     pub verdicts: Vec<Result<Outcome, Error>>,
 }
 
 impl Ledger {
-    pub fn new(found: Found, default_mode: Mode) -> Self {
+    pub fn new(loaded: Loaded, default_mode: Mode) -> Self {
         let slot = |row: LedgerRow| {
             let now = time_of(&row);
             (row.customer.id.clone(), Slot { customer: row.customer, now, changed: false })
         };
         let mut reversed: HashMap<_, Reversed> = HashMap::new();
-        for reversal in found.reversals {
+        for reversal in loaded.reversals {
             reversed.entry(reversal.original).or_default().add(reversal.amount);
         }
         let mut ledger = Self {
-            customers: found.customers.into_iter().map(slot).collect(),
-            records: found
+            customers: loaded.customers.into_iter().map(slot).collect(),
+            records: loaded
                 .records
                 .into_iter()
                 .map(|r| ((r.customer_id.clone(), r.transno.clone()), r))
                 .collect(),
-            made_holds: found
+            made_holds: loaded
                 .holds
                 .into_iter()
                 .map(|h| ((h.customer_id.clone(), h.transno.clone()), h))
                 .collect(),
-            originals: found.originals.into_iter().map(|r| (r.id, r)).collect(),
+            originals: loaded.originals.into_iter().map(|r| (r.id, r)).collect(),
             reversed,
-            holds: found.named_holds.into_iter().map(|h| (h.id, h)).collect(),
+            holds: loaded.named_holds.into_iter().map(|h| (h.id, h)).collect(),
             default_mode,
-            written: Written::default(),
+            changes: Changes::default(),
             written_holds: HashMap::new(),
         };
-        for hold in found.due_holds {
+        for hold in loaded.due_holds {
             ledger.expire(hold);
         }
         ledger
@@ -140,9 +140,9 @@ impl Ledger {
         };
         let verdicts = commands.iter().zip(fresh).map(decide).collect();
         let changed = self.customers.into_values().filter(|s| s.changed).map(|s| s.customer);
-        self.written.customers = changed.collect();
-        self.written.customers.sort_by(|a, b| a.id.cmp(&b.id));
-        Decided { written: self.written, verdicts }
+        self.changes.customers = changed.collect();
+        self.changes.customers.sort_by(|a, b| a.id.cmp(&b.id));
+        Decided { changes: self.changes, verdicts }
     }
 
     pub fn decide_one(&mut self, command: &Command) -> Result<Outcome, Error> {

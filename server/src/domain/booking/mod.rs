@@ -3,14 +3,14 @@
 //! A request becomes a [`Command`], waits in the queue of its customer's shard, and is decided
 //! together with its neighbours in one transaction of that shard's writer.
 
+mod admission;
 mod amount;
-mod aside;
-mod books;
+mod backend;
 mod commit;
 mod decide;
+mod parked;
 mod preview;
 mod queue;
-mod room;
 mod sweep;
 mod writer;
 
@@ -175,12 +175,12 @@ pub struct Entry {
     /// The currency the caller has in mind; the customer's if absent.
     pub currency: Option<Currency>,
     /// What it was for.
-    pub about: About,
+    pub details: BookingDetails,
 }
 
 /// What a record was for, as the caller tells it.
 #[derive(Debug, Clone, Default)]
-pub struct About {
+pub struct BookingDetails {
     /// The person who caused it.
     pub user_id: Option<String>,
     /// The model it was for.

@@ -1,5 +1,5 @@
-use super::books::{DUE_HOLDS, latest};
-use super::decide::{Found, Ledger};
+use super::backend::{DUE_HOLDS, latest};
+use super::decide::{Ledger, Loaded};
 use super::{Command, Outcome, Request};
 use crate::domain::Error;
 use crate::model::{Hold, Mode, Record, RecordId};
@@ -29,13 +29,13 @@ pub fn preview(
     default_mode: Mode,
 ) -> Result<Outcome, Error> {
     let Earlier { record, hold } = earlier;
-    let found = Found {
+    let loaded = Loaded {
         customers: vec![customer],
         records: record.into_iter().collect(),
         holds: hold.into_iter().collect(),
         due_holds,
-        ..Found::default()
+        ..Loaded::default()
     };
     let command = Command::new(request, RecordId(uuid::Uuid::nil()));
-    Ledger::new(found, default_mode).decide_one(&command)
+    Ledger::new(loaded, default_mode).decide_one(&command)
 }

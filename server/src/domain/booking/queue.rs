@@ -58,7 +58,7 @@ pub(super) struct Shard {
 struct State {
     open: Lanes,
     /// Customers that somebody else keeps locked.
-    aside: BTreeSet<CustomerId>,
+    parked_customers: BTreeSet<CustomerId>,
     /// What waits for one of those.
     parked: Lanes,
     /// What was taken last was a group.
@@ -109,15 +109,16 @@ fn part<T>(lane: &mut VecDeque<T>, chosen: impl Fn(&T) -> bool) -> VecDeque<T> {
     taken
 }
 
-fn concerns(aside: &BTreeSet<CustomerId>, commands: &[Command]) -> bool {
-    !aside.is_empty() && commands.iter().any(|command| aside.contains(&command.request.customer_id))
+fn concerns(parked_customers: &BTreeSet<CustomerId>, commands: &[Command]) -> bool {
+    !parked_customers.is_empty()
+        && commands.iter().any(|command| parked_customers.contains(&command.request.customer_id))
 }
 
 impl State {
-    /// What comes in goes to the end of its lane, or waits aside.
+    /// What comes in goes to the end of its lane, or is parked.
     fn take_in(&mut self, mut more: Lanes) {
-        let aside = &self.aside;
-        self.parked.append(more.extract(|commands, _| concerns(aside, commands)));
+        let parked_customers = &self.parked_customers;
+        self.parked.append(more.extract(|commands, _| concerns(parked_customers, commands)));
         self.open.append(more);
     }
 
@@ -223,36 +224,36 @@ impl Shard {
         Some(Taken::Batch(self.state().next_batch(max)))
     }
 
-    /// Lets these customers, and what waits for them, wait aside. `taken` was taken from this shard; what of it may
+    /// Lets these customers, and what waits for them, be parked. `taken` was taken from this shard; what of it may
     /// go on is given back.
     pub fn set_aside(&self, customers: Vec<CustomerId>, mut taken: Lanes) -> Lanes {
         let mut state = self.state();
-        state.aside.extend(customers);
-        let State { aside, open, parked, .. } = &mut *state;
+        state.parked_customers.extend(customers);
+        let State { parked_customers, open, parked, .. } = &mut *state;
         // First what has waited longest.
-        parked.append(taken.extract(|commands, _| concerns(aside, commands)));
-        parked.append(open.extract(|commands, _| concerns(aside, commands)));
+        parked.append(taken.extract(|commands, _| concerns(parked_customers, commands)));
+        parked.append(open.extract(|commands, _| concerns(parked_customers, commands)));
         taken
     }
 
-    /// The customers that wait aside.
-    pub fn aside(&self) -> Vec<CustomerId> {
-        self.state().aside.iter().cloned().collect()
+    /// The customers that are parked.
+    pub fn parked_customers(&self) -> Vec<CustomerId> {
+        self.state().parked_customers.iter().cloned().collect()
     }
 
     /// A customer can be locked again; what waited for it comes first.
-    pub fn bring_back(&self, customer: &CustomerId) {
+    pub fn unpark(&self, customer: &CustomerId) {
         let mut state = self.state();
-        state.aside.remove(customer);
-        let State { aside, open, parked, .. } = &mut *state;
-        let mut back = parked.extract(|commands, _| !concerns(aside, commands));
+        state.parked_customers.remove(customer);
+        let State { parked_customers, open, parked, .. } = &mut *state;
+        let mut back = parked.extract(|commands, _| !concerns(parked_customers, commands));
         back.append(std::mem::take(open));
         *open = back;
         drop(state);
         self.wake.notify_one();
     }
 
-    /// Takes out what waits aside since before that time.
+    /// Takes out what is parked since before that time.
     pub fn give_up(&self, before: Duration) -> Lanes {
         let given_up = self.state().parked.extract(|_, since| since < before);
         self.wake.notify_one();

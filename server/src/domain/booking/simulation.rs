@@ -19,7 +19,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use self::check::assert_held_adds_up;
-use self::database::{Database, Moment, SimulatedBooks};
+use self::database::{Database, Moment, SimulatedBackend};
 use self::intent::Intent;
 use super::{Action, Booking, BookingParts, Outcome, Request};
 use crate::config;
@@ -131,8 +131,8 @@ impl Simulation {
             writers: 4,
             runtime: tokio::runtime::Handle::current(),
         };
-        let books = || SimulatedBooks { database: self.database.clone(), alive: alive.clone() };
-        let booking = Booking::start_on(1 + self.database.draw(2) as usize, books, parts);
+        let backend = || SimulatedBackend { database: self.database.clone(), alive: alive.clone() };
+        let booking = Booking::start_on(1 + self.database.draw(2) as usize, backend, parts);
         Instance { booking, caches, alive }
     }
 

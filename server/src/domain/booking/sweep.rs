@@ -12,7 +12,7 @@ use crate::model::CustomerId;
 use crate::store::Store;
 
 /// How often due holds are looked for: a due hold is closed within a second.
-const EVERY: Duration = Duration::from_millis(400);
+const SWEEP_INTERVAL: Duration = Duration::from_millis(400);
 /// How long a customer is left alone after its turn. There may be more of its holds than one transaction closes, or its
 /// turn was refused.
 const REST: Duration = Duration::from_millis(100);
@@ -37,7 +37,7 @@ pub async fn sweep_due_holds(booking: Booking, store: Store, stop: CancellationT
         }
         let pause = async {
             if !full {
-                tokio::time::sleep(EVERY).await;
+                tokio::time::sleep(SWEEP_INTERVAL).await;
             }
         };
         tokio::select! {

@@ -6,8 +6,8 @@ use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::books::Books;
-use super::decide::{Decided, Found, Ledger, Written};
+use super::backend::LedgerBackend;
+use super::decide::{Changes, Decided, Ledger, Loaded};
 use super::{
     Action, Amount, Booked, Booking, BookingParts, BookingRequest, Capture, Command, Outcome, Request,
     Reserve, Reserved, Reverse,
@@ -136,9 +136,9 @@ impl World {
         Self { customers, ..Self::default() }
     }
 
-    fn found(&self) -> Found {
+    fn found(&self) -> Loaded {
         let now = Timestamp::from_seconds(NOW + self.seconds);
-        Found {
+        Loaded {
             customers: self.customers.values().cloned().map(|c| at(c, self.seconds)).collect(),
             records: self.records.clone(),
             holds: self.holds.clone(),
@@ -154,13 +154,13 @@ impl World {
         }
     }
 
-    fn apply(&mut self, written: Written) {
-        for customer in written.customers {
+    fn apply(&mut self, changes: Changes) {
+        for customer in changes.customers {
             self.customers.insert(customer.id.to_string(), customer);
         }
-        self.records.extend(written.records);
-        self.reversals.extend(written.reversals);
-        for hold in written.holds {
+        self.records.extend(changes.records);
+        self.reversals.extend(changes.reversals);
+        for hold in changes.holds {
             match self.holds.iter_mut().find(|h| h.id == hold.id) {
                 Some(row) => *row = hold,
                 None => self.holds.push(hold),
@@ -169,9 +169,9 @@ impl World {
     }
 
     fn run(&mut self, commands: &[Command]) -> Vec<Result<Outcome, Error>> {
-        let Decided { written, verdicts } =
+        let Decided { changes, verdicts } =
             Ledger::new(self.found(), Mode::Strict).decide(commands, &vec![true; commands.len()]);
-        self.apply(written);
+        self.apply(changes);
         verdicts
     }
 
@@ -259,7 +259,7 @@ fn a_spent_nonce_refuses_its_item_and_leaves_its_neighbours_alone() {
     let commands: Vec<_> = (0..3).map(|n| command(n, "c", &format!("t{n}"), Kind::Credit, "1")).collect();
     let decided = Ledger::new(world.found(), Mode::Strict).decide(&commands, &[true, false, true]);
     assert!(matches!(decided.verdicts[1], Err(Error::Auth(AuthError::Replay))));
-    assert_eq!(decided.written.customers[0].balance, money("2"));
+    assert_eq!(decided.changes.customers[0].balance, money("2"));
 }
 
 #[test]
@@ -522,9 +522,9 @@ proptest! {
 }
 
 /// Books that the program has a fault in.
-struct FaultyBooks;
+struct FaultyBackend;
 
-impl Books for FaultyBooks {
+impl LedgerBackend for FaultyBackend {
     type Tx = ();
 
     async fn begin(&mut self, _: &[Command]) -> Result<((), Vec<LedgerRow>), store::Error> {
@@ -536,7 +536,7 @@ impl Books for FaultyBooks {
         (): &mut (),
         _: &[Command],
         _: Vec<LedgerRow>,
-    ) -> Result<Found, store::Error> {
+    ) -> Result<Loaded, store::Error> {
         unreachable!()
     }
 
@@ -544,7 +544,7 @@ impl Books for FaultyBooks {
         unreachable!()
     }
 
-    async fn commit(&mut self, (): (), _: &[NonceUse], _: &Written) -> Result<(), NotCommitted> {
+    async fn commit(&mut self, (): (), _: &[NonceUse], _: &Changes) -> Result<(), NotCommitted> {
         unreachable!()
     }
 
@@ -596,13 +596,13 @@ fn parts() -> BookingParts {
 
 #[tokio::test]
 async fn a_writer_that_ends_by_a_fault_is_noticed_and_one_that_drains_is_not() {
-    let booking = Booking::start_on(2, || FaultyBooks, parts());
+    let booking = Booking::start_on(2, || FaultyBackend, parts());
     assert!(booking.broken().now_or_never().is_none(), "nothing has happened yet");
     let request = command(1, "org", "t", Kind::Charge, "1").request;
     assert!(matches!(booking.submit(request).await, Err(Error::Internal(_))));
     tokio::time::timeout(Duration::from_secs(20), booking.broken()).await.unwrap();
 
-    let healthy = Booking::start_on(2, || FaultyBooks, parts());
+    let healthy = Booking::start_on(2, || FaultyBackend, parts());
     healthy.drain().await;
     assert!(healthy.broken().now_or_never().is_none());
 }

@@ -11,10 +11,10 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::aside::watch_aside;
-use super::books::{Books, StoreBooks};
+use super::admission::Admission;
+use super::backend::{LedgerBackend, StoreBackend};
+use super::parked::watch_parked;
 use super::queue::{Caller, Group, Lanes, Shard, Taken, Waiting};
-use super::room::Room;
 use super::{Action, Command, Outcome, Request};
 use crate::domain::Error;
 use crate::domain::caches::Caches;
@@ -24,7 +24,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tracing::Handoff;
 
 /// How long a repetition waits for the first request with its transno.
-const BEHIND: Duration = Duration::from_secs(5);
+const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The booking engine.
 #[derive(Clone)]
@@ -34,10 +34,10 @@ pub struct Booking {
 
 pub(super) struct Inner {
     pub shards: Vec<Shard>,
-    pub room: Room,
+    pub admission: Admission,
     pub parts: BookingParts,
-    /// Wakes who watches the customers that wait aside.
-    pub aside: Notify,
+    /// Wakes who watches the customers that are parked.
+    pub parked: Notify,
     writers: TaskTracker,
     /// Cancelled when a writer ends that was not asked to.
     broken: CancellationToken,
@@ -69,12 +69,16 @@ pub struct BookingParts {
 }
 
 /// What a caller hears: the verdict, or, who stands behind another request with the same transno and has lost its
-/// `patience`, that this one is under way.
-async fn heard<T>(verdict: Verdict<T>, behind: bool, patience: Pin<&mut Sleep>) -> Result<T, Error> {
+/// `timeout`, that this one is under way.
+async fn await_verdict<T>(
+    verdict: Verdict<T>,
+    in_flight: bool,
+    timeout: Pin<&mut Sleep>,
+) -> Result<T, Error> {
     tokio::select! {
         biased;
         verdict = verdict => verdict.map_err(|_| Error::Internal("the writer ended".to_owned()))?,
-        () = patience, if behind => Err(Error::TransnoInProgress),
+        () = timeout, if in_flight => Err(Error::TransnoInProgress),
     }
 }
 
@@ -85,44 +89,49 @@ impl Booking {
             Dialect::MySql => parts.writers.max(1),
             Dialect::Sqlite => 1,
         };
-        Self::start_on(writers, || StoreBooks::new(store), parts)
+        Self::start_on(writers, || StoreBackend::new(store), parts)
     }
 
     /// Starts so many writers, each with books of its own.
-    pub(super) fn start_on<B: Books>(writers: usize, books: impl Fn() -> B, parts: BookingParts) -> Self {
+    pub(super) fn start_on<B: LedgerBackend>(
+        writers: usize,
+        backend: impl Fn() -> B,
+        parts: BookingParts,
+    ) -> Self {
         let runtime = parts.runtime.clone();
         let inner = Arc::new(Inner {
             shards: (0..writers).map(|_| Shard::default()).collect(),
-            room: Room::new(parts.queue),
+            admission: Admission::new(parts.queue),
             parts,
-            aside: Notify::new(),
+            parked: Notify::new(),
             writers: TaskTracker::new(),
             broken: CancellationToken::new(),
         });
         let tracker = inner.writers.clone();
         let running = (0..writers).map(|index| {
-            let (inner, books) = (inner.clone(), books());
+            let (inner, backend) = (inner.clone(), backend());
             let alarm = inner.broken.clone().drop_guard();
             let writing = async move {
-                run_writer(inner, index, books).await;
+                run_writer(inner, index, backend).await;
                 alarm.disarm();
             };
             tracker.spawn_on(writing, &runtime)
         });
         let running = running.collect();
-        inner.writers.spawn(watch_aside(inner.clone(), books(), running));
+        inner.writers.spawn(watch_parked(inner.clone(), backend(), running));
         Self { inner }
     }
 
     /// Does what is asked, and answers once it is durable. A caller that goes away cancels nothing.
     pub async fn submit(&self, request: Request) -> Result<Outcome, Error> {
         let inner = &self.inner;
-        let behind = inner.enter(std::slice::from_ref(&request))?;
+        let in_flight = inner.enter(std::slice::from_ref(&request))?;
         let shard = inner.shard_of(&request.customer_id);
         let handoff = Handoff::begin();
         let (waiting, verdict) = inner.waiting(request, &handoff);
         inner.push(shard, Lanes { single: [waiting].into(), ..Lanes::default() });
-        let answer = heard(verdict, !behind.is_empty(), pin!(tokio::time::sleep(BEHIND))).await;
+        let answer =
+            await_verdict(verdict, !in_flight.is_empty(), pin!(tokio::time::sleep(IN_FLIGHT_TIMEOUT))).await;
         handoff.end();
         answer
     }
@@ -131,7 +140,7 @@ impl Booking {
     /// their order. There is room for all of them or nothing is done.
     pub async fn submit_bulk(&self, requests: Vec<Request>) -> Result<Vec<Result<Outcome, Error>>, Error> {
         let inner = &self.inner;
-        let behind = inner.enter(&requests)?;
+        let in_flight = inner.enter(&requests)?;
         let mut verdicts = Vec::with_capacity(requests.len());
         let handoff = Handoff::begin();
         let mut of_shard: Vec<Lanes> = inner.shards.iter().map(|_| Lanes::default()).collect();
@@ -145,10 +154,10 @@ impl Booking {
             inner.push(shard, bulk);
         }
         let mut answers = Vec::with_capacity(verdicts.len());
-        let mut patience = pin!(tokio::time::sleep(BEHIND));
+        let mut timeout = pin!(tokio::time::sleep(IN_FLIGHT_TIMEOUT));
         for (place, verdict) in verdicts.into_iter().enumerate() {
-            let behind = behind.binary_search(&place).is_ok();
-            answers.push(heard(verdict, behind, patience.as_mut()).await);
+            let in_flight = in_flight.binary_search(&place).is_ok();
+            answers.push(await_verdict(verdict, in_flight, timeout.as_mut()).await);
         }
         handoff.end();
         Ok(answers)
@@ -159,14 +168,15 @@ impl Booking {
         let inner = &self.inner;
         let Some(first) = requests.first() else { return Ok(Vec::new()) };
         let shard = inner.shard_of(&first.customer_id);
-        let behind = inner.enter(&requests)?;
+        let in_flight = inner.enter(&requests)?;
         let (caller, verdict) = inner.caller();
         let handoff = Handoff::begin();
         let commands = requests.into_iter().map(|request| inner.command(request, &handoff)).collect();
         inner.push(shard, Lanes { groups: [Group { commands, caller }].into(), ..Lanes::default() });
-        let answer = heard(verdict, !behind.is_empty(), pin!(tokio::time::sleep(BEHIND))).await;
+        let answer =
+            await_verdict(verdict, !in_flight.is_empty(), pin!(tokio::time::sleep(IN_FLIGHT_TIMEOUT))).await;
         handoff.end();
-        match (answer, behind.first()) {
+        match (answer, in_flight.first()) {
             (Err(error @ Error::TransnoInProgress), Some(place)) => Err(error.of_item(*place)),
             (answer, _) => answer,
         }
@@ -181,7 +191,7 @@ impl Booking {
 
     /// Commands that wait or are being decided.
     pub fn depth(&self) -> usize {
-        self.inner.room.count()
+        self.inner.admission.count()
     }
 
     /// For customers without a mode of their own.
@@ -231,10 +241,12 @@ impl Inner {
 
     /// Takes room for all requests, or says that there is none; which stand behind another call's.
     fn enter(&self, requests: &[Request]) -> Result<Vec<usize>, Error> {
-        self.room.enter(requests).inspect_err(|_| self.parts.metrics.bookings("unavailable", requests.len()))
+        self.admission
+            .enter(requests)
+            .inspect_err(|_| self.parts.metrics.bookings("unavailable", requests.len()))
     }
 
-    /// Hands over what has room. Only at the very end, when no request is under way any more, it is turned away.
+    /// Hands over what was admitted. Only at the very end, when no request is under way any more, it is turned away.
     fn push(&self, shard: usize, more: Lanes) {
         if let Err(late) = self.shards[shard].push(more) {
             self.refuse(late, || Error::Overloaded);
@@ -242,18 +254,18 @@ impl Inner {
     }
 }
 
-async fn run_writer<B: Books>(inner: Arc<Inner>, index: usize, mut books: B) {
+async fn run_writer<B: LedgerBackend>(inner: Arc<Inner>, index: usize, mut backend: B) {
     let shard = &inner.shards[index];
     let mut was_full = false;
     let (max, delay) = (inner.parts.batch_max, inner.parts.batch_delay);
-    while let Some(taken) = shard.gather(max, was_full, books.wait(delay)).await {
+    while let Some(taken) = shard.gather(max, was_full, backend.wait(delay)).await {
         match taken {
             Taken::Batch(batch) => {
                 was_full = batch.len() == max;
-                inner.commit(&mut books, shard, batch).await;
+                inner.commit(&mut backend, shard, batch).await;
             }
-            Taken::Group(group) => inner.commit_group(&mut books, shard, group).await,
+            Taken::Group(group) => inner.commit_group(&mut backend, shard, group).await,
         }
-        inner.parts.metrics.set_booking_queue_depth(inner.room.count());
+        inner.parts.metrics.set_booking_queue_depth(inner.admission.count());
     }
 }

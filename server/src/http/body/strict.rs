@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use crate::domain::Error;
 
 /// How deep arrays and objects may nest, the outermost included.
-pub(super) const MOST_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 /// How many members an object may have; remembering more to find doubles would be the caller's to spend.
-pub(super) const MOST_MEMBERS: usize = 1024;
+pub(super) const MAX_MEMBERS: usize = 1024;
 
 type Members<'a> = Vec<(Cow<'a, str>, Option<&'a RawValue>)>;
 
@@ -108,8 +108,8 @@ struct Strict {
 
 impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        if self.depth == MOST_DEPTH {
-            return Err(E::custom(format_args!("it nests deeper than {MOST_DEPTH}")));
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom(format_args!("it nests deeper than {MAX_DEPTH}")));
         }
         Ok(Self { depth: self.depth + 1 })
     }
@@ -138,8 +138,8 @@ impl<'de> Visitor<'de> for Strict {
                 let short: String = name.chars().take(64).collect();
                 return Err(A::Error::custom(format_args!("the member {short:?} stands there twice")));
             }
-            if seen.len() == MOST_MEMBERS {
-                return Err(A::Error::custom(format_args!("an object has more than {MOST_MEMBERS} members")));
+            if seen.len() == MAX_MEMBERS {
+                return Err(A::Error::custom(format_args!("an object has more than {MAX_MEMBERS} members")));
             }
             seen.insert(name);
             map.next_value_seed(inside)?;

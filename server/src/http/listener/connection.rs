@@ -20,9 +20,9 @@ use super::socket::WatchedSocket;
 use crate::http::limits::Limits;
 
 /// A response that moves fewer bytes than this in a whole stall time is not being read.
-const LEAST_PROGRESS: u64 = 1024;
+const MIN_PROGRESS: u64 = 1024;
 /// hyper takes no smaller buffer for a request head, in bytes.
-const LEAST_HEAD: usize = 8192;
+const MIN_HEAD: usize = 8192;
 /// Bytes of one HTTP/2 request body, and of all of a connection, that may wait for us to read them.
 const H2_WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
 /// Bytes of one HTTP/2 response that may wait for the client.
@@ -48,7 +48,7 @@ impl Shared {
             .http1()
             .half_close(false)
             .header_read_timeout(None)
-            .max_buf_size(head.max(LEAST_HEAD))
+            .max_buf_size(head.max(MIN_HEAD))
             .writev(false);
         builder
             .http2()
@@ -253,7 +253,7 @@ impl Watch {
     fn look(&mut self, now: &Seen, limits: &Limits) -> Verdict {
         let last = std::mem::replace(&mut self.last, *now);
         let interval = limits.header_read_timeout;
-        let moved = now.written - last.written >= LEAST_PROGRESS;
+        let moved = now.written - last.written >= MIN_PROGRESS;
 
         self.stalled = if now.blocked && !moved { self.stalled + interval } else { Duration::ZERO };
         if self.stalled >= limits.write_stall_timeout {
@@ -372,7 +372,7 @@ mod tests {
         let (mut watch, mut seen) = settled();
         (seen.blocked, seen.handling) = (true, 1);
         assert_eq!(watch.look(&seen, &limits()), Verdict::Keep);
-        seen.written += LEAST_PROGRESS;
+        seen.written += MIN_PROGRESS;
         assert_eq!(watch.look(&seen, &limits()), Verdict::Keep);
         seen.written += 1;
         assert_eq!(watch.look(&seen, &limits()), Verdict::Keep);
@@ -384,7 +384,7 @@ mod tests {
     fn a_long_response_that_is_being_read_is_not_idle() {
         let (mut watch, mut seen) = settled();
         for _ in 0..20 {
-            seen.written += LEAST_PROGRESS;
+            seen.written += MIN_PROGRESS;
             assert_eq!(watch.look(&seen, &limits()), Verdict::Keep);
         }
     }

@@ -17,7 +17,7 @@ use super::*;
 use crate::http::limits::{BodyError, read_body};
 
 /// Longer than any wait that a passing test makes: it only keeps a failing one from hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the handler of [`TestServer`] shares with its test.
 #[derive(Default)]
@@ -82,7 +82,7 @@ fn quick() -> Limits {
 }
 
 /// Limits that a test does not want to meet.
-fn patient() -> Limits {
+fn generous_limits() -> Limits {
     Limits { drain_linger: Duration::from_millis(50), ..Limits::default() }
 }
 
@@ -116,7 +116,7 @@ impl TestServer {
     }
 
     async fn drained(self) -> Drained {
-        tokio::time::timeout(PATIENCE, self.ended).await.expect("the listener must end").unwrap()
+        tokio::time::timeout(TEST_TIMEOUT, self.ended).await.expect("the listener must end").unwrap()
     }
 }
 
@@ -139,7 +139,7 @@ impl Client {
                 assert_ne!(self.0.read_buf(&mut text).await.unwrap(), 0, "closed after {text:?}");
             }
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("an answer must come");
+        tokio::time::timeout(TEST_TIMEOUT, read).await.expect("an answer must come");
         String::from_utf8(text).unwrap()
     }
 
@@ -147,14 +147,14 @@ impl Client {
     async fn read_to_close(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let read = self.0.read_to_end(&mut bytes);
-        let _reset_or_end = tokio::time::timeout(PATIENCE, read).await.expect("the server must close");
+        let _reset_or_end = tokio::time::timeout(TEST_TIMEOUT, read).await.expect("the server must close");
         bytes
     }
 }
 
 #[tokio::test]
 async fn requests_are_answered_on_one_connection() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let mut client = server.connect().await;
     for _ in 0..3 {
         client.get("/").await;
@@ -194,7 +194,7 @@ async fn an_idle_connection_is_closed() {
 
 #[tokio::test]
 async fn a_body_that_stops_half_way_times_out() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let mut client = server.connect().await;
     client.send("POST /body HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\nabc").await;
     let answer = client.read_to_close().await;
@@ -204,7 +204,7 @@ async fn a_body_that_stops_half_way_times_out() {
 
 #[tokio::test]
 async fn a_refused_body_does_not_cost_the_client_its_answer() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     for framing in ["content-length: 2000000", "transfer-encoding: chunked"] {
         let mut client = server.connect().await;
         client.send(&format!("POST /body HTTP/1.1\r\nhost: t\r\n{framing}\r\n\r\n")).await;
@@ -231,7 +231,7 @@ async fn a_refused_body_does_not_cost_the_client_its_answer() {
 
 #[tokio::test]
 async fn an_oversize_head_is_refused() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let mut client = server.connect().await;
     let head = format!("GET / HTTP/1.1\r\nhost: t\r\nx: {}", "z".repeat(200_000));
     let _reset = client.0.write_all(head.as_bytes()).await;
@@ -246,7 +246,7 @@ async fn an_oversize_head_is_refused() {
 
 #[tokio::test]
 async fn a_head_of_too_many_fields_is_refused() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let mut client = server.connect().await;
     client.send(&format!("GET / HTTP/1.1\r\nhost: t\r\n{}\r\n", "x: y\r\n".repeat(100))).await;
     let answer = client.read_to_close().await;
@@ -267,7 +267,7 @@ async fn a_client_that_never_reads_is_ended() {
 
 #[tokio::test]
 async fn a_soft_stop_lets_a_request_under_way_finish() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let (mut busy, mut idle) = (server.connect().await, server.connect().await);
     busy.get("/wait").await;
     idle.get("/").await;
@@ -283,7 +283,7 @@ async fn a_soft_stop_lets_a_request_under_way_finish() {
 
 #[tokio::test]
 async fn a_request_that_an_idle_client_sends_during_a_soft_stop_is_answered() {
-    let server = TestServer::start(Limits { drain_linger: PATIENCE, ..patient() });
+    let server = TestServer::start(Limits { drain_linger: TEST_TIMEOUT, ..generous_limits() });
     let mut client = server.connect().await;
     client.get("/").await;
     client.read_until("hello").await;
@@ -297,7 +297,7 @@ async fn a_request_that_an_idle_client_sends_during_a_soft_stop_is_answered() {
 
 #[tokio::test]
 async fn a_hard_stop_cuts_what_is_left() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let mut client = server.connect().await;
     client.get("/wait").await;
     server.gate.arrivals(1).await;
@@ -309,7 +309,7 @@ async fn a_hard_stop_cuts_what_is_left() {
 
 #[tokio::test]
 async fn a_client_over_the_connection_limit_waits_for_its_turn() {
-    let server = TestServer::start(Limits { max_connections: 1, ..patient() });
+    let server = TestServer::start(Limits { max_connections: 1, ..generous_limits() });
     let mut first = server.connect().await;
     first.get("/wait").await;
     server.gate.arrivals(1).await;
@@ -325,7 +325,7 @@ async fn a_client_over_the_connection_limit_waits_for_its_turn() {
 
 #[tokio::test]
 async fn a_client_that_closes_its_half_ends_its_request() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let mut client = server.connect().await;
     client.get("/wait").await;
     server.gate.arrivals(1).await;
@@ -337,7 +337,7 @@ async fn a_client_that_closes_its_half_ends_its_request() {
 
 #[tokio::test]
 async fn nothing_is_accepted_after_a_soft_stop() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     server.soft.cancel();
     let address = server.address;
     server.drained().await;
@@ -364,8 +364,10 @@ impl Accept for Failing {
 
 #[tokio::test]
 async fn failing_accepts_do_not_end_the_listener() {
-    let server =
-        TestServer::start_on(|listener| Failing { listener, failures: AtomicUsize::new(0) }, patient());
+    let server = TestServer::start_on(
+        |listener| Failing { listener, failures: AtomicUsize::new(0) },
+        generous_limits(),
+    );
     for _ in 0..4 {
         let mut client = server.connect().await;
         client.get("/").await;

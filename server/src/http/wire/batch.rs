@@ -14,7 +14,7 @@ use crate::domain::{Error, FieldError};
 use super::BookedBody;
 
 /// The most bookings of one request.
-pub const MOST_ITEMS: usize = 1000;
+pub const MAX_ITEMS: usize = 1000;
 /// The media type of NDJSON.
 pub const NDJSON: &str = "application/x-ndjson";
 
@@ -47,11 +47,11 @@ pub fn items(body: &[u8], form: Form) -> Result<Vec<&str>, Error> {
             raw.into_iter().map(RawValue::get).collect()
         }
         Form::Lines => {
-            text.lines().filter(|line| !line.trim_ascii().is_empty()).take(MOST_ITEMS + 1).collect()
+            text.lines().filter(|line| !line.trim_ascii().is_empty()).take(MAX_ITEMS + 1).collect()
         }
     };
-    if items.is_empty() || items.len() > MOST_ITEMS {
-        let field = FieldError::new("body", format!("must hold 1 to {MOST_ITEMS} bookings"));
+    if items.is_empty() || items.len() > MAX_ITEMS {
+        let field = FieldError::new("body", format!("must hold 1 to {MAX_ITEMS} bookings"));
         return Err(Error::Invalid(vec![field]));
     }
     Ok(items)
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for FirstItems<'de> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
                 let mut items = Vec::new();
-                while items.len() <= MOST_ITEMS {
+                while items.len() <= MAX_ITEMS {
                     match array.next_element()? {
                         Some(item) => items.push(item),
                         None => return Ok(FirstItems(items)),

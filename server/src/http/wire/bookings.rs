@@ -11,8 +11,8 @@ use super::super::call::Call;
 use super::transno::transno;
 
 /// The most tokens of one booking, each way.
-pub(super) const MOST_TOKENS: i64 = 1_000_000_000_000;
-const MOST_NOTE_CHARS: usize = 1024;
+pub(super) const MAX_TOKENS: i64 = 1_000_000_000_000;
+const MAX_NOTE_CHARS: usize = 1024;
 /// The kinds that a request may book.
 const KINDS: [Kind; 3] = [Kind::Charge, Kind::Credit, Kind::Adjustment];
 
@@ -95,12 +95,12 @@ fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<Parsed, Error> {
     let llmid = body.text_id("llmid");
     let model_name = body.text_id("model");
     let pricing_id = body.text_id("pricing_id");
-    let input_tokens = body.integer("input_tokens", 0, MOST_TOKENS);
-    let output_tokens = body.integer("output_tokens", 0, MOST_TOKENS);
+    let input_tokens = body.integer("input_tokens", 0, MAX_TOKENS);
+    let output_tokens = body.integer("output_tokens", 0, MAX_TOKENS);
     let usage = body.usage("usage");
     let request_id = body.parsed("request_id", Transno::parse_client).map(|id| id.as_str().to_owned());
     let event_time = body.time("event_time");
-    let note = body.text("note", MOST_NOTE_CHARS);
+    let note = body.text("note", MAX_NOTE_CHARS);
     let amount = body.amount("amount", kind == Kind::Adjustment);
 
     let named = pricing_id.is_some() || llmid.is_some();

@@ -17,7 +17,7 @@ use super::transno::transno;
 
 /// How long a hold lasts that does not say so, in seconds.
 const DEFAULT_TTL_S: i64 = 600;
-const MOST_NOTE_CHARS: usize = 1024;
+const MAX_NOTE_CHARS: usize = 1024;
 
 /// A hold.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -139,7 +139,7 @@ pub fn read_hold(call: &Call<'_>) -> Result<Request, Error> {
     let most = i64::try_from(MAX_HOLD.as_secs()).unwrap_or(i64::MAX);
     let ttl_s = body.integer("ttl_s", 1, most).unwrap_or(DEFAULT_TTL_S);
     let user_id = body.text_id("user_id");
-    let note = body.text("note", MOST_NOTE_CHARS);
+    let note = body.text("note", MAX_NOTE_CHARS);
     body.finish()?;
     let customer_id = call.one_customer(customer_id.as_ref())?;
     let (Some(transno), Some(amount)) = (transno, amount) else { return Err(incomplete()) };
@@ -184,7 +184,7 @@ pub fn read_reverse(call: &Call<'_>, record: RecordId, customer_id: CustomerId) 
     let mut body = Object::parse(&call.body)?;
     let transno = transno(&mut body, call.headers);
     let amount = positive(&mut body, false);
-    let note = body.text("note", MOST_NOTE_CHARS);
+    let note = body.text("note", MAX_NOTE_CHARS);
     body.finish()?;
     let Some(transno) = transno else { return Err(incomplete()) };
     let mut hash = BodyHash::new("reverse", &customer_id);

@@ -15,7 +15,7 @@ mod transno;
 
 pub use balances::BalanceBody;
 pub use batch::{
-    Form as BatchForm, MOST_ITEMS, NDJSON, RowBody as BatchRow, answer as batch_answer, items as batch_items,
+    Form as BatchForm, MAX_ITEMS, NDJSON, RowBody as BatchRow, answer as batch_answer, items as batch_items,
 };
 pub use bookings::{fingerprint, read as read_booking, read_item};
 pub use export::ExportForm;

@@ -9,7 +9,7 @@ use crate::domain::prices::{PriceRequest, Quote};
 use crate::model::{Currency, Money, Record, Timestamp};
 
 use super::super::body::Object;
-use super::bookings::MOST_TOKENS;
+use super::bookings::MAX_TOKENS;
 use super::schema::{ArithmeticObject, CurrencyText, IdText, MoneyText};
 
 /// How an amount was computed.
@@ -78,8 +78,8 @@ pub fn read_quote(body: &[u8], now: Timestamp, published_only: bool) -> Result<P
         pricing_id: body.text_id("pricing_id"),
         llmid: body.text_id("llmid"),
         model: body.text_id("model"),
-        input_tokens: body.integer("input_tokens", 0, MOST_TOKENS),
-        output_tokens: body.integer("output_tokens", 0, MOST_TOKENS),
+        input_tokens: body.integer("input_tokens", 0, MAX_TOKENS),
+        output_tokens: body.integer("output_tokens", 0, MAX_TOKENS),
         usage: body.usage("usage"),
         at: body.time("event_time").unwrap_or(now),
         published_only,

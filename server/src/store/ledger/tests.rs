@@ -46,7 +46,7 @@ async fn a_server_that_cannot_serve_now_is_not_who_is_asked_next() {
     // What one item is at fault for is no reason to leave the connection.
     let refused = Error::Refused(sqlx::Error::RowNotFound);
     assert_eq!(connection(Some(&refused)).await, kept);
-    assert_eq!(connection(Some(&Error::silent(PATIENCE))).await, kept, "the last time");
+    assert_eq!(connection(Some(&Error::silent(WRITE_TIMEOUT))).await, kept, "the last time");
     assert_ne!(connection(None).await, kept);
 }
 
@@ -66,7 +66,7 @@ async fn commit_event(
     let changed = Changed { balances: vec![id.to_string()], ..Changed::default() };
     let mut statements = vec![store.announcement(event, &changed).unwrap().unwrap()];
     statements.extend(after.iter().map(|statement| Sql::new(*statement)));
-    let ended = tx.commit_after(statements, Some(cache_events::existence(event)), TRIP).await;
+    let ended = tx.commit_after(statements, Some(cache_events::existence(event)), BATCH_BYTES).await;
     let failed =
         ended.err().map(
             |(Stopped { error, unknown }, _)| {

@@ -17,7 +17,7 @@ use tracing::subscriber::with_default;
 use super::*;
 
 /// Longer than any wait of a passing test.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 const TRACE: [u8; 16] = *b"0123456789abcdef";
 const CALLER: [u8; 8] = *b"callerid";
 
@@ -109,7 +109,7 @@ async fn a_sampled_request_reaches_the_collector_under_its_callers_trace() {
     let outgoing = with_default(subscriber, || one_request(&traceparent("01")));
     guard.shutdown().await;
 
-    let (path, body) = tokio::time::timeout(PATIENCE, exports.recv()).await.unwrap().unwrap();
+    let (path, body) = tokio::time::timeout(TEST_TIMEOUT, exports.recv()).await.unwrap().unwrap();
     assert_eq!(path, "/v1/traces");
     for part in [&TRACE[..], &CALLER, b"GET /users", b"sageapi", b"1.2.3", b"instance-7"] {
         assert!(contains(&body, part), "{:?} is not in the export", String::from_utf8_lossy(part));
@@ -145,7 +145,9 @@ async fn a_collector_that_is_down_does_not_hold_up_the_end() {
     let address = format!("http://{}", closed.local_addr().unwrap());
     let (subscriber, guard, _) = set_up("info", LogFormat::Json, Some(&address));
     with_default(subscriber, || one_request(&traceparent("01")));
-    tokio::time::timeout(PATIENCE, guard.shutdown()).await.expect("the end must not wait for a collector");
+    tokio::time::timeout(TEST_TIMEOUT, guard.shutdown())
+        .await
+        .expect("the end must not wait for a collector");
 }
 
 #[test]

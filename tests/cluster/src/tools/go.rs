@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// The release of Go that the newest of the modules asks for.
 const RELEASE: (u32, u32) = (1, 26);
 /// How often it is said how far a build is.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Lines kept of what a build says besides the names of packages.
 const LINES: usize = 40;
 
@@ -66,12 +66,12 @@ impl Go {
             lines.map_while(std::result::Result::ok).try_for_each(|line| sender.send(line))
         });
         loop {
-            match lines.recv_timeout(SAY_EVERY) {
+            match lines.recv_timeout(REPORT_INTERVAL) {
                 Ok(line) => progress.take(&line),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if said_at.elapsed() >= SAY_EVERY {
+            if said_at.elapsed() >= REPORT_INTERVAL {
                 said_at = Instant::now();
                 eprintln!("    {}, {} s", progress.say(total), started.elapsed().as_secs());
             }

@@ -31,7 +31,7 @@ struct Ran {
 /// All users of a platform: by the mirror, and by plain statements.
 pub fn measure(programs: &Programs, effort: &Effort) -> Result<Vec<Line>, Failure> {
     let mut lines = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Kind::ROOTLESS {
         lines.push(speed(programs, effort, kind)?);
         lines.push(memory(programs, effort, kind)?);
     }

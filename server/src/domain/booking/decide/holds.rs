@@ -1,6 +1,6 @@
 //! What becomes of holds.
 
-use super::super::{About, Booked, Capture, Command, Reserve, Reserved};
+use super::super::{Booked, BookingDetails, Capture, Command, Reserve, Reserved};
 use super::records::Draft;
 use super::{Ledger, TICK};
 use crate::domain::Error;
@@ -65,13 +65,17 @@ impl Ledger {
             return Err(Error::AmountOutOfRange);
         }
         slot.customer.held = slot.customer.held.checked_sub(hold.amount).unwrap_or_default();
-        let about = About { user_id: hold.user_id.clone(), note: hold.note.clone(), ..About::default() };
+        let details = BookingDetails {
+            user_id: hold.user_id.clone(),
+            note: hold.note.clone(),
+            ..BookingDetails::default()
+        };
         let draft = Draft {
             transno: &capture.transno,
             kind: Kind::Capture,
             amount,
             delta: amount.negated(),
-            about: &about,
+            details: &details,
             quote: None,
         };
         let booked = self.append(command, &draft, None, Some(hold.id))?;
@@ -125,7 +129,7 @@ impl Ledger {
 
     /// One row per hold, however often a batch touches it.
     fn write_hold(&mut self, hold: Hold) {
-        let rows = &mut self.written.holds;
+        let rows = &mut self.changes.holds;
         if let Some(row) = self.written_holds.get(&hold.id).and_then(|place| rows.get_mut(*place)) {
             *row = hold;
         } else {

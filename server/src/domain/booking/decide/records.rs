@@ -1,6 +1,6 @@
 //! Records: what is booked, and what is taken back.
 
-use super::super::{About, Amount, Booked, Command, Entry, Reverse};
+use super::super::{Amount, Booked, BookingDetails, Command, Entry, Reverse};
 use super::Ledger;
 use crate::domain::Error;
 use crate::domain::prices::Quote;
@@ -29,8 +29,8 @@ impl Ledger {
         };
         let delta = if charges { amount.negated() } else { amount };
         slot.affords(delta, slot.customer.available_wide(), mode)?;
-        let (kind, about) = (entry.kind, &entry.about);
-        let draft = Draft { transno: &entry.transno, kind, amount, delta, about, quote };
+        let (kind, details) = (entry.kind, &entry.details);
+        let draft = Draft { transno: &entry.transno, kind, amount, delta, details, quote };
         self.append(command, &draft, None, None)
     }
 
@@ -57,13 +57,13 @@ impl Ledger {
         }
         let delta = if original.delta.is_negative() { amount } else { amount.negated() };
         let id = original.id;
-        let about = About {
+        let details = BookingDetails {
             user_id: original.user_id.clone(),
             llmid: original.llmid.clone(),
             model_name: original.model_name.clone(),
             request_id: original.request_id.clone(),
             note: reverse.note.clone(),
-            ..About::default()
+            ..BookingDetails::default()
         };
         let slot = self.slot(customer_id)?;
         slot.affords(delta, slot.customer.available_wide(), mode)?;
@@ -72,12 +72,12 @@ impl Ledger {
             kind: Kind::Reversal,
             amount,
             delta,
-            about: &about,
+            details: &details,
             quote: None,
         };
         let booked = self.append(command, &draft, Some(id), None)?;
         self.reversed.entry(id).or_default().add(amount);
-        self.written.reversals.push(Reversal { original: id, reversal: booked.record.id, amount });
+        self.changes.reversals.push(Reversal { original: id, reversal: booked.record.id, amount });
         Ok(booked)
     }
 
@@ -104,7 +104,7 @@ impl Ledger {
         slot.touch();
         self.records.insert((record.customer_id.clone(), record.transno.clone()), record.clone());
         self.originals.insert(record.id, record.clone());
-        self.written.records.push(record.clone());
+        self.changes.records.push(record.clone());
         Ok(Booked { record, replayed: false })
     }
 }
@@ -115,7 +115,7 @@ pub(super) struct Draft<'a> {
     pub kind: Kind,
     pub amount: Money,
     pub delta: Money,
-    pub about: &'a About,
+    pub details: &'a BookingDetails,
     pub quote: Option<&'a Quote>,
 }
 
@@ -128,7 +128,7 @@ impl Draft<'_> {
         reverses: Option<RecordId>,
         hold_id: Option<RecordId>,
     ) -> Record {
-        let about = self.about;
+        let details = self.details;
         let mut record = Record {
             id: command.id,
             customer_id: customer.id.clone(),
@@ -138,27 +138,27 @@ impl Draft<'_> {
             amount: self.amount,
             delta: self.delta,
             currency: customer.currency,
-            user_id: about.user_id.clone(),
-            llmid: about.llmid.clone(),
-            model_name: about.model_name.clone(),
-            pricing_id: about.pricing_id.clone(),
+            user_id: details.user_id.clone(),
+            llmid: details.llmid.clone(),
+            model_name: details.model_name.clone(),
+            pricing_id: details.pricing_id.clone(),
             pricing_version: self.quote.map(|quote| quote.version),
-            input_tokens: about.input_tokens,
-            output_tokens: about.output_tokens,
-            usage: about.usage.clone(),
+            input_tokens: details.input_tokens,
+            output_tokens: details.output_tokens,
+            usage: details.usage.clone(),
             unrounded: self.quote.map(|quote| quote.unrounded.clone()),
             arithmetic: self.quote.map(|quote| quote.arithmetic.clone()),
-            request_id: about.request_id.clone(),
+            request_id: details.request_id.clone(),
             reverses,
             hold_id,
-            note: about.note.clone(),
+            note: details.note.clone(),
             balance_after: customer.balance,
             held_after: customer.held,
             available_after: customer.available(),
             body_hash: command.request.body_hash,
             prev_hash: customer.last_hash,
             hash: [0; 32],
-            event_time: about.event_time.unwrap_or(now),
+            event_time: details.event_time.unwrap_or(now),
             created_at: now,
         };
         record.hash = record.chain_hash();

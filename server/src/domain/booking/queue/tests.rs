@@ -4,8 +4,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::super::room::Room;
-use super::super::{About, Action, Amount, Command, Entry, Request};
+use super::super::admission::Admission;
+use super::super::{Action, Amount, BookingDetails, Command, Entry, Request};
 use super::{Caller, Group, Lanes, Shard, Taken, Waiting};
 use crate::domain::Error;
 use crate::model::{CustomerId, Kind, Money, RecordId, Transno};
@@ -21,7 +21,7 @@ fn request(name: &str, transno: &str) -> Request {
         kind: Kind::Charge,
         amount: Amount::Given(Money::parse("1").unwrap()),
         currency: None,
-        about: About::default(),
+        details: BookingDetails::default(),
     };
     Request { customer_id: customer(name), body_hash: [0; 32], nonce: None, action: Action::Book(entry) }
 }
@@ -136,41 +136,41 @@ async fn singles_in_a_row_do_not_keep_a_group_waiting() {
 
 #[test]
 fn a_full_queue_takes_no_single_and_takes_one_again_when_another_has_left() {
-    let room = Room::new(10);
+    let admission = Admission::new(10);
     for n in 0..10 {
-        room.enter(&[request(&format!("c-{n}"), "t")]).unwrap();
+        admission.enter(&[request(&format!("c-{n}"), "t")]).unwrap();
     }
-    assert_eq!(room.count(), 10);
+    assert_eq!(admission.count(), 10);
     let one = [request("another", "t")];
-    assert!(matches!(room.enter(&one), Err(Error::Overloaded)));
-    room.leave(&[command("c-3", "t")]);
-    assert!(room.enter(&one).unwrap().is_empty());
-    assert!(matches!(room.enter(&[request("c-3", "t")]), Err(Error::Overloaded)));
+    assert!(matches!(admission.enter(&one), Err(Error::Overloaded)));
+    admission.leave(&[command("c-3", "t")]);
+    assert!(admission.enter(&one).unwrap().is_empty());
+    assert!(matches!(admission.enter(&[request("c-3", "t")]), Err(Error::Overloaded)));
 }
 
 #[test]
 fn one_customer_has_a_fifth_of_the_queue_by_singles_and_by_batches_alike() {
-    let room = Room::new(10);
-    room.enter(&[request("c", "1")]).unwrap();
-    assert!(matches!(room.enter(&[request("c", "2"), request("c", "3")]), Err(Error::Overloaded)));
-    assert_eq!(room.count(), 1, "a batch enters whole or not at all");
-    room.enter(&[request("c", "2"), request("d", "2")]).unwrap();
-    assert!(matches!(room.enter(&[request("c", "4")]), Err(Error::Overloaded)));
-    room.enter(&[request("e", "1"), request("e", "2")]).unwrap();
-    room.leave(&[command("c", "1")]);
-    room.enter(&[request("c", "4")]).unwrap();
+    let admission = Admission::new(10);
+    admission.enter(&[request("c", "1")]).unwrap();
+    assert!(matches!(admission.enter(&[request("c", "2"), request("c", "3")]), Err(Error::Overloaded)));
+    assert_eq!(admission.count(), 1, "a batch enters whole or not at all");
+    admission.enter(&[request("c", "2"), request("d", "2")]).unwrap();
+    assert!(matches!(admission.enter(&[request("c", "4")]), Err(Error::Overloaded)));
+    admission.enter(&[request("e", "1"), request("e", "2")]).unwrap();
+    admission.leave(&[command("c", "1")]);
+    admission.enter(&[request("c", "4")]).unwrap();
 }
 
 #[test]
 fn who_comes_behind_the_transno_of_another_call_is_told_so() {
-    let room = Room::new(100);
-    assert!(room.enter(&[request("c", "t"), request("d", "t"), request("d", "t")]).unwrap().is_empty());
-    assert_eq!(room.enter(&[request("d", "t")]).unwrap(), [0]);
-    room.leave(&[command("d", "t")]);
-    assert_eq!(room.enter(&[request("c", "u"), request("d", "t"), request("c", "t")]).unwrap(), [1, 2]);
-    room.leave(&[command("c", "t"), command("c", "t")]);
-    room.leave(&[command("d", "t"), command("d", "t"), command("d", "t")]);
-    assert!(room.enter(&[request("c", "t"), request("d", "t")]).unwrap().is_empty());
+    let admission = Admission::new(100);
+    assert!(admission.enter(&[request("c", "t"), request("d", "t"), request("d", "t")]).unwrap().is_empty());
+    assert_eq!(admission.enter(&[request("d", "t")]).unwrap(), [0]);
+    admission.leave(&[command("d", "t")]);
+    assert_eq!(admission.enter(&[request("c", "u"), request("d", "t"), request("c", "t")]).unwrap(), [1, 2]);
+    admission.leave(&[command("c", "t"), command("c", "t")]);
+    admission.leave(&[command("d", "t"), command("d", "t"), command("d", "t")]);
+    assert!(admission.enter(&[request("c", "t"), request("d", "t")]).unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -187,10 +187,10 @@ async fn a_customer_that_is_set_aside_waits_alone_and_comes_back_first() {
     push(&shard, Lanes { single: [waiting("c", "c-3"), waiting("d", "d-2")].into(), ..Lanes::default() });
     push(&shard, group(&["d", "c"]));
     assert_eq!(next(&shard, 8).await, [('d', 2)].into());
-    assert_eq!(shard.aside(), [customer("c")]);
+    assert_eq!(shard.parked_customers(), [customer("c")]);
     push(&shard, singles(1));
-    shard.bring_back(&customer("c"));
-    assert!(shard.aside().is_empty());
+    shard.unpark(&customer("c"));
+    assert!(shard.parked_customers().is_empty());
     assert_eq!(next(&shard, 2).await, [('g', 1)].into());
     assert_eq!(next(&shard, 2).await, [('c', 2)].into(), "what has waited longest is first");
     assert_eq!(next(&shard, 8).await, [('c', 1), ('s', 1)].into());
@@ -200,10 +200,10 @@ async fn a_customer_that_is_set_aside_waits_alone_and_comes_back_first() {
 async fn a_group_comes_back_when_all_its_customers_do() {
     let shard = Shard::default();
     shard.set_aside(vec![customer("c"), customer("d")], group(&["c", "d"]));
-    shard.bring_back(&customer("c"));
+    shard.unpark(&customer("c"));
     push(&shard, singles(1));
     assert_eq!(next(&shard, 8).await, [('s', 1)].into());
-    shard.bring_back(&customer("d"));
+    shard.unpark(&customer("d"));
     assert_eq!(next(&shard, 8).await, [('g', 1)].into());
 }
 

@@ -10,8 +10,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::OwnedMutexGuard;
 
 use super::super::Command;
-use super::super::books::{Books, latest, named_ids};
-use super::super::decide::{Found, Written};
+use super::super::backend::{LedgerBackend, latest, named_ids};
+use super::super::decide::{Changes, Loaded};
 use super::time::Time;
 use crate::model::{Clock as _, Customer, CustomerId, Hold, HoldState, Record, RecordId, Timestamp, Transno};
 use crate::store::{Error, LedgerRow, NonceUse, NotCommitted, Reversal};
@@ -41,9 +41,9 @@ pub type Moment = BTreeMap<CustomerId, usize>;
 impl Rows {
     /// Notes what a transaction left available to its customers: before and after each record and each new hold, and in
     /// the end. Holds that are let go or expire only add to it: what was between two of these lies between them.
-    fn note_available(&mut self, written: &Written) {
+    fn note_available(&mut self, changes: &Changes) {
         let Self { holds: known, available, .. } = self;
-        let Written { records, holds, reversals: _, customers } = written;
+        let Changes { records, holds, reversals: _, customers } = changes;
         let settled = |record: &Record| {
             let hold = holds.iter().find(|hold| record.hold_id == Some(hold.id));
             hold.map_or(0, |hold| hold.amount.wide())
@@ -142,9 +142,9 @@ impl Database {
 
     fn apply(&self, tx: &mut Transaction) {
         let mut rows = self.rows();
-        let written = std::mem::take(&mut tx.written);
-        rows.note_available(&written);
-        let Written { records, holds, reversals, customers } = written;
+        let changes = std::mem::take(&mut tx.changes);
+        rows.note_available(&changes);
+        let Changes { records, holds, reversals, customers } = changes;
         for record in records {
             let taken = |r: &Record| {
                 r.id == record.id
@@ -174,7 +174,7 @@ pub struct Transaction {
     database: Arc<Database>,
     locks: Vec<OwnedMutexGuard<()>>,
     nonces: Vec<[u8; 16]>,
-    written: Written,
+    changes: Changes,
 }
 
 impl Transaction {
@@ -194,13 +194,13 @@ impl Drop for Transaction {
 }
 
 /// The way of one instance to the database.
-pub struct SimulatedBooks {
+pub struct SimulatedBackend {
     pub database: Arc<Database>,
     /// Whether the instance still runs.
     pub alive: Arc<AtomicBool>,
 }
 
-impl SimulatedBooks {
+impl SimulatedBackend {
     /// A round trip. Of one that fails the server may have been gone, or the transaction lost. A killed instance does
     /// nothing any more, and the database lets go of its transaction.
     async fn trip(&self, tx: Option<&mut Transaction>) -> Result<(), Error> {
@@ -222,9 +222,9 @@ impl SimulatedBooks {
     }
 }
 
-impl SimulatedBooks {
+impl SimulatedBackend {
     /// The statements before COMMIT.
-    async fn write(&self, tx: &mut Transaction, nonces: &[NonceUse], written: &Written) -> Result<(), Error> {
+    async fn write(&self, tx: &mut Transaction, nonces: &[NonceUse], changes: &Changes) -> Result<(), Error> {
         self.trip(Some(tx)).await?;
         if !self.spend(tx, nonces)?.into_iter().all(|new| new) {
             return Err(Error::duplicate());
@@ -233,16 +233,16 @@ impl SimulatedBooks {
         let taken = |record: &Record| {
             rows.records.iter().any(|r| r.customer_id == record.customer_id && r.transno == record.transno)
         };
-        if written.records.iter().any(taken) {
+        if changes.records.iter().any(taken) {
             return Err(Error::duplicate());
         }
         let poison = |transno: &Transno| transno.as_str().starts_with(super::POISON);
-        let poisoned = written.records.iter().any(|record| poison(&record.transno))
-            || written.holds.iter().any(|hold| poison(&hold.transno));
+        let poisoned = changes.records.iter().any(|record| poison(&record.transno))
+            || changes.holds.iter().any(|hold| poison(&hold.transno));
         if poisoned {
             return Err(Error::refusal());
         }
-        tx.written = written.clone();
+        tx.changes = changes.clone();
         Ok(())
     }
 
@@ -263,13 +263,13 @@ impl SimulatedBooks {
     }
 }
 
-impl Books for SimulatedBooks {
+impl LedgerBackend for SimulatedBackend {
     type Tx = Transaction;
 
     async fn begin(&mut self, commands: &[Command]) -> Result<(Transaction, Vec<LedgerRow>), Error> {
         let database = self.database.clone();
         let mut tx =
-            Transaction { database, locks: Vec::new(), nonces: Vec::new(), written: Written::default() };
+            Transaction { database, locks: Vec::new(), nonces: Vec::new(), changes: Changes::default() };
         self.trip(Some(&mut tx)).await?;
         let ids: BTreeSet<_> = commands.iter().map(|c| &c.request.customer_id).collect();
         let now = self.database.now();
@@ -290,32 +290,32 @@ impl Books for SimulatedBooks {
         tx: &mut Transaction,
         commands: &[Command],
         customers: Vec<LedgerRow>,
-    ) -> Result<Found, Error> {
+    ) -> Result<Loaded, Error> {
         self.trip(Some(tx)).await?;
         let rows = self.database.rows();
-        let mut found = Found { customers, ..Found::default() };
+        let mut loaded = Loaded { customers, ..Loaded::default() };
         for command in commands {
             let id = &command.request.customer_id;
             if let Some(transno) = command.request.action.transno() {
                 let named = |customer: &CustomerId, name: &_| customer == id && name == transno;
-                found
+                loaded
                     .records
                     .extend(rows.records.iter().filter(|r| named(&r.customer_id, &r.transno)).cloned());
-                found
+                loaded
                     .holds
                     .extend(rows.holds.values().filter(|h| named(&h.customer_id, &h.transno)).cloned());
             }
         }
-        let due = latest(&found.customers);
-        let ours = |hold: &&Hold| found.customers.iter().any(|row| row.customer.id == hold.customer_id);
+        let due = latest(&loaded.customers);
+        let ours = |hold: &&Hold| loaded.customers.iter().any(|row| row.customer.id == hold.customer_id);
         let is_due = |hold: &&Hold| hold.state == HoldState::Open && hold.expires_at <= due;
-        found.due_holds = rows.holds.values().filter(ours).filter(is_due).cloned().collect();
+        loaded.due_holds = rows.holds.values().filter(ours).filter(is_due).cloned().collect();
         let (originals, holds) = named_ids(commands);
-        found.originals = rows.records.iter().filter(|r| originals.contains(&r.id)).cloned().collect();
-        found.reversals =
+        loaded.originals = rows.records.iter().filter(|r| originals.contains(&r.id)).cloned().collect();
+        loaded.reversals =
             rows.reversals.iter().filter(|r| originals.contains(&r.original)).copied().collect();
-        found.named_holds = holds.iter().filter_map(|id| rows.holds.get(id).cloned()).collect();
-        Ok(found)
+        loaded.named_holds = holds.iter().filter_map(|id| rows.holds.get(id).cloned()).collect();
+        Ok(loaded)
     }
 
     async fn spend_nonces(&mut self, tx: &mut Transaction, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
@@ -327,10 +327,10 @@ impl Books for SimulatedBooks {
         &mut self,
         mut tx: Transaction,
         nonces: &[NonceUse],
-        written: &Written,
+        changes: &Changes,
     ) -> Result<(), NotCommitted> {
         let database = self.database.clone();
-        self.write(&mut tx, nonces, written).await.map_err(NotCommitted::Undone)?;
+        self.write(&mut tx, nonces, changes).await.map_err(NotCommitted::Undone)?;
         database.pause(3).await;
         if !self.alive.load(Ordering::SeqCst) {
             // Killed while it committed: the database may have heard of it.

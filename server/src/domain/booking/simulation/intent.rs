@@ -4,7 +4,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 
-use super::super::{About, Action, Amount, Capture, Entry, Request, Reserve, Reverse};
+use super::super::{Action, Amount, BookingDetails, Capture, Entry, Request, Reserve, Reverse};
 use super::database::Database;
 use super::{CUSTOMERS, POISON};
 use crate::model::{CustomerId, Kind, Money, Transno};
@@ -63,7 +63,7 @@ fn action(
             kind,
             amount: Amount::Given(amount),
             currency: None,
-            about: About::default(),
+            details: BookingDetails::default(),
         })
     };
     let rows = database.rows();

@@ -27,7 +27,7 @@ async fn frame(client: &mut Client, kind: u8) -> Vec<u8> {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.expect("a frame must come")
+    tokio::time::timeout(TEST_TIMEOUT, read).await.expect("a frame must come")
 }
 
 const DATA: u8 = 0;
@@ -43,7 +43,7 @@ async fn client(server: &TestServer) -> Client {
 
 #[tokio::test]
 async fn is_served_by_prior_knowledge_and_drained() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let mut client = client(&server).await;
     client.0.write_all(&get("/", 1)).await.unwrap();
     assert_eq!(frame(&mut client, DATA).await, b"hello");
@@ -62,7 +62,7 @@ async fn is_served_by_prior_knowledge_and_drained() {
 #[tokio::test]
 async fn an_idle_client_that_answers_no_ping_does_not_hold_up_the_end() {
     for requests in [0, 1, 2] {
-        let server = TestServer::start(patient());
+        let server = TestServer::start(generous_limits());
         let mut client = client(&server).await;
         frame(&mut client, SETTINGS).await;
         for request in 0..requests {
@@ -77,7 +77,7 @@ async fn an_idle_client_that_answers_no_ping_does_not_hold_up_the_end() {
 
 #[tokio::test]
 async fn a_request_of_half_a_body_holds_up_the_end_until_it_is_whole() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let mut client = client(&server).await;
     let mut head = get("/wait", 1);
     head[4] &= !END_STREAM;
@@ -87,7 +87,7 @@ async fn a_request_of_half_a_body_holds_up_the_end_until_it_is_whole() {
     server.gate.arrivals(1).await;
     server.soft.cancel();
     frame(&mut client, GOAWAY).await;
-    tokio::time::sleep(patient().drain_linger * 2).await;
+    tokio::time::sleep(generous_limits().drain_linger * 2).await;
     client.0.write_all(b"cd").await.unwrap();
     server.gate.open.notify_one();
     assert_eq!(frame(&mut client, DATA).await, b"waited");
@@ -106,7 +106,7 @@ async fn an_idle_connection_is_closed() {
 
 #[tokio::test]
 async fn streams_end_with_a_hard_stop() {
-    let server = TestServer::start(patient());
+    let server = TestServer::start(generous_limits());
     let mut client = client(&server).await;
     client.0.write_all(&get("/wait", 1)).await.unwrap();
     server.gate.arrivals(1).await;

@@ -11,7 +11,7 @@ use crate::model::Timestamp;
 use crate::store::{Error, Store};
 
 /// How often the database is asked.
-const INTERVAL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How far back each poll reads: events become visible in the order of their commits, not of their times.
 const OVERLAP: Duration = Duration::from_secs(10);
 /// After a longer silence everything cached is dropped: what was missed would be more to read, and at last is purged.
@@ -19,13 +19,13 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// What has been heard.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct InvalidationPoller {
     /// The database's clock at the last poll that worked.
     polled: Option<Timestamp>,
     seen: HashMap<Uuid, Timestamp>,
 }
 
-impl News {
+impl InvalidationPoller {
     /// Polls until stopped.
     pub async fn run(mut self, store: Store, caches: Caches, stop: CancellationToken) {
         let mut failing = false;
@@ -41,7 +41,7 @@ impl News {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
     }

@@ -1,12 +1,12 @@
 //! Customers that somebody else keeps locked: a transaction whose host is gone, or a hand at the database. They wait
-//! aside, so that their neighbours do not.
+//! parked, so that their neighbours do not.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::books::Books;
+use super::backend::LedgerBackend;
 use super::writer::Inner;
 use crate::domain::Error;
 
@@ -18,32 +18,36 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Brings customers back that can be locked again, and answers callers who waited too long, until the writers have
 /// ended. It waits for each lock in turn as a writer would: who only looked whether a busy customer is free at this very
 /// moment might look in vain for ever.
-pub(super) async fn watch_aside<B: Books>(inner: Arc<Inner>, mut books: B, writers: Vec<JoinHandle<()>>) {
+pub(super) async fn watch_parked<B: LedgerBackend>(
+    inner: Arc<Inner>,
+    mut backend: B,
+    writers: Vec<JoinHandle<()>>,
+) {
     let watch = async {
         loop {
-            let woken = inner.aside.notified();
+            let woken = inner.parked.notified();
             let mut idle = true;
             for shard in &inner.shards {
-                for customer in shard.aside() {
+                for customer in shard.parked_customers() {
                     idle = false;
                     // A lock that was let go is often one of many: nobody, of whichever shard, waits for those behind
                     // one that stays.
                     for shard in &inner.shards {
-                        let aside = shard.aside();
-                        if aside.is_empty() {
+                        let parked = shard.parked_customers();
+                        if parked.is_empty() {
                             continue;
                         }
-                        let locked = books.locked(&aside).await.unwrap_or_else(|_| aside.clone());
+                        let locked = backend.locked(&parked).await.unwrap_or_else(|_| parked.clone());
                         // A database that says nothing is waited for longer than callers wait.
                         inner.give_up();
-                        aside.iter().filter(|c| !locked.contains(c)).for_each(|c| shard.bring_back(c));
+                        parked.iter().filter(|c| !locked.contains(c)).for_each(|c| shard.unpark(c));
                     }
-                    match books.await_customer(&customer).await {
-                        Ok(()) => shard.bring_back(&customer),
+                    match backend.await_customer(&customer).await {
+                        Ok(()) => shard.unpark(&customer),
                         Err(error) if error.is_locked() => {}
                         Err(error) => {
                             tracing::debug!(%error, "cannot look whether a customer can be locked again");
-                            books.wait(PAUSE).await;
+                            backend.wait(PAUSE).await;
                         }
                     }
                     inner.give_up();

@@ -13,7 +13,7 @@ use crate::store::{self, ReplayTable};
 
 const NAME: &str = "housekeeping";
 /// Between two rounds, give or take a fifth.
-const EVERY: Duration = Duration::from_mins(1);
+const RUN_INTERVAL: Duration = Duration::from_mins(1);
 /// Outlasts the time between two rounds, so that the work stays with one instance.
 const LEASE: Duration = Duration::from_mins(3);
 /// Tombstones keep their version this long (the feed's contract).
@@ -23,32 +23,32 @@ const CACHE_EVENTS: Duration = Duration::from_mins(10);
 /// Rows of one transaction.
 const SLICE: i64 = 500;
 /// Between two slices, so that bookings come first.
-const BREATH: Duration = Duration::from_millis(20);
+const BATCH_PAUSE: Duration = Duration::from_millis(20);
 
 /// What is forgotten.
 #[derive(Debug, Clone, Copy)]
-enum Chore {
+enum CleanupTask {
     Tombstones(Entity),
     CacheEvents,
     Uses(ReplayTable),
 }
 
-const CHORES: [Chore; 7] = [
-    Chore::Tombstones(Entity::Users),
-    Chore::Tombstones(Entity::Pricing),
-    Chore::Tombstones(Entity::Llmage),
-    Chore::Tombstones(Entity::Uapi),
-    Chore::CacheEvents,
-    Chore::Uses(ReplayTable::Nonces),
-    Chore::Uses(ReplayTable::WebhookIds),
+const CLEANUP_TASKS: [CleanupTask; 7] = [
+    CleanupTask::Tombstones(Entity::Users),
+    CleanupTask::Tombstones(Entity::Pricing),
+    CleanupTask::Tombstones(Entity::Llmage),
+    CleanupTask::Tombstones(Entity::Uapi),
+    CleanupTask::CacheEvents,
+    CleanupTask::Uses(ReplayTable::Nonces),
+    CleanupTask::Uses(ReplayTable::WebhookIds),
 ];
 
 impl Inner {
     /// Cleans up once a minute while this instance holds the lease, until stopped.
-    pub async fn keep_house(self: Arc<Self>, stop: CancellationToken) {
+    pub async fn run_maintenance(self: Arc<Self>, stop: CancellationToken) {
         let mut held = None;
         loop {
-            let pause = EVERY.mul_f64(1.0 + 0.2 * chance(&*self.entropy));
+            let pause = RUN_INTERVAL.mul_f64(1.0 + 0.2 * chance(&*self.entropy));
             let round = async {
                 tokio::time::sleep(pause).await;
                 self.clean_up(&mut held).await
@@ -75,27 +75,27 @@ impl Inner {
         let Some(held) = held else { return Ok(0) };
         let now = self.store.now().await?;
         let mut total = 0;
-        for chore in CHORES {
+        for task in CLEANUP_TASKS {
             loop {
                 held.keep().await?;
-                let count = self.forget(chore, now).await?;
+                let count = self.delete_expired(task, now).await?;
                 total += count;
                 if count == 0 {
                     break;
                 }
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(BATCH_PAUSE).await;
             }
         }
         Ok(total)
     }
 
-    async fn forget(&self, chore: Chore, now: Timestamp) -> Result<u64, store::Error> {
-        match chore {
-            Chore::Tombstones(entity) => {
+    async fn delete_expired(&self, task: CleanupTask, now: Timestamp) -> Result<u64, store::Error> {
+        match task {
+            CleanupTask::Tombstones(entity) => {
                 self.store.purge_tombstones(entity, now.minus(TOMBSTONES), SLICE).await
             }
-            Chore::CacheEvents => self.store.purge_cache_events(now.minus(CACHE_EVENTS), SLICE).await,
-            Chore::Uses(table) => self.store.purge_uses(table, SLICE).await,
+            CleanupTask::CacheEvents => self.store.purge_cache_events(now.minus(CACHE_EVENTS), SLICE).await,
+            CleanupTask::Uses(table) => self.store.purge_uses(table, SLICE).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Room for what waits, over all writers.
+//! Admission for what waits, over all writers.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,31 +13,31 @@ const CUSTOMER_SHARE: usize = 5;
 
 /// How many commands may wait, and whose they are. A group waits in one shard whoever its customers are, so that
 /// customers are counted here and not there.
-pub(super) struct Room {
+pub(super) struct Admission {
     capacity: usize,
-    inside: Mutex<Inside>,
+    in_flight: Mutex<InFlight>,
 }
 
 /// Commands from their entry to their verdict.
 #[derive(Default)]
-struct Inside {
+struct InFlight {
     count: usize,
     of_customer: HashMap<CustomerId, usize>,
     transnos: HashMap<(CustomerId, Transno), usize>,
 }
 
-impl Room {
+impl Admission {
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, inside: Mutex::default() }
+        Self { capacity, in_flight: Mutex::default() }
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_flight(&self) -> MutexGuard<'_, InFlight> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many commands are inside.
+    /// How many commands are in flight.
     pub fn count(&self) -> usize {
-        self.inside().count
+        self.in_flight().count
     }
 
     /// Takes room for all of these requests, or for none of them. Which of them stand behind another call's with the
@@ -48,35 +48,35 @@ impl Room {
             *wanted.entry(&request.customer_id).or_default() += 1;
         }
         let share = (self.capacity / CUSTOMER_SHARE).max(1);
-        let mut inside = self.inside();
-        let own = |customer: &CustomerId| inside.of_customer.get(customer).copied().unwrap_or(0);
+        let mut state = self.in_flight();
+        let own = |customer: &CustomerId| state.of_customer.get(customer).copied().unwrap_or(0);
         let fits = |(customer, count): (&&CustomerId, &usize)| own(customer) + count <= share;
-        if inside.count + requests.len() > self.capacity || !wanted.iter().all(fits) {
+        if state.count + requests.len() > self.capacity || !wanted.iter().all(fits) {
             return Err(Error::Overloaded);
         }
-        inside.count += requests.len();
+        state.count += requests.len();
         // All are looked for before any is entered: a call does not stand behind itself.
         let names: Vec<_> = requests.iter().map(name_of).collect();
-        let known = |name: &Option<_>| name.as_ref().is_some_and(|name| inside.transnos.contains_key(name));
-        let behind =
+        let known = |name: &Option<_>| name.as_ref().is_some_and(|name| state.transnos.contains_key(name));
+        let in_flight =
             names.iter().enumerate().filter(|(_, name)| known(name)).map(|(place, _)| place).collect();
         for request in requests {
-            *inside.of_customer.entry(request.customer_id.clone()).or_default() += 1;
+            *state.of_customer.entry(request.customer_id.clone()).or_default() += 1;
         }
         for name in names.into_iter().flatten() {
-            *inside.transnos.entry(name).or_default() += 1;
+            *state.transnos.entry(name).or_default() += 1;
         }
-        Ok(behind)
+        Ok(in_flight)
     }
 
     /// Gives the room of commands back, before their callers hear of it.
     pub fn leave<'a>(&self, commands: impl IntoIterator<Item = &'a Command>) {
-        let mut inside = self.inside();
+        let mut state = self.in_flight();
         for Command { request, .. } in commands {
-            inside.count -= 1;
-            release(&mut inside.of_customer, &request.customer_id);
+            state.count -= 1;
+            release(&mut state.of_customer, &request.customer_id);
             if let Some(name) = name_of(request) {
-                release(&mut inside.transnos, &name);
+                release(&mut state.transnos, &name);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::decide::{Found, Written, time_of};
+use super::decide::{Changes, Loaded, time_of};
 use super::{Action, Command};
 use crate::model::{CustomerId, Money, RecordId, Timestamp};
 use crate::store::{Error, LedgerRow, LedgerRows, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
@@ -15,7 +15,7 @@ pub(super) const DUE_HOLDS: usize = 4096;
 
 /// What a writer asks of the database. The store answers it, and so does the simulated one of the tests, which fails
 /// in every way that a real one can.
-pub(super) trait Books: Send + 'static {
+pub(super) trait LedgerBackend: Send + 'static {
     /// A transaction under way.
     type Tx: Send;
 
@@ -31,7 +31,7 @@ pub(super) trait Books: Send + 'static {
         tx: &mut Self::Tx,
         commands: &[Command],
         customers: Vec<LedgerRow>,
-    ) -> impl Future<Output = Result<Found, Error>> + Send;
+    ) -> impl Future<Output = Result<Loaded, Error>> + Send;
 
     /// Records the nonces; for each, whether it was new.
     fn spend_nonces(
@@ -45,7 +45,7 @@ pub(super) trait Books: Send + 'static {
         &mut self,
         tx: Self::Tx,
         nonces: &[NonceUse],
-        written: &Written,
+        changes: &Changes,
     ) -> impl Future<Output = Result<(), NotCommitted>> + Send;
 
     /// Undoes the transaction because of an error.
@@ -74,18 +74,18 @@ pub(super) trait Books: Send + 'static {
 }
 
 /// The books in a store.
-pub(super) struct StoreBooks {
+pub(super) struct StoreBackend {
     store: Store,
     writer: Writer,
 }
 
-impl StoreBooks {
+impl StoreBackend {
     pub fn new(store: &Store) -> Self {
         Self { store: store.clone(), writer: store.writer() }
     }
 }
 
-impl Books for StoreBooks {
+impl LedgerBackend for StoreBackend {
     type Tx = Tx;
 
     async fn begin(&mut self, commands: &[Command]) -> Result<(Tx, Vec<LedgerRow>), Error> {
@@ -100,7 +100,7 @@ impl Books for StoreBooks {
         tx: &mut Tx,
         commands: &[Command],
         customers: Vec<LedgerRow>,
-    ) -> Result<Found, Error> {
+    ) -> Result<Loaded, Error> {
         self.writer.asking(look_up(tx, commands, customers)).await
     }
 
@@ -108,8 +108,8 @@ impl Books for StoreBooks {
         self.writer.asking(tx.insert_nonces(nonces)).await
     }
 
-    async fn commit(&mut self, tx: Tx, nonces: &[NonceUse], written: &Written) -> Result<(), NotCommitted> {
-        let Written { records, reversals, holds, customers } = written;
+    async fn commit(&mut self, tx: Tx, nonces: &[NonceUse], changes: &Changes) -> Result<(), NotCommitted> {
+        let Changes { records, reversals, holds, customers } = changes;
         self.writer.commit(tx, &LedgerRows { nonces, records, reversals, holds, customers }).await
     }
 
@@ -143,44 +143,48 @@ impl Books for StoreBooks {
 }
 
 /// Reads what deciding needs beside the customers. What no command names is not asked for.
-async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -> Result<Found, Error> {
-    let mut found = Found { customers, ..Found::default() };
-    let with_holds: Vec<_> =
-        found.customers.iter().filter(|r| r.customer.holds_made > 0).map(|r| r.customer.id.clone()).collect();
+async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -> Result<Loaded, Error> {
+    let mut loaded = Loaded { customers, ..Loaded::default() };
+    let with_holds: Vec<_> = loaded
+        .customers
+        .iter()
+        .filter(|r| r.customer.holds_made > 0)
+        .map(|r| r.customer.id.clone())
+        .collect();
     let named: Vec<_> =
         commands.iter().filter_map(|c| Some((&c.request.customer_id, c.request.action.transno()?))).collect();
     for chunk in named.chunks(LOOKED_UP) {
-        found.records.extend(tx.find_records(chunk.iter().copied()).await?);
+        loaded.records.extend(tx.find_records(chunk.iter().copied()).await?);
     }
     if !with_holds.is_empty() {
         let named: Vec<_> = named.into_iter().filter(|(customer, _)| with_holds.contains(customer)).collect();
         for chunk in named.chunks(LOOKED_UP) {
-            found.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
+            loaded.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
         }
     }
     let held = |row: &&LedgerRow| row.customer.held > Money::ZERO;
-    let holders: Vec<_> = found.customers.iter().filter(held).collect();
+    let holders: Vec<_> = loaded.customers.iter().filter(held).collect();
     if !holders.is_empty() {
         let ids: Vec<_> = holders.iter().map(|row| row.customer.id.clone()).collect();
-        found.due_holds = tx.due_holds(&ids, latest(&found.customers), DUE_HOLDS).await?;
-        if found.due_holds.len() == DUE_HOLDS && holders.len() > 1 {
+        loaded.due_holds = tx.due_holds(&ids, latest(&loaded.customers), DUE_HOLDS).await?;
+        if loaded.due_holds.len() == DUE_HOLDS && holders.len() > 1 {
             // More than fit, most of them perhaps one customer's: then everybody gets the same share.
-            found.due_holds.clear();
+            loaded.due_holds.clear();
             let share = (DUE_HOLDS / holders.len()).max(1);
             for (row, id) in holders.iter().zip(ids.chunks(1)) {
-                found.due_holds.extend(tx.due_holds(id, time_of(row), share).await?);
+                loaded.due_holds.extend(tx.due_holds(id, time_of(row), share).await?);
             }
         }
     }
     let (originals, holds) = named_ids(commands);
     if !originals.is_empty() {
-        found.originals = tx.records_by_id(&originals).await?;
-        found.reversals = tx.reversals(&originals).await?;
+        loaded.originals = tx.records_by_id(&originals).await?;
+        loaded.reversals = tx.reversals(&originals).await?;
     }
     if !holds.is_empty() {
-        found.named_holds = tx.holds_by_id(&holds).await?;
+        loaded.named_holds = tx.holds_by_id(&holds).await?;
     }
-    Ok(found)
+    Ok(loaded)
 }
 
 /// Until when holds may be due for any of these.

@@ -6,7 +6,7 @@ use super::super::dialect::Dialect;
 use super::super::error::Error;
 use super::super::sql::Sql;
 use super::super::{Store, Tx};
-use super::{Change, Op, Written, add_cell};
+use super::{Change, Op, RowWriter, add_cell};
 use crate::model::{Cell, Entity, TextId, Timestamp};
 
 /// A row of the feed that could not be understood.
@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-impl Written {
+impl RowWriter {
     /// Keeps a row that cannot be read, with why, and what could be read of it; unless something newer is there.
     pub(super) async fn set_aside(
         &self,
@@ -81,9 +81,9 @@ impl Written {
              LEFT JOIN sync_quarantine q ON q.entity_type = '{entity}' AND q.entity_id = t.id WHERE t.id = ?"
         ));
         let known = tx.conn.fetch_one(known.bind(id.as_str())).await?;
-        let (current, aside) = (known.int(0)?, known.opt_int(1)?.unwrap_or(-1));
+        let (current, quarantined) = (known.int(0)?, known.opt_int(1)?.unwrap_or(-1));
         if partial.is_some() || row.version > 0 {
-            let newest = row.version > current && row.version >= aside;
+            let newest = row.version > current && row.version >= quarantined;
             if !newest {
                 return Ok(());
             }
@@ -94,8 +94,8 @@ impl Written {
         }
         self.forget_dates(tx, &id).await?;
         // A row that does not tell its version casts doubt on the one that is there.
-        if aside > current {
-            return self.quarantine(tx, row, aside).await;
+        if quarantined > current {
+            return self.quarantine(tx, row, quarantined).await;
         }
         if current >= 0 {
             let doubt = Sql::new(format!("UPDATE {table} SET sync_version = ? WHERE id = ?"));
