@@ -11,7 +11,7 @@ impl Store {
     }
 
     /// Writes a little, to learn whether there is room again: a value that is spent when it is recorded, and forgotten
-    /// by the next housekeeping.
+    /// by the next maintenance run.
     pub async fn try_room(&self) -> Result<(), Error> {
         let now = self.inner.clock.now();
         let entry = NonceUse::new("room", &self.uuid().to_string(), now);

@@ -410,7 +410,7 @@ async fn a_long_run_renews_its_lease_between_pages() {
 }
 
 #[tokio::test]
-async fn housekeeping_is_one_instances_work() {
+async fn maintenance_is_one_instances_work() {
     let world = World::new("users: {}");
     let (first, second) = (world.instance(1).await, world.instance(2).await);
     let (mut mine, mut theirs) = (None, None);
