@@ -55,7 +55,7 @@ async fn use_it(sage: &ServerEnv) -> Result<String, Box<dyn Error>> {
     let refused = sage.create_accounting(book("request-2", Kind::Charge, "1000")?).await;
     assert!(refused.is_err());
 
-    let balance = sage.get_balance(&customer, true).await?.customer.balance;
+    let balance = sage.balances().get(&customer, true).await?.customer.balance;
     let query = AccountingQuery { customer_id: Some(customer.clone()), ..AccountingQuery::default() };
     let records = sage.query_accounting(query).await?.rows.len();
     Ok(format!("{customer} has {balance} {currency} after {records} records"))

@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-use http::HeaderMap;
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -25,6 +23,7 @@ use self::threads::BookingThreads;
 use crate::config::Config;
 use crate::domain::accounts::{AccountingQuery, Export, GroupBy, PastBalance, RecordView, SummaryRow};
 use crate::domain::auth::Auth;
+use crate::domain::balances::Balances;
 use crate::domain::booking::{
     Action, Booked, Booking, BookingRequest, Earlier, Outcome, Request, due_holds, preview, sweep_due_holds,
 };
@@ -32,21 +31,17 @@ use crate::domain::caches::Caches;
 use crate::domain::holds::{self, HoldsQuery};
 use crate::domain::invalidation::InvalidationPoller;
 use crate::domain::keys::Keys;
+use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::page::ListPage;
 use crate::domain::prices::Prices;
 use crate::domain::{Error, accounts};
-use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, Hold, RecordId, Timestamp};
-use crate::signing::webhook::{self, WebhookSecret};
-use crate::store::{NonceUse, OwnerCheck, ReplayTable, SchemaState, Store};
-use crate::sync::SyncService;
+use crate::model::{Clock, CustomerId, Entropy, Hold, RecordId, Timestamp};
+use crate::store::{OwnerCheck, SchemaState, Store};
+use crate::sync::{EventReceiver, SyncService};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the start waits for the first poll of other instances.
 const FIRST_POLL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Signed times of events may differ from ours by so much.
-const EVENT_TOLERANCE_S: i64 = 300;
-/// An event's id is remembered for a week.
-const EVENT_MEMORY: Duration = Duration::from_secs(7 * 86_400);
 
 /// Everything an instance consists of, but its listeners. Clones share it.
 #[derive(Clone)]
@@ -67,7 +62,9 @@ struct Inner {
     /// What its writers run on.
     _booking_threads: Option<BookingThreads>,
     sync: SyncService,
-    webhook_secrets: Vec<WebhookSecret>,
+    balances: Balances,
+    users: MirroredUsers,
+    events: EventReceiver,
     prices: Prices,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -82,37 +79,6 @@ struct Inner {
     /// The file of an embedded database, locked by who serves it. Last: it is closed after SQLite's descriptors.
     _file: Option<DatabaseFile>,
 }
-
-/// A balance, and how fresh it is.
-#[derive(Debug, Clone)]
-pub struct BalanceView {
-    /// The customer with its balance.
-    pub customer: Arc<Customer>,
-    /// When it was read from the database.
-    pub as_of: Timestamp,
-    /// `cache` or `database`.
-    pub source: &'static str,
-    /// Whether it is older than the cache allows, because the database is away.
-    pub stale: bool,
-}
-
-/// The part of an event's body that is used; everything else is tolerated.
-#[derive(Deserialize)]
-struct Event {
-    #[serde(default)]
-    data: EventData,
-}
-
-#[derive(Deserialize, Default)]
-struct EventData {
-    #[serde(default)]
-    entity: Option<String>,
-    #[serde(default)]
-    ids: Vec<String>,
-}
-
-/// Ids of one event that are looked at.
-const EVENT_IDS: usize = 500;
 
 impl ServerEnv {
     /// The configuration.
@@ -159,21 +125,14 @@ impl ServerEnv {
         &self.inner.sync
     }
 
-    /// A customer's balance. `fresh` reads the row, so that a caller sees every booking that was
-    /// answered before, on whichever instance.
-    pub async fn get_balance(&self, id: &CustomerId, fresh: bool) -> Result<BalanceView, Error> {
-        let inner = &self.inner;
-        let before = inner.clock.now();
-        let load = || async {
-            let customer = inner.store.customer(id).await?;
-            Ok(customer.map(|c| (c.version, c)).map(|(version, c)| (c, version)))
-        };
-        let balances = inner.caches.balances();
-        let entry =
-            if fresh { Box::pin(balances.reload(id, load)).await? } else { balances.get(id, load).await? };
-        let source = if entry.loaded < before { "cache" } else { "database" };
-        let customer = entry.value.ok_or(Error::NotFound("customer"))?;
-        Ok(BalanceView { customer, as_of: entry.loaded, source, stale: entry.stale })
+    /// Customers' balances.
+    pub fn balances(&self) -> &Balances {
+        &self.inner.balances
+    }
+
+    /// Takes events of the upstream platform.
+    pub fn events(&self) -> &EventReceiver {
+        &self.inner.events
     }
 
     /// What a customer had at an instant, by the ledger. One without records had nothing.
@@ -289,30 +248,6 @@ impl ServerEnv {
     /// A walk through all records of a query, oldest first; the query's page does not matter.
     pub async fn export_accounting(&self, query: AccountingQuery) -> Result<Export, Error> {
         Export::start(self.inner.store.clone(), query).await
-    }
-
-    /// Takes an event of the upstream platform. A genuine one only schedules a pull of the rows that
-    /// it names, so loss, doubling and disorder are harmless.
-    pub async fn receive_event(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
-        let inner = &self.inner;
-        let now = inner.clock.now();
-        let id = webhook::verify(&inner.webhook_secrets, headers, body, now.seconds(), EVENT_TOLERANCE_S)?;
-        let entry = NonceUse::new("webhook", id, now.plus(EVENT_MEMORY));
-        if !inner.store.first_use(ReplayTable::WebhookIds, entry).await? {
-            return Ok(());
-        }
-        let Ok(event) = serde_json::from_slice::<Event>(body) else {
-            tracing::warn!(
-                event = id,
-                "a genuine event has a body that is not understood; the next run will tell"
-            );
-            return Ok(());
-        };
-        if let Some(entity) = event.data.entity.as_deref().and_then(Entity::parse) {
-            let ids: Vec<_> = event.data.ids.into_iter().take(EVENT_IDS).collect();
-            inner.sync.pull(entity, ids);
-        }
-        Ok(())
     }
 
     /// Looks at the schema; once it fits, the instance is ready.

@@ -10,13 +10,19 @@ use http::header::AUTHORIZATION;
 use sha2::Sha256;
 
 use super::Error;
-use super::caches::{Caches, Entry};
+use super::caches::{CacheSpec, Caches, Entry, Invalidated, Versioned};
+use super::nonces::SpentNonces;
 use crate::model::{AuthMode, Clock, CustomerId, Key, KeyId, Scope, Secret, Timestamp, is_within};
 use crate::signing::{self, AuthError, HmacKey, ParsedSignature, SignedRequest};
 use crate::store::{NonceUse, ReplayTable, Store};
 
 /// The header that carries a bearer key without a scheme.
 const API_KEY: &str = "x-api-key";
+
+/// How long a cached key works while the database is away; short, because a revoked key must not work on for long.
+const STALE_KEY_LIMIT: Duration = Duration::from_secs(60);
+/// What a cached key takes, in bytes, rounded up.
+const KEY_WEIGHT: usize = 1200;
 
 /// A key with what checking its signatures needs, made once.
 pub struct KnownKey {
@@ -44,7 +50,9 @@ impl KnownKey {
 /// Authentication by dapi keys.
 pub struct Auth {
     store: Store,
-    caches: Caches,
+    /// By `id:` and key id, or `token:` and the token's hash in hex.
+    known: Arc<Versioned<String, KnownKey>>,
+    nonces: Arc<SpentNonces>,
     clock: Arc<dyn Clock>,
     skew: Duration,
     required_components: Vec<String>,
@@ -104,10 +112,28 @@ impl Caller {
 
 impl Auth {
     /// Takes the settings of the `auth` section.
-    pub fn new(store: Store, caches: Caches, clock: Arc<dyn Clock>, config: &crate::config::Auth) -> Self {
+    pub fn new(
+        store: Store,
+        caches: &Caches,
+        nonces: Arc<SpentNonces>,
+        clock: Arc<dyn Clock>,
+        config: &crate::config::Auth,
+    ) -> Self {
+        let known = caches.make(&CacheSpec {
+            name: "keys",
+            share: 2,
+            stale_limit: STALE_KEY_LIMIT,
+            weigh: |_| KEY_WEIGHT,
+            // A bearer key is cached under its token's hash, which a change does not name; keys change so seldom that
+            // all of them may go.
+            invalidated: |changed| {
+                if changed.keys.is_empty() { Invalidated::Nothing } else { Invalidated::All }
+            },
+        });
         Self {
             store,
-            caches,
+            known,
+            nonces,
             clock,
             skew: config.clock_skew,
             required_components: config.required_components.clone(),
@@ -167,7 +193,7 @@ impl Auth {
         let Some(hash) = self.token_hash(token) else { return Err(AuthError::Failed.into()) };
         let name = hash.iter().fold(String::from("token:"), |name, b| name + &format!("{b:02x}"));
         let load = || async { Ok(self.store.key_by_token(&hash).await?.map(KnownKey::versioned)) };
-        let entry = self.caches.keys().get(&name, load).await?;
+        let entry = self.known.get(&name, load).await?;
         match entry.value {
             Some(known) if known.key.auth_mode == AuthMode::Bearer => {
                 Ok(Identified { key: known.key.clone(), signed: false, nonce: None })
@@ -186,7 +212,7 @@ impl Auth {
         if key_id.len() > 64 {
             return Ok(Entry::none(self.clock.now()));
         }
-        self.caches.keys().get(&["id:", key_id].concat(), load).await
+        self.known.get(&["id:", key_id].concat(), load).await
     }
 
     /// HMAC of a bearer token under the pepper; `None` without a pepper.
@@ -219,7 +245,7 @@ impl Auth {
         {
             return Err(Error::ScopeMissing(scope));
         }
-        if identified.nonce.is_some_and(|nonce| self.caches.knows_nonce(&nonce, now)) {
+        if identified.nonce.is_some_and(|nonce| self.nonces.contains(&nonce, now)) {
             return Err(AuthError::Replay.into());
         }
         Ok(Caller { key, nonce: identified.nonce })
@@ -229,7 +255,7 @@ impl Auth {
     pub async fn spend_nonce(&self, caller: &Caller) -> Result<(), Error> {
         let Some(nonce) = caller.nonce else { return Ok(()) };
         let first = self.store.first_use(ReplayTable::Nonces, nonce).await?;
-        self.caches.remember_nonce(nonce);
+        self.nonces.insert(nonce);
         if first { Ok(()) } else { Err(AuthError::Replay.into()) }
     }
 }

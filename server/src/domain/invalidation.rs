@@ -1,4 +1,4 @@
-//! Hearing what other instances changed: polls the cache events of the database.
+//! Learns what other instances changed: polls the cache events of the database.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const OVERLAP: Duration = Duration::from_secs(10);
 /// After a longer silence everything cached is dropped: what was missed would be more to read, and at last is purged.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 
-/// What has been heard.
+/// What was read so far.
 #[derive(Debug, Default)]
 pub struct InvalidationPoller {
     /// The database's clock at the last poll that worked.
@@ -50,7 +50,7 @@ impl InvalidationPoller {
     pub async fn poll(&mut self, store: &Store, caches: &Caches) -> Result<(), Error> {
         let now = store.now().await?;
         let Some(polled) = self.polled else {
-            // What was cached before the first poll may have changed unheard.
+            // What was cached before the first poll may have changed unnoticed.
             caches.drop_all();
             self.polled = Some(now);
             return Ok(());
@@ -64,7 +64,7 @@ impl InvalidationPoller {
         let since = polled.minus(OVERLAP);
         for event in store.cache_events(since, |id| self.seen.contains_key(id)).await? {
             self.seen.insert(event.id, event.created_at);
-            caches.forget(&event.changed);
+            caches.invalidate(&event.changed);
         }
         self.seen.retain(|_, at| *at >= since);
         self.polled = Some(now);

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod auth;
+pub mod balances;
 pub mod booking;
 pub mod caches;
 mod cursor;
@@ -12,7 +13,8 @@ pub mod holds;
 pub mod invalidation;
 pub mod keys;
 pub mod mirror;
-mod nonces;
+pub mod mirrored_users;
+pub mod nonces;
 pub mod page;
 pub mod prices;
 pub mod pricing;

@@ -13,7 +13,7 @@ const GENERATION: usize = 32_768;
 ///
 /// A cache of entries with their own ages takes three hundred bytes for each; this takes fifty.
 #[derive(Debug, Default)]
-pub(super) struct SpentNonces {
+pub struct SpentNonces {
     generations: Mutex<Generations>,
 }
 

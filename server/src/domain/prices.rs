@@ -16,12 +16,12 @@ use tracing::Instrument as _;
 pub use lists::{List, Lists};
 pub use offers::{Offer, Offers};
 
-use super::caches::Caches;
+use super::caches::{CacheSpec, Caches, Invalidated, STALE_LIMIT, Versioned};
 use super::mirror::day_at;
 use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
 use crate::model::{Cell, Currency, Entity, MirrorRow, Money, TextId, Timestamp};
-use crate::store::{MirrorFilter, Store};
+use crate::store::{Changed, MirrorFilter, Store};
 use crate::telemetry::tracing::child_span;
 
 /// Rows of one model that are looked at.
@@ -97,7 +97,11 @@ impl From<NoPrice> for Error {
 /// Pricing by the mirror.
 pub struct Prices {
     store: Store,
-    caches: Caches,
+    /// By program, day, and whether the caller sees published programs only.
+    rows: Arc<Versioned<(String, String, bool), MirrorRow>>,
+    /// By model.
+    offers: Arc<Versioned<String, Offers>>,
+    lists: Arc<Lists>,
     zone: jiff::tz::TimeZone,
     scale: u8,
     currency: Currency,
@@ -114,12 +118,28 @@ impl Prices {
     /// `currency`.
     pub fn new(
         store: Store,
-        caches: Caches,
+        caches: &Caches,
         zone: jiff::tz::TimeZone,
         scale: u8,
         currency: Currency,
     ) -> Self {
-        Self { store, caches, zone, scale, currency }
+        // Which programs a customer sees depends on which models are published.
+        let rows = caches.make(&CacheSpec {
+            name: "prices",
+            share: 1,
+            stale_limit: STALE_LIMIT,
+            weigh: MirrorRow::size,
+            invalidated: |changed| all_if_changed(changed, &[Entity::Pricing, Entity::Llmage]),
+        });
+        let offers = caches.make(&CacheSpec {
+            name: "offers",
+            share: 1,
+            stale_limit: STALE_LIMIT,
+            weigh: Offers::size,
+            invalidated: |changed| all_if_changed(changed, &[Entity::Llmage]),
+        });
+        let lists = Lists::register(caches);
+        Self { store, rows, offers, lists, zone, scale, currency }
     }
 
     /// The calendar that decides which row of a program is valid.
@@ -154,7 +174,7 @@ impl Prices {
             Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
         };
         let key = (ppid.to_owned(), day.to_owned(), published_only);
-        Ok(self.caches.prices().get(&key, load).await?.value)
+        Ok(self.rows.get(&key, load).await?.value)
     }
 
     /// What a usage costs. Fails with [`Error::Invalid`] if it is no usage.
@@ -179,7 +199,7 @@ impl Prices {
         if let Some(model) = &chosen.model {
             usage.attribute("model", model);
         }
-        let list = self.caches.lists().get(&chosen.row).await?;
+        let list = self.lists.get(&chosen.row).await?;
         let model = request.model.clone().or_else(|| chosen.model.clone());
         Ok(self.priced(&chosen.row, &list, &usage, &day).map(|quote| Quote { model, ..quote }))
     }
@@ -244,7 +264,7 @@ impl Prices {
             let offers = Offers::of(&self.store.mirror_rows(Entity::Llmage, &filter).await?);
             Ok((!offers.is_empty()).then_some((offers, 0)))
         };
-        Ok(self.caches.offers().get(&llmid.to_owned(), load).await?.value.unwrap_or_default())
+        Ok(self.offers.get(&llmid.to_owned(), load).await?.value.unwrap_or_default())
     }
 
     fn priced(&self, row: &MirrorRow, list: &List, usage: &Usage<'_>, day: &str) -> Result<Quote, NoPrice> {
@@ -278,6 +298,11 @@ impl Prices {
         let version = row.version;
         Ok(Quote { amount, currency, pricing_id, version, unrounded, arithmetic, model: None })
     }
+}
+
+fn all_if_changed<K>(changed: &Changed, entities: &[Entity]) -> Invalidated<K> {
+    let any = entities.iter().any(|entity| changed.rows_of(*entity).is_some());
+    if any { Invalidated::All } else { Invalidated::Nothing }
 }
 
 /// An older version is not what the platform charges now, and another program is not what it meant.

@@ -120,14 +120,15 @@ impl ServerEnv {
         } else {
             Assessment::Ok
         };
-        let cache = inner.caches.counts().map(|(name, entries)| (name, CacheHealth { entries }));
+        let counts = inner.caches.counts().into_iter();
+        let cache = counts.map(|(name, entries)| (name, CacheHealth { entries })).collect();
         Health {
             status,
             version: env!("CARGO_PKG_VERSION"),
             instance: inner.instance.to_string(),
             uptime_s: inner.clock.monotonic().saturating_sub(inner.started_at).as_secs(),
             database: DatabaseHealth { kind: inner.store.dialect().as_str(), status: database },
-            cache: cache.into(),
+            cache,
             sync,
         }
     }

@@ -7,7 +7,7 @@ use crate::domain::mirror::{ModelsQuery, PricingQuery, UapisQuery, UsersQuery};
 use crate::domain::page::ListPage;
 use crate::domain::prices::{PriceRequest, Quote};
 use crate::domain::{Error, mirror};
-use crate::model::{CustomerId, Entity, MirrorRow, Timestamp};
+use crate::model::{CustomerId, MirrorRow, Timestamp};
 
 impl ServerEnv {
     /// Mirrored users.
@@ -17,15 +17,7 @@ impl ServerEnv {
 
     /// One mirrored user; `scope` is the customer whose users the caller may see.
     pub async fn get_user(&self, scope: Option<&CustomerId>, id: &str) -> Result<Arc<MirrorRow>, Error> {
-        let load = || async {
-            let row = self.inner.store.mirror_row(Entity::Users, id).await?;
-            Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
-        };
-        let user = self.inner.caches.users().get(&id.to_owned(), load).await?.value;
-        let visible = |row: &Arc<MirrorRow>| {
-            scope.is_none_or(|customer| row.text(Entity::Users, "orgid") == Some(customer.as_str()))
-        };
-        user.filter(visible).ok_or(Error::NotFound("user"))
+        self.inner.users.get(scope, id).await
     }
 
     /// Mirrored pricing rows.

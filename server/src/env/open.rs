@@ -18,14 +18,17 @@ use super::threads::BookingThreads;
 use super::{Inner, ServerEnv};
 use crate::config::{Config, DatabaseTarget};
 use crate::domain::auth::Auth;
+use crate::domain::balances::{BalanceCache, Balances};
 use crate::domain::booking::{Booking, BookingParts};
 use crate::domain::caches::Caches;
 use crate::domain::keys::Keys;
+use crate::domain::mirrored_users::MirroredUsers;
+use crate::domain::nonces::SpentNonces;
 use crate::domain::prices::Prices;
 use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
-use crate::signing::webhook::WebhookSecret;
+use crate::signing::webhook::WebhookSecretError;
 use crate::store::{Context, Keyring, KeyringError, Migrate, MigrateError, SchemaState, Store};
-use crate::sync::{SyncError, SyncService};
+use crate::sync::{EventReceiver, SyncError, SyncService, webhook_secrets};
 use crate::telemetry::metrics::Metrics;
 
 /// What the instance is for.
@@ -74,9 +77,9 @@ pub enum OpenError {
     /// The thread of the booking engine.
     #[error("the booking engine's thread cannot start: {0}")]
     Thread(std::io::Error),
-    /// The secret of events is none.
+    /// The secret of events has another form.
     #[error("upstream.uapi_secret: {0}")]
-    Webhook(String),
+    Webhook(#[from] WebhookSecretError),
     /// The settings of the mirror.
     #[error(transparent)]
     Sync(#[from] SyncError),
@@ -174,9 +177,11 @@ impl ServerEnv {
             Role::Setup | Role::Command => None,
         };
         let caches = Caches::new(&config.cache, &clock, &metrics);
+        let (balances, nonces) = (BalanceCache::new(&caches), Arc::new(SpentNonces::default()));
         let accounting = &config.accounting;
         let parts = BookingParts {
-            caches: caches.clone(),
+            balances: balances.clone(),
+            nonces: nonces.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -193,13 +198,15 @@ impl ServerEnv {
         let booking = Booking::start(&store, parts);
         let sync = SyncService::new(store.clone(), &config, clock.clone(), entropy.clone(), metrics.clone())?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        forget_what_sync_changes(&sync, &caches, &tasks, &stop);
+        invalidate_what_sync_changes(&sync, &caches, &tasks, &stop);
         let prices =
-            Prices::new(store.clone(), caches.clone(), zone(&config)?, accounting.scale, accounting.currency);
+            Prices::new(store.clone(), &caches, zone(&config)?, accounting.scale, accounting.currency);
         let inner = Inner {
-            auth: Auth::new(store.clone(), caches.clone(), clock.clone(), &config.auth),
+            auth: Auth::new(store.clone(), &caches, nonces, clock.clone(), &config.auth),
             keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.auth.token_pepper.clone()),
-            webhook_secrets: webhook_secrets(&config)?,
+            balances: Balances::new(store.clone(), balances, clock.clone()),
+            users: MirroredUsers::new(store.clone(), &caches),
+            events: EventReceiver::new(&config, store.clone(), sync.clone(), clock.clone())?,
             instance,
             started_at: clock.monotonic(),
             store,
@@ -250,15 +257,9 @@ pub fn check(config: &Config) -> Result<(), OpenError> {
     zone(config).map(drop)
 }
 
-fn webhook_secrets(config: &Config) -> Result<Vec<WebhookSecret>, OpenError> {
-    let parse = |secret: &Secret| WebhookSecret::parse(secret.expose());
-    let secrets = config.upstream_events.iter().map(parse).collect::<Result<_, _>>();
-    secrets.map_err(|e| OpenError::Webhook(e.to_string()))
-}
-
 /// What the mirror commits is dropped from this instance's caches by a task of its own: the mirror
 /// does not wait for it.
-fn forget_what_sync_changes(
+fn invalidate_what_sync_changes(
     sync: &SyncService,
     caches: &Caches,
     tasks: &TaskTracker,
@@ -277,7 +278,7 @@ fn forget_what_sync_changes(
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = changes.recv() => match changed {
-                    Some(changed) => caches.forget(&changed),
+                    Some(changed) => caches.invalidate(&changed),
                     None => return,
                 },
             }

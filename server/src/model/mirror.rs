@@ -192,6 +192,15 @@ pub struct MirrorRow {
 }
 
 impl MirrorRow {
+    /// What it takes in memory, in bytes.
+    pub fn size(&self) -> usize {
+        let text = |cell: &Cell| match cell {
+            Cell::Text(text) => text.len(),
+            Cell::Null | Cell::Int(_) => 0,
+        };
+        self.cells.iter().map(|cell| size_of::<Cell>() + text(cell)).sum::<usize>() + size_of::<Self>()
+    }
+
     /// The text of a column, by name; `None` where it is null, a number or unknown.
     pub fn text(&self, entity: Entity, name: &str) -> Option<&str> {
         let index = entity.columns().iter().position(|c| c.name == name)?;

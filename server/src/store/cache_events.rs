@@ -51,6 +51,12 @@ impl Changed {
         Self { mirror: Some((entity.as_str().to_owned(), Vec::new())), ..Self::default() }
     }
 
+    /// The changed rows of a mirrored entity, if any: their ids, of which none means all.
+    pub fn rows_of(&self, entity: Entity) -> Option<&[String]> {
+        let (name, ids) = self.mirror.as_ref()?;
+        (name == entity.as_str()).then_some(ids.as_slice())
+    }
+
     /// Whether nothing cached changed.
     pub fn is_empty(&self) -> bool {
         self.balances.is_empty() && self.keys.is_empty() && self.mirror.is_none()

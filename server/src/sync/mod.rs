@@ -13,6 +13,7 @@ mod feed;
 mod freshness;
 mod lease;
 mod maintenance;
+mod receiver;
 mod report;
 mod runner;
 mod schedule;
@@ -31,6 +32,7 @@ pub use api_source::ApiSource;
 pub use error::SyncError;
 pub use feed::{Flaw, flaw, parse_seed};
 pub use freshness::Freshness;
+pub use receiver::{EventReceiver, secrets as webhook_secrets};
 pub use report::{Progress, RunReport};
 pub use source::{Failure, FeedPage, MAX_IDS, Position, Source, SourceError};
 

@@ -180,7 +180,8 @@ fn an_export_is_of_one_moment_while_others_book() {
             for _ in 0..3 {
                 let before = key.get("/balance").await.data()["seq"].as_i64().unwrap();
                 let rows = exported(&export(&key, "", "*/*").await.text());
-                let after = app.env.get_balance(&customer_id("org-e"), true).await.unwrap().customer.last_seq;
+                let after =
+                    app.env.balances().get(&customer_id("org-e"), true).await.unwrap().customer.last_seq;
                 let seqs: Vec<_> = rows.iter().map(|row| row["seq"].as_i64().unwrap()).collect();
                 let last = *seqs.last().unwrap();
                 assert!(seqs.iter().copied().eq(1..=last), "a gap or a double");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sageapi_server::config::Cache;
 use sageapi_server::domain::Error;
+use sageapi_server::domain::balances::BalanceCache;
 use sageapi_server::domain::booking::{
     Action, Amount, Booking, BookingDetails, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
 };
@@ -22,7 +23,8 @@ pub fn start(store: &Store) -> Booking {
     let ttl = Duration::from_mins(1);
     let caches = Caches::new(&Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl }, &clock, &metrics);
     let parts = BookingParts {
-        caches,
+        balances: BalanceCache::new(&caches),
+        nonces: Arc::default(),
         metrics,
         clock,
         entropy: SystemEntropy::new(),

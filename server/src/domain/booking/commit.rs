@@ -217,7 +217,7 @@ impl Inner {
         }
         for nonce in commands.iter().filter_map(|c| c.request.nonce) {
             match backend.first_use(nonce).await {
-                Ok(true) => self.parts.caches.remember_nonce(nonce),
+                Ok(true) => self.parts.nonces.insert(nonce),
                 Ok(false) => return Error::Auth(AuthError::Replay),
                 Err(error) => return error.into(),
             }
@@ -281,7 +281,7 @@ impl Inner {
         };
         // What a lost COMMIT wrote was published by nobody, and other instances alone hear of it.
         for command in commands.iter().filter(|command| command.commit_lost) {
-            self.parts.caches.balances().drop_one(&command.request.customer_id);
+            self.parts.balances.drop_one(&command.request.customer_id);
         }
         result
     }
@@ -331,10 +331,10 @@ impl Inner {
         }
         // After the commit, before the answers: whoever hears of the booking sees its balance.
         for customer in &decided.changes.customers {
-            self.parts.caches.publish_balance(customer.clone());
+            self.parts.balances.publish(customer.clone());
         }
         for nonce in commands.iter().filter_map(|c| c.request.nonce) {
-            self.parts.caches.remember_nonce(nonce);
+            self.parts.nonces.insert(nonce);
         }
         Ok(decided)
     }

@@ -24,6 +24,7 @@ use self::intent::Intent;
 use super::{Action, Booking, BookingParts, Outcome, Request};
 use crate::config;
 use crate::domain::Error;
+use crate::domain::balances::BalanceCache;
 use crate::domain::caches::Caches;
 use crate::model::{
     Clock, Customer, CustomerId, HoldState, Mode, Money, RecordId, SeededEntropy, Timestamp, Transno,
@@ -70,7 +71,7 @@ fn customer(number: u32) -> Customer {
 #[derive(Clone)]
 struct Instance {
     booking: Booking,
-    caches: Caches,
+    balances: BalanceCache,
     alive: Arc<AtomicBool>,
 }
 
@@ -117,10 +118,11 @@ impl Simulation {
         let metrics = Arc::new(Metrics::new("0"));
         let ttl = Duration::from_secs(60);
         let cache = config::Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl };
-        let caches = Caches::new(&cache, &clock, &metrics);
+        let balances = BalanceCache::new(&Caches::new(&cache, &clock, &metrics));
         let alive = Arc::new(AtomicBool::new(true));
         let parts = BookingParts {
-            caches: caches.clone(),
+            balances: balances.clone(),
+            nonces: Arc::default(),
             metrics,
             clock,
             entropy: SeededEntropy::new(self.seed ^ u64::from(self.database.draw(u32::MAX))),
@@ -133,7 +135,7 @@ impl Simulation {
         };
         let backend = || SimulatedBackend { database: self.database.clone(), alive: alive.clone() };
         let booking = Booking::start_on(1 + self.database.draw(2) as usize, backend, parts);
-        Instance { booking, caches, alive }
+        Instance { booking, balances, alive }
     }
 
     fn any_instance(&self) -> Instance {
@@ -272,7 +274,7 @@ impl Simulation {
                 let customer = self.database.rows().customers[id].clone();
                 Ok(Some((customer.clone(), customer.version)))
             };
-            let seen = instance.caches.balances().get(id, load).await.unwrap().value.unwrap();
+            let seen = instance.balances.get(id, load).await.unwrap().value.unwrap();
             assert!(booked.replayed || seen.last_seq >= seq, "{id} at {} after {seq}", seen.last_seq);
         }
     }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::config;
 use crate::domain::Error;
+use crate::domain::balances::BalanceCache;
 use crate::domain::caches::Caches;
 use crate::model::{
     Clock, Currency, Customer, CustomerId, CustomerStatus, Hold, HoldState, Kind, Mode, Money, Record,
@@ -581,7 +582,8 @@ fn parts() -> BookingParts {
     let ttl = Duration::from_secs(60);
     let cache = config::Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl };
     BookingParts {
-        caches: Caches::new(&cache, &clock, &metrics),
+        balances: BalanceCache::new(&Caches::new(&cache, &clock, &metrics)),
+        nonces: Arc::default(),
         metrics,
         clock,
         entropy: SystemEntropy::new(),

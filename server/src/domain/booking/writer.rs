@@ -17,7 +17,8 @@ use super::parked::watch_parked;
 use super::queue::{Caller, Group, Lanes, Shard, Taken, Waiting};
 use super::{Action, Command, Outcome, Request};
 use crate::domain::Error;
-use crate::domain::caches::Caches;
+use crate::domain::balances::BalanceCache;
+use crate::domain::nonces::SpentNonces;
 use crate::model::{Clock, CustomerId, Entropy, Mode, RecordId, new_uuid};
 use crate::store::{Dialect, Store};
 use crate::telemetry::metrics::Metrics;
@@ -46,7 +47,9 @@ pub(super) struct Inner {
 /// What the engine is made of.
 pub struct BookingParts {
     /// What hears of new balances and spent nonces.
-    pub caches: Caches,
+    pub balances: BalanceCache,
+    /// Learns which nonces were spent.
+    pub nonces: Arc<SpentNonces>,
     /// Counts and measures.
     pub metrics: Arc<Metrics>,
     /// Times commits and dates ids.

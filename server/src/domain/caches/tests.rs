@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
 use super::super::Error;
+use super::Invalidated;
 use super::versioned::{Entry, Settings, Versioned};
 use crate::model::{ManualClock, Timestamp};
 use crate::telemetry::metrics::Metrics;
@@ -25,7 +26,13 @@ impl Fixture {
     fn new() -> Arc<Self> {
         let clock = ManualClock::new(Timestamp::from_seconds(1_000_000));
         let settings = Settings { bytes: 1 << 20, ttl: TTL, negative_ttl: NEGATIVE, stale_limit: LIMIT };
-        let cache = Versioned::new(&settings, |_| 100, clock.clone(), Metrics::new("0").cache("keys"));
+        let cache = Versioned::new(
+            &settings,
+            |_| 100,
+            |_| Invalidated::Nothing,
+            clock.clone(),
+            Metrics::new("0").cache("keys"),
+        );
         Arc::new(Self { cache, clock, loads: AtomicUsize::new(0) })
     }
 

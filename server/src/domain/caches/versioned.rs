@@ -12,7 +12,9 @@ use moka::sync::Cache;
 
 use super::super::Error;
 use super::flight::Flights;
+use super::{Cached, Invalidated};
 use crate::model::{Clock, Timestamp};
+use crate::store::Changed;
 use crate::telemetry::metrics::CacheMetrics;
 
 /// What a map entry and its key take, in bytes.
@@ -20,7 +22,7 @@ const KEY_WEIGHT: usize = 300;
 /// How long stale entries are served without asking the database again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long one who could be served a stale entry waits for the database.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A value, or the knowledge that there is none, with its age.
 #[derive(Debug)]
@@ -48,10 +50,11 @@ impl<T> Entry<T> {
 }
 
 /// One cache. An entry lives for the time to live, or a shorter one where there is no value; after
-/// that it is loaded anew, and only if that fails it is served for a while longer, marked stale.
+/// that it is loaded again, and only if that fails it is served for a while longer, marked stale.
 pub struct Versioned<K, T> {
     cache: Cache<K, Entry<T>>,
     flights: Flights<K, Entry<T>>,
+    invalidated: fn(&Changed) -> Invalidated<K>,
     clock: Arc<dyn Clock>,
     ttl: Duration,
     negative_ttl: Duration,
@@ -107,6 +110,7 @@ where
     pub(super) fn new(
         settings: &Settings,
         weigh: fn(&T) -> usize,
+        invalidated: fn(&Changed) -> Invalidated<K>,
         clock: Arc<dyn Clock>,
         metrics: CacheMetrics,
     ) -> Self {
@@ -122,6 +126,7 @@ where
         Self {
             cache,
             flights: Flights::default(),
+            invalidated,
             clock,
             ttl,
             negative_ttl,
@@ -174,7 +179,7 @@ where
         let loading = flight.land(|| self.reload(key, load));
         let stale = old.filter(|entry| self.may_serve_stale(entry, self.clock.now()));
         let Some(stale) = stale else { return loading.await.map_err(|error| shared(&error)) };
-        match tokio::time::timeout(PATIENCE, loading).await {
+        match tokio::time::timeout(LOAD_TIMEOUT, loading).await {
             Ok(Ok(entry)) => Ok(entry),
             Ok(Err(error)) if !matches!(*error, Error::StoreUnavailable(_)) => Err(shared(&error)),
             Ok(Err(_)) | Err(_) => {
@@ -250,21 +255,28 @@ where
         self.drops.fetch_add(1, Ordering::AcqRel);
         self.cache.invalidate(key);
     }
+}
 
-    /// Drops everything.
-    pub fn drop_all(&self) {
+impl<K, T> Cached for Versioned<K, T>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    fn entries(&self) -> u64 {
+        self.cache.entry_count()
+    }
+
+    fn drop_all(&self) {
         self.drops.fetch_add(1, Ordering::AcqRel);
         self.cache.invalidate_all();
     }
 
-    /// Entries held, roughly.
-    pub fn len(&self) -> u64 {
-        self.cache.entry_count()
-    }
-
-    /// Whether nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    fn invalidate(&self, changed: &Changed) {
+        match (self.invalidated)(changed) {
+            Invalidated::Nothing => {}
+            Invalidated::Keys(keys) => keys.iter().for_each(|key| self.drop_one(key)),
+            Invalidated::All => self.drop_all(),
+        }
     }
 }
 

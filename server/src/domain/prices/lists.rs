@@ -3,12 +3,17 @@ use std::sync::Arc;
 use moka::future::Cache;
 
 use crate::domain::Error;
+use crate::domain::caches::{Cached, Caches};
 use crate::domain::pricing::{PricingDataError, Program};
 use crate::model::{Entity, MirrorRow, TextId};
+use crate::store::Changed;
 use crate::telemetry::metrics::CacheMetrics;
 
 /// How much more room a list takes that is ready to price with than its text does.
 const GROWTH: usize = 4;
+
+/// The cache's name in metrics and in /health.
+const NAME: &str = "lists";
 
 /// A price list as it was read, once, or why it cannot be used.
 #[derive(Debug)]
@@ -26,10 +31,13 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// As many as fit into so many bytes.
-    pub fn new(bytes: u64, metrics: CacheMetrics) -> Self {
-        let cache = Cache::builder().max_capacity(bytes).weigher(|_, list: &Arc<List>| list.size).build();
-        Self { cache, metrics }
+    /// An empty one, registered as `lists`.
+    pub fn register(caches: &Caches) -> Arc<Self> {
+        let cache = Cache::builder().max_capacity(caches.bytes(1));
+        let cache = cache.weigher(|_, list: &Arc<List>| list.size).build();
+        let lists = Arc::new(Self { cache, metrics: caches.metrics(NAME) });
+        caches.register(NAME, lists.clone());
+        lists
     }
 
     /// The price list of a row.
@@ -54,20 +62,21 @@ impl Lists {
         let list = self.cache.try_get_with(key, read).await;
         list.map_err(|error| Error::Internal(error.to_string()))
     }
+}
 
-    /// Drops everything.
-    pub fn drop_all(&self) {
-        self.cache.invalidate_all();
-    }
-
-    /// Lists held, roughly.
-    pub fn len(&self) -> u64 {
+impl Cached for Lists {
+    fn entries(&self) -> u64 {
         self.cache.entry_count()
     }
 
-    /// Whether nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    fn drop_all(&self) {
+        self.cache.invalidate_all();
+    }
+
+    fn invalidate(&self, changed: &Changed) {
+        if changed.rows_of(Entity::Pricing).is_some() {
+            self.drop_all();
+        }
     }
 }
 

@@ -25,13 +25,18 @@ fn eur() -> Currency {
 }
 
 fn prices(db: &TestStore, zone: TimeZone, scale: u8) -> Prices {
+    with_caches(db, zone, scale).0
+}
+
+fn with_caches(db: &TestStore, zone: TimeZone, scale: u8) -> (Prices, Caches) {
     let cache = config::Cache {
         max_bytes: 64 << 20,
         ttl: Duration::from_secs(60),
         negative_ttl: Duration::from_secs(5),
     };
     let clock: Arc<dyn Clock> = ManualClock::new(Timestamp::from_seconds(YEAR));
-    Prices::new(db.store.clone(), Caches::new(&cache, &clock, &Metrics::new("0")), zone, scale, eur())
+    let caches = Caches::new(&cache, &clock, &Arc::new(Metrics::new("0")));
+    (Prices::new(db.store.clone(), &caches, zone, scale, eur()), caches)
 }
 
 async fn mirror(db: &TestStore, entity: Entity, rows: &[(&str, Vec<(&str, &str)>)]) {
@@ -216,11 +221,11 @@ async fn a_list_that_cannot_be_used_and_a_usage_that_is_none_are_told_apart() {
 async fn a_changed_price_list_is_heard_of_and_an_unchanged_one_is_read_once() {
     let db = TestStore::new().await;
     sample(&db).await;
-    let prices = prices(&db, TimeZone::UTC, 6);
+    let (prices, caches) = with_caches(&db, TimeZone::UTC, 6);
     let row = prices.row("p", NOON, true).await.unwrap().unwrap();
-    let list = prices.caches.lists().get(&row).await.unwrap();
+    let list = prices.lists.get(&row).await.unwrap();
     quoted(&prices, &asked("p", "", SMALL, true)).await.unwrap();
-    assert!(Arc::ptr_eq(&list, &prices.caches.lists().get(&row).await.unwrap()));
+    assert!(Arc::ptr_eq(&list, &prices.lists.get(&row).await.unwrap()));
     let dearer = Change {
         id: TextId::parse("p-now").unwrap(),
         version: 8,
@@ -239,7 +244,7 @@ async fn a_changed_price_list_is_heard_of_and_an_unchanged_one_is_read_once() {
     };
     let page = Page { changes: vec![dearer], ..Page::default() };
     db.store.apply_page(Entity::Pricing, None, page).await.unwrap();
-    prices.caches.forget(&crate::store::Changed::whole(Entity::Pricing));
+    caches.invalidate(&crate::store::Changed::whole(Entity::Pricing));
     // The old row is still valid on the day before, the new one on any other.
     let quote = quoted(&prices, &asked("p", "", SMALL, true)).await.unwrap();
     assert_eq!((quote.amount.to_string().as_str(), quote.version), ("0.9", 8));

@@ -11,7 +11,7 @@ pub async fn get(mut call: Call<'_>) -> Result<Answer, Error> {
     let (named, at) = (call.params.customer(), call.params.time("at"));
     std::mem::take(&mut call.params).finish()?;
     let customer = call.one_customer(named.as_ref())?;
-    let view = call.env.get_balance(&customer, wants_fresh(call.headers)).await?;
+    let view = call.env.balances().get(&customer, wants_fresh(call.headers)).await?;
     if let Some(at) = at {
         let past = Box::pin(call.env.get_balance_at(&customer, at)).await?;
         return Answer::ok(&BalanceBody::at(&view, &past.of(&view.customer), past.at));

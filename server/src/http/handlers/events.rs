@@ -9,6 +9,6 @@ const ACCEPTED: &[u8] = br#"{"accepted":true}"#;
 
 /// Takes an event. A genuine one is always accepted, a repetition too.
 pub async fn receive(call: Call<'_>) -> Result<Answer, Error> {
-    call.env.receive_event(call.headers, &call.body).await?;
+    call.env.events().receive(call.headers, &call.body).await?;
     Ok(Answer::bare(StatusCode::ACCEPTED, Bytes::from_static(ACCEPTED), Tag::None))
 }

@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::schema::{CurrencyText, IdText, MoneyText, TimeText};
-use crate::env::BalanceView;
+use crate::domain::balances::BalanceView;
 use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Money, Timestamp};
 
 /// A customer's balance.

@@ -1,0 +1,48 @@
+//! Mirrored users, read one by one at high rate.
+
+use std::sync::Arc;
+
+use super::Error;
+use super::caches::{CacheSpec, Caches, Invalidated, STALE_LIMIT, Versioned};
+use crate::model::{CustomerId, Entity, MirrorRow};
+use crate::store::Store;
+
+/// Mirrored users by id, cached.
+pub struct MirroredUsers {
+    store: Store,
+    cache: Arc<Versioned<String, MirrorRow>>,
+}
+
+impl MirroredUsers {
+    /// Makes the cache `users`.
+    pub fn new(store: Store, caches: &Caches) -> Self {
+        let cache = caches.make(&CacheSpec {
+            name: "users",
+            share: 3,
+            stale_limit: STALE_LIMIT,
+            weigh: MirrorRow::size,
+            invalidated: |changed| match changed.rows_of(Entity::Users) {
+                None => Invalidated::Nothing,
+                Some([]) => Invalidated::All,
+                Some(ids) => Invalidated::Keys(ids.to_vec()),
+            },
+        });
+        Self { store, cache }
+    }
+
+    /// One user; `scope` is the customer whose users the caller may see.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] without such a user, and for one of another customer.
+    pub async fn get(&self, scope: Option<&CustomerId>, id: &str) -> Result<Arc<MirrorRow>, Error> {
+        let load = || async {
+            let row = self.store.mirror_row(Entity::Users, id).await?;
+            Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
+        };
+        let user = self.cache.get(&id.to_owned(), load).await?.value;
+        let visible = |row: &Arc<MirrorRow>| {
+            scope.is_none_or(|customer| row.text(Entity::Users, "orgid") == Some(customer.as_str()))
+        };
+        user.filter(visible).ok_or(Error::NotFound("user"))
+    }
+}
