@@ -115,6 +115,11 @@ impl Error {
         }
     }
 
+    /// Whether one table is full, and others may still take rows.
+    pub(super) fn is_full_table(&self) -> bool {
+        self.mysql_number() == Some(1114)
+    }
+
     /// The vendor's error number of a MySQL-compatible server, if it is such an error.
     pub(super) fn mysql_number(&self) -> Option<u16> {
         match self {

@@ -31,7 +31,7 @@ mod traced;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
@@ -95,8 +95,8 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     tasks: TaskTracker,
     retries: AtomicU64,
-    /// Whether what was written last found no room.
-    full: AtomicBool,
+    /// While the database is full: until when (microseconds) a write that succeeds does not show otherwise.
+    full: AtomicI64,
     /// Whether other instances may hold caches that must hear of changes made here.
     announces: bool,
 }
@@ -160,7 +160,7 @@ impl Store {
             entropy: context.entropy,
             tasks: TaskTracker::new(),
             retries: AtomicU64::new(0),
-            full: AtomicBool::new(false),
+            full: AtomicI64::new(full::HAS_ROOM),
             announces,
         };
         Ok(Self { inner: Arc::new(inner) })
