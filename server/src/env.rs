@@ -20,7 +20,7 @@ pub use open::{OpenError, Role, check, load_sageapi};
 
 use self::database_file::DatabaseFile;
 use self::threads::BookingThreads;
-use crate::config::Config;
+use crate::config::{Config, LiveConfig};
 use crate::domain::accounts::{AccountingQuery, Export, GroupBy, PastBalance, RecordView, SummaryRow};
 use crate::domain::auth::Auth;
 use crate::domain::balances::Balances;
@@ -50,7 +50,7 @@ pub struct ServerEnv {
 }
 
 struct Inner {
-    config: Config,
+    config: LiveConfig,
     role: Role,
     instance: Uuid,
     started_at: Duration,
@@ -81,9 +81,9 @@ struct Inner {
 }
 
 impl ServerEnv {
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.inner.config
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.inner.config.current()
     }
 
     /// The clock.
@@ -182,7 +182,7 @@ impl ServerEnv {
     }
 
     fn may_write(&self) -> Result<(), Error> {
-        if self.inner.config.server.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+        if self.config().server.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
     /// What a booking would come to if it were made now; nothing is booked.
@@ -269,7 +269,7 @@ impl ServerEnv {
             tracing::warn!(how, "the database may forget what it has committed");
         }
         // Nothing moves while somebody looks into what is there, not even holds that are due.
-        if !inner.config.server.read_only {
+        if !self.config().server.read_only {
             let (booking, store) = (inner.booking.clone(), inner.store.clone());
             inner.tasks.spawn(sweep_due_holds(booking, store, inner.stop.clone()));
         }

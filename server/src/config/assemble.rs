@@ -1,6 +1,7 @@
 //! Sections from values, and what concerns several keys. Every section is read even when an earlier one is
 //! wrong, so that all errors come at once; `None` means that an error was recorded.
 
+use jiff::tz::TimeZone;
 use sageapi_contract::DEFAULT_DATABASE_URL;
 
 use crate::model::Secret;
@@ -37,7 +38,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
     let mysql =
         database.as_ref().is_some_and(|database| matches!(database.target, DatabaseTarget::Mysql { .. }));
     let auth = auth(r, mysql);
-    let accounting = accounting(r);
+    let accounting = accounting(r, &sync.zone);
     if let (true, Some(database), Some(accounting)) = (mysql, &mut database, &accounting) {
         spare_connections(r, database, accounting);
     }
@@ -241,7 +242,8 @@ fn sync(r: &mut Reader) -> Sync {
     let mut entity = |keys: &EntityKeys| entity(r, keys, needed, timezone.as_deref());
     let [users, pricing, llmage, uapi, balances] = ENTITIES.each_ref().map(&mut entity);
     let max_delete_ratio = r.value("sync.max_delete_ratio");
-    Sync { source, source_database, timezone, max_delete_ratio, users, pricing, llmage, uapi, balances }
+    let zone = zone(timezone.as_deref()).unwrap_or(TimeZone::UTC);
+    Sync { source, source_database, zone, max_delete_ratio, users, pricing, llmage, uapi, balances }
 }
 
 /// Paths of one entity's keys.
@@ -320,19 +322,25 @@ fn auth(r: &mut Reader, mysql: bool) -> Auth {
     }
 }
 
-fn accounting(r: &mut Reader) -> Option<Accounting> {
+fn accounting(r: &mut Reader, default_zone: &TimeZone) -> Option<Accounting> {
     let (mode, currency) = (r.optional("accounting.mode"), r.optional("accounting.currency"));
-    let (scale, timezone) = (r.value("accounting.scale"), r.optional("accounting.timezone"));
+    let (scale, timezone): (_, Option<String>) =
+        (r.value("accounting.scale"), r.optional("accounting.timezone"));
     let (batch_max, batch_delay) = (r.value("accounting.batch_max"), r.value("accounting.batch_delay"));
     let (queue, writers) = (r.value("accounting.queue"), r.value("accounting.writers"));
     Some(Accounting {
         mode: mode?,
         currency: currency?,
         scale,
-        timezone,
+        zone: zone(timezone.as_deref()).unwrap_or_else(|| default_zone.clone()),
         batch_max,
         batch_delay,
         queue,
         writers,
     })
+}
+
+/// A zone that the table of keys has checked.
+fn zone(name: Option<&str>) -> Option<TimeZone> {
+    name.and_then(|name| TimeZone::get(name).ok())
 }

@@ -10,6 +10,7 @@ mod database;
 mod docs;
 mod error;
 mod lines;
+mod live;
 mod report;
 mod schedule;
 mod schema;
@@ -31,6 +32,7 @@ use sageapi_contract::{CONFIG_VARIABLE, Key, VARIABLE_PREFIX};
 pub use database::{DatabaseHost, DatabaseTarget};
 pub use docs::docs;
 pub use error::{ConfigError, ConfigErrors};
+pub use live::LiveConfig;
 pub use report::{check_report, print, values};
 pub use schedule::{Schedule, parse_cron};
 pub use schema::schema;
@@ -135,4 +137,10 @@ pub fn environment(
         }
     }
     if errors.is_empty() { Ok(env) } else { Err(ConfigErrors(errors)) }
+}
+
+/// The configuration where nothing is set.
+#[cfg(test)]
+pub(crate) fn defaults() -> Config {
+    load(None, &BTreeMap::new(), &|_: &Path| Err(io::ErrorKind::NotFound.into())).unwrap().config
 }

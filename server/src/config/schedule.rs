@@ -19,6 +19,16 @@ pub enum Schedule {
     },
 }
 
+impl Schedule {
+    /// The interval, where it is one.
+    pub const fn interval(&self) -> Option<Duration> {
+        match self {
+            Self::Every(span) => Some(*span),
+            Self::Cron { .. } => None,
+        }
+    }
+}
+
 /// Reads a cron expression of five fields, or says why it cannot.
 pub fn parse_cron(expression: &str) -> Result<Cron, &'static str> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 
 use crate::model::{Currency, Mode, Secret};
 
@@ -148,8 +149,8 @@ pub struct Sync {
     pub source: SyncSource,
     /// The platform's database, with [`SyncSource::Database`]; not built yet.
     pub source_database: Option<DatabaseTarget>,
-    /// Zone of the platform's dates; `None`: UTC.
-    pub timezone: Option<String>,
+    /// Zone of the platform's dates: `sync.timezone`, else UTC.
+    pub zone: TimeZone,
     /// A sweep that would delete more than this share of an entity is refused.
     pub max_delete_ratio: f64,
     /// Users.
@@ -247,8 +248,8 @@ pub struct Accounting {
     pub currency: Currency,
     /// Decimals that computed amounts are rounded to, 0 to 9.
     pub scale: u8,
-    /// Zone that an event's date is taken in; `None`: `sync.timezone`, then UTC.
-    pub timezone: Option<String>,
+    /// Zone that an event's date is taken in: `accounting.timezone`, else `sync.timezone`, else UTC.
+    pub zone: TimeZone,
     /// Most bookings in one commit, 1 to 1000.
     pub batch_max: usize,
     /// How long a writer whose last commit was full waits until the next one is.

@@ -12,6 +12,7 @@ use sha2::Sha256;
 use super::Error;
 use super::caches::{CacheSpec, Caches, Entry, Invalidated, Versioned};
 use super::nonces::SpentNonces;
+use crate::config::LiveConfig;
 use crate::model::{AuthMode, Clock, CustomerId, Key, KeyId, Scope, Secret, Timestamp, is_within};
 use crate::signing::{self, AuthError, HmacKey, ParsedSignature, SignedRequest};
 use crate::store::{NonceUse, ReplayTable, Store};
@@ -54,9 +55,7 @@ pub struct Auth {
     known: Arc<Versioned<String, KnownKey>>,
     nonces: Arc<SpentNonces>,
     clock: Arc<dyn Clock>,
-    skew: Duration,
-    required_components: Vec<String>,
-    pepper: Option<Secret>,
+    config: LiveConfig,
 }
 
 /// A request whose credential is genuine; its body, and what the key may do, are still unchecked.
@@ -111,13 +110,13 @@ impl Caller {
 }
 
 impl Auth {
-    /// Takes the settings of the `auth` section.
+    /// Goes by the `auth` section of the configuration.
     pub fn new(
         store: Store,
         caches: &Caches,
         nonces: Arc<SpentNonces>,
         clock: Arc<dyn Clock>,
-        config: &crate::config::Auth,
+        config: LiveConfig,
     ) -> Self {
         let known = caches.make(&CacheSpec {
             name: "keys",
@@ -130,15 +129,7 @@ impl Auth {
                 if changed.keys.is_empty() { Invalidated::Nothing } else { Invalidated::All }
             },
         });
-        Self {
-            store,
-            known,
-            nonces,
-            clock,
-            skew: config.clock_skew,
-            required_components: config.required_components.clone(),
-            pepper: config.token_pepper.clone(),
-        }
+        Self { store, known, nonces, clock, config }
     }
 
     /// How long a nonce stays spent: twice the clock skew and a minute.
@@ -171,10 +162,11 @@ impl Auth {
         let write = !request.method.is_safe();
         parsed.check_nonce_form(write)?;
         let now = self.clock.now();
-        let skew = i64::try_from(self.skew.as_secs()).unwrap_or(i64::MAX);
+        let config = &self.config.current().auth;
+        let skew = i64::try_from(config.clock_skew.as_secs()).unwrap_or(i64::MAX);
         parsed.check_time(now.seconds(), skew)?;
         let entry = self.known_key(parsed.key_id()).await?;
-        parsed.check_coverage(request, has_body, &self.required_components)?;
+        parsed.check_coverage(request, has_body, &config.required_components)?;
         let mut base = Vec::with_capacity(512);
         parsed.signature_base(request, &mut base)?;
         let known = entry.value.as_deref().filter(|k| k.key.auth_mode == AuthMode::Signed);
@@ -183,7 +175,7 @@ impl Auth {
             known.and_then(|k| k.previous.as_ref()).filter(|(_, until)| now < *until).map(|(k, _)| k);
         let genuine = parsed.verify(&base, current, previous);
         let Some(known) = known.filter(|_| genuine) else { return Err(AuthError::Failed.into()) };
-        let expires = now.plus(Self::nonce_life(self.skew));
+        let expires = now.plus(Self::nonce_life(config.clock_skew));
         let nonce =
             parsed.nonce().filter(|_| write).map(|n| NonceUse::new(known.key.key_id.as_str(), n, expires));
         Ok(Identified { key: known.key.clone(), signed: true, nonce })
@@ -217,7 +209,7 @@ impl Auth {
 
     /// HMAC of a bearer token under the pepper; `None` without a pepper.
     pub fn token_hash(&self, token: &str) -> Option<[u8; 32]> {
-        token_hash(self.pepper.as_ref()?, token)
+        token_hash(self.config.current().auth.token_pepper.as_ref()?, token)
     }
 
     /// Checks the body against its digest, then whether the key works, from this address, for this

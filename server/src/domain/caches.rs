@@ -10,12 +10,12 @@ use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::config;
+use crate::config::LiveConfig;
 use crate::model::Clock;
 use crate::store::Changed;
 use crate::telemetry::metrics::{CacheMetrics, Metrics};
 
-use versioned::Settings;
+use versioned::Bounds;
 pub use versioned::{Entry, Versioned};
 
 /// How long beyond its time to live an entry may be served while the database is away.
@@ -30,7 +30,7 @@ pub struct Caches {
 }
 
 struct Inner {
-    bounds: config::Cache,
+    config: LiveConfig,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     registered: RwLock<Vec<(&'static str, Arc<dyn Cached>)>>,
@@ -74,9 +74,9 @@ pub struct CacheSpec<K, T> {
 
 impl Caches {
     /// No caches yet, to be made within the configured bounds.
-    pub fn new(bounds: &config::Cache, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Self {
-        let (bounds, clock, metrics) = (bounds.clone(), clock.clone(), metrics.clone());
-        Self { inner: Arc::new(Inner { bounds, clock, metrics, registered: RwLock::default() }) }
+    pub fn new(config: &LiveConfig, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Self {
+        let (config, clock, metrics) = (config.clone(), clock.clone(), metrics.clone());
+        Self { inner: Arc::new(Inner { config, clock, metrics, registered: RwLock::default() }) }
     }
 
     /// Makes a cache of versioned entries.
@@ -85,15 +85,13 @@ impl Caches {
         K: Hash + Eq + Clone + Send + Sync + 'static,
         T: Send + Sync + 'static,
     {
-        let Inner { bounds, clock, .. } = &*self.inner;
-        let settings = Settings {
+        let bounds = Bounds {
             bytes: self.bytes(spec.share),
-            ttl: bounds.ttl,
-            negative_ttl: bounds.negative_ttl,
             stale_limit: spec.stale_limit,
+            config: self.inner.config.clone(),
         };
-        let metrics = self.metrics(spec.name);
-        let cache = Arc::new(Versioned::new(&settings, spec.weigh, spec.invalidated, clock.clone(), metrics));
+        let (clock, metrics) = (self.inner.clock.clone(), self.metrics(spec.name));
+        let cache = Arc::new(Versioned::new(bounds, spec.weigh, spec.invalidated, clock, metrics));
         self.register(spec.name, cache.clone());
         cache
     }
@@ -105,7 +103,7 @@ impl Caches {
 
     /// Bytes in so many sixteenths of `cache.max_bytes`.
     pub fn bytes(&self, share: u64) -> u64 {
-        self.inner.bounds.max_bytes / PARTS * share
+        self.inner.config.current().cache.max_bytes / PARTS * share
     }
 
     /// Where the look-ups of a cache are counted.

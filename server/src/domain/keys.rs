@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::Error;
 use super::FieldError;
 use super::auth::token_hash;
+use crate::config::LiveConfig;
 use crate::model::{AuthMode, Clock, CustomerId, Entropy, Key, KeyId, Scope, Scopes, Secret, Timestamp};
 use crate::store::{self, NewKey, Store, StoredKey};
 
@@ -46,18 +47,13 @@ pub struct Keys {
     store: Store,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    pepper: Option<Secret>,
+    config: LiveConfig,
 }
 
 impl Keys {
-    /// Keys of this store; `pepper` is needed for bearer keys.
-    pub fn new(
-        store: Store,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        pepper: Option<Secret>,
-    ) -> Self {
-        Self { store, clock, entropy, pepper }
+    /// Keys of this store; bearer keys need `auth.token_pepper`.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, config: LiveConfig) -> Self {
+        Self { store, clock, entropy, config }
     }
 
     /// Whether such a key may be made; [`Error::Invalid`] says what is wrong with it.
@@ -156,7 +152,8 @@ impl Keys {
         match mode {
             AuthMode::Signed => Ok(StoredKey::Secret(secret.clone())),
             AuthMode::Bearer => {
-                let pepper = self.pepper.as_ref();
+                let config = self.config.current();
+                let pepper = config.auth.token_pepper.as_ref();
                 let pepper = pepper
                     .ok_or_else(|| unavailable("bearer keys need auth.token_pepper to be configured"))?;
                 let hash = token_hash(pepper, secret.expose());

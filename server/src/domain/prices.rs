@@ -20,6 +20,7 @@ use super::caches::{CacheSpec, Caches, Invalidated, STALE_LIMIT, Versioned};
 use super::mirror::day_at;
 use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
+use crate::config::LiveConfig;
 use crate::model::{Cell, Currency, Entity, MirrorRow, Money, TextId, Timestamp};
 use crate::store::{Changed, MirrorFilter, Store};
 use crate::telemetry::tracing::child_span;
@@ -102,9 +103,7 @@ pub struct Prices {
     /// By model.
     offers: Arc<Versioned<String, Offers>>,
     lists: Arc<Lists>,
-    zone: jiff::tz::TimeZone,
-    scale: u8,
-    currency: Currency,
+    config: LiveConfig,
 }
 
 /// The program to price by, and the name of the model if that was looked up.
@@ -114,15 +113,8 @@ struct Chosen {
 }
 
 impl Prices {
-    /// Days are those of `zone`; amounts are rounded to `scale` decimals; programs that name no currency are in
-    /// `currency`.
-    pub fn new(
-        store: Store,
-        caches: &Caches,
-        zone: jiff::tz::TimeZone,
-        scale: u8,
-        currency: Currency,
-    ) -> Self {
+    /// Days, rounding and the currency of programs that name none are those of the `accounting` section.
+    pub fn new(store: Store, caches: &Caches, config: LiveConfig) -> Self {
         // Which programs a customer sees depends on which models are published.
         let rows = caches.make(&CacheSpec {
             name: "prices",
@@ -139,12 +131,12 @@ impl Prices {
             invalidated: |changed| all_if_changed(changed, &[Entity::Llmage]),
         });
         let lists = Lists::register(caches);
-        Self { store, rows, offers, lists, zone, scale, currency }
+        Self { store, rows, offers, lists, config }
     }
 
-    /// The calendar that decides which row of a program is valid.
-    pub fn zone(&self) -> &jiff::tz::TimeZone {
-        &self.zone
+    /// The day of an instant in the calendar that decides which row of a program is valid.
+    fn day_of(&self, at: Timestamp) -> String {
+        day_at(at, &self.config.current().accounting.zone)
     }
 
     /// The row of a program that is valid at an instant; `None` if there is none that the caller may see, or one whose
@@ -155,7 +147,7 @@ impl Prices {
         at: Timestamp,
         published_only: bool,
     ) -> Result<Option<Arc<MirrorRow>>, Error> {
-        let row = self.row_on(ppid, &day_at(at, &self.zone), published_only).await?;
+        let row = self.row_on(ppid, &self.day_of(at), published_only).await?;
         Ok(row.filter(|row| !row.unreadable))
     }
 
@@ -191,7 +183,7 @@ impl Prices {
         if let Some(model) = &request.model {
             usage.attribute("model", model);
         }
-        let day = day_at(request.at, &self.zone);
+        let day = self.day_of(request.at);
         let chosen = match self.choose(request, &day, &usage).await? {
             Ok(chosen) => chosen,
             Err(no_price) => return Ok(Err(no_price)),
@@ -268,7 +260,8 @@ impl Prices {
     }
 
     fn priced(&self, row: &MirrorRow, list: &List, usage: &Usage<'_>, day: &str) -> Result<Quote, NoPrice> {
-        let scale = self.scale;
+        let config = self.config.current();
+        let scale = config.accounting.scale;
         let cell = |name| row.text(Entity::Pricing, name).filter(|text| !text.is_empty());
         let pricing_id = cell("ppid").unwrap_or_default().to_owned();
         let none =
@@ -280,7 +273,7 @@ impl Prices {
             .map_err(|_| none(&"its discount is no number"))?;
         let currency = match cell("currency") {
             Some(text) => Currency::parse(text).ok_or_else(|| none(&"its currency is no currency code"))?,
-            None => self.currency,
+            None => config.accounting.currency,
         };
         let Priced { amount, unrounded, lines } =
             program.price(usage, discount.as_ref(), scale).map_err(|error| match error {

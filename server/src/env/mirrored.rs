@@ -23,7 +23,8 @@ impl ServerEnv {
     /// Mirrored pricing rows.
     pub async fn query_pricing(&self, query: PricingQuery) -> Result<ListPage<MirrorRow>, Error> {
         let inner = &self.inner;
-        mirror::query_pricing(&inner.store, query, inner.clock.now(), inner.prices.zone()).await
+        let zone = &inner.config.current().accounting.zone;
+        mirror::query_pricing(&inner.store, query, inner.clock.now(), zone).await
     }
 
     /// The pricing row of a program that is valid at a time, by default now.

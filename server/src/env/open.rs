@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::database_file::DatabaseFile;
 use super::threads::BookingThreads;
 use super::{Inner, ServerEnv};
+use crate::config::LiveConfig;
 use crate::config::{Config, DatabaseTarget};
 use crate::domain::auth::Auth;
 use crate::domain::balances::{BalanceCache, Balances};
@@ -26,9 +27,8 @@ use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::nonces::SpentNonces;
 use crate::domain::prices::Prices;
 use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
-use crate::signing::webhook::WebhookSecretError;
 use crate::store::{Context, Keyring, KeyringError, Migrate, MigrateError, SchemaState, Store};
-use crate::sync::{EventReceiver, SyncError, SyncService, webhook_secrets};
+use crate::sync::{EventReceiver, SyncError, SyncService};
 use crate::telemetry::metrics::Metrics;
 
 /// What the instance is for.
@@ -77,20 +77,9 @@ pub enum OpenError {
     /// The thread of the booking engine.
     #[error("the booking engine's thread cannot start: {0}")]
     Thread(std::io::Error),
-    /// The secret of events has another form.
-    #[error("upstream.uapi_secret: {0}")]
-    Webhook(#[from] WebhookSecretError),
     /// The settings of the mirror.
     #[error(transparent)]
     Sync(#[from] SyncError),
-    /// A time zone that is not known.
-    #[error("{key}: {error}")]
-    Zone {
-        /// The key of the configuration.
-        key: &'static str,
-        /// What went wrong.
-        error: jiff::Error,
-    },
     /// The database.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
@@ -112,9 +101,7 @@ impl OpenError {
             | Self::NoKeyFile(_)
             | Self::OtherName(_)
             | Self::Keyring(_)
-            | Self::Webhook(_)
             | Self::Sync(_)
-            | Self::Zone { .. }
             | Self::Schema(_)
             | Self::Migrate(MigrateError::StatementBinlog) => ExitCode::Usage,
             Self::Locked(_) | Self::Migrate(MigrateError::Locked) => ExitCode::TryAgain,
@@ -176,9 +163,10 @@ impl ServerEnv {
             Role::Serve => Some(BookingThreads::start().map_err(OpenError::Thread)?),
             Role::Setup | Role::Command => None,
         };
-        let caches = Caches::new(&config.cache, &clock, &metrics);
+        let config = LiveConfig::new(config);
+        let caches = Caches::new(&config, &clock, &metrics);
         let (balances, nonces) = (BalanceCache::new(&caches), Arc::new(SpentNonces::default()));
-        let accounting = &config.accounting;
+        let accounting = &config.current().accounting;
         let parts = BookingParts {
             balances: balances.clone(),
             nonces: nonces.clone(),
@@ -196,17 +184,17 @@ impl ServerEnv {
                 .unwrap_or_else(tokio::runtime::Handle::current),
         };
         let booking = Booking::start(&store, parts);
-        let sync = SyncService::new(store.clone(), &config, clock.clone(), entropy.clone(), metrics.clone())?;
+        let sync =
+            SyncService::new(store.clone(), config.clone(), clock.clone(), entropy.clone(), metrics.clone())?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         invalidate_what_sync_changes(&sync, &caches, &tasks, &stop);
-        let prices =
-            Prices::new(store.clone(), &caches, zone(&config)?, accounting.scale, accounting.currency);
+        let prices = Prices::new(store.clone(), &caches, config.clone());
         let inner = Inner {
-            auth: Auth::new(store.clone(), &caches, nonces, clock.clone(), &config.auth),
-            keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.auth.token_pepper.clone()),
+            auth: Auth::new(store.clone(), &caches, nonces, clock.clone(), config.clone()),
+            keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.clone()),
             balances: Balances::new(store.clone(), balances, clock.clone()),
             users: MirroredUsers::new(store.clone(), &caches),
-            events: EventReceiver::new(&config, store.clone(), sync.clone(), clock.clone())?,
+            events: EventReceiver::new(config.clone(), store.clone(), sync.clone(), clock.clone()),
             instance,
             started_at: clock.monotonic(),
             store,
@@ -253,8 +241,7 @@ pub fn check(config: &Config) -> Result<(), OpenError> {
         Keyring::new(key, &config.auth.previous_encryption_keys)?;
     }
     SyncService::check(config, &clock)?;
-    webhook_secrets(config)?;
-    zone(config).map(drop)
+    Ok(())
 }
 
 /// What the mirror commits is dropped from this instance's caches by a task of its own: the mirror
@@ -284,15 +271,6 @@ fn invalidate_what_sync_changes(
             }
         }
     });
-}
-
-/// The calendar that decides which price is valid: accounting.timezone, then sync.timezone, then UTC.
-fn zone(config: &Config) -> Result<jiff::tz::TimeZone, OpenError> {
-    let named =
-        [("accounting.timezone", &config.accounting.timezone), ("sync.timezone", &config.sync.timezone)];
-    let first = named.into_iter().find_map(|(key, zone)| zone.as_ref().map(|zone| (key, zone)));
-    let Some((key, name)) = first else { return Ok(jiff::tz::TimeZone::UTC) };
-    jiff::tz::TimeZone::get(name).map_err(|error| OpenError::Zone { key, error })
 }
 
 /// The file of an embedded database, and by it the refusal of a second server.

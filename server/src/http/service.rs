@@ -195,7 +195,8 @@ impl Api {
             }
             Access::Key(scope) => scope,
         };
-        let origin = Origin::of(parts, peer.ip(), &env.config().server);
+        let config = env.config();
+        let origin = Origin::of(parts, peer.ip(), &config.server);
         let signed = SignedRequest {
             method: &parts.method,
             scheme: origin.scheme,

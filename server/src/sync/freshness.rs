@@ -43,7 +43,7 @@ impl Inner {
         if !self.is_active(entity) {
             return Freshness { age_s: None, status: "disabled", error_class: None, quarantined: 0 };
         }
-        let looked = self.plan(entity).looked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let looked = self.runs(entity).looked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(Looked { at, age_s, status, error_class, quarantined }) = looked else {
             return Freshness { age_s: None, status: "pending", error_class: None, quarantined: 0 };
         };
@@ -68,7 +68,7 @@ impl Inner {
     pub async fn refresh(&self, entity: Entity) {
         match self.look_up(entity).await {
             Ok(looked) => {
-                *self.plan(entity).looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(looked);
+                *self.runs(entity).looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(looked);
             }
             Err(error) => {
                 tracing::debug!(entity = entity.as_str(), %error, "the state of the mirror is unknown");

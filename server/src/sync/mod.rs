@@ -24,7 +24,6 @@ mod trace;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,18 +31,18 @@ pub use api_source::ApiSource;
 pub use error::SyncError;
 pub use feed::{Flaw, flaw, parse_seed};
 pub use freshness::Freshness;
-pub use receiver::{EventReceiver, secrets as webhook_secrets};
+pub use receiver::EventReceiver;
 pub use report::{Progress, RunReport};
 pub use source::{Failure, FeedPage, MAX_IDS, Position, Source, SourceError};
 
-use crate::config::{Config, EntitySync, SyncMode, SyncSource};
+use crate::config::{self, Config, EntitySync, LiveConfig, SyncSource};
 use crate::model::{Clock, Entity, Entropy, TextId};
 use crate::store::{Changed, Store};
 use crate::telemetry::metrics::Metrics;
 use schedule::Timetable;
 
 /// The shortest lease of a run; a slow upstream gets a longer one.
-const LEASE: Duration = Duration::from_mins(1);
+const MIN_LEASE: Duration = Duration::from_mins(1);
 
 /// The mirror of one instance. Clones share it.
 #[derive(Clone)]
@@ -56,9 +55,9 @@ type Listener = Box<dyn Fn(&Changed) + Send + Sync>;
 struct Inner {
     store: Store,
     source: Result<Arc<dyn Source>, &'static str>,
-    plans: [Plan; Entity::ALL.len()],
-    max_delete_ratio: f64,
-    lease_ttl: Duration,
+    config: LiveConfig,
+    lease_ttl: fn(&Config) -> Duration,
+    runs: [Runs; Entity::ALL.len()],
     events: events::Queue,
     listener: OnceLock<Listener>,
     clock: Arc<dyn Clock>,
@@ -66,13 +65,9 @@ struct Inner {
     metrics: Arc<Metrics>,
 }
 
-/// How one entity is mirrored, and how that stands.
-struct Plan {
-    enabled: bool,
-    timetable: Timetable,
-    mode: SyncMode,
-    batch_size: u32,
-    full_every: Option<Duration>,
+/// The state of one entity's runs.
+#[derive(Default)]
+struct Runs {
     /// Held during a run: the lease is this instance's, so it does not keep its own tasks apart.
     running: tokio::sync::Mutex<()>,
     /// Never held across an await.
@@ -84,12 +79,12 @@ impl SyncService {
     /// that is not built yet, nothing is pulled and only the maintenance runs.
     pub fn new(
         store: Store,
-        config: &Config,
+        config: LiveConfig,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SyncError> {
-        let source = match configured_source(config, &clock) {
+        let source = match configured_source(&config.current(), &clock) {
             Ok(source) => Ok(source),
             Err(SyncError::Unconfigured(why)) => Err(why),
             Err(error) => return Err(error),
@@ -103,7 +98,7 @@ impl SyncService {
     /// # Errors
     /// What it would refuse.
     pub fn check(config: &Config, clock: &Arc<dyn Clock>) -> Result<(), SyncError> {
-        plans(config)?;
+        check_schedules(config)?;
         match configured_source(config, clock) {
             Ok(_) | Err(SyncError::Unconfigured(_)) => Ok(()),
             Err(error) => Err(error),
@@ -113,7 +108,7 @@ impl SyncService {
     /// The same over another source, or with the reason why there is none.
     pub fn with_source(
         store: Store,
-        config: &Config,
+        config: LiveConfig,
         source: Result<Arc<dyn Source>, &'static str>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
@@ -122,13 +117,13 @@ impl SyncService {
         for entity in Entity::ALL {
             metrics.begin_sync(entity.as_str());
         }
-        let timeout = config.upstream.as_ref().map_or(Duration::ZERO, |upstream| upstream.timeout);
+        check_schedules(&config.current())?;
         let inner = Inner {
             store,
             source,
-            plans: plans(config)?,
-            max_delete_ratio: config.sync.max_delete_ratio,
-            lease_ttl: LEASE.max(timeout * 3),
+            config,
+            lease_ttl,
+            runs: Default::default(),
             events: events::Queue::default(),
             listener: OnceLock::new(),
             clock,
@@ -196,40 +191,50 @@ impl std::fmt::Debug for SyncService {
 }
 
 impl Inner {
-    const fn plan(&self, entity: Entity) -> &Plan {
-        &self.plans[entity as usize]
+    const fn runs(&self, entity: Entity) -> &Runs {
+        &self.runs[entity as usize]
+    }
+
+    fn settings(&self, entity: Entity) -> EntitySync {
+        settings(&self.config.current().sync, entity).1.clone()
+    }
+
+    fn timetable(&self, entity: Entity) -> Result<Timetable, SyncError> {
+        let config = self.config.current();
+        let (key, EntitySync { schedule, .. }) = settings(&config.sync, entity);
+        Timetable::new(key, schedule)
     }
 
     fn source(&self) -> Result<&Arc<dyn Source>, SyncError> {
         self.source.as_ref().map_err(|why| SyncError::Unconfigured(why))
     }
 
-    const fn is_active(&self, entity: Entity) -> bool {
-        self.source.is_ok() && self.plan(entity).enabled
+    fn is_active(&self, entity: Entity) -> bool {
+        self.source.is_ok() && settings(&self.config.current().sync, entity).1.enabled
     }
 }
 
-/// In the order of [`Entity::ALL`], which is the order of its variants.
-fn plans(config: &Config) -> Result<[Plan; Entity::ALL.len()], SyncError> {
-    let sync = &config.sync;
-    Ok([
-        plan("sync.users", &sync.users)?,
-        plan("sync.pricing", &sync.pricing)?,
-        plan("sync.llmage", &sync.llmage)?,
-        plan("sync.uapi", &sync.uapi)?,
-    ])
+/// How an entity is mirrored, and the key of the configuration that says so.
+const fn settings(sync: &config::Sync, entity: Entity) -> (&'static str, &EntitySync) {
+    match entity {
+        Entity::Users => ("sync.users", &sync.users),
+        Entity::Pricing => ("sync.pricing", &sync.pricing),
+        Entity::Llmage => ("sync.llmage", &sync.llmage),
+        Entity::Uapi => ("sync.uapi", &sync.uapi),
+    }
 }
 
-fn plan(key: &'static str, sync: &EntitySync) -> Result<Plan, SyncError> {
-    Ok(Plan {
-        enabled: sync.enabled,
-        timetable: Timetable::new(key, &sync.schedule)?,
-        mode: sync.mode,
-        batch_size: sync.batch_size,
-        full_every: sync.full_every,
-        running: tokio::sync::Mutex::new(()),
-        looked: Mutex::new(None),
+fn check_schedules(config: &Config) -> Result<(), SyncError> {
+    Entity::ALL.into_iter().try_for_each(|entity| {
+        let (key, EntitySync { schedule, .. }) = settings(&config.sync, entity);
+        Timetable::new(key, schedule).map(drop)
     })
+}
+
+/// How long the lease of a run lasts unless it is renewed.
+fn lease_ttl(config: &Config) -> Duration {
+    let timeout = config.upstream.as_ref().map_or(Duration::ZERO, |upstream| upstream.timeout);
+    MIN_LEASE.max(timeout * 3)
 }
 
 fn configured_source(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Source>, SyncError> {
@@ -237,11 +242,7 @@ fn configured_source(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn 
         return Err(SyncError::Unconfigured("sync.source: database is not built yet, use api"));
     }
     let upstream = config.upstream.as_ref().ok_or(SyncError::Unconfigured("upstream.url is not set"))?;
-    let zone = match &config.sync.timezone {
-        Some(name) => TimeZone::get(name)
-            .map_err(|e| SyncError::Configuration { key: "sync.timezone", reason: e.to_string() })?,
-        None => TimeZone::UTC,
-    };
+    let zone = config.sync.zone.clone();
     Ok(Arc::new(ApiSource::new(upstream, zone, clock.clone())?))
 }
 

@@ -7,10 +7,10 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use super::SyncService;
-use crate::config::Config;
+use crate::config::LiveConfig;
 use crate::domain::Error;
-use crate::model::{Clock, Entity};
-use crate::signing::webhook::{self, WebhookSecret, WebhookSecretError};
+use crate::model::{Clock, Entity, Secret};
+use crate::signing::webhook::{self, WebhookSecret};
 use crate::store::{NonceUse, ReplayTable, Store};
 
 /// Signed times may differ from ours by so much.
@@ -37,7 +37,7 @@ struct EventData {
 
 /// Checks events and schedules what they ask for.
 pub struct EventReceiver {
-    secrets: Vec<WebhookSecret>,
+    config: LiveConfig,
     store: Store,
     sync: SyncService,
     clock: Arc<dyn Clock>,
@@ -45,16 +45,8 @@ pub struct EventReceiver {
 
 impl EventReceiver {
     /// Accepts what is signed with one of the configured secrets.
-    ///
-    /// # Errors
-    /// A secret of another form.
-    pub fn new(
-        config: &Config,
-        store: Store,
-        sync: SyncService,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, WebhookSecretError> {
-        Ok(Self { secrets: secrets(config)?, store, sync, clock })
+    pub fn new(config: LiveConfig, store: Store, sync: SyncService, clock: Arc<dyn Clock>) -> Self {
+        Self { config, store, sync, clock }
     }
 
     /// Takes an event. A genuine one only schedules a pull of the rows that it names, so loss, doubling and disorder
@@ -64,7 +56,10 @@ impl EventReceiver {
     /// A signature or time that is wrong, and a database that does not answer.
     pub async fn receive(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
         let now = self.clock.now();
-        let id = webhook::verify(&self.secrets, headers, body, now.seconds(), TOLERANCE_S)?;
+        // Their form was checked when the configuration was read.
+        let parse = |secret: &Secret| WebhookSecret::parse(secret.expose()).ok();
+        let secrets: Vec<_> = self.config.current().upstream_events.iter().filter_map(parse).collect();
+        let id = webhook::verify(&secrets, headers, body, now.seconds(), TOLERANCE_S)?;
         let entry = NonceUse::new("webhook", id, now.plus(MEMORY));
         if !self.store.first_use(ReplayTable::WebhookIds, entry).await? {
             return Ok(());
@@ -81,12 +76,4 @@ impl EventReceiver {
         }
         Ok(())
     }
-}
-
-/// The configured secrets.
-///
-/// # Errors
-/// A secret of another form.
-pub fn secrets(config: &Config) -> Result<Vec<WebhookSecret>, WebhookSecretError> {
-    config.upstream_events.iter().map(|secret| WebhookSecret::parse(secret.expose())).collect()
 }

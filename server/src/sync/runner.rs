@@ -14,8 +14,8 @@ use super::error::SyncError;
 use super::lease::Held;
 use super::report::{Progress, RunReport};
 use super::source::{Failure, FeedPage, Position, Source, SourceError};
-use super::{Inner, Plan, trace};
-use crate::config::SyncMode;
+use super::{Inner, trace};
+use crate::config::{EntitySync, SyncMode};
 use crate::model::Entity;
 use crate::store::{self, Changed, SyncOutcome};
 
@@ -24,7 +24,7 @@ const MAX_PAGES: u64 = 100_000;
 
 struct Run<'a> {
     inner: &'a Inner,
-    plan: &'a Plan,
+    settings: EntitySync,
     entity: Entity,
     source: Arc<dyn Source>,
     held: Held,
@@ -82,14 +82,20 @@ impl Inner {
         progress: Progress<'_>,
     ) -> Result<RunReport, SyncError> {
         let source = self.source()?.clone();
-        let plan = self.plan(entity);
-        let Ok(_alone) = plan.running.try_lock() else { return Err(SyncError::Overlap(entity)) };
-        let held =
-            Held::take(&self.store, &self.clock, &self.metrics, entity.as_str(), self.lease_ttl).await?;
+        let settings = self.settings(entity);
+        let Ok(_alone) = self.runs(entity).running.try_lock() else { return Err(SyncError::Overlap(entity)) };
+        let held = Held::take(
+            &self.store,
+            &self.clock,
+            &self.metrics,
+            entity.as_str(),
+            (self.lease_ttl)(&self.config.current()),
+        )
+        .await?;
         let held = held.ok_or(SyncError::Held(entity))?;
         let started = self.clock.monotonic();
         let mut run =
-            Run { inner: self, plan, entity, source, held, report: RunReport::new(entity), progress };
+            Run { inner: self, settings, entity, source, held, report: RunReport::new(entity), progress };
         let result = tokio::select! {
             biased;
             () = stop.cancelled() => Err(SyncError::Stopped),
@@ -152,19 +158,19 @@ impl Run<'_> {
         let state = self.inner.store.sync_state(self.entity).await?.ok_or(store::Error::LeaseLost)?;
         let now = self.inner.store.now().await?;
         let overdue = |every| state.last_snapshot_time.is_none_or(|last| last.plus(every) <= now);
-        let wanted = self.plan.mode == SyncMode::Full || self.plan.full_every.is_some_and(overdue);
+        let wanted = self.settings.mode == SyncMode::Full || self.settings.full_every.is_some_and(overdue);
         if wanted && !state.snapshot {
             return self.restart().await;
         }
         self.report.snapshot = state.snapshot;
         let cursor = state.cursor.filter(|cursor| !cursor.is_empty());
-        Ok(Position { cursor, snapshot: state.snapshot, limit: self.plan.batch_size })
+        Ok(Position { cursor, snapshot: state.snapshot, limit: self.settings.batch_size })
     }
 
     async fn restart(&mut self) -> Result<Position, SyncError> {
         self.inner.store.start_snapshot(self.held.lease()).await?;
         self.report.snapshot = true;
-        Ok(Position { cursor: None, snapshot: true, limit: self.plan.batch_size })
+        Ok(Position { cursor: None, snapshot: true, limit: self.settings.batch_size })
     }
 
     async fn apply(&mut self, page: FeedPage, from: &Position, next: &Position) -> Result<(), SyncError> {
@@ -198,8 +204,13 @@ impl Run<'_> {
         }
         self.held.keep().await?;
         let store = &self.inner.store;
-        let swept =
-            store.finish_snapshot(self.entity, self.held.lease(), self.inner.max_delete_ratio).await?;
+        let swept = store
+            .finish_snapshot(
+                self.entity,
+                self.held.lease(),
+                self.inner.config.current().sync.max_delete_ratio,
+            )
+            .await?;
         self.report.swept = swept;
         if swept > 0 {
             self.inner.metrics.sync_rows(self.entity.as_str(), "swept", swept);

@@ -32,7 +32,7 @@ pub(super) enum Timetable {
 impl Timetable {
     /// Takes a schedule of the configuration.
     pub fn new(key: &'static str, schedule: &Schedule) -> Result<Self, SyncError> {
-        let wrong = |reason: String| SyncError::Configuration { key, reason };
+        let wrong = |reason| SyncError::Configuration { key, reason };
         Ok(match schedule {
             Schedule::Every(span) => Self::Every(*span),
             Schedule::Cron { expression, time_zone } => {
@@ -68,14 +68,6 @@ impl Timetable {
             at = next;
         }
         count
-    }
-
-    /// The interval, where the schedule is one.
-    pub const fn interval(&self) -> Option<Duration> {
-        match self {
-            Self::Every(span) => Some(*span),
-            Self::Cron(..) => None,
-        }
     }
 }
 

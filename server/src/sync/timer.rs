@@ -35,7 +35,7 @@ impl Inner {
                 Err(SyncError::Stopped) => return,
                 Err(
                     SyncError::Held(_) | SyncError::Overlap(_) | SyncError::Store(store::Error::LeaseLost),
-                ) => self.plan(entity).timetable.interval().map_or(HELD, |every| every.min(HELD)),
+                ) => self.settings(entity).schedule.interval().map_or(HELD, |every| every.min(HELD)),
                 Err(error) => {
                     failures += 1;
                     let wait = backoff(failures, chance(&*self.entropy));
@@ -62,7 +62,7 @@ impl Inner {
         stretch: f64,
         stop: &CancellationToken,
     ) -> Result<Step, SyncError> {
-        let timetable = &self.plan(entity).timetable;
+        let timetable = self.timetable(entity)?;
         let last = self.store.sync_state(entity).await?.and_then(|state| state.last_sync_time);
         let now = self.store.now().await?;
         let due = timetable.due(last, stretch);

@@ -124,8 +124,9 @@ fn the_day_of_the_event_is_that_of_the_configured_zone() {
         let early = site.post(&c.key, "/pricing/quote", &at("2025-12-31T23:59:59Z")).await;
         assert_eq!(early.refusal(), (422, "price_not_found"));
 
-        let site =
-            site.restarted(|config| config.accounting.timezone = Some("Asia/Shanghai".to_owned())).await;
+        let site = site
+            .restarted(|config| config.accounting.zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap())
+            .await;
         assert_eq!(amount(&site, &at("2026-05-28T15:59:59.999999Z")).await, "0.000012");
         assert_eq!(amount(&site, &at("2026-05-28T16:00:00Z")).await, "7");
         assert_eq!(amount(&site, &now).await, "7");

@@ -1,9 +1,10 @@
 //! A booking engine on the store, and what is asked of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sageapi_server::config::Cache;
+use sageapi_server::config::{self, LiveConfig};
 use sageapi_server::domain::Error;
 use sageapi_server::domain::balances::BalanceCache;
 use sageapi_server::domain::booking::{
@@ -20,8 +21,9 @@ use sageapi_server::telemetry::metrics::Metrics;
 pub fn start(store: &Store) -> Booking {
     let clock: Arc<dyn Clock> = SystemClock::new();
     let metrics = Arc::new(Metrics::new("test"));
-    let ttl = Duration::from_mins(1);
-    let caches = Caches::new(&Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl }, &clock, &metrics);
+    let nothing = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let config = LiveConfig::new(config::load(None, &BTreeMap::new(), &nothing).unwrap().config);
+    let caches = Caches::new(&config, &clock, &metrics);
     let parts = BookingParts {
         balances: BalanceCache::new(&caches),
         nonces: Arc::default(),

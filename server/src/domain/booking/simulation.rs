@@ -22,7 +22,7 @@ use self::check::assert_held_adds_up;
 use self::database::{Database, Moment, SimulatedBackend};
 use self::intent::Intent;
 use super::{Action, Booking, BookingParts, Outcome, Request};
-use crate::config;
+use crate::config::{self, LiveConfig};
 use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
 use crate::domain::caches::Caches;
@@ -116,9 +116,8 @@ impl Simulation {
     fn instance(&self) -> Instance {
         let clock: Arc<dyn Clock> = self.database.time.clock.clone();
         let metrics = Arc::new(Metrics::new("0"));
-        let ttl = Duration::from_secs(60);
-        let cache = config::Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl };
-        let balances = BalanceCache::new(&Caches::new(&cache, &clock, &metrics));
+        let config = LiveConfig::new(config::defaults());
+        let balances = BalanceCache::new(&Caches::new(&config, &clock, &metrics));
         let alive = Arc::new(AtomicBool::new(true));
         let parts = BookingParts {
             balances: balances.clone(),

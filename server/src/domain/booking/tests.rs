@@ -12,7 +12,7 @@ use super::{
     Action, Amount, Booked, Booking, BookingParts, BookingRequest, Capture, Command, Outcome, Request,
     Reserve, Reserved, Reverse,
 };
-use crate::config;
+use crate::config::{self, LiveConfig};
 use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
 use crate::domain::caches::Caches;
@@ -579,10 +579,9 @@ impl LedgerBackend for FaultyBackend {
 fn parts() -> BookingParts {
     let clock: Arc<dyn Clock> = SystemClock::new();
     let metrics = Arc::new(Metrics::new("0"));
-    let ttl = Duration::from_secs(60);
-    let cache = config::Cache { max_bytes: 1 << 20, ttl, negative_ttl: ttl };
+    let config = LiveConfig::new(config::defaults());
     BookingParts {
-        balances: BalanceCache::new(&Caches::new(&cache, &clock, &metrics)),
+        balances: BalanceCache::new(&Caches::new(&config, &clock, &metrics)),
         nonces: Arc::default(),
         metrics,
         clock,

@@ -7,7 +7,8 @@ use tokio::sync::Notify;
 
 use super::super::Error;
 use super::Invalidated;
-use super::versioned::{Entry, Settings, Versioned};
+use super::versioned::{Bounds, Entry, Versioned};
+use crate::config::{self, LiveConfig};
 use crate::model::{ManualClock, Timestamp};
 use crate::telemetry::metrics::Metrics;
 
@@ -25,9 +26,11 @@ struct Fixture {
 impl Fixture {
     fn new() -> Arc<Self> {
         let clock = ManualClock::new(Timestamp::from_seconds(1_000_000));
-        let settings = Settings { bytes: 1 << 20, ttl: TTL, negative_ttl: NEGATIVE, stale_limit: LIMIT };
+        let mut config = config::defaults();
+        config.cache = config::Cache { ttl: TTL, negative_ttl: NEGATIVE, ..config.cache };
+        let bounds = Bounds { bytes: 1 << 20, stale_limit: LIMIT, config: LiveConfig::new(config) };
         let cache = Versioned::new(
-            &settings,
+            bounds,
             |_| 100,
             |_| Invalidated::Nothing,
             clock.clone(),

@@ -13,6 +13,7 @@ use moka::sync::Cache;
 use super::super::Error;
 use super::flight::Flights;
 use super::{Cached, Invalidated};
+use crate::config::LiveConfig;
 use crate::model::{Clock, Timestamp};
 use crate::store::Changed;
 use crate::telemetry::metrics::CacheMetrics;
@@ -56,9 +57,7 @@ pub struct Versioned<K, T> {
     flights: Flights<K, Entry<T>>,
     invalidated: fn(&Changed) -> Invalidated<K>,
     clock: Arc<dyn Clock>,
-    ttl: Duration,
-    negative_ttl: Duration,
-    stale_limit: Duration,
+    bounds: Bounds,
     /// Counts the times that something was dropped. A load that saw another count when it began may
     /// have read what was dropped, and is not kept.
     drops: AtomicU64,
@@ -67,15 +66,28 @@ pub struct Versioned<K, T> {
     metrics: CacheMetrics,
 }
 
-struct Lifetime {
-    ttl: Duration,
-    negative_ttl: Duration,
-    stale_limit: Duration,
+/// How much a cache may hold, and for how long.
+#[derive(Clone)]
+pub(super) struct Bounds {
+    /// What its entries may weigh.
+    pub bytes: u64,
+    /// How long beyond its time to live a value may be served while the database is away.
+    pub stale_limit: Duration,
+    /// Its `cache` section says how long values, and the knowledge that there is none, are fresh.
+    pub config: LiveConfig,
 }
 
-impl<K, T> Expiry<K, Entry<T>> for Lifetime {
+impl Bounds {
+    fn ttl(&self, has_value: bool) -> Duration {
+        let cache = &self.config.current().cache;
+        if has_value { cache.ttl } else { cache.negative_ttl }
+    }
+}
+
+impl<K, T> Expiry<K, Entry<T>> for Bounds {
     fn expire_after_create(&self, _: &K, entry: &Entry<T>, _: Instant) -> Option<Duration> {
-        Some(if entry.value.is_some() { self.ttl + self.stale_limit } else { self.negative_ttl })
+        let has_value = entry.value.is_some();
+        Some(self.ttl(has_value) + if has_value { self.stale_limit } else { Duration::ZERO })
     }
 
     fn expire_after_update(
@@ -89,18 +101,6 @@ impl<K, T> Expiry<K, Entry<T>> for Lifetime {
     }
 }
 
-/// The bounds of a cache.
-pub(super) struct Settings {
-    /// What its entries may weigh.
-    pub bytes: u64,
-    /// How long a value is fresh.
-    pub ttl: Duration,
-    /// How long the knowledge is that there is none.
-    pub negative_ttl: Duration,
-    /// How long beyond that a value may be served while the database is away.
-    pub stale_limit: Duration,
-}
-
 impl<K, T> Versioned<K, T>
 where
     K: Hash + Eq + Clone + Send + Sync + 'static,
@@ -108,29 +108,26 @@ where
 {
     /// An empty cache of values that weigh what `weigh` says, in bytes.
     pub(super) fn new(
-        settings: &Settings,
+        bounds: Bounds,
         weigh: fn(&T) -> usize,
         invalidated: fn(&Changed) -> Invalidated<K>,
         clock: Arc<dyn Clock>,
         metrics: CacheMetrics,
     ) -> Self {
-        let &Settings { bytes, ttl, negative_ttl, stale_limit } = settings;
         let cache = Cache::builder()
-            .max_capacity(bytes)
+            .max_capacity(bounds.bytes)
             .weigher(move |_, entry: &Entry<T>| {
                 let value = entry.value.as_ref().map_or(0, |value| weigh(value));
                 u32::try_from(value + KEY_WEIGHT).unwrap_or(u32::MAX)
             })
-            .expire_after(Lifetime { ttl, negative_ttl, stale_limit })
+            .expire_after(bounds.clone())
             .build();
         Self {
             cache,
             flights: Flights::default(),
             invalidated,
             clock,
-            ttl,
-            negative_ttl,
-            stale_limit,
+            bounds,
             drops: AtomicU64::new(0),
             away_until: AtomicI64::new(0),
             metrics,
@@ -138,7 +135,7 @@ where
     }
 
     fn is_fresh(&self, entry: &Entry<T>, now: Timestamp) -> bool {
-        let ttl = if entry.value.is_some() { self.ttl } else { self.negative_ttl };
+        let ttl = self.bounds.ttl(entry.value.is_some());
         // Spread over a tenth, so that what was loaded together does not expire together.
         let jitter = u32::try_from(entry.loaded.micros().unsigned_abs() % 100).unwrap_or(0);
         now < entry.loaded.plus(ttl * (1000 - jitter) / 1000)
@@ -195,7 +192,7 @@ where
     }
 
     fn may_serve_stale(&self, entry: &Entry<T>, now: Timestamp) -> bool {
-        entry.value.is_some() && now < entry.loaded.plus(self.ttl + self.stale_limit)
+        entry.value.is_some() && now < entry.loaded.plus(self.bounds.ttl(true) + self.bounds.stale_limit)
     }
 
     fn stale(&self, entry: Entry<T>) -> Entry<T> {

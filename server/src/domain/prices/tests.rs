@@ -1,5 +1,4 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use jiff::tz::{Offset, TimeZone};
 use num_bigint::BigInt;
@@ -29,14 +28,12 @@ fn prices(db: &TestStore, zone: TimeZone, scale: u8) -> Prices {
 }
 
 fn with_caches(db: &TestStore, zone: TimeZone, scale: u8) -> (Prices, Caches) {
-    let cache = config::Cache {
-        max_bytes: 64 << 20,
-        ttl: Duration::from_secs(60),
-        negative_ttl: Duration::from_secs(5),
-    };
+    let mut config = config::defaults();
+    config.accounting = config::Accounting { zone, scale, currency: eur(), ..config.accounting };
+    let config = LiveConfig::new(config);
     let clock: Arc<dyn Clock> = ManualClock::new(Timestamp::from_seconds(YEAR));
-    let caches = Caches::new(&cache, &clock, &Arc::new(Metrics::new("0")));
-    (Prices::new(db.store.clone(), &caches, zone, scale, eur()), caches)
+    let caches = Caches::new(&config, &clock, &Arc::new(Metrics::new("0")));
+    (Prices::new(db.store.clone(), &caches, config), caches)
 }
 
 async fn mirror(db: &TestStore, entity: Entity, rows: &[(&str, Vec<(&str, &str)>)]) {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use self::platform::{Fault, Platform};
 use super::*;
+use crate::config::LiveConfig;
 use crate::config::{self, Config};
 use crate::model::{Secret, SeededEntropy, SystemClock, TextId};
 use crate::store::{Change, Context, Keyring, Migrate, MirrorFilter, Op, Store, SyncState};
@@ -58,7 +59,8 @@ impl World {
         store.migrate(&Migrate::default()).await.unwrap();
         let source: Arc<dyn Source> = self.platform.clone();
         let metrics = Arc::new(Metrics::new("test"));
-        SyncService::with_source(store, &config, Ok(source), clock, entropy, metrics).unwrap()
+        let config = LiveConfig::new(config);
+        SyncService::with_source(store, config, Ok(source), clock, entropy, metrics).unwrap()
     }
 }
 
@@ -402,7 +404,7 @@ async fn a_run_of_another_instance_counts_as_ones_own() {
 async fn a_long_run_renews_its_lease_between_pages() {
     let world = World::new("users: {batch_size: 2}");
     let mut service = world.instance(1).await;
-    Arc::get_mut(&mut service.inner).unwrap().lease_ttl = Duration::ZERO;
+    Arc::get_mut(&mut service.inner).unwrap().lease_ttl = |_| Duration::ZERO;
     world.platform.put(USERS, 0..6, "old");
     assert_eq!(run(&service).await.unwrap().pages, 3);
     // Once to begin, after each page but the last, and before the sweep.
@@ -434,7 +436,7 @@ async fn without_an_upstream_nothing_is_pulled_and_everything_says_so() {
     let inner = &service.inner;
     let service = SyncService::new(
         inner.store.clone(),
-        &config,
+        LiveConfig::new(config),
         inner.clock.clone(),
         inner.entropy.clone(),
         inner.metrics.clone(),
