@@ -1,9 +1,9 @@
-# The images of SageAPI for whoever has Docker; `make images` writes the same without it.
+# The images of SageAPI, built with Docker; `make images` builds the same ones without it.
 #
 #   docker build --target sageapi-server   -t sageapi.io/sageapi-server:0.1.0 .
 #   docker build --target sageapi-operator -t sageapi.io/sageapi-operator:0.1.0 .
 #
-# An image is a binary, the shared libraries that it needs and a CA bundle: no shell, no package manager.
+# An image contains a binary, the shared libraries that it needs and a CA bundle: no shell, no package manager.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -31,7 +31,7 @@ RUN set -eu; \
 FROM scratch AS base
 ENV PATH=/usr/local/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 WORKDIR /tmp
-# A number, so that Kubernetes can tell that it is not root.
+# Numeric, so that Kubernetes can verify that it is not root.
 USER 65532:65532
 
 FROM base AS sageapi-server

@@ -1,4 +1,4 @@
-// A client of SageAPI in Java 11 or newer, with the standard library alone.
+// A client of SageAPI in Java 11 or newer, using only the standard library.
 //
 //     java Client.java http://127.0.0.1:8080 ak_... secret-file
 
@@ -34,7 +34,7 @@ public class Client {
         this.secret = secret;
     }
 
-    /** The request, signed as RFC 9421 says. Path and query are signed as they are sent. */
+    /** The request, signed as RFC 9421 specifies. Path and query are signed as they are sent. */
     HttpRequest signed(String method, String target, String body) throws Exception {
         URI uri = URI.create(origin + target);
         HttpRequest.Builder request = HttpRequest.newBuilder(uri).timeout(Duration.ofSeconds(30));
@@ -90,7 +90,7 @@ public class Client {
     public static void main(String[] args) throws Exception {
         Client client = new Client(args[0], args[1], Files.readString(Path.of(args[2])).strip());
         client.show("GET", "/api/v1/balance", null);
-        // Repeat the same transno when an answer was lost: it is booked once.
+        // If the response is lost, retry with the same transno: it is booked once.
         client.show("POST", "/api/v1/accounting", "{\"transno\":\"java-" + random(8) + "\",\"amount\":\"0.01\"}");
         client.show("GET", "/api/v1/accounting?limit=1", null);
     }

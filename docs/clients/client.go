@@ -1,4 +1,4 @@
-// A client of SageAPI in Go 1.18 or newer, with the standard library alone.
+// A client of SageAPI in Go 1.18 or newer, using only the standard library.
 //
 //	go run client.go http://127.0.0.1:8080 ak_... secret-file
 package main
@@ -29,7 +29,7 @@ func random(size int) string {
 	return hex.EncodeToString(raw)
 }
 
-// sign adds the signature as RFC 9421 says. Path and query are signed as they are sent.
+// sign adds the signature that RFC 9421 specifies. Path and query are signed as they are sent.
 func (c client) sign(request *http.Request, body []byte) {
 	var names []string
 	var base strings.Builder
@@ -87,7 +87,7 @@ func main() {
 	}
 	c := client{os.Args[1], os.Args[2], strings.TrimSpace(string(secret))}
 	c.show("GET", "/api/v1/balance", nil)
-	// Repeat the same transno when an answer was lost: it is booked once.
+	// If the response is lost, retry with the same transno: it is booked once.
 	c.show("POST", "/api/v1/accounting", []byte(fmt.Sprintf(`{"transno":"go-%s","amount":"0.01"}`, random(8))))
 	c.show("GET", "/api/v1/accounting?limit=1", nil)
 }

@@ -1,11 +1,11 @@
-// A client of SageAPI in Node 18 or newer, without any package.
+// A client of SageAPI in Node 18 or newer, without any packages.
 //
 //     node client.mjs http://127.0.0.1:8080 ak_... secret-file
 
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 
-// URL and options for fetch, signed as RFC 9421 says. Sign path and query as they are sent.
+// URL and options for fetch, signed as RFC 9421 specifies. Sign path and query as they are sent.
 function signed(origin, keyId, secret, method, path, { query = '', body } = {}) {
   const url = origin + path + (query && `?${query}`)
   const headers = {}
@@ -35,7 +35,7 @@ async function show(request) {
 const [origin, keyId, secretFile] = process.argv.slice(2)
 const secret = readFileSync(secretFile, 'utf8').trim()
 await show(signed(origin, keyId, secret, 'GET', '/api/v1/balance'))
-// Repeat the same transno when an answer was lost: it is booked once.
+// If the response is lost, retry with the same transno: it is booked once.
 const body = JSON.stringify({ transno: `node-${randomBytes(8).toString('hex')}`, amount: '0.01' })
 await show(signed(origin, keyId, secret, 'POST', '/api/v1/accounting', { body }))
 await show(signed(origin, keyId, secret, 'GET', '/api/v1/accounting', { query: 'limit=1' }))

@@ -1,4 +1,4 @@
-"""A client of SageAPI in Python 3.9 or newer, without any package.
+"""A client of SageAPI in Python 3.9 or newer, without any packages.
 
     python3 client.py http://127.0.0.1:8080 ak_... secret-file
 """
@@ -11,7 +11,7 @@ def b64(raw):
 
 
 def signed(origin, key_id, secret, method, path, query="", body=None):
-    """The request, signed as RFC 9421 says. Sign path and query as they are sent."""
+    """The request, signed as RFC 9421 specifies. Sign path and query as they are sent."""
     url = f"{origin}{path}" + (f"?{query}" if query else "")
     headers = {}
     parts = {"@method": method, "@authority": urllib.parse.urlsplit(url).netloc, "@path": path}
@@ -37,14 +37,14 @@ def show(request):
     try:
         answer = urllib.request.urlopen(request, timeout=30)
     except urllib.error.HTTPError as refusal:
-        answer = refusal  # a problem document, to be read like any answer
+        answer = refusal  # a problem document; read it like any response
     print(answer.status, answer.read().decode())
 
 
 origin, key_id, secret_file = sys.argv[1:]
 secret = open(secret_file).read().strip()
 show(signed(origin, key_id, secret, "GET", "/api/v1/balance"))
-# Repeat the same transno when an answer was lost: it is booked once.
+# If the response is lost, retry with the same transno: it is booked once.
 charge = json.dumps({"transno": f"python-{secrets.token_hex(8)}", "amount": "0.01"}).encode()
 show(signed(origin, key_id, secret, "POST", "/api/v1/accounting", body=charge))
 show(signed(origin, key_id, secret, "GET", "/api/v1/accounting", query="limit=1"))

@@ -21,7 +21,7 @@ struct Sage {
 }
 
 impl Sage {
-    /// The request, signed as RFC 9421 says. Path and query are signed as they are sent.
+    /// The request, signed as RFC 9421 specifies. Path and query are signed as they are sent.
     fn signed(
         &self,
         method: Method,
@@ -82,7 +82,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         secret: std::fs::read_to_string(secret_file)?.trim().to_owned(),
     };
     sage.show(Method::GET, "/api/v1/balance", None).await?;
-    // Repeat the same transno when an answer was lost: it is booked once.
+    // If the response is lost, retry with the same transno: it is booked once.
     let charge = format!("{{\"transno\":\"rust-{:016x}\",\"amount\":\"0.01\"}}", rand::random::<u64>());
     sage.show(Method::POST, "/api/v1/accounting", Some(charge)).await?;
     sage.show(Method::GET, "/api/v1/accounting?limit=1", None).await

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make audit`: what deny.toml demands of the crates we depend on.
+# `make audit`: checks the dependencies against deny.toml.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -9,10 +9,10 @@ if ! cargo deny --version >/dev/null 2>&1; then
 fi
 cargo deny check bans licenses sources
 
-# The database of advisories is fetched over the network. Whether it can be had decides between "not
-# checked", which is said, and a failed check, which fails.
+# The advisory database is fetched over the network. If it cannot be fetched, the check is reported as skipped and does
+# not fail.
 if cargo deny fetch db >/dev/null 2>&1; then
   cargo deny check --disable-fetch advisories
 else
-  echo "advisories: NOT CHECKED, the advisory database cannot be reached from here"
+  echo "advisories: NOT CHECKED, the advisory database could not be fetched"
 fi

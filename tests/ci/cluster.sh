@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
-# `make cluster`: a Kubernetes node with operator and examples, left up for a person; root on Linux.
-# `cluster.sh down` removes it, also when it was killed.
+# `make cluster`: starts a Kubernetes node with the operator and the examples, and keeps it running; root on Linux.
+# `cluster.sh down` removes it, even after it was killed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 target="$(tests/ci/target-dir.sh)"
 programs="$target/debug"
 if [ "${1:-up}" = down ]; then
-  [ -x "$programs/sageapi-test-cluster" ] || { echo "there is no cluster: make cluster was not run"; exit 0; }
+  [ -x "$programs/sageapi-test-cluster" ] || { echo "no cluster to remove: make cluster has not been run"; exit 0; }
   exec "$programs/sageapi-test-cluster" down demo
 fi
 
 step() { printf '\n==> %s/5 %s\n' "$1" "$2"; }
 
-# What a cluster needs, and no test. Both builds name all of it: cargo chooses features by what is named, and would
-# otherwise compile what they share twice.
+# The packages that a cluster needs, without tests. Both builds name all of them: cargo selects features by the packages
+# named, and would otherwise compile shared dependencies twice.
 packages=(-p sageapi-test-cluster -p sageapi-server -p sageapi-operator -p sageapi-upstream-sim -p sageapi-e2e)
 
 step 1 "tools"
 tests/ci/setup.sh e2e
 cargo build --locked "${packages[@]}" --bin sageapi-test-cluster
 
-# Side by side, because each is for long stretches busy on one core only.
-step 2 "SageAPI and Kubernetes from source; the first time takes minutes"
+# In parallel, because each build uses only one core for long stretches.
+step 2 "building SageAPI and Kubernetes from source; the first time takes minutes"
 "$programs/sageapi-test-cluster" build --node > >(sed -u 's/^/[Kubernetes] /') 2>&1 &
 kubernetes=$!
 trap 'kill "$kubernetes" 2>/dev/null || true' EXIT

@@ -8,7 +8,7 @@ target="$(tests/ci/target-dir.sh)"
 programs="$target/debug"
 
 stage "tools" tests/ci/setup.sh e2e
-# The very build of `make test`: nothing is compiled twice.
+# The same build as `make test`, so that nothing is compiled twice.
 stage "build" cargo build --locked --workspace --all-targets
 stage "images" tests/ci/node-images.sh
 stage "Kubernetes" "$programs/sageapi-test-cluster" build --node

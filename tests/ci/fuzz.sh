@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make fuzz`: every target of fuzz/ for SECONDS_EACH seconds, on inputs that grow out of the committed corpora.
-# New inputs go to fuzz/target/corpus; one that breaks a promise is left in fuzz/artifacts and named.
+# `make fuzz`: runs every target of fuzz/ for SECONDS_EACH seconds, starting from the committed corpora.
+# New inputs go to fuzz/target/corpus; a failing input is saved in fuzz/artifacts and its path printed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -9,7 +9,7 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
   echo "cargo-fuzz is missing; install it with: cargo install --locked cargo-fuzz" >&2
   exit 1
 fi
-# The sanitizers are switched on by flags of a nightly compiler; this lets the one at hand take them.
+# The sanitizers need nightly compiler flags; RUSTC_BOOTSTRAP lets a stable compiler accept them.
 rustc --version | grep -q nightly || export RUSTC_BOOTSTRAP=1
 
 for target in decimals cursors ndjson pricing_data; do

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# `make generate`: the files that are made from the code. The tests compare them with the code.
+# `make generate`: writes the files generated from the code. The tests check that they are up to date.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 cargo build --quiet -p sageapi-server
 server="$(tests/ci/target-dir.sh)/debug/sageapi-server"
-# Through a variable: a command that fails must not leave an empty file.
+# Through a variable, so that a failing command does not leave an empty file.
 write() { local text; text=$("$server" "${@:2}"); printf '%s\n' "$text" >"$1"; echo "$1"; }
 write docs/openapi.json openapi
 write docs/CONFIGURATION.md config docs
-# Made by the tests that compare them.
+# Written by the tests that check them.
 export UPDATE=1
 cargo test --quiet -p sageapi-server --lib -- the_committed_table_is_up_to_date >/dev/null
 echo docs/errors.md

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Images for a node of tests, from the debug build without its debug information.
+# Builds the images for a test node from the debug build, stripped of debug information.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# setup.sh build|test|mysql|galera|e2e: sees to it that the tools are there which a build, the tests, the tests
-# on Oracle MySQL or Galera, or a Kubernetes node need. As root on Debian or Ubuntu it installs what `test`,
-# `mysql`, `galera` and `e2e` lack; else, and always for `build`, it says in one line what is missing and how to get it.
+# setup.sh build|test|mysql|galera|e2e: checks the tools needed by a build, the tests, the tests on Oracle MySQL or Galera,
+# or a Kubernetes node. As root on Debian or Ubuntu it installs what `test`, `mysql`, `galera` and `e2e` need; otherwise, and
+# always for `build`, it prints in one line what is missing and how to install it.
 set -euo pipefail
 
 have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
-# Debian's python3 comes without what `python3 -m venv` needs.
+# Debian's python3 package does not include what `python3 -m venv` needs.
 have_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
 if ! have cargo; then
@@ -13,7 +13,7 @@ if ! have cargo; then
   exit 1
 fi
 
-# Kubernetes is built from source where no cluster is named. Debian's own Go is too old.
+# Kubernetes is built from source unless a cluster is given. Debian's Go is too old.
 have_go() {
   local go said
   for go in go /usr/local/go/bin/go; do
@@ -40,7 +40,7 @@ if [ "$1" != build ]; then
   have_venv || packages+=(python3-venv)
 fi
 if [ "$1" = test ]; then
-  # They run the clients of docs/clients.
+  # The tests run the example clients in docs/clients.
   need python3 python3
   need node nodejs
   need go golang-go
@@ -51,7 +51,7 @@ if [ "$1" = mysql ]; then
 fi
 if [ "$1" = galera ]; then
   [ -e /usr/lib/galera/libgalera_smm.so ] || packages+=(galera-4)
-  # A node that joins copies all data with it.
+  # A joining node copies all data with rsync.
   need rsync rsync
   need ss iproute2
 fi
@@ -73,7 +73,7 @@ if [ "${#packages[@]}" -gt 0 ]; then
   fi
   export DEBIAN_FRONTEND=noninteractive
   echo "installing: ${packages[*]}"
-  # --no-install-recommends: the tests start servers of their own and need nothing around them.
+  # --no-install-recommends: the tests start their own servers and need only the binaries.
   apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >/dev/null
 fi
 

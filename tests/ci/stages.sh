@@ -1,16 +1,16 @@
-# Sourced: `stage NAME COMMAND...` runs a command, and at the end each stage is listed with its time.
+# To be sourced: `stage NAME COMMAND...` runs a command; on exit every stage is listed with its duration.
 # The first stage that fails ends the run.
 
 stage_lines=()
 
-# Whole seconds as people say them.
+# Formats whole seconds as minutes and seconds.
 duration() { printf '%d min %02d s' "$(($1 / 60))" "$(($1 % 60))"; }
 
 stage() {
   local name=$1 start=$SECONDS code=0
   shift
   printf '\n==> %s\n' "$name"
-  # `if` switches errexit off within functions; stages are single commands or check each step.
+  # `||` disables errexit inside functions; stages are single commands or check each step.
   "$@" || code=$?
   local took
   took=$(duration $((SECONDS - start)))
@@ -25,6 +25,6 @@ stage_summary() {
   local code=$?
   printf '\n'
   printf '%s\n' "${stage_lines[@]}"
-  printf '%-7s %-44s %s\n' "$([ "$code" -eq 0 ] && echo ok || echo FAILED)" "all of ${0##*/}" "$(duration $SECONDS)"
+  printf '%-7s %-44s %s\n' "$([ "$code" -eq 0 ] && echo ok || echo FAILED)" "total of ${0##*/}" "$(duration $SECONDS)"
 }
 trap stage_summary EXIT

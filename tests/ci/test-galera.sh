@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make test-galera`: three servers on a Galera cluster of three nodes, each trouble once.
+# `make test-galera`: three servers on a three-node Galera cluster, each fault once.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/ci/stages.sh

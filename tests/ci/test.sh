@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# `make test`: everything but Oracle MySQL. One target folder and one profile: the programs that tests
-# start are those that the build stage left in it.
+# `make test`: every test except those on Oracle MySQL, Galera and a Kubernetes node. One target directory and one profile:
+# the tests start the programs that the build stage left there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/ci/stages.sh
 
 on_mariadb() {
   if [ -n "${SAGEAPI_TEST_MYSQL_URL:-}" ]; then
-    echo "SAGEAPI_TEST_MYSQL_URL is set: its server is used instead of a MariaDB of our own"
+    echo "SAGEAPI_TEST_MYSQL_URL is set: using that server instead of starting MariaDB"
     "$@"
   else
     "$SAGEAPI_TEST_BIN_DIR/sageapi-test-database" mariadb -- "$@"
@@ -24,6 +24,6 @@ stage "Kubernetes" "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" build
 # One API server for the whole run; a namespace for each test.
 stage "tests on SQLite, MariaDB and a Kubernetes API server" \
   on_mariadb "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" control-plane -- cargo test --workspace --no-fail-fast
-# Whether they run at all: how fast a debug build is says nothing.
-stage "the ledger's benchmark, in short" "$SAGEAPI_TEST_BIN_DIR/sageapi-load" run --quick --only ledger --on sqlite \
+# Only checks that it runs: the speed of a debug build means nothing.
+stage "short run of the ledger benchmark" "$SAGEAPI_TEST_BIN_DIR/sageapi-load" run --quick --only ledger --on sqlite \
   --bin "$SAGEAPI_TEST_BIN_DIR" --out "$SAGEAPI_TEST_BIN_DIR/../bench/short"
