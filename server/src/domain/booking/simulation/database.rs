@@ -358,7 +358,7 @@ impl LedgerBackend for SimulatedBackend {
         Err(NotCommitted::Unknown(Error::outage()))
     }
 
-    async fn give_up(&mut self, tx: Transaction, _: &Error) {
+    async fn abort(&mut self, tx: Transaction, _: &Error) {
         self.rollback(tx).await;
     }
 
