@@ -280,7 +280,7 @@ impl Engine {
                 return Err(Failed::Unknown(error));
             }
         }
-        // After the commit, before the answers: whoever hears of the booking sees its balance.
+        // After the commit, before the answers: a caller that hears of the booking sees its balance.
         for customer in changes.customers {
             self.parts.caches.publish_balance(customer);
         }

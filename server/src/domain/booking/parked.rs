@@ -1,4 +1,4 @@
-//! Customers that another transaction keeps locked: one whose host is gone, or one that somebody opened by hand. They
+//! Customers that another transaction keeps locked: one whose host is gone, or one that was opened by hand. They
 //! are parked, so that their neighbours do not wait for them.
 
 use std::sync::Arc;
