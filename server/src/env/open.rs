@@ -166,18 +166,13 @@ impl ServerEnv {
         let config = LiveConfig::new(config);
         let caches = Caches::new(&config, &clock, &metrics);
         let (balances, nonces) = (BalanceCache::new(&caches), Arc::new(SpentNonces::default()));
-        let accounting = &config.current().accounting;
         let parts = BookingParts {
             balances: balances.clone(),
             nonces: nonces.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
-            default_mode: accounting.mode,
-            batch_max: accounting.batch_max,
-            batch_delay: accounting.batch_delay,
-            queue: accounting.queue,
-            writers: accounting.writers,
+            config: config.clone(),
             runtime: booking_threads
                 .as_ref()
                 .and_then(BookingThreads::handle)

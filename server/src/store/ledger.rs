@@ -14,16 +14,16 @@ use super::sql::{Form, Row, Sql};
 use super::{Changed, NonceUse, ReplayTable, Reversal, Store, cache_events, holds, replay, reversals};
 use crate::model::{Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
 
-/// How long the database may be silent in the middle of a booking: longer than it waits for locks. A connection that
-/// broke without a sign would else be waited for without end, and everything behind it.
+/// How long the database may be silent in the middle of a booking: longer than it waits for locks. Without a timeout a
+/// connection that broke silently would hold up the writer, and everything behind it, for good.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Rows of one INSERT statement where it must be small: so many records of the usual size make 13 KB.
+/// Rows of one INSERT statement where it must be small: that many records of the usual size make 13 KB.
 const FEW_ROWS: usize = 24;
 /// Rows of one INSERT statement elsewhere. MySQL answers each statement on its own, and each answer wakes the writer.
 const MANY_ROWS: usize = 128;
-/// Rows of the smallest INSERT statement that MySQL keeps prepared. To read a row's text costs it half as much as to
-/// insert the row, and a batch of its own as much as reading some of them: fewer go as text with the COMMIT.
+/// Rows of the smallest INSERT statement that MySQL keeps prepared. Parsing a row's text costs it half as much as
+/// inserting the row, and a round trip as much as parsing a few rows: fewer go as text with the COMMIT.
 const PREPARED_ROWS: usize = 4;
 
 /// A customer locked for a booking, and the database's clock at that moment.
@@ -52,23 +52,23 @@ impl Store {
 }
 
 /// What a booking transaction writes, in this order.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LedgerRows<'a> {
-    /// Nonces that nobody has spent.
-    pub nonces: &'a [NonceUse],
-    /// Records to insert.
-    pub records: &'a [Record],
+#[derive(Debug, Clone, Default)]
+pub struct LedgerChanges {
+    /// Nonces to insert, which are taken to be new.
+    pub nonces: Vec<NonceUse>,
+    /// Records to insert, in order.
+    pub records: Vec<Record>,
     /// Reversals to insert.
-    pub reversals: &'a [Reversal],
-    /// New holds, and what became of known ones.
-    pub holds: &'a [Hold],
+    pub reversals: Vec<Reversal>,
+    /// Holds to write: new ones, and what became of known ones.
+    pub holds: Vec<Hold>,
     /// Customers to write back that the transaction has locked.
-    pub customers: &'a [Customer],
+    pub customers: Vec<Customer>,
 }
 
-impl<'a> LedgerRows<'a> {
+impl LedgerChanges {
     /// The statements that write them, of which about `batch_bytes` bytes are sent together.
-    fn statements(&self, dialect: Dialect, batch_bytes: usize) -> Vec<Sql<'a>> {
+    fn statements(&self, dialect: Dialect, batch_bytes: usize) -> Vec<Sql<'_>> {
         let most = match dialect {
             Dialect::MySql if batch_bytes == BATCH_BYTES => MANY_ROWS,
             // SQLite keeps statements prepared, one for each number of rows.
@@ -76,12 +76,12 @@ impl<'a> LedgerRows<'a> {
         };
         let mut statements = Vec::new();
         statements.extend(self.nonces.chunks(most).map(|rows| replay::insertion(ReplayTable::Nonces, rows)));
-        for (rows, form) in pieces(self.records, dialect, most) {
+        for (rows, form) in pieces(&self.records, dialect, most) {
             statements.push(records::insertion(rows, dialect).sent_as(form));
         }
         statements.extend(self.reversals.chunks(most).map(reversals::insertion));
         statements.extend(self.holds.chunks(most).map(|rows| holds::upsert(rows, dialect)));
-        for (rows, form) in pieces(self.customers, dialect, most) {
+        for (rows, form) in pieces(&self.customers, dialect, most) {
             statements.push(customers::upsert(rows, dialect).sent_as(form));
         }
         statements
@@ -112,12 +112,12 @@ fn prepared_rows(rows: usize) -> usize {
     }
 }
 
-/// A transaction that was not committed as it should.
+/// Why a transaction was not committed.
 #[derive(Debug)]
 pub enum NotCommitted {
-    /// Nothing was.
+    /// Nothing was committed.
     Undone(Error),
-    /// Whether it was is not known.
+    /// Whether it was committed is not known.
     Unknown(Error),
 }
 
@@ -147,31 +147,24 @@ impl Writer {
 
     async fn begin_on(&mut self, conn: Conn, ids: &[CustomerId]) -> Result<(Tx, Vec<LedgerRow>), Error> {
         let dialect = self.store.dialect();
-        with_timeout(dialect, self.begin_at_length(conn, ids)).await
-    }
-
-    async fn begin_at_length(
-        &mut self,
-        conn: Conn,
-        ids: &[CustomerId],
-    ) -> Result<(Tx, Vec<LedgerRow>), Error> {
-        let locking = locking(ids, conn.dialect());
-        let read = match Tx::begin_reading(conn, locking).await {
-            Ok((tx, rows)) => match rows.iter().map(read_ledger_row).collect() {
-                Ok(rows) => return Ok((tx, rows)),
-                Err(error) => (error, tx),
-            },
-            Err(failed) => failed,
+        let begin = async {
+            let (error, tx) = match Tx::begin_reading(conn, locking(ids, dialect)).await {
+                Ok((tx, rows)) => match rows.iter().map(read_ledger_row).collect() {
+                    Ok(rows) => return Ok((tx, rows)),
+                    Err(error) => (error, tx),
+                },
+                Err(failed) => failed,
+            };
+            self.abort(tx, &error).await;
+            Err(error)
         };
-        let (error, tx) = read;
-        self.give_up(tx, &error).await;
-        Err(error)
+        with_timeout(dialect, begin).await
     }
 
-    /// Writes these rows, announces the balances to other instances and commits; on MySQL all of it at once.
-    pub async fn commit(&mut self, tx: Tx, rows: &LedgerRows<'_>) -> Result<(), NotCommitted> {
-        let mut statements = rows.statements(tx.dialect(), self.batch_bytes);
-        let balances = rows.customers.iter().map(|customer| customer.id.to_string()).collect();
+    /// Writes the changes, announces the balances to other instances and commits; on MySQL all of it at once.
+    pub async fn commit(&mut self, tx: Tx, changes: &LedgerChanges) -> Result<(), NotCommitted> {
+        let mut statements = changes.statements(tx.dialect(), self.batch_bytes);
+        let balances = changes.customers.iter().map(|customer| customer.id.to_string()).collect();
         let event = self.store.uuid();
         match self.store.announcement(event, &Changed { balances, ..Changed::default() }) {
             Ok(announcement) => statements.extend(announcement),
@@ -180,7 +173,7 @@ impl Writer {
                 return Err(NotCommitted::Undone(error));
             }
         }
-        let proof = (!rows.customers.is_empty()).then(|| cache_events::existence(event));
+        let proof = (!changes.customers.is_empty()).then(|| cache_events::existence(event));
         let Some(ended) =
             within_timeout(tx.dialect(), tx.commit_after(statements, proof, self.batch_bytes)).await
         else {
@@ -209,9 +202,9 @@ impl Writer {
         }
     }
 
-    /// Undoes everything since [`Writer::begin`], because of an error. Who cannot serve now (read-only, silent, without a
-    /// quorum) is not asked to, nor is it who is asked next.
-    pub async fn give_up(&mut self, tx: Tx, error: &Error) {
+    /// Undoes everything since [`Writer::begin`] because of an error. The connection to a server that cannot serve now
+    /// (read-only, silent, without a quorum) is dropped instead, so that another one is used next.
+    pub async fn abort(&mut self, tx: Tx, error: &Error) {
         self.store.note_failure(error);
         self.store.note_write(Some(error));
         match tx.dialect() {
@@ -227,9 +220,9 @@ impl Writer {
         }
     }
 
-    /// Asks the database something else in the middle of a booking; it is given up like the booking itself.
-    pub async fn asking<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        with_timeout(self.store.dialect(), asked).await
+    /// Runs another query of a booking under the timeout of the booking itself.
+    pub async fn with_timeout<T>(&self, query: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        with_timeout(self.store.dialect(), query).await
     }
 
     fn keep(&mut self, conn: Conn) {
@@ -244,17 +237,17 @@ impl Writer {
     }
 }
 
-/// Waits as long as the database may be silent, then drops what was to be done, and with it its connection. SQLite is
-/// in this process and cannot go away.
-async fn within_timeout<T>(dialect: Dialect, done: impl Future<Output = T>) -> Option<T> {
+/// Waits as long as the database may be silent, then drops the work, and with it its connection. SQLite is in this
+/// process and cannot go away.
+async fn within_timeout<T>(dialect: Dialect, work: impl Future<Output = T>) -> Option<T> {
     match dialect {
-        Dialect::MySql => tokio::time::timeout(WRITE_TIMEOUT, done).await.ok(),
-        Dialect::Sqlite => Some(done.await),
+        Dialect::MySql => tokio::time::timeout(WRITE_TIMEOUT, work).await.ok(),
+        Dialect::Sqlite => Some(work.await),
     }
 }
 
-async fn with_timeout<T>(dialect: Dialect, done: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    within_timeout(dialect, done).await.unwrap_or_else(|| Err(Error::silent(WRITE_TIMEOUT)))
+async fn with_timeout<T>(dialect: Dialect, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    within_timeout(dialect, work).await.unwrap_or_else(|| Err(Error::silent(WRITE_TIMEOUT)))
 }
 
 /// Locks the customers that exist, in the order of their ids, and reads the database's clock.
@@ -272,9 +265,9 @@ fn read_ledger_row(row: &Row) -> Result<LedgerRow, Error> {
 }
 
 impl Tx {
-    /// Writes rows of the ledger.
-    pub async fn write(&mut self, rows: &LedgerRows<'_>) -> Result<(), Error> {
-        let statements = rows.statements(self.dialect(), BATCH_BYTES);
+    /// Writes changes of the ledger.
+    pub async fn write(&mut self, changes: &LedgerChanges) -> Result<(), Error> {
+        let statements = changes.statements(self.dialect(), BATCH_BYTES);
         self.conn.run_all(statements).await
     }
 
@@ -338,6 +331,22 @@ impl Store {
         let sql =
             Sql::new(format!("SELECT {CUSTOMER_COLUMNS}, {now} FROM customer_balance WHERE customer_id = ?"));
         self.fetch_optional(sql.bind(id.as_str())).await?.as_ref().map(read_ledger_row).transpose()
+    }
+
+    /// Whose record it is. The index of ids says so; the row itself is not read.
+    pub async fn customer_of_record(&self, id: RecordId) -> Result<Option<CustomerId>, Error> {
+        self.customer_of("accounting_records", id).await
+    }
+
+    /// Whose hold it is.
+    pub async fn customer_of_hold(&self, id: RecordId) -> Result<Option<CustomerId>, Error> {
+        self.customer_of("holds", id).await
+    }
+
+    async fn customer_of(&self, table: &'static str, id: RecordId) -> Result<Option<CustomerId>, Error> {
+        let sql = Sql::new(format!("SELECT customer_id FROM {table} WHERE id = ?")).bind(id.as_bytes());
+        let Some(row) = self.fetch_optional(sql).await? else { return Ok(None) };
+        CustomerId::parse(row.str(0)?).map(Some).map_err(|e| Error::inconsistent(table, id, e))
     }
 
     /// Which of these customers another transaction keeps locked at this moment.

@@ -4,7 +4,7 @@ use super::Store;
 use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Row, Sql};
-use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
+use crate::model::{BookingDetails, Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
 
 const TABLE: &str = "accounting_records";
 pub(super) const RECORD_COLUMNS: &str = "customer_id, seq, id, transno, kind, amount, delta, currency, user_id, \
@@ -19,11 +19,13 @@ fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
         .add(r.id.as_bytes())
         .add(r.transno.as_str())
         .add(r.kind.as_str());
-    sql.add(r.amount).add(r.delta).add(r.currency.as_str()).add(r.user_id.as_deref()).add(r.llmid.as_deref());
-    sql.add(r.model_name.as_deref()).add(r.pricing_id.as_deref()).add(r.pricing_version);
-    sql.add(r.input_tokens).add(r.output_tokens).add(r.usage.as_deref()).add(r.unrounded.as_deref());
-    sql.add(r.request_id.as_deref()).add(r.reverses.as_ref().map(RecordId::as_bytes));
-    sql.add(r.hold_id.as_ref().map(RecordId::as_bytes)).add(r.note.as_deref());
+    sql.add(r.amount).add(r.delta).add(r.currency.as_str());
+    let d = &r.details;
+    sql.add(d.user_id.as_deref()).add(d.llmid.as_deref()).add(d.model_name.as_deref());
+    sql.add(d.pricing_id.as_deref()).add(r.pricing_version).add(d.input_tokens).add(d.output_tokens);
+    sql.add(d.usage.as_deref()).add(r.unrounded.as_deref()).add(d.request_id.as_deref());
+    sql.add(r.reverses.as_ref().map(RecordId::as_bytes)).add(r.hold_id.as_ref().map(RecordId::as_bytes));
+    sql.add(d.note.as_deref());
     sql.add(r.balance_after).add(r.held_after).add(r.available_after);
     sql.add(&r.body_hash).add(&r.prev_hash).add(&r.hash).add(r.event_time).add(r.created_at);
     sql.add(r.arithmetic.as_deref());
@@ -69,19 +71,21 @@ pub(super) fn read_record(row: &Row) -> Result<Record, Error> {
         amount: money(5, "amount out of range")?,
         delta: money(6, "delta out of range")?,
         currency: Currency::parse(row.str(7)?).ok_or_else(|| bad("unknown currency"))?,
-        user_id: row.opt_text(8)?,
-        llmid: row.opt_text(9)?,
-        model_name: row.opt_text(10)?,
-        pricing_id: row.opt_text(11)?,
+        details: BookingDetails {
+            user_id: row.opt_text(8)?,
+            llmid: row.opt_text(9)?,
+            model_name: row.opt_text(10)?,
+            pricing_id: row.opt_text(11)?,
+            input_tokens: row.opt_int(13)?,
+            output_tokens: row.opt_int(14)?,
+            usage: row.opt_text(15)?,
+            request_id: row.opt_text(17)?,
+            note: row.opt_text(20)?,
+        },
         pricing_version: row.opt_int(12)?,
-        input_tokens: row.opt_int(13)?,
-        output_tokens: row.opt_int(14)?,
-        usage: row.opt_text(15)?,
         unrounded: row.opt_text(16)?,
-        request_id: row.opt_text(17)?,
         reverses: opt_id(18)?,
         hold_id: opt_id(19)?,
-        note: row.opt_text(20)?,
         balance_after: money(21, "balance_after out of range")?,
         held_after: money(22, "held_after out of range")?,
         available_after: money(23, "available_after out of range")?,

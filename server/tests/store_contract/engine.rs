@@ -8,11 +8,12 @@ use sageapi_server::config::{self, LiveConfig};
 use sageapi_server::domain::Error;
 use sageapi_server::domain::balances::BalanceCache;
 use sageapi_server::domain::booking::{
-    Action, Amount, Booking, BookingDetails, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
+    Action, Amount, Booking, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
 };
 use sageapi_server::domain::caches::Caches;
 use sageapi_server::model::{
-    Clock, CustomerId, Hold, Kind, Mode, Money, Record, RecordId, SystemClock, SystemEntropy, Transno,
+    BookingDetails, Clock, CustomerId, Hold, Kind, Mode, Money, Record, RecordId, SystemClock, SystemEntropy,
+    Transno,
 };
 use sageapi_server::store::Store;
 use sageapi_server::telemetry::metrics::Metrics;
@@ -22,7 +23,16 @@ pub fn start(store: &Store) -> Booking {
     let clock: Arc<dyn Clock> = SystemClock::new();
     let metrics = Arc::new(Metrics::new("test"));
     let nothing = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-    let config = LiveConfig::new(config::load(None, &BTreeMap::new(), &nothing).unwrap().config);
+    let mut config = config::load(None, &BTreeMap::new(), &nothing).unwrap().config;
+    config.accounting = config::Accounting {
+        mode: Mode::Strict,
+        batch_max: 8,
+        batch_delay: Duration::from_micros(200),
+        queue: 10_000,
+        writers: 2,
+        ..config.accounting
+    };
+    let config = LiveConfig::new(config);
     let caches = Caches::new(&config, &clock, &metrics);
     let parts = BookingParts {
         balances: BalanceCache::new(&caches),
@@ -30,11 +40,7 @@ pub fn start(store: &Store) -> Booking {
         metrics,
         clock,
         entropy: SystemEntropy::new(),
-        default_mode: Mode::Strict,
-        batch_max: 8,
-        batch_delay: Duration::from_micros(200),
-        queue: 10_000,
-        writers: 2,
+        config,
         runtime: tokio::runtime::Handle::current(),
     };
     Booking::start(store, parts)
@@ -52,7 +58,7 @@ pub fn book(name: &str, kind: Kind, amount: Money) -> Action {
     let (transno, amount) = (transno(name), Amount::Given(amount));
     let details =
         BookingDetails { input_tokens: Some(3), output_tokens: Some(4), ..BookingDetails::default() };
-    Action::Book(Entry { transno, kind, amount, currency: None, details })
+    Action::Book(Entry { transno, kind, amount, currency: None, event_time: None, details })
 }
 
 pub fn hold(name: &str, amount: Money, ttl: Duration) -> Action {

@@ -1,11 +1,12 @@
 //! The database as a writer sees it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use super::decide::{Changes, Loaded, time_of};
-use super::{Action, Command};
-use crate::model::{CustomerId, Money, RecordId, Timestamp};
-use crate::store::{Error, LedgerRow, LedgerRows, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
+use super::command::{Command, customers_of, named_ids};
+use super::decide::{Loaded, time_of};
+use crate::model::{CustomerId, Money, Timestamp};
+use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
 
 /// Transnos looked up by one statement.
 const LOOKED_UP: usize = 64;
@@ -19,7 +20,8 @@ pub(super) trait LedgerBackend: Send + 'static {
     /// A transaction under way.
     type Tx: Send;
 
-    /// Starts a transaction by locking the customers of the commands in the order of their ids.
+    /// Starts a transaction by locking the customers of the commands, in the order of their ids so that no two
+    /// transactions wait for each other.
     fn begin(
         &mut self,
         commands: &[Command],
@@ -40,16 +42,15 @@ pub(super) trait LedgerBackend: Send + 'static {
         nonces: &[NonceUse],
     ) -> impl Future<Output = Result<Vec<bool>, Error>> + Send;
 
-    /// Writes what was decided, with nonces that are taken to be new, and commits.
+    /// Writes what was decided, and commits.
     fn commit(
         &mut self,
         tx: Self::Tx,
-        nonces: &[NonceUse],
-        changes: &Changes,
+        changes: &LedgerChanges,
     ) -> impl Future<Output = Result<(), NotCommitted>> + Send;
 
     /// Undoes the transaction because of an error.
-    fn give_up(&mut self, tx: Self::Tx, error: &Error) -> impl Future<Output = ()> + Send;
+    fn abort(&mut self, tx: Self::Tx, error: &Error) -> impl Future<Output = ()> + Send;
 
     /// Undoes the transaction.
     fn rollback(&mut self, tx: Self::Tx) -> impl Future<Output = ()> + Send;
@@ -66,14 +67,14 @@ pub(super) trait LedgerBackend: Send + 'static {
     /// Waits until a customer can be locked, no longer than a transaction does.
     fn await_customer(&mut self, customer: &CustomerId) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Waits a random moment before the `attempt`th repetition.
+    /// Waits a random moment before the `attempt`th retry.
     fn back_off(&mut self, attempt: u32) -> impl Future<Output = ()> + Send;
 
     /// Waits.
     fn wait(&self, span: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// The books in a store.
+/// The ledger in a store.
 pub(super) struct StoreBackend {
     store: Store,
     writer: Writer,
@@ -89,10 +90,7 @@ impl LedgerBackend for StoreBackend {
     type Tx = Tx;
 
     async fn begin(&mut self, commands: &[Command]) -> Result<(Tx, Vec<LedgerRow>), Error> {
-        let mut ids: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        self.writer.begin(&ids).await
+        self.writer.begin(&customers_of(commands)).await
     }
 
     async fn look_up(
@@ -101,20 +99,19 @@ impl LedgerBackend for StoreBackend {
         commands: &[Command],
         customers: Vec<LedgerRow>,
     ) -> Result<Loaded, Error> {
-        self.writer.asking(look_up(tx, commands, customers)).await
+        self.writer.with_timeout(look_up(tx, commands, customers)).await
     }
 
     async fn spend_nonces(&mut self, tx: &mut Tx, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
-        self.writer.asking(tx.insert_nonces(nonces)).await
+        self.writer.with_timeout(tx.insert_nonces(nonces)).await
     }
 
-    async fn commit(&mut self, tx: Tx, nonces: &[NonceUse], changes: &Changes) -> Result<(), NotCommitted> {
-        let Changes { records, reversals, holds, customers } = changes;
-        self.writer.commit(tx, &LedgerRows { nonces, records, reversals, holds, customers }).await
+    async fn commit(&mut self, tx: Tx, changes: &LedgerChanges) -> Result<(), NotCommitted> {
+        self.writer.commit(tx, changes).await
     }
 
-    async fn give_up(&mut self, tx: Tx, error: &Error) {
-        self.writer.give_up(tx, error).await;
+    async fn abort(&mut self, tx: Tx, error: &Error) {
+        self.writer.abort(tx, error).await;
     }
 
     async fn rollback(&mut self, tx: Tx) {
@@ -122,11 +119,11 @@ impl LedgerBackend for StoreBackend {
     }
 
     async fn first_use(&mut self, nonce: NonceUse) -> Result<bool, Error> {
-        self.writer.asking(self.store.first_use(ReplayTable::Nonces, nonce)).await
+        self.writer.with_timeout(self.store.first_use(ReplayTable::Nonces, nonce)).await
     }
 
     async fn locked(&mut self, customers: &[CustomerId]) -> Result<Vec<CustomerId>, Error> {
-        self.writer.asking(self.store.locked_customers(customers)).await
+        self.writer.with_timeout(self.store.locked_customers(customers)).await
     }
 
     async fn await_customer(&mut self, customer: &CustomerId) -> Result<(), Error> {
@@ -145,22 +142,16 @@ impl LedgerBackend for StoreBackend {
 /// Reads what deciding needs beside the customers. What no command names is not asked for.
 async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -> Result<Loaded, Error> {
     let mut loaded = Loaded { customers, ..Loaded::default() };
-    let with_holds: Vec<_> = loaded
-        .customers
-        .iter()
-        .filter(|r| r.customer.holds_made > 0)
-        .map(|r| r.customer.id.clone())
-        .collect();
-    let named: Vec<_> =
+    let mut named: Vec<_> =
         commands.iter().filter_map(|c| Some((&c.request.customer_id, c.request.action.transno()?))).collect();
     for chunk in named.chunks(LOOKED_UP) {
         loaded.records.extend(tx.find_records(chunk.iter().copied()).await?);
     }
-    if !with_holds.is_empty() {
-        let named: Vec<_> = named.into_iter().filter(|(customer, _)| with_holds.contains(customer)).collect();
-        for chunk in named.chunks(LOOKED_UP) {
-            loaded.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
-        }
+    let with_holds = loaded.customers.iter().map(|row| &row.customer).filter(|c| c.holds_made > 0);
+    let with_holds: HashSet<_> = with_holds.map(|customer| &customer.id).collect();
+    named.retain(|(customer, _)| with_holds.contains(customer));
+    for chunk in named.chunks(LOOKED_UP) {
+        loaded.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
     }
     let held = |row: &&LedgerRow| row.customer.held > Money::ZERO;
     let holders: Vec<_> = loaded.customers.iter().filter(held).collect();
@@ -176,13 +167,13 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
             }
         }
     }
-    let (originals, holds) = named_ids(commands);
-    if !originals.is_empty() {
-        loaded.originals = tx.records_by_id(&originals).await?;
-        loaded.reversals = tx.reversals(&originals).await?;
+    let (records, holds) = named_ids(commands);
+    if !records.is_empty() {
+        loaded.records.extend(tx.records_by_id(&records).await?);
+        loaded.reversals = tx.reversals(&records).await?;
     }
     if !holds.is_empty() {
-        loaded.named_holds = tx.holds_by_id(&holds).await?;
+        loaded.holds.extend(tx.holds_by_id(&holds).await?);
     }
     Ok(loaded)
 }
@@ -190,18 +181,4 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
 /// Until when holds may be due for any of these.
 pub(super) fn latest(customers: &[LedgerRow]) -> Timestamp {
     customers.iter().map(time_of).max().unwrap_or_default()
-}
-
-/// The records and the holds that commands name by id.
-pub(super) fn named_ids(commands: &[Command]) -> (Vec<RecordId>, Vec<RecordId>) {
-    let (mut originals, mut holds) = (Vec::new(), Vec::new());
-    for command in commands {
-        match &command.request.action {
-            Action::Reverse(reverse) => originals.push(reverse.record),
-            Action::Capture(capture) => holds.push(capture.hold),
-            Action::Release(hold) => holds.push(*hold),
-            Action::Book(_) | Action::Hold(_) | Action::Expire => {}
-        }
-    }
-    (originals, holds)
 }

@@ -40,7 +40,7 @@ const CUSTOMERS: u32 = 3;
 const CLIENTS: u64 = 5;
 const INTENTS: u32 = 7;
 /// Attempts after which a client would give up; none may need so many.
-const PATIENCE: u32 = 400;
+const MAX_ATTEMPTS: u32 = 400;
 /// So often the database's own refusal is heard before it is taken to be for good.
 const POISONED_AFTER: u32 = 3;
 /// Tasks that look for due holds, as every instance has one, and how often each of them looks.
@@ -116,7 +116,16 @@ impl Simulation {
     fn instance(&self) -> Instance {
         let clock: Arc<dyn Clock> = self.database.time.clock.clone();
         let metrics = Arc::new(Metrics::new("0"));
-        let config = LiveConfig::new(config::defaults());
+        let mut config = config::defaults();
+        config.accounting = config::Accounting {
+            mode: Mode::Strict,
+            batch_max: 1 + self.database.draw(8) as usize,
+            batch_delay: Duration::from_millis(2),
+            queue: 40,
+            writers: 4,
+            ..config.accounting
+        };
+        let config = LiveConfig::new(config);
         let balances = BalanceCache::new(&Caches::new(&config, &clock, &metrics));
         let alive = Arc::new(AtomicBool::new(true));
         let parts = BookingParts {
@@ -125,11 +134,7 @@ impl Simulation {
             metrics,
             clock,
             entropy: SeededEntropy::new(self.seed ^ u64::from(self.database.draw(u32::MAX))),
-            default_mode: Mode::Strict,
-            batch_max: 1 + self.database.draw(8) as usize,
-            batch_delay: Duration::from_millis(2),
-            queue: 40,
-            writers: 4,
+            config,
             runtime: tokio::runtime::Handle::current(),
         };
         let backend = || SimulatedBackend { database: self.database.clone(), alive: alive.clone() };
@@ -154,7 +159,7 @@ impl Simulation {
         }
     }
 
-    /// Somebody else keeps customers locked now and then, for longer than one waits for a lock.
+    /// Another transaction locks customers now and then, for longer than the lock timeout.
     async fn lock(&self) {
         for _ in 0..self.database.draw(3) {
             self.database.pause(60).await;
@@ -162,7 +167,7 @@ impl Simulation {
         }
     }
 
-    /// Signs anew: the same request with a nonce of its own.
+    /// Signs again: the same request with a new nonce.
     fn signed(&self, request: &Request) -> Request {
         let nonce = format!("n{}", self.nonces.fetch_add(1, Ordering::SeqCst));
         let nonce = NonceUse::new("ak_1", &nonce, Timestamp::from_micros(i64::MAX));
@@ -174,7 +179,7 @@ impl Simulation {
     async fn ask(&self, intent: &Intent) {
         let Intent { requests, group } = intent;
         let mut refusals = vec![0; requests.len()];
-        for attempt in 0..PATIENCE {
+        for attempt in 0..MAX_ATTEMPTS {
             let instance = self.any_instance();
             let signed: Vec<_> = requests
                 .iter()
@@ -264,7 +269,7 @@ impl Simulation {
         !matches!(verdict, Err(Error::Internal(_))) || *refusals >= POISONED_AFTER
     }
 
-    /// Whoever booked sees it at once, be it from the cache.
+    /// A caller that booked sees it at once, from the cache too.
     async fn seen_at(&self, instance: &Instance, verdicts: &[Result<Outcome, Error>]) {
         for outcome in verdicts.iter().flatten() {
             let Outcome::Booked(booked) = outcome else { continue };
@@ -280,7 +285,7 @@ impl Simulation {
 
     /// A request that was answered is refused when it is sent again with its nonce.
     async fn assert_replay_refused(&self, request: Request) {
-        for _ in 0..PATIENCE {
+        for _ in 0..MAX_ATTEMPTS {
             let booking = self.any_instance().booking;
             let again = booking.submit(request.clone());
             match self.database.time.timeout(Duration::from_secs(30), again).await {
@@ -352,7 +357,7 @@ impl Simulation {
         assert_held_adds_up(&self.database.rows());
         let customers: Vec<_> = self.database.rows().customers.keys().cloned().collect();
         let turns = customers.iter().chain(&customers).map(|customer| async move {
-            for _ in 0..PATIENCE {
+            for _ in 0..MAX_ATTEMPTS {
                 if self.turn(customer.clone()).await {
                     return;
                 }

@@ -7,11 +7,9 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::backend::LedgerBackend;
-use super::decide::{Changes, Decided, Ledger, Loaded};
-use super::{
-    Action, Amount, Booked, Booking, BookingParts, BookingRequest, Capture, Command, Outcome, Request,
-    Reserve, Reserved, Reverse,
-};
+use super::command::Command;
+use super::decide::{Decided, Ledger, Loaded};
+use super::{Action, Booked, Booking, BookingParts, Capture, Outcome, Request, Reserve, Reserved, Reverse};
 use crate::config::{self, LiveConfig};
 use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
@@ -21,7 +19,7 @@ use crate::model::{
     RecordId, SystemClock, SystemEntropy, Timestamp, Transno, UsageBilling,
 };
 use crate::signing::AuthError;
-use crate::store::{self, LedgerRow, NonceUse, NotCommitted};
+use crate::store::{self, LedgerChanges, LedgerRow, NonceUse, NotCommitted};
 use crate::telemetry::metrics::Metrics;
 
 fn money(text: &str) -> Money {
@@ -58,26 +56,10 @@ fn transno(text: &str) -> Transno {
 }
 
 fn command(n: u128, customer: &str, name: &str, kind: Kind, amount: &str) -> Command {
-    let request = BookingRequest {
-        customer_id: CustomerId::parse(customer).unwrap(),
-        transno: transno(name),
-        kind,
-        amount: Some(money(amount)),
-        currency: None,
-        user_id: None,
-        llmid: None,
-        model_name: None,
-        pricing_id: None,
-        input_tokens: None,
-        output_tokens: None,
-        usage: None,
-        request_id: None,
-        event_time: None,
-        note: None,
-        body_hash: [u8::try_from(amount.len()).unwrap(); 32],
-        nonce: None,
-    };
-    Command::new(request.amounting_to(Amount::Given(money(amount))), id(n))
+    let customer = CustomerId::parse(customer).unwrap();
+    let body_hash = [u8::try_from(amount.len()).unwrap(); 32];
+    let request = Request::booking(customer, transno(name), kind, money(amount));
+    Command::new(Request { body_hash, ..request }, id(n))
 }
 
 fn act(n: u128, action: Action) -> Command {
@@ -143,9 +125,7 @@ impl World {
             customers: self.customers.values().cloned().map(|c| at(c, self.seconds)).collect(),
             records: self.records.clone(),
             holds: self.holds.clone(),
-            originals: self.records.clone(),
             reversals: self.reversals.clone(),
-            named_holds: self.holds.clone(),
             due_holds: self
                 .holds
                 .iter()
@@ -155,7 +135,7 @@ impl World {
         }
     }
 
-    fn apply(&mut self, changes: Changes) {
+    fn apply(&mut self, changes: LedgerChanges) {
         for customer in changes.customers {
             self.customers.insert(customer.id.to_string(), customer);
         }
@@ -245,12 +225,12 @@ fn a_repetition_in_the_same_batch_is_a_replay_and_another_body_a_conflict() {
 #[test]
 fn a_command_that_meets_its_own_lost_commit_is_no_replay() {
     let mut world = World::of(vec![customer("c", "5")]);
-    let charge = command(1, "c", "t", Kind::Credit, "1");
-    world.one(charge.clone()).unwrap();
-    assert!(!booked(&world.one(charge)).replayed);
-    let hold = hold(2, "h", "1");
-    world.one(hold.clone()).unwrap();
-    assert!(!reserved(&world.one(hold)).replayed);
+    let credit = [command(1, "c", "t", Kind::Credit, "1")];
+    assert!(world.run(&credit)[0].is_ok());
+    assert!(!booked(&world.run(&credit)[0]).replayed);
+    let hold = [hold(2, "h", "1")];
+    assert!(world.run(&hold)[0].is_ok());
+    assert!(!reserved(&world.run(&hold)[0]).replayed);
     assert_eq!((world.records.len(), world.holds.len()), (1, 1));
 }
 
@@ -545,11 +525,11 @@ impl LedgerBackend for FaultyBackend {
         unreachable!()
     }
 
-    async fn commit(&mut self, (): (), _: &[NonceUse], _: &Changes) -> Result<(), NotCommitted> {
+    async fn commit(&mut self, (): (), _: &LedgerChanges) -> Result<(), NotCommitted> {
         unreachable!()
     }
 
-    async fn give_up(&mut self, (): (), _: &store::Error) {
+    async fn abort(&mut self, (): (), _: &store::Error) {
         unreachable!()
     }
 
@@ -579,18 +559,23 @@ impl LedgerBackend for FaultyBackend {
 fn parts() -> BookingParts {
     let clock: Arc<dyn Clock> = SystemClock::new();
     let metrics = Arc::new(Metrics::new("0"));
-    let config = LiveConfig::new(config::defaults());
+    let mut config = config::defaults();
+    config.accounting = config::Accounting {
+        mode: Mode::Strict,
+        batch_max: 8,
+        batch_delay: Duration::from_millis(2),
+        queue: 40,
+        writers: 2,
+        ..config.accounting
+    };
+    let config = LiveConfig::new(config);
     BookingParts {
         balances: BalanceCache::new(&Caches::new(&config, &clock, &metrics)),
         nonces: Arc::default(),
         metrics,
         clock,
         entropy: SystemEntropy::new(),
-        default_mode: Mode::Strict,
-        batch_max: 8,
-        batch_delay: Duration::from_millis(2),
-        queue: 40,
-        writers: 2,
+        config,
         runtime: tokio::runtime::Handle::current(),
     }
 }

@@ -155,13 +155,15 @@ pub fn assert_held_adds_up(rows: &Rows) {
     }
 }
 
-/// What a request that was refused for want of money would have moved, if it said so itself, and what was reserved
+/// What a request that was refused for lack of money would have moved, if it said so itself, and what was reserved
 /// for it.
 fn moved(action: &Action, rows: &Rows) -> (Option<Money>, Money) {
     match action {
         Action::Book(entry) => match &entry.amount {
             Amount::Given(amount) => (Some(*amount), Money::ZERO),
-            Amount::Quoted(_) | Amount::Unquoted(_) => panic!("nothing is priced: {action:?}"),
+            Amount::FromPriceList | Amount::Quoted(_) | Amount::Unquoted(_) => {
+                panic!("nothing is priced: {action:?}")
+            }
         },
         Action::Reverse(reverse) => (reverse.amount, Money::ZERO),
         Action::Hold(reserve) => (Some(reserve.amount), Money::ZERO),
