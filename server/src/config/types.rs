@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+pub use sageapi_runtime::telemetry::LogFormat;
 
 use crate::model::{Currency, Mode, Secret};
 
@@ -321,14 +322,4 @@ pub struct Log {
     pub level: String,
     /// How lines look.
     pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// Text for people.
-    Text,
 }

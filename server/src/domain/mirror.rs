@@ -92,9 +92,7 @@ const LAST_DAY: &str = "9999-12-30";
 /// The calendar day of an instant in a zone, `YYYY-MM-DD`: what a pricing row's validity is compared
 /// with.
 pub fn day_at(at: Timestamp, zone: &jiff::tz::TimeZone) -> String {
-    // jiff ends a day earlier than our times do; both mean "never".
-    let at = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::MAX);
-    zone.to_datetime(at).date().to_string().min(LAST_DAY.to_owned())
+    zone.to_datetime(at.into()).date().to_string().min(LAST_DAY.to_owned())
 }
 
 /// A page of users. A cursor of another list is [`Error::InvalidCursor`], here and below.

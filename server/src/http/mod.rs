@@ -1,4 +1,4 @@
-//! REST over HTTP: the listener, the table of routes, what is read from a request and written to an answer.
+//! REST over HTTP: the table of routes, what is read from a request and written to an answer.
 //! The rules are not here: a handler makes one call of [`crate::env::ServerEnv`].
 
 mod accept;
@@ -12,8 +12,6 @@ mod export;
 #[doc(hidden)]
 pub mod fuzz;
 mod handlers;
-pub mod limits;
-pub mod listener;
 pub mod openapi;
 mod origin;
 mod params;
@@ -28,4 +26,5 @@ mod trace;
 mod wire;
 
 pub use answer_body::{AnswerBody, BrokenOff};
+pub use sageapi_runtime::listener;
 pub use service::{Api, ApiService};

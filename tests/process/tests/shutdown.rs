@@ -186,9 +186,7 @@ async fn a_second_signal_ends_it_at_once_with_70() {
     server.sigterm();
     let first = server
         .process()
-        .wait_stderr("the first signal", |line| {
-            line.contains("requests under way are finished").then_some(())
-        })
+        .wait_stderr("the first signal", |line| line.contains("work in progress is finished").then_some(()))
         .await;
     assert_eq!(first, ());
     server.sigterm();

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::BoxError;
+use super::limits::Limits;
 use super::socket::WatchedSocket;
-use crate::http::limits::Limits;
 
 /// A response that moves fewer bytes than this in a whole stall time is not being read.
 const MIN_PROGRESS: u64 = 1024;
