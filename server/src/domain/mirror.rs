@@ -158,23 +158,6 @@ pub async fn get_user(store: &Store, scope: Option<&CustomerId>, id: &str) -> Re
         .ok_or(missing)
 }
 
-/// The row of a pricing program that is valid at an instant, the one enabled last if there are
-/// several; [`Error::NotFound`] if there is none that the caller may see.
-pub async fn get_pricing(
-    store: &Store,
-    ppid: &str,
-    at: Timestamp,
-    zone: &jiff::tz::TimeZone,
-    published_only: bool,
-) -> Result<MirrorRow, Error> {
-    let missing = Error::NotFound("pricing program");
-    if TextId::parse(ppid).is_err() {
-        return Err(missing);
-    }
-    let row = store.pricing_on(ppid, &day_at(at, zone), published_only).await?;
-    row.filter(|row| !row.unreadable).ok_or(missing)
-}
-
 /// A model by the id of its row, else the oldest row of the model of that id.
 pub async fn get_model(store: &Store, id: &str) -> Result<MirrorRow, Error> {
     let missing = Error::NotFound("model");

@@ -18,9 +18,9 @@ pub use offers::{Offer, Offers};
 
 use super::caches::Caches;
 use super::mirror::day_at;
-use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Program, Usage};
+use super::pricing::{Arithmetic, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
-use crate::model::{Cell, Currency, Entity, MirrorRow, Money, TextId, Timestamp};
+use crate::model::{Cell, Currency, Decimal, Entity, MirrorRow, Money, TextId, Timestamp};
 use crate::store::{MirrorFilter, Store};
 use crate::telemetry::tracing::child_span;
 

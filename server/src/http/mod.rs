@@ -9,8 +9,6 @@ mod body;
 mod call;
 mod docs;
 mod export;
-#[doc(hidden)]
-pub mod fuzz;
 mod handlers;
 pub mod openapi;
 mod origin;
@@ -24,6 +22,11 @@ mod service;
 mod tags;
 mod trace;
 mod wire;
+
+/// How the bookings of one request are told apart, for a check from outside such as the fuzz targets of fuzz/.
+pub mod batch {
+    pub use super::wire::{BatchForm, MAX_ITEMS, batch_items, fingerprint};
+}
 
 pub use answer_body::{AnswerBody, BrokenOff};
 pub use sageapi_runtime::listener;

@@ -3,6 +3,8 @@
 mod accounting;
 mod currency;
 mod customer;
+mod decimal;
+mod hash;
 mod hold;
 mod id;
 mod integer;
@@ -18,6 +20,9 @@ pub(crate) use accounting::tests::record as test_record;
 pub use accounting::{Kind, Record};
 pub use currency::Currency;
 pub use customer::{Customer, CustomerStatus, Mode, UsageBilling};
+pub(crate) use decimal::point;
+pub use decimal::{Decimal, DecimalError};
+pub use hash::LengthPrefixedHasher;
 pub use hold::{Hold, HoldState};
 pub use id::{CustomerId, IdError, KeyId, LlmId, RecordId, TextId, Transno, UserId, new_uuid};
 pub use integer::integer;

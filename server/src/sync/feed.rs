@@ -2,7 +2,6 @@
 //! wrong with one row sets that row aside.
 
 mod cell;
-mod pricing_data;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::decimal::Decimal;
 use super::exact::{Exact, Term};
 use super::price::PricedLine;
+use crate::model::Decimal;
 use crate::model::Money;
 
 /// All that an amount was computed from, kept beside it: price lists change, and what was charged must still be

@@ -1,9 +1,9 @@
 //! When a rule applies.
 
-use super::decimal::Decimal;
 use super::error::PricingDataError;
 use super::usage::{Field, Seen, Usage};
 use super::yaml::Node;
+use crate::model::Decimal;
 use crate::model::shown;
 
 /// The texts that begin a condition written as text. A longer one stands before its beginning.

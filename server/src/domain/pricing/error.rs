@@ -1,10 +1,10 @@
-use super::decimal::DecimalError;
+use crate::model::DecimalError;
 
 /// Why a price list cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PricingDataError {
-    /// It is no YAML, or more of it than is read.
-    #[error("the price list cannot be read: {0}")]
+    /// It is not YAML, or too much of it.
+    #[error("the price list must be YAML: {0}")]
     Yaml(String),
     /// A value in it is wrong.
     #[error("{path}: {reason}")]
@@ -28,7 +28,7 @@ pub enum UsageError {
     /// Not a number that is computed with exactly.
     #[error(transparent)]
     Number(#[from] DecimalError),
-    /// Below zero or beyond [`MAX_QUANTITY`](super::Decimal::MAX_QUANTITY).
+    /// Below zero or beyond [`MAX_QUANTITY`](crate::model::Decimal::MAX_QUANTITY).
     #[error("must be from 0 to 1000000000000")]
     OutOfRange,
     /// The name was given before, or with another number.

@@ -1,8 +1,7 @@
 use num_bigint::BigUint;
 use num_integer::Integer;
 
-use super::decimal::{Decimal, point};
-use crate::model::Money;
+use crate::model::{Decimal, Money, point};
 
 /// Longest text of an exact value: its column.
 const MAX_TEXT: usize = 64;

@@ -1,10 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::compile::Program;
-use super::decimal::Decimal;
 use super::error::PriceError;
 use super::exact::{Exact, Term};
 use super::usage::Usage;
+use crate::model::Decimal;
 use crate::model::Money;
 
 /// The most prices that one usage may meet: more would not fit beside a record.

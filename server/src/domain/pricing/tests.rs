@@ -4,6 +4,7 @@ pub(in crate::domain) mod properties;
 pub(in crate::domain) mod reference;
 
 use super::*;
+use crate::model::Decimal;
 
 fn program(yaml: &str) -> Program {
     Program::compile(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"))

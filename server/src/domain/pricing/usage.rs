@@ -1,8 +1,8 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use super::decimal::Decimal;
 use super::error::UsageError;
+use crate::model::Decimal;
 
 /// Characters of a usage in a message.
 const MAX_SHOWN: usize = 200;
@@ -158,8 +158,8 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decimal::DecimalError;
     use super::*;
+    use crate::model::DecimalError;
 
     const MOST: u64 = 1_000_000_000_000;
 
