@@ -1,5 +1,6 @@
 //! The accept loop: a bounded number of connections, a graceful stop, then a hard one.
 
+mod activity;
 mod body;
 mod connection;
 mod frames;
@@ -21,8 +22,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::connection::Shared;
 pub use body::{BodyError, read_body};
+pub use connection::BoxError;
+use connection::Shared;
 pub use limits::Limits;
 
 /// Connections that the kernel keeps for us between its handshake and our accept.
@@ -32,9 +34,6 @@ const BACKLOG: u32 = 4096;
 const ACCEPT_TAIL: Duration = Duration::from_millis(50);
 /// First and longest pause after an accept that failed because file descriptors or memory ran out.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-
-/// Errors as hyper takes them.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How [`serve`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

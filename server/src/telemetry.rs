@@ -1,4 +1,4 @@
-//! What the process tells about itself: logs and traces, and metrics.
+//! Traces and metrics of the process.
 
 pub mod metrics;
 pub mod tracing;

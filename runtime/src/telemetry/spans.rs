@@ -1,4 +1,4 @@
-//! What a span is asked, and told.
+//! The state of a span, and its failure.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

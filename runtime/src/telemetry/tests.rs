@@ -117,7 +117,7 @@ async fn a_sampled_request_reaches_the_collector_under_its_callers_trace() {
     for part in [&TRACE[..], &CALLER, b"GET /users", b"sageapi", b"1.2.3", b"instance-7"] {
         assert!(contains(&body, part), "{:?} is not in the export", String::from_utf8_lossy(part));
     }
-    // What we call is told the same trace, and our span as its parent.
+    // The request that we make carries the same trace, with our span as the parent.
     let told = outgoing["traceparent"].to_str().unwrap();
     let mine = span_context_from_traceparent(told).unwrap();
     assert_eq!((mine.trace_id().to_bytes(), mine.is_sampled()), (TRACE, true));

@@ -76,7 +76,7 @@ impl ApiSource {
             }
             UpstreamAuth::Deerer { .. } => {
                 return Err(SyncError::Unconfigured(
-                    "upstream.auth: deerer is not built yet, use signed or bearer",
+                    "upstream.auth: deerer is not implemented yet, use signed or bearer",
                 ));
             }
         };

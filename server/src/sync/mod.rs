@@ -29,10 +29,10 @@ use tokio_util::task::TaskTracker;
 
 pub use api_source::ApiSource;
 pub use error::SyncError;
-pub use feed::{Flaw, flaw, parse_seed};
+pub use feed::{flaw, parse_seed};
 pub use freshness::Freshness;
 pub use report::{Progress, RunReport};
-pub use source::{Failure, FeedPage, MAX_IDS, Position, Source, SourceError};
+pub use source::{Failure, FeedPage, Flaw, MAX_IDS, Position, Source, SourceError};
 
 use crate::config::{Config, EntitySync, SyncMode, SyncSource};
 use crate::model::{Clock, Entity, Entropy, TextId};
@@ -79,7 +79,7 @@ struct Plan {
 
 impl SyncService {
     /// Prepares to mirror what the configuration names. Without an upstream, or with one of a kind
-    /// that is not built yet, nothing is pulled and only the maintenance runs.
+    /// that is not implemented yet, nothing is pulled and only the maintenance runs.
     pub fn new(
         store: Store,
         config: &Config,
@@ -232,7 +232,7 @@ fn plan(key: &'static str, sync: &EntitySync) -> Result<Plan, SyncError> {
 
 fn configured_source(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Source>, SyncError> {
     if config.sync.source == SyncSource::Database {
-        return Err(SyncError::Unconfigured("sync.source: database is not built yet, use api"));
+        return Err(SyncError::Unconfigured("sync.source: database is not implemented yet, use api"));
     }
     let upstream = config.upstream.as_ref().ok_or(SyncError::Unconfigured("upstream.url is not set"))?;
     let zone = match &config.sync.timezone {

@@ -28,7 +28,7 @@ pub const SERVICE: Service = Service {
     unlogged: &[TRACE_TARGET],
 };
 
-/// Makes a span below the current one, if that is recorded.
+/// A child of the current span, if that is recorded.
 macro_rules! child_span {
     ($name:expr $(, $($fields:tt)*)?) => {
         if $crate::telemetry::tracing::is_recording() {
@@ -55,7 +55,7 @@ struct Carried {
 }
 
 impl Handoff {
-    /// Begins to wait, in the current span.
+    /// Starts the wait in the current span.
     pub fn begin() -> Self {
         if !is_recording() {
             return Self(None);
@@ -67,7 +67,7 @@ impl Handoff {
         }))
     }
 
-    /// Ends the wait, and links the current span to those in which things were done.
+    /// Ends the wait, and links the current span to those of the batches.
     pub fn end(&self) {
         let Some(carried) = &self.0 else { return };
         carried.taken();
@@ -77,8 +77,8 @@ impl Handoff {
         }
     }
 
-    /// A span for what is done at once for these: in a trace of its own, linked with those that are recorded, and none
-    /// where none is.
+    /// A span for a batch: in a trace of its own, linked with the requests that are recorded; disabled if there are
+    /// none.
     pub fn joint_span<'a>(
         name: &'static str,
         items: usize,
@@ -88,7 +88,7 @@ impl Handoff {
         if joined.is_empty() {
             return Span::none();
         }
-        // Neighbours of one request share what it takes along.
+        // Items of one request share its links.
         joined.dedup_by(|a, b| Arc::ptr_eq(a, b));
         let span = tracing::debug_span!(
             target: TRACE_TARGET,

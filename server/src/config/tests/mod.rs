@@ -159,9 +159,9 @@ fn what_is_not_built_is_accepted_with_a_warning() {
     assert_eq!(
         from_yaml(yaml).unwrap().warnings,
         [
-            "c.yaml:1: server.tls.cert_file is accepted, but not built yet: it has no effect",
-            "c.yaml:1: server.tls.key_file is accepted, but not built yet: it has no effect",
-            "c.yaml:3: quota.unknown_user is accepted, but not built yet: it has no effect",
+            "c.yaml:1: server.tls.cert_file is accepted but not implemented yet: it has no effect",
+            "c.yaml:1: server.tls.key_file is accepted but not implemented yet: it has no effect",
+            "c.yaml:3: quota.unknown_user is accepted but not implemented yet: it has no effect",
         ]
     );
     let by_value = "upstream: {url: 'http://h', auth: deerer, dapi_key: a, dapi_apikey: b, dapi_secret: c}\n";

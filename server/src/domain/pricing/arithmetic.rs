@@ -28,7 +28,7 @@ impl Arithmetic {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads the JSON text; `None` if it is none of ours.
+    /// Reads the JSON text; `None` if it is not ours.
     pub fn parse(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }

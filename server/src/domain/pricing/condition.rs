@@ -123,7 +123,7 @@ fn from_text(text: &str, path: &str) -> Result<Test, PricingDataError> {
     {
         return Test::of(operator, rest, path);
     }
-    // These would compare as texts that nothing equals, and the rule would never apply.
+    // Compared as text, these would equal nothing, and the rule would never apply.
     let word = text.split_ascii_whitespace().next().unwrap_or_default();
     if text.starts_with('!') || (word.len() < text.len() && matches!(word, "between" | "in" | "not")) {
         return Err(PricingDataError::value(

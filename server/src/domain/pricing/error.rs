@@ -9,9 +9,9 @@ pub enum PricingDataError {
     /// A value in it is wrong.
     #[error("{path}: {reason}")]
     Value {
-        /// Where it stands, such as `pricings[3].unit`.
+        /// Its path, such as `pricings[3].unit`.
         path: String,
-        /// What it must be.
+        /// What is wrong with it.
         reason: String,
     },
 }
@@ -22,7 +22,7 @@ impl PricingDataError {
     }
 }
 
-/// Why a quantity is none.
+/// Why a quantity is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// Not a number that is computed with exactly.
@@ -34,7 +34,7 @@ pub enum UsageError {
     /// The name was given before, or with another number.
     #[error("must be given once, or the same each time")]
     Twice,
-    /// The sum of both kinds of tokens, which price lists may ask for, is no number that is computed with exactly.
+    /// The sum of both kinds of tokens, which price lists may ask for, is not a number that can be computed exactly.
     #[error("input and output tokens must come to a number of at most 17 significant digits")]
     Sum,
 }

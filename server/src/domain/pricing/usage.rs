@@ -56,7 +56,7 @@ impl<'a> Usage<'a> {
                 self.add(name, tokens).map_err(|error| (name, error))?;
             }
         }
-        // A price for all tokens must never be left out for want of their number.
+        // A price for all tokens must never be skipped because their number is missing.
         if let (Some(input), Some(output)) = (self.either(INPUT), self.either(OUTPUT))
             && self.named(TOTAL).is_none()
             && input.checked_add(output).is_none()

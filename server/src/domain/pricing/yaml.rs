@@ -29,7 +29,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// Reads one document. Keys that stand twice or are no words, unknown tags and endless repetition are errors.
+    /// Reads one document. Repeated keys, keys that are not words, unknown tags and endless repetition are errors.
     pub(super) fn parse(text: &str) -> Result<Self, PricingDataError> {
         if text.len() > MAX_BYTES {
             return Err(PricingDataError::Yaml("must not be longer than 1 MiB".to_owned()));
@@ -56,7 +56,7 @@ impl Node {
 /// Whether a text is pricing data by its form: one mapping, not too large. Its rules are not looked at.
 ///
 /// # Errors
-/// What it must be.
+/// What is wrong with it.
 pub fn check_yaml(text: &str) -> Result<(), String> {
     match Node::parse(text) {
         Ok(Node::Map(_)) => Ok(()),
@@ -103,7 +103,7 @@ fn mapping(entries: Vec<(Spanned<Parsed>, Spanned<Parsed>)>, text: &str) -> Resu
             }
         };
         if !keys.insert(key.clone()) {
-            return Err(PricingDataError::Yaml(format!("the key {key:?} stands twice in one mapping")));
+            return Err(PricingDataError::Yaml(format!("the key {key:?} occurs twice in one mapping")));
         }
         map.push((key, resolve(value, text)?));
     }

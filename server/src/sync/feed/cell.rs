@@ -123,7 +123,7 @@ fn local_time(text: &str) -> Option<DateTime> {
     text.parse().ok().filter(|_| shape)
 }
 
-/// Reads RFC 3339, or a time that is local in `zone`. What is neither is no time.
+/// Reads RFC 3339, or a time that is local in `zone`. Anything else is not a time.
 pub(super) fn read_created_at(raw: &RawValue, zone: &TimeZone) -> Option<Timestamp> {
     let text = text_of(raw).ok()??;
     if let Ok(time) = Timestamp::parse(&text) {
