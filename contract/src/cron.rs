@@ -8,7 +8,7 @@ const FIELDS: [(u64, &str); 5] = [
 ];
 
 /// Why a cron expression of five fields does not mean what it says: `*/90 * * * *` is not every 90 minutes, for a step
-/// begins again with each hour. What is no cron expression at all is left to the parser.
+/// begins again with each hour. Invalid expressions are left to the parser.
 pub fn cron_step_fault(expression: &str) -> Option<&'static str> {
     let mut fields = expression.split_whitespace().zip(FIELDS);
     let is_over = |part: &str, values: u64| {

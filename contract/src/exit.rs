@@ -1,18 +1,18 @@
-/// How a command of `sageapi-server` ended. The numbers follow `sysexits.h` where it has a word.
+/// How a command ended. The numbers follow `sysexits.h` where it has a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
     /// The command did what it was asked.
     Done = 0,
-    /// Wrong usage or configuration, or refused by a migration's verdict: repeating changes nothing.
+    /// Wrong usage or configuration, or refused by a migration's verdict: a retry would fail again.
     Usage = 64,
     /// `verify` found a difference.
     Difference = 65,
-    /// A needed service, as a rule the database, cannot be reached.
+    /// A required service, usually the database, is unavailable.
     Unavailable = 69,
-    /// A fault of our own.
+    /// An internal error.
     Internal = 70,
-    /// Somebody else holds a lock; try again.
+    /// Another process holds a lock; try again later.
     TryAgain = 75,
 }
 

@@ -16,7 +16,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "server", doc: "The REST listener.", groups: &[SERVER] },
     Section {
         name: "admin",
-        doc: "The listener for probes, metrics and health. Keep it inside.",
+        doc: "The listener for probes, metrics and health. Do not expose it outside the network.",
         groups: &[ADMIN],
     },
     Section {
@@ -40,7 +40,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "quota", doc: "Limits on what users consume.", groups: &[QUOTA] },
     Section { name: "cluster", doc: "Primary and edge servers.", groups: &[CLUSTER] },
     Section { name: "telemetry", doc: "Where traces go.", groups: &[TELEMETRY] },
-    Section { name: "log", doc: "What is written to standard error.", groups: &[LOG] },
+    Section { name: "log", doc: "What is logged to standard error.", groups: &[LOG] },
 ];
 
 /// Every key, in the order of [`SECTIONS`].
@@ -57,39 +57,39 @@ const MI: u64 = 1 << 20;
 const GI: u64 = 1 << 30;
 
 static SERVER: &[Key] = &[
-    Key::new("server.listen", Kind::Address, "Where REST requests are taken.").or("0.0.0.0:8080"),
+    Key::new("server.listen", Kind::Address, "Address of the REST listener.").or("0.0.0.0:8080"),
     Key::new(
         "server.public_url",
         Kind::Origin,
-        "What clients call this server: fixes scheme and authority of what they sign. Unset: Host and the socket tell.",
+        "The scheme and authority by which clients call this server, and which they sign. Unset: taken from the Host header and the socket.",
     ),
-    Key::new("server.request_timeout", Kind::Time("10ms", "1h"), "How long one request may take.")
+    Key::new("server.request_timeout", Kind::Time("10ms", "1h"), "Timeout of one request.")
         .or("30s")
         .reloadable(),
-    Key::new("server.max_body_bytes", Kind::Size(1, GI), "Largest request body.").or("1048576").reloadable(),
-    Key::new("server.max_batch_bytes", Kind::Size(1, GI), "Largest body of a batch.")
+    Key::new("server.max_body_bytes", Kind::Size(1, GI), "Maximum size of a request body.").or("1048576").reloadable(),
+    Key::new("server.max_batch_bytes", Kind::Size(1, GI), "Maximum size of a batch body.")
         .or("8388608")
         .reloadable(),
-    Key::new("server.trusted_proxies", Kind::Networks, "Proxies whose X-Forwarded-* headers are believed.")
+    Key::new("server.trusted_proxies", Kind::Networks, "Proxies whose X-Forwarded-* headers are trusted.")
         .or("")
         .reloadable(),
     Key::new(
         "server.read_only",
         Kind::Flag,
-        "Answer writes of keys with 503 read_only and let due holds be; events are still taken.",
+        "Answer writes with 503 read_only and do not close due holds; events are still accepted.",
     )
     .or("false")
     .reloadable(),
     Key::new(
         "server.shutdown_grace",
         Kind::Time("0s", "1h"),
-        "How long accepted requests may finish after SIGTERM; let it exceed request_timeout.",
+        "How long accepted requests may take to finish after SIGTERM; it should exceed request_timeout.",
     )
     .or("35s"),
     Key::new(
         "server.idle_timeout",
         Kind::Time("10s", "1d"),
-        "How long a connection without a request is kept, and at most 10 s longer; let it exceed that of a load balancer in front.",
+        "How long an idle connection is kept, plus at most 10 s; it should exceed the idle timeout of a load balancer in front.",
     )
     .or("90s"),
     Key::new("server.tls.cert_file", Kind::File, "Certificate chain as PEM; with key_file.").planned(),
@@ -99,7 +99,7 @@ static SERVER: &[Key] = &[
 static ADMIN: &[Key] = &[Key::new(
     "admin.listen",
     Kind::Address,
-    "Where /livez, /readyz, /startupz, /metrics and /health are served.",
+    "Address of /livez, /readyz, /startupz, /metrics and /health.",
 )
 .or("0.0.0.0:9090")];
 
@@ -107,7 +107,7 @@ static DATABASE: &[Key] = &[
     Key::new(
         "database.url",
         Kind::Database,
-        "The database: sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/NAME, where HOST:PORT,HOST:PORT names up to 16 hosts that are tried in order; sqlite:data/sageapi.db when neither url nor parts are set. Percent-encode reserved characters in user and password.",
+        "The database: sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/NAME, where HOST:PORT,HOST:PORT lists up to 16 hosts that are tried in order; sqlite:data/sageapi.db when neither url nor parts are set. Percent-encode reserved characters in user and password.",
     )
     .secret(),
     Key::new("database.kind", Kind::Choice(&["sqlite", "mysql"]), "Kind of database; mysql when a host is set."),
@@ -119,7 +119,7 @@ static DATABASE: &[Key] = &[
     Key::new(
         "database.max_connections",
         Kind::Integer(1, 1_000),
-        "Most connections at a time; with MySQL never less than accounting.writers and 4.",
+        "Maximum number of connections; with MySQL at least accounting.writers and 4.",
     )
     .or("20"),
     Key::new("database.tls_ca_file", Kind::File, "CA that the MySQL server's certificate must chain to, as PEM."),
@@ -136,10 +136,10 @@ static UPSTREAM: &[Key] = &[
     Key::new("upstream.dapi_key", Kind::Text(1), "Key id, or the Deerer application id.").secret().reloadable(),
     Key::new("upstream.dapi_secret", Kind::Text(1), "Secret of the key, or the bearer token.").secret().reloadable(),
     Key::new("upstream.dapi_apikey", Kind::Text(1), "Deerer API key.").secret().reloadable().planned(),
-    Key::new("upstream.uapi_secret", Kind::WebhookSecrets, "Secrets of the events that the platform sends.")
+    Key::new("upstream.uapi_secret", Kind::WebhookSecrets, "Secrets that sign the events of the platform.")
         .secret()
         .reloadable(),
-    Key::new("upstream.timeout", Kind::Time("10ms", "10m"), "How long one pull may take.").or("10s").reloadable(),
+    Key::new("upstream.timeout", Kind::Time("10ms", "10m"), "Timeout of one pull.").or("10s").reloadable(),
     Key::new("upstream.ca_file", Kind::File, "CA that the platform's certificate must chain to, as PEM; unset: those of the system."),
     Key::new("upstream.proxy", Kind::Proxy, "Proxy for pulls.").secret(),
 ];
@@ -157,7 +157,7 @@ static SYNC: &[Key] = &[
     Key::new(
         "sync.timezone",
         Kind::TimeZone,
-        "Zone of the platform's dates and of schedules without time_zone; UTC when unset.",
+        "Time zone of the platform's dates and of schedules without time_zone; UTC when unset.",
     ),
     Key::new(
         "sync.max_delete_ratio",
@@ -177,7 +177,7 @@ macro_rules! entity {
                 ..Key::new(
                     concat!("sync.", $name, ".enabled"),
                     Kind::Flag,
-                    concat!("Mirror ", $what, ". Unset: whenever a source is configured."),
+                    concat!("Mirror ", $what, ". Unset: if a source is configured."),
                 )
                 .reloadable()
                 .$built()
@@ -193,13 +193,13 @@ macro_rules! entity {
             )
             .reloadable()
             .$built(),
-            Key::new(concat!("sync.", $name, ".time_zone"), Kind::TimeZone, "Zone of schedule.")
+            Key::new(concat!("sync.", $name, ".time_zone"), Kind::TimeZone, "Time zone of schedule.")
                 .reloadable()
                 .$built(),
             Key::new(
                 concat!("sync.", $name, ".mode"),
                 Kind::Choice(&["incremental", "full"]),
-                "Pull what changed, or a snapshot each time.",
+                "Pull changes only, or a full snapshot each time.",
             )
             .or("incremental")
             .reloadable()
@@ -239,31 +239,31 @@ static CACHE: &[Key] = &[
     Key::new("cache.ttl", Kind::Time("1ms", "1d"), "How long an answer may be reused.")
         .or("60s")
         .reloadable(),
-    Key::new(
-        "cache.negative_ttl",
-        Kind::Time("1ms", "1d"),
-        "How long the absence of something may be reused.",
-    )
-    .or("5s")
-    .reloadable(),
+    Key::new("cache.negative_ttl", Kind::Time("1ms", "1d"), "How long a \"not found\" answer may be reused.")
+        .or("5s")
+        .reloadable(),
 ];
 
 static AUTH: &[Key] = &[
     Key::new(
         "auth.encryption_key",
         Kind::EncryptionKey,
-        "Encrypts stored secrets. Required with MySQL; SQLite without one makes <database file>.key.",
+        "Encrypts stored secrets. Required with MySQL; SQLite without one creates <database file>.key.",
     )
     .secret()
     .reloadable(),
-    Key::new("auth.previous_encryption_keys", Kind::EncryptionKeys, "Former keys, for decryption alone.")
-        .or("")
-        .secret()
-        .reloadable(),
+    Key::new(
+        "auth.previous_encryption_keys",
+        Kind::EncryptionKeys,
+        "Previous keys, used only for decryption.",
+    )
+    .or("")
+    .secret()
+    .reloadable(),
     Key::new(
         "auth.token_pepper",
         Kind::Text(16),
-        "Under which bearer tokens are stored; unset: none can be made.",
+        "Pepper of stored bearer tokens; unset: bearer tokens cannot be created.",
     )
     .secret()
     .reloadable(),
@@ -271,13 +271,17 @@ static AUTH: &[Key] = &[
         .secret()
         .reloadable()
         .planned(),
-    Key::new("auth.clock_skew", Kind::Time("1s", "1h"), "How far a signature's time may be from ours.")
-        .or("300s")
-        .reloadable(),
+    Key::new(
+        "auth.clock_skew",
+        Kind::Time("1s", "1h"),
+        "Accepted difference between a signature's time and the server's.",
+    )
+    .or("300s")
+    .reloadable(),
     Key::new(
         "auth.required_components",
         Kind::Components,
-        "What signatures must cover besides the profile's own.",
+        "Components that signatures must cover in addition to the required ones.",
     )
     .or("")
     .reloadable(),
@@ -296,28 +300,28 @@ static ACCOUNTING: &[Key] = &[
     .or("strict")
     .reloadable(),
     Key::new("accounting.currency", Kind::Currency, "Currency of customers created without one.").or("CNY"),
-    Key::new("accounting.scale", Kind::Integer(0, 9), "Decimals that computed amounts are rounded to.")
+    Key::new("accounting.scale", Kind::Integer(0, 9), "Decimal places that computed amounts are rounded to.")
         .or("6"),
     Key::new(
         "accounting.timezone",
         Kind::TimeZone,
-        "Zone that an event's date is taken in; unset: sync.timezone, then UTC.",
+        "Time zone of an event's date; unset: sync.timezone, else UTC.",
     ),
-    Key::new("accounting.batch_max", Kind::Integer(1, 1_000), "Most bookings in one commit.").or("64"),
+    Key::new("accounting.batch_max", Kind::Integer(1, 1_000), "Maximum number of bookings in one commit.").or("64"),
     Key::new(
         "accounting.batch_delay",
         Kind::Time("0ms", "1s"),
-        "How long a writer whose last commit was full waits until the next one is.",
+        "How long a writer waits for a full batch when its last commit was full.",
     )
     .or("2ms"),
     Key::new(
         "accounting.queue",
         // A fifth of it is one customer's, and must hold a whole batch.
         Kind::Integer(5_000, 1_000_000),
-        "Most bookings that wait, one customer's at most a fifth of them; more are answered 503.",
+        "Maximum number of waiting bookings, of which one customer may have a fifth; more are answered with 503.",
     )
     .or("10000"),
-    Key::new("accounting.writers", Kind::Integer(1, 64), "Writers; SQLite always has one.").or("4"),
+    Key::new("accounting.writers", Kind::Integer(1, 64), "Number of writers; SQLite always has one.").or("4"),
 ];
 
 static QUOTA: &[Key] = &[
@@ -325,7 +329,10 @@ static QUOTA: &[Key] = &[
         .or("deny")
         .reloadable()
         .planned(),
-    Key::new("quota.timezone", Kind::TimeZone, "Zone of days and months.").or("UTC").reloadable().planned(),
+    Key::new("quota.timezone", Kind::TimeZone, "Time zone of days and months.")
+        .or("UTC")
+        .reloadable()
+        .planned(),
 ];
 
 static CLUSTER: &[Key] = &[
@@ -345,18 +352,18 @@ static TELEMETRY: &[Key] = &[
         Kind::Url,
         "Collector for traces, OTLP over HTTP, like http://otel:4318.",
     ),
-    Key::new("telemetry.sampling_ratio", Kind::Ratio, "Share of traces that are kept.").or("1"),
+    Key::new("telemetry.sampling_ratio", Kind::Ratio, "Share of traces that are recorded.").or("1"),
 ];
 
 static LOG: &[Key] = &[
     Key::new(
         "log.level",
         Kind::Choice(&["trace", "debug", "info", "warn", "error"]),
-        "Least severity that is written.",
+        "Lowest severity that is logged.",
     )
     .or("info")
     .reloadable(),
-    Key::new("log.format", Kind::Choice(&["json", "text"]), "One JSON object a line, or text for people.")
+    Key::new("log.format", Kind::Choice(&["json", "text"]), "One JSON object per line, or text for people.")
         .or("json"),
 ];
 

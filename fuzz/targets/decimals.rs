@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sageapi_server::domain::fuzz::decimals(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sageapi_fuzz::decimals(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sageapi_server::http::fuzz::batches(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sageapi_fuzz::batches(data));

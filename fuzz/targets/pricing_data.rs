@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sageapi_server::domain::fuzz::pricing_data(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sageapi_fuzz::pricing_data(data));

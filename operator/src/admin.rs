@@ -1,29 +1,23 @@
 //! The operator's own port: probes for the orchestrator, and metrics.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use sageapi_contract::{LIVENESS_PATH, METRICS_PATH, READINESS_PATH};
+use sageapi_runtime::listener::{self, Limits};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{self, Metrics};
 
 /// Probes and scrapes are few; more connections than this wait.
-const CONNECTIONS: usize = 64;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection is closed after this long, whatever it does.
-const CONNECTION_LIFE: Duration = Duration::from_mins(5);
+const MAX_CONNECTIONS: usize = 64;
 
 /// What the probes tell.
 #[derive(Debug, Default)]
@@ -43,14 +37,6 @@ impl Health {
     }
 }
 
-/// Opens the port.
-///
-/// # Errors
-/// The address is taken or not this machine's.
-pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
-
 /// Answers until `stop`.
 pub async fn serve(
     listener: TcpListener,
@@ -58,36 +44,15 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "a connection to the admin port could not be taken");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+    let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
+    listener::serve(listener, limits, stop.clone(), stop, |_| {
         let (health, metrics) = (Arc::clone(&health), Arc::clone(&metrics));
-        tokio::spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer(request.method(), request.uri().path(), &health, &metrics);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            // How a scraper's connection ends is its own affair.
-            let _ = tokio::time::timeout(CONNECTION_LIFE, connection).await;
-            drop(permit);
-        });
-    }
+        service_fn(move |request: Request<Incoming>| {
+            let answer = answer(request.method(), request.uri().path(), &health, &metrics);
+            async move { Ok::<_, Infallible>(answer) }
+        })
+    })
+    .await;
 }
 
 fn answer(method: &Method, path: &str, health: &Health, metrics: &Metrics) -> Response<Full<Bytes>> {
@@ -95,7 +60,7 @@ fn answer(method: &Method, path: &str, health: &Health, metrics: &Metrics) -> Re
         return plain(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
     }
     match path {
-        // Alive is who answers: a vital task that ends, ends the process.
+        // Answering is enough: a vital task that ends, ends the process.
         LIVENESS_PATH => plain(StatusCode::OK, "alive\n"),
         READINESS_PATH if health.is_ready() => plain(StatusCode::OK, "ready\n"),
         READINESS_PATH => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready: the caches are being filled\n"),
@@ -105,7 +70,7 @@ fn answer(method: &Method, path: &str, health: &Health, metrics: &Metrics) -> Re
             response.headers_mut().insert(CONTENT_TYPE, kind);
             response
         }
-        _ => plain(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"),
+        _ => plain(StatusCode::NOT_FOUND, "not found; try /livez, /readyz or /metrics\n"),
     }
 }
 

@@ -1,19 +1,22 @@
 //! The commands. stdout carries the result alone; logs go to stderr.
 
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 use sageapi_contract::{ExitCode, OPERATOR_ADMIN_PORT};
+use sageapi_runtime::command;
+use sageapi_runtime::telemetry::{self, LogFormat, Otlp, TelemetryError};
 
+use crate::offline;
 use crate::run::{self, RunError};
-use crate::telemetry::LogFormat;
+use crate::telemetry::SERVICE;
 use crate::watch::SecretsAccess;
-use crate::{offline, telemetry};
+
+const PROGRAM: &str = "sageapi-operator";
 
 /// The operator of SageAPI: makes each SageApi resource of a Kubernetes cluster a migrated, served, scaled
 /// installation, and keeps it so.
@@ -121,7 +124,7 @@ enum Failure {
     #[error("{0}")]
     Run(#[from] RunError),
     #[error("{0}")]
-    Telemetry(#[from] telemetry::TelemetryError),
+    Telemetry(#[from] TelemetryError),
     #[error("{0}")]
     Render(#[from] offline::RenderError),
     #[error("{file}: {cause}")]
@@ -146,21 +149,14 @@ impl Failure {
 
 /// Runs the command that the arguments name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
+    let args: Args = match command::parse(args) {
         Ok(args) => args,
-        Err(error) => {
-            // Whether the terminal takes the text changes nothing about how the command ends.
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Done,
-                _ => ExitCode::Usage,
-            };
-        }
+        Err(code) => return code,
     };
     match dispatch(args.command) {
         Ok(()) => ExitCode::Done,
         Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "sageapi-operator: {failure}");
+            command::print_error(PROGRAM, &failure);
             failure.code()
         }
     }
@@ -170,34 +166,27 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Version => print(concat!("sageapi-operator ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Crd => print(&sageapi_crds::yaml().map_err(Failure::Crd)?),
-        Command::Completion { shell } => print(&completion(shell)),
+        Command::Completion { shell } => print(&command::completion::<Args>(PROGRAM, shell)),
         Command::Render(Render { file, server_image }) => {
             let manifest = read(&file)?;
             print(&offline::render(&manifest, &server_image)?)
         }
         Command::Run(options) => {
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
-            runtime.block_on(async {
+            let work = async {
                 let instance = run::identity(&options);
-                let otlp = options.otlp_endpoint.clone().map(|endpoint| telemetry::Otlp {
+                let otlp = options.otlp_endpoint.clone().map(|endpoint| Otlp {
                     endpoint,
                     sampling_ratio: options.otlp_sampling_ratio,
                     instance: instance.clone(),
                 });
-                let guard = telemetry::init(&options.log_level, options.log_format, otlp)?;
+                let guard = telemetry::init(&SERVICE, &options.log_level, options.log_format, otlp)?;
                 let result = run::run(*options, instance).await;
                 guard.shutdown().await;
                 Ok(result?)
-            })
+            };
+            command::block_on(work).map_err(Failure::Runtime)?
         }
     }
-}
-
-fn completion(shell: Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "sageapi-operator", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
 }
 
 fn read(file: &PathBuf) -> Result<String, Failure> {
@@ -210,17 +199,14 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(failed)
 }
 
-/// A reader that goes away early, like `head`, is no failure.
 fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
-        _ => Ok(()),
-    }
+    command::print(text).map_err(Failure::Output)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
@@ -238,12 +224,14 @@ mod tests {
     #[test]
     fn completions_know_every_command_and_bash_can_read_them() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            let script = completion(shell);
+            let script = command::completion::<Args>(PROGRAM, shell);
             for word in ["run", "render", "completion", "otlp-endpoint"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
         }
-        let bash = std::process::Command::new("bash").args(["-n", "-c", &completion(Shell::Bash)]).output();
+        let bash = std::process::Command::new("bash")
+            .args(["-n", "-c", &command::completion::<Args>(PROGRAM, Shell::Bash)])
+            .output();
         let bash = bash.unwrap();
         assert!(bash.status.success(), "{}", String::from_utf8_lossy(&bash.stderr));
     }

@@ -14,10 +14,10 @@ use kube::{Client, Config};
 use tower::{BoxError, Layer, Service};
 use tracing::Instrument as _;
 
-use crate::clock::Clock;
 use crate::lease::Claim;
 use crate::metrics::{KindLabel, Metrics, RequestLabels, VerbLabel};
 use crate::telemetry;
+use sageapi_runtime::Clock;
 
 /// How long a write may take. A claim must outlast it when the write starts.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -225,8 +225,8 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::clock::ManualClock;
     use crate::telemetry::tests::{Ended, attribute};
+    use sageapi_runtime::ManualClock;
 
     fn request(method: Method, uri: &str) -> Request<Body> {
         Request::builder().method(method).uri(uri).body(Body::empty()).unwrap()

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::election::{Election, Step};
 use crate::client::brief;
-use crate::clock::Clock;
 use crate::metrics::Metrics;
+use sageapi_runtime::Clock;
 
 /// The Lease's name.
 pub const LEASE_NAME: &str = "sageapi-operator";
@@ -128,7 +128,7 @@ impl Elector {
             self.election.saw(found, self.clock.monotonic());
         }
         let sent = self.clock.monotonic();
-        let written = match self.election.step(sent, self.clock.now()) {
+        let written = match self.election.step(sent, self.clock.now().into()) {
             Step::Wait => return Ok(POLL_INTERVAL),
             Step::Create(lease) => bounded(self.api.create(&PostParams::default(), &lease)).await,
             Step::Replace(lease) => {
@@ -167,7 +167,7 @@ impl Elector {
     async fn release(mut self) {
         self.claim.give_up();
         let held = self.election.claimed_until().is_some();
-        let release = self.election.release(self.clock.now());
+        let release = self.election.release(self.clock.now().into());
         if let Some(lease) = release.filter(|_| held)
             && let Err(error) = bounded(self.api.replace(LEASE_NAME, &PostParams::default(), &lease)).await
         {

@@ -5,12 +5,8 @@
 pub mod admin;
 pub mod cli;
 pub mod client;
-/// Time, as a parameter.
-pub mod clock;
 pub mod controller;
 pub mod credentials;
-/// Randomness, as a parameter.
-pub mod entropy;
 pub mod hashes;
 pub mod labels;
 pub mod lease;

@@ -17,10 +17,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::clock::Clock;
 use crate::lease::Claim;
 use crate::object::ObjectKind;
 use crate::watch::{Caches, Key};
+use sageapi_runtime::Clock;
 
 /// Content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -8,16 +8,15 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Config};
 use sageapi_contract::ExitCode;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use sageapi_runtime::lifecycle::Signals;
+use sageapi_runtime::{Clock, Entropy, SystemClock, SystemEntropy, command, listener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health};
 use crate::cli;
 use crate::client::{brief, connect};
-use crate::clock::{Clock, SystemClock};
 use crate::controller::{Contested, Context, Controller, HealthBook, Refused, Written};
-use crate::entropy::{Entropy, SystemEntropy};
 use crate::lease::{Claim, Elector};
 use crate::metrics::{ClusterCollector, Metrics};
 use crate::observed::Settings;
@@ -70,8 +69,7 @@ impl RunError {
 
 /// This process' name in the Lease: what it was called, or the host, and something that no other process has.
 pub(crate) fn identity(options: &cli::Run) -> String {
-    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-    let name = options.identity.clone().unwrap_or_else(host);
+    let name = options.identity.clone().unwrap_or_else(command::host_name);
     let mut random = [0; 4];
     SystemEntropy.fill(&mut random);
     format!("{name}_{:08x}", u32::from_be_bytes(random))
@@ -79,7 +77,7 @@ pub(crate) fn identity(options: &cli::Run) -> String {
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunError> {
-    // First of all: as process 1 of a container, signals without a handler would be ignored.
+    // First of all: process 1 of a container ignores signals without a handler.
     let mut signals = Signals::install().map_err(RunError::Signals)?;
     let config = Config::infer().await.map_err(|error| RunError::Config(error.to_string()))?;
     let namespace = options.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
@@ -91,9 +89,8 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
         .map_err(|error| RunError::Config(brief(&error)))?;
 
     let health = Arc::new(Health::default());
-    let admin = admin::bind(options.admin_listen)
-        .await
-        .map_err(|error| RunError::Admin(options.admin_listen, error))?;
+    let admin =
+        listener::bind(options.admin_listen).map_err(|error| RunError::Admin(options.admin_listen, error))?;
     let admin_stop = CancellationToken::new();
     tokio::spawn(admin::serve(admin, Arc::clone(&health), Arc::clone(&metrics), admin_stop.clone()));
 
@@ -219,23 +216,4 @@ async fn name_cluster(client: &Client, given: Option<String>) -> Result<String, 
         tokio::time::sleep(CRD_POLL_INTERVAL).await;
     }
     Err(RunError::Cluster(said))
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn install() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -8,7 +8,6 @@ pub mod config;
 pub mod domain;
 pub mod env;
 pub mod http;
-pub mod lifecycle;
 pub mod model;
 pub mod signing;
 pub mod store;

@@ -83,10 +83,19 @@ fn the_table_and_the_folder_name_the_same_modules() {
 }
 
 #[test]
-fn the_server_depends_on_the_contract_alone_and_the_contract_on_nothing_of_ours() {
+fn the_server_depends_on_the_runtime_and_the_contract_alone_and_the_contract_on_nothing_of_ours() {
     assert_eq!(our_dependencies("contract"), [""; 0]);
-    assert_eq!(our_dependencies("server"), ["sageapi-contract"]);
+    assert_eq!(our_dependencies("runtime"), ["sageapi-contract"]);
+    assert_eq!(our_dependencies("server"), ["sageapi-contract", "sageapi-runtime"]);
     assert_eq!(our_dependencies("tests/demo"), ["sageapi-contract"]);
+}
+
+#[test]
+fn the_runtime_knows_neither_sql_nor_kubernetes() {
+    let manifest = fs::read_to_string(root().join("runtime/Cargo.toml")).unwrap();
+    for foreign in ["sqlx", "kube", "k8s-openapi"] {
+        assert!(!manifest.contains(&format!("\n{foreign}.")), "{foreign}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! Every input that the fuzz targets of fuzz/ have kept is tried again: what once broke a promise stays mended.
+//! Every input that the fuzz targets of fuzz/ have kept is tried again: what once broke a promise stays fixed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 use std::path::Path;
 
-use sageapi_server::{domain, http};
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzz;
 
 /// Tries all inputs of a target; there must be some.
 fn replay(target: &str, try_one: impl Fn(&[u8])) {
@@ -21,20 +22,20 @@ fn replay(target: &str, try_one: impl Fn(&[u8])) {
 
 #[test]
 fn the_corpus_of_decimals_keeps_its_promises() {
-    replay("decimals", domain::fuzz::decimals);
+    replay("decimals", fuzz::decimals);
 }
 
 #[test]
 fn the_corpus_of_cursors_keeps_its_promises() {
-    replay("cursors", domain::fuzz::cursors);
+    replay("cursors", fuzz::cursors);
 }
 
 #[test]
 fn the_corpus_of_pricing_data_keeps_its_promises() {
-    replay("pricing_data", domain::fuzz::pricing_data);
+    replay("pricing_data", fuzz::pricing_data);
 }
 
 #[test]
 fn the_corpus_of_batches_keeps_its_promises() {
-    replay("ndjson", http::fuzz::batches);
+    replay("ndjson", fuzz::batches);
 }

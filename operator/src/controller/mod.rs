@@ -26,11 +26,10 @@ use self::queue::{DEBOUNCE, Queue, jittered};
 use self::reconcile::{Outcome, reconcile};
 pub use self::refused::Refused;
 pub use self::status::Written;
-use crate::clock::Clock;
-use crate::entropy::Entropy;
 use crate::metrics::Metrics;
 use crate::observed::Settings;
 use crate::watch::{Caches, Key, SecretsAccess};
+use sageapi_runtime::{Clock, Entropy};
 
 /// How long reconciles under way may go on after the stop.
 const DRAIN: Duration = Duration::from_secs(10);

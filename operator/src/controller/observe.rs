@@ -27,7 +27,7 @@ pub async fn observe(context: &Context, key: &Key, resource: &SageApi) -> Result
         secrets,
         refusals: context.refused.deletions(key),
         health: context.health.latest(key),
-        now: context.clock.now(),
+        now: context.clock.now().into(),
         seed,
         settings: context.settings.clone(),
     })

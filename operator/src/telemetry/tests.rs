@@ -1,9 +1,14 @@
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as Exports};
+use http::HeaderMap;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter as Exports};
+use sageapi_runtime::telemetry::{LogFormat, span_layer, subscriber};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
 
@@ -25,7 +30,7 @@ fn logged(level: &str, log: impl FnOnce()) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
     let (subscriber, _guard) =
-        subscriber(level, LogFormat::Json, None, move || writer.clone(), false).unwrap();
+        subscriber(&SERVICE, level, LogFormat::Json, None, move || writer.clone(), false).unwrap();
     tracing::subscriber::with_default(subscriber, log);
     String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
 }
@@ -42,19 +47,6 @@ fn bodies_that_the_client_would_log_are_not_logged_at_any_level() {
     }
 }
 
-#[test]
-fn a_misspelt_level_is_refused_and_told_how() {
-    let error = parse_levels("inof").unwrap_err().to_string();
-    assert!(error.contains("inof") && error.contains("info"), "{error}");
-}
-
-#[test]
-fn an_endpoint_carries_no_credentials() {
-    assert!(matches!(traces_url("http://u:p@collector:4318"), Err(TelemetryError::Endpoint(_))));
-    assert!(matches!(traces_url("collector:4318"), Err(TelemetryError::Endpoint(_))));
-    assert_eq!(traces_url("http://collector:4318/").unwrap(), "http://collector:4318/v1/traces");
-}
-
 /// Spans that ended, in that order, as an exporter gets them.
 #[derive(Debug, Clone, Default)]
 pub struct Ended(Arc<Mutex<Vec<SpanData>>>);
@@ -67,7 +59,7 @@ impl Ended {
         static ANOTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
         ANOTHER.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
         let provider = SdkTracerProvider::builder().with_simple_exporter(self.clone()).build();
-        Registry::default().with(exported(&provider))
+        Registry::default().with(span_layer(&SERVICE, &provider))
     }
 
     pub fn spans(&self) -> Vec<SpanData> {
@@ -110,7 +102,7 @@ fn a_gate_is_a_span_of_the_reconcile_and_says_whether_it_is_open() {
 
 #[test]
 fn without_a_collector_there_are_no_spans() {
-    let (subscriber, _guard) = subscriber("info", LogFormat::Json, None, io::sink, false).unwrap();
+    let (subscriber, _guard) = subscriber(&SERVICE, "info", LogFormat::Json, None, io::sink, false).unwrap();
     // Spans are of level DEBUG. Asked of the subscriber, because others that tests set up have a say in each span.
     assert_eq!(subscriber.max_level_hint(), Some(LevelFilter::INFO));
     tracing::subscriber::with_default(subscriber, || {
@@ -118,40 +110,4 @@ fn without_a_collector_there_are_no_spans() {
         inject(&tracing::debug_span!(target: REQUEST_TARGET, "request"), &mut headers);
         assert!(headers.is_empty());
     });
-}
-
-/// Works as long as it is told to.
-#[derive(Debug, Clone, Default)]
-struct Switch(Arc<AtomicBool>);
-
-impl Exports for Switch {
-    async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
-        let failed = || OTelSdkError::InternalFailure("the test says so".to_owned());
-        self.0.load(Ordering::Relaxed).then_some(()).ok_or_else(failed)
-    }
-}
-
-#[tokio::test]
-async fn a_collector_that_fails_is_reported_once_and_so_is_its_return() {
-    let ended = Ended::default();
-    tracing::subscriber::with_default(ended.subscriber(), || {
-        drop(tracing::debug_span!(target: RECONCILE_TARGET, "reconcile"));
-    });
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let (subscriber, _guard) =
-        subscriber("info", LogFormat::Json, None, move || writer.clone(), false).unwrap();
-    let _log = tracing::subscriber::set_default(subscriber);
-    let switch = Switch::default();
-    let exporter = Reported::new(switch.clone());
-    for _ in 0..3 {
-        assert!(exporter.export(ended.spans()).await.is_err());
-    }
-    switch.0.store(true, Ordering::Relaxed);
-    for _ in 0..3 {
-        exporter.export(ended.spans()).await.unwrap();
-    }
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    assert_eq!(text.matches("do not reach the collector").count(), 1, "{text}");
-    assert_eq!(text.matches("reach the collector again").count(), 1, "{text}");
 }

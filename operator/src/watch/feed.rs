@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 
 use super::{Cache, Key, References, Triggers};
 use crate::client::brief;
-use crate::clock::Clock;
 use crate::metrics::{KindLabel, Metrics};
+use sageapi_runtime::Clock;
 
 /// Objects in a page of a list. Decoded, with the managers of all its fields, an object takes some 50 KB.
 const PAGE: u32 = 50;

@@ -33,9 +33,9 @@ use self::feed::{Feed, Keep, Match, Sink};
 pub use self::key::Key;
 pub use self::references::References;
 pub use self::triggers::Triggers;
-use crate::clock::Clock;
 use crate::labels;
 use crate::metrics::Metrics;
+use sageapi_runtime::Clock;
 
 /// A SageApi, or why it could not be understood.
 pub type Decoded = DeserializeGuard<SageApi>;

@@ -14,10 +14,10 @@ pub struct Args {
     /// The configuration file [default: SAGEAPI_CONFIG, else conf/config.yaml if there is one]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// How results are printed
+    /// Format of results
     #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub output: Format,
-    /// Show no progress of long work, on a terminal either
+    /// Hide the progress of long work
     #[arg(short, long, global = true)]
     pub quiet: bool,
     #[command(subcommand)]
@@ -37,9 +37,9 @@ pub enum Command {
     /// Serve the REST API and mirror the upstream platform
     ///
     /// An embedded SQLite database is migrated at start; a MySQL database is not: run `migrate` first.
-    /// SIGTERM finishes what is under way, within server.shutdown_grace.
+    /// SIGTERM finishes requests in progress, within server.shutdown_grace.
     Serve,
-    /// Bring the database's schema up to date, or tell what that would do
+    /// Bring the database's schema up to date, or show what that would do
     Migrate(Migrate),
     /// Mirror the upstream platform once, now
     Sync(Sync),
@@ -51,7 +51,7 @@ pub enum Command {
     /// Create and change customers, book credits
     #[command(subcommand)]
     Customer(Customer),
-    /// Make, list, rotate and revoke keys
+    /// Create, list, rotate and revoke keys
     #[command(subcommand)]
     Key(Key),
     /// Recompute every balance from the records; can run beside a live server
@@ -82,29 +82,29 @@ pub enum Command {
 
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Migrate {
-    /// Only tell the verdict; change nothing
+    /// Only print the verdict; change nothing
     #[arg(long)]
     pub plan: bool,
     /// Only show the schema's state; change nothing
     #[arg(long, conflicts_with = "plan")]
     pub status: bool,
-    /// Who claims the database; a database claimed by another owner is refused
+    /// The owner to record in the database; a database with another owner is refused
     #[arg(long, value_name = "ID")]
     pub owner: Option<String>,
     /// Also write the result to this file
     #[arg(long, value_name = "FILE")]
     pub result_file: Option<PathBuf>,
-    /// Replace another owner's claim
+    /// Replace another owner
     #[arg(long)]
     pub take_over: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct Sync {
-    /// Run once and end (the only way: `serve` mirrors by itself)
+    /// Run once and exit (required: `serve` mirrors continuously)
     #[arg(long, required = true)]
     pub once: bool,
-    /// users, pricing, llmage or uapi; all of them if absent
+    /// users, pricing, llmage or uapi [default: all of them]
     pub entity: Option<String>,
 }
 
@@ -114,7 +114,7 @@ pub enum Customer {
     Create {
         /// Its id: an organization id of the platform
         id: String,
-        /// Its currency, fixed for good [default: accounting.currency]
+        /// Its currency, which cannot be changed later [default: accounting.currency]
         #[arg(long, value_name = "CODE")]
         currency: Option<String>,
     },
@@ -124,11 +124,11 @@ pub enum Customer {
         id: String,
         /// How much, such as 100 or 0.5
         amount: String,
-        /// Names the booking; repeating it books nothing twice
+        /// Identifies the booking; a repetition is not booked again
         #[arg(long)]
         transno: String,
     },
-    /// Let charges take the balance below zero, or not
+    /// Choose whether charges may take the balance below zero
     SetMode {
         /// The customer
         id: String,
@@ -147,7 +147,7 @@ pub enum Customer {
         /// The customer
         id: String,
     },
-    /// Take charges and holds again
+    /// Accept charges and holds again
     Resume {
         /// The customer
         id: String,
@@ -161,24 +161,24 @@ pub enum Customer {
 
 #[derive(Debug, Subcommand)]
 pub enum Key {
-    /// Make a key; its secret is shown this once
+    /// Create a key; its secret is shown only once
     Create {
         /// The customer that it belongs to
         #[arg(long, value_name = "ID", required_unless_present = "platform", conflicts_with = "platform")]
         customer: Option<String>,
-        /// It belongs to the platform and may name any customer
+        /// Create a platform key, which may act for any customer
         #[arg(long)]
         platform: bool,
-        /// What it may do, such as balance:read,accounting:write
+        /// Its scopes, such as balance:read,accounting:write
         #[arg(long, value_name = "A,B")]
         scopes: String,
         /// signed or bearer
         #[arg(long, default_value = "signed", value_name = "MODE")]
         auth_mode: String,
-        /// What people call it; unique
+        /// A unique name
         #[arg(long)]
         name: Option<String>,
-        /// From when on it works no more, such as 2027-01-01T00:00:00Z
+        /// When it expires, such as 2027-01-01T00:00:00Z
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
         /// Networks that it may be used from, such as 10.0.0.0/8,192.0.2.7/32
@@ -187,28 +187,28 @@ pub enum Key {
     },
     /// List keys, without secrets
     List,
-    /// Give a key a new secret beside the present one
+    /// Give a key a new secret beside the current one
     Rotate {
         /// The key
         key_id: String,
-        /// How many hours the present secret works on, at most 168
+        /// How many hours the current secret stays valid, at most 168
         #[arg(long, default_value_t = 24)]
         overlap_hours: u16,
     },
-    /// Switch a key off for good
+    /// Disable a key permanently
     Revoke {
         /// The key
         key_id: String,
     },
-    /// Seal every secret anew under auth.encryption_key
+    /// Re-encrypt every stored secret with auth.encryption_key
     Reencrypt,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Check the configuration; every error at once
+    /// Check the configuration and report every error
     Check,
-    /// Print the effective configuration and where each value comes from
+    /// Print the effective configuration and the origin of each value
     Print,
     /// Print the configuration's JSON schema
     Schema,
@@ -230,7 +230,7 @@ pub struct Sign {
     /// The body
     #[arg(short = 'd', long = "data", value_name = "BODY")]
     pub body: Option<String>,
-    /// Where to
+    /// The address to request
     pub url: String,
 }
 

@@ -8,7 +8,7 @@ use crate::env::OpenError;
 use crate::store;
 use crate::sync::SyncError;
 
-/// Why a command did not do what it was asked, and what it exits with.
+/// Why a command failed, and its exit code.
 #[derive(Debug)]
 pub struct Failure {
     pub code: ExitCode,
@@ -28,7 +28,7 @@ impl Failure {
         Self { code: ExitCode::Unavailable, message: message.into() }
     }
 
-    /// The same failure, saying first what it is about.
+    /// The same failure with a prefix.
     pub fn about(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
     }

@@ -90,7 +90,7 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
             let count = env.keys().reencrypt(tell).await;
             drop(progress);
             let count = count?;
-            out.result(&serde_json::json!({"reencrypted": count}), |_| format!("{count} key(s) sealed anew"))
+            out.result(&serde_json::json!({"reencrypted": count}), |_| format!("{count} key(s) re-encrypted"))
         }
     }
 }
@@ -104,7 +104,7 @@ fn line(key: &Listed) -> String {
 
 fn show_secret(made: &MadeKey, out: &Output) -> Result<ExitCode, Failure> {
     let shown = Made { key_id: made.key_id.as_str(), secret: made.secret.expose() };
-    out.result(&shown, |m| format!("key_id  {}\nsecret  {}   (shown this once)", m.key_id, m.secret))
+    out.result(&shown, |m| format!("key_id  {}\nsecret  {}   (shown only once)", m.key_id, m.secret))
 }
 
 fn known_scopes() -> String {
@@ -130,7 +130,7 @@ fn key_of(text: &str) -> Result<KeyId, Failure> {
 
 fn cidrs_of(list: &str) -> Result<Vec<ipnet::IpNet>, Failure> {
     let bad = |net: &str| {
-        Failure::usage(format!("--cidrs: {net:?} is no network; write 192.0.2.0/24 or 2001:db8::/32"))
+        Failure::usage(format!("--cidrs: {net:?} is not a network; write 192.0.2.0/24 or 2001:db8::/32"))
     };
     list.split(',').map(|net| parse_network(net.trim()).ok_or_else(|| bad(net))).collect()
 }

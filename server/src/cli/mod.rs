@@ -17,32 +17,27 @@ mod verify;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser as _};
 use sageapi_contract::ExitCode;
+use sageapi_runtime::command;
+use sageapi_runtime::telemetry::{self, LogFormat, Otlp};
 
 use crate::config::{Config, Loaded};
 use crate::env::{Role, ServerEnv};
-use crate::telemetry::tracing::{LogFormat, OtlpConfig};
+use crate::telemetry::tracing::SERVICE;
 use args::{Args, Command};
 use failure::Failure;
 use output::Output;
+
+const PROGRAM: &str = "sageapi-server";
 
 /// Runs the command that the arguments name, in the given environment.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
+    let args: Args = match command::parse(args) {
         Ok(args) => args,
-        Err(error) => {
-            // Whether the terminal takes the text changes nothing about how the command ends.
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Done,
-                _ => ExitCode::Usage,
-            };
-        }
+        Err(code) => return code,
     };
     let out = Output::new(args.output, args.quiet);
     let result = crate::config::environment(variables)
@@ -51,7 +46,7 @@ pub fn run(
     match result {
         Ok(code) => code,
         Err(failure) => {
-            output::complain(&failure);
+            command::print_error(PROGRAM, &failure);
             failure.code
         }
     }
@@ -63,7 +58,7 @@ fn dispatch(args: Args, env: &BTreeMap<String, String>, out: &Output) -> Result<
     match args.command {
         Command::Version => out.version(),
         Command::Openapi => out.text(&crate::http::openapi::document()),
-        Command::Completion { shell } => out.text(&completion(shell)),
+        Command::Completion { shell } => out.text(&command::completion::<Args>(PROGRAM, shell)),
         Command::Sign(sign) => sign::run(&sign, out),
         Command::Config(command) => config::run(&command, load, out),
         Command::Serve => start(load()?, Role::Serve, async |loaded| serve::run(loaded.config).await),
@@ -100,23 +95,13 @@ async fn with_store(command: Command, env: &ServerEnv, out: &Output) -> Result<E
     }
 }
 
-fn completion(shell: clap_complete::Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "sageapi-server", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
-}
-
 /// Runs a command within a runtime, with logs set up; spans still queued are sent at the end.
 fn start(
     loaded: Loaded,
     role: Role,
     work: impl AsyncFnOnce(Loaded) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::internal(format!("the runtime cannot start: {e}")))?;
-    runtime.block_on(async {
+    let run = async {
         let guard = init_telemetry(&loaded.config, role)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -124,31 +109,20 @@ fn start(
         let result = work(loaded).await;
         guard.shutdown().await;
         result
-    })
-}
-
-/// Tells this process from others in traces: host and process id.
-fn instance_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{}", host.trim(), std::process::id())
-}
-
-fn init_telemetry(config: &Config, role: Role) -> Result<crate::telemetry::tracing::Guard, Failure> {
-    let otlp = config.telemetry.otlp_endpoint.as_ref().map(|endpoint| OtlpConfig {
-        endpoint: endpoint.clone(),
-        sampling_ratio: config.telemetry.sampling_ratio,
-        service_version: env!("CARGO_PKG_VERSION").to_owned(),
-        instance: instance_name(),
-    });
-    let format = match config.log.format {
-        crate::config::LogFormat::Json => LogFormat::Json,
-        crate::config::LogFormat::Text => LogFormat::Text,
     };
-    // A command is run by a person: what it does it says itself, and logs only what is amiss.
+    command::block_on(run).map_err(|e| Failure::internal(format!("the runtime cannot start: {e}")))?
+}
+
+fn init_telemetry(config: &Config, role: Role) -> Result<telemetry::Guard, Failure> {
+    let otlp = config.telemetry.otlp_endpoint.clone().map(|endpoint| Otlp {
+        endpoint,
+        sampling_ratio: config.telemetry.sampling_ratio,
+        instance: format!("{}-{}", command::host_name(), std::process::id()),
+    });
+    // A command prints its results to the person who runs it, and logs only problems.
     let (level, format, otlp) = match role {
-        Role::Serve => (config.log.level.as_str(), format, otlp),
+        Role::Serve => (config.log.level.as_str(), config.log.format, otlp),
         Role::Setup | Role::Command => ("warn", LogFormat::Text, None),
     };
-    crate::telemetry::tracing::init(level, format, otlp)
-        .map_err(|e| Failure::usage(format!("telemetry: {e}")))
+    telemetry::init(&SERVICE, level, format, otlp).map_err(|e| Failure::usage(format!("telemetry: {e}")))
 }

@@ -1,8 +1,8 @@
-use std::io::{ErrorKind, Write as _};
-
 use sageapi_contract::ExitCode;
+use sageapi_runtime::command;
 use serde::Serialize;
 
+use super::PROGRAM;
 use super::args::Format;
 use super::failure::Failure;
 use super::progress::Progress;
@@ -40,16 +40,9 @@ impl Output {
     /// Prints text as it is, whatever the format.
     #[expect(clippy::unused_self, reason = "results go through the one Output, whatever their form")]
     pub fn text(&self, text: &str) -> Result<ExitCode, Failure> {
-        let mut stdout = std::io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(end.as_bytes()));
-        match written.and_then(|()| stdout.flush()) {
-            // A reader that goes away early, like `head`, has what it wanted.
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(Failure::internal(format!("stdout: {error}")))
-            }
-            _ => Ok(ExitCode::Done),
-        }
+        command::print(&format!("{text}{end}")).map_err(|e| Failure::internal(format!("stdout: {e}")))?;
+        Ok(ExitCode::Done)
     }
 
     pub fn is_json(self) -> bool {
@@ -61,13 +54,6 @@ impl Output {
         struct Version {
             version: &'static str,
         }
-        self.result(&Version { version: env!("CARGO_PKG_VERSION") }, |v| {
-            format!("sageapi-server {}", v.version)
-        })
+        self.result(&Version { version: env!("CARGO_PKG_VERSION") }, |v| format!("{PROGRAM} {}", v.version))
     }
-}
-
-/// Says on stderr what went wrong.
-pub fn complain(failure: &Failure) {
-    let _ = writeln!(std::io::stderr(), "sageapi-server: {failure}");
 }

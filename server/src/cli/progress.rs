@@ -12,7 +12,7 @@ const OF_UNKNOWN: &str = "{msg}: {human_pos}, {rate}, {elapsed} so far";
 const OF_KNOWN: &str = "{msg}: {human_pos} of {human_len}, {rate}, {eta} left";
 const STEP: &str = "{msg}, {human_pos} of {human_len} done, {elapsed} so far";
 
-/// A line of progress, gone when dropped. Where standard error is no terminal it shows nothing.
+/// A line of progress, gone when dropped. Nothing is shown if standard error is not a terminal.
 pub struct Progress(ProgressBar);
 
 impl Progress {
@@ -43,7 +43,7 @@ impl Progress {
         self.0.set_position(done);
     }
 
-    /// A step begins, after so many of so many. Steps take as long as they take: how fast they go says nothing.
+    /// Begins a step; `done` of `total` are complete. Steps differ in length, so no speed is shown.
     pub fn step(&self, what: String, done: u64, total: u64) {
         self.0.set_message(what);
         self.0.set_style(style(STEP));

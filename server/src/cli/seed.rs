@@ -46,7 +46,7 @@ struct Seed<'a> {
 struct SeedCustomer {
     id: String,
     currency: Option<String>,
-    /// "0" is the same as none.
+    /// "0" means none.
     credit: Option<String>,
     credit_limit: Option<String>,
 }
@@ -76,12 +76,12 @@ struct Seeded {
 struct SeededKey {
     name: String,
     key_id: String,
-    /// Only when the key was made now; it is shown this once.
+    /// Only if the key was just created; it is shown only once.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
 
-/// A seed file whose every value was looked at, so that a bad one changes nothing.
+/// A seed file that was checked completely, so that an invalid one changes nothing.
 struct Checked {
     customers: Vec<(NewCustomer, Option<Money>)>,
     keys: Vec<(String, KeyRequest)>,
@@ -91,7 +91,7 @@ struct Checked {
 
 pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode, Failure> {
     let bad = |e: &dyn std::fmt::Display| Failure::usage(format!("{}: {e}", file.display()));
-    // Bounded by what is read: a device has no size.
+    // Limited while reading: a device has no size.
     let mut text = String::new();
     let mut bounded = File::open(file).map_err(|e| bad(&e))?.take(MAX_BYTES + 1);
     bounded.read_to_string(&mut text).map_err(|e| bad(&e))?;
@@ -105,7 +105,7 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
     let seed: Seed<'_> = serde_json::from_str(&text).map_err(|e| bad(&e))?;
     let checked = check(env, &seed).map_err(|e| bad(&e))?;
     if !seed.groups.is_empty() {
-        tracing::warn!("{}: groups are not built yet; they are left out", file.display());
+        tracing::warn!("{}: groups are not implemented yet; they are skipped", file.display());
     }
     for warning in &checked.warnings {
         tracing::warn!("{}: {warning}", file.display());

@@ -3,27 +3,27 @@ use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
 use sageapi_contract::{ExitCode, Verdict};
+use sageapi_runtime::lifecycle::{ExitReason, Lifecycle, Signals};
+use sageapi_runtime::listener::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use crate::config::Config;
+use crate::config::{Config, Server};
 use crate::env::{OpenError, Role, ServerEnv};
+use crate::http::Api;
 use crate::http::admin::AdminService;
-use crate::http::limits::Limits;
-use crate::http::{Api, listener};
-use crate::lifecycle::{ExitReason, Lifecycle, Signals};
 
 /// How often an unready instance looks whether its schema has arrived.
 const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 pub async fn run(config: Config) -> Result<ExitCode, Failure> {
-    // First of all: as process 1 of a container, signals without a handler would be ignored.
+    // First of all: process 1 of a container ignores signals without a handler.
     let signals = Signals::install().map_err(|e| Failure::internal(format!("signals: {e}")))?;
     let (grace, database) = (config.server.shutdown_grace, config.database.target.display());
     let (http_address, admin_address) = (config.server.listen, config.admin.listen);
-    let limits = Limits::of(&config.server);
+    let limits = limits(&config.server);
     let env = ServerEnv::open(config, Role::Serve)?;
     let http = bind(http_address, "server.listen")?;
     let admin = bind(admin_address, "admin.listen")?;
@@ -85,13 +85,13 @@ pub async fn run(config: Config) -> Result<ExitCode, Failure> {
     }
     match reason {
         ExitReason::Stopped => Ok(ExitCode::Done),
-        ExitReason::Forced => Err(Failure::internal("the grace ended before everything was drained")),
+        ExitReason::Forced => Err(Failure::internal("the grace period ended before everything was drained")),
         ExitReason::Failed(task) => Err(Failure::internal(format!("the task {task} ended unexpectedly"))),
     }
 }
 
 /// Tries until the schema fits, then starts what runs beside requests. A wrong encryption key ends the
-/// process: no waiting mends it.
+/// process, since waiting does not help.
 async fn await_schema(env: &ServerEnv, soft: &CancellationToken, refuse: oneshot::Sender<OpenError>) {
     let mut said = String::new();
     loop {
@@ -121,10 +121,30 @@ async fn await_schema(env: &ServerEnv, soft: &CancellationToken, refuse: oneshot
     }
 }
 
+/// Limits of the REST listener.
+fn limits(server: &Server) -> Limits {
+    Limits { idle_timeout: server.idle_timeout, ..Limits::default() }
+}
+
 fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     listener::bind(address).map_err(|e| Failure::unavailable(format!("{key} {address}: {e}")))
 }
 
 fn local(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|e| e.to_string(), |address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_idle_time_is_the_configured_one_and_the_rest_as_it_is() {
+        let absent = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let given = [("SAGEAPI_SERVER_IDLE_TIMEOUT".to_owned(), "620s".to_owned())].into();
+        let config = crate::config::load(None, &given, &absent).unwrap().config;
+        let limits = limits(&config.server);
+        assert_eq!(limits.idle_timeout, Duration::from_secs(620));
+        assert_eq!(limits.header_read_timeout, Limits::default().header_read_timeout);
+    }
 }

@@ -28,7 +28,8 @@ pub fn run(args: &Sign, out: &Output) -> Result<ExitCode, Failure> {
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(no_url()) };
     let default = if args.body.is_some() { "POST" } else { "GET" };
     let method = args.method.as_deref().unwrap_or(default);
-    let method: Method = method.parse().map_err(|_| Failure::usage(format!("method {method:?} is none")))?;
+    let method: Method =
+        method.parse().map_err(|_| Failure::usage(format!("unsupported method {method:?}")))?;
     let body = args.body.as_deref().unwrap_or_default();
     let mut random = [0; 16];
     SystemEntropy::new().fill(&mut random);

@@ -208,7 +208,7 @@ fn upstream(r: &mut Reader) -> Option<Upstream> {
             UpstreamAuth::Bearer { token: secret? }
         }
         "deerer" => {
-            r.warn("upstream.auth: deerer is accepted, but not built yet: nothing is pulled".to_owned());
+            r.warn("upstream.auth: deerer is accepted but not implemented yet: nothing is pulled".to_owned());
             r.require(
                 &["upstream.dapi_key", "upstream.dapi_apikey", "upstream.dapi_secret"],
                 "by upstream.auth: deerer",
@@ -233,7 +233,7 @@ fn sync(r: &mut Reader) -> Sync {
     let needed = match source {
         SyncSource::Api => "upstream.url",
         SyncSource::Database => {
-            r.warn("sync.source: database is accepted, but not built yet: nothing is pulled".to_owned());
+            r.warn("sync.source: database is accepted but not implemented yet: nothing is pulled".to_owned());
             r.require(&["sync.database_url"], "by sync.source: database");
             "sync.database_url"
         }

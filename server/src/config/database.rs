@@ -65,7 +65,7 @@ impl DatabaseTarget {
     }
 }
 
-/// The port of a MySQL server that names none.
+/// The default port of a MySQL server.
 pub(super) const MYSQL_PORT: u16 = 3306;
 
 /// More hosts than any cluster of one database has.
@@ -74,10 +74,10 @@ const MAX_HOSTS: usize = 16;
 /// Reads a database URL. Reasons are constant, since a URL may hold a password.
 pub(super) fn parse(url: &str) -> Result<DatabaseTarget, &'static str> {
     if url.chars().any(char::is_control) {
-        return Err("it has a line end or another control character in it");
+        return Err("it contains a control character");
     }
     if url.trim() != url {
-        return Err("it begins or ends with white space; write a space in a name as %20");
+        return Err("it begins or ends with whitespace; write a space in a name as %20");
     }
     match url.split_once(':') {
         Some(("sqlite", rest)) => sqlite(rest),
@@ -105,7 +105,7 @@ fn mysql(rest: &str) -> Result<DatabaseTarget, &'static str> {
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
     let hosts = server.split(',').map(database_host).collect::<Result<Vec<_>, _>>()?;
     if hosts.len() > MAX_HOSTS {
-        return Err("it names more than 16 hosts");
+        return Err("more than 16 hosts");
     }
     if user.is_empty() {
         return Err("the user is missing");
@@ -125,16 +125,16 @@ fn mysql(rest: &str) -> Result<DatabaseTarget, &'static str> {
 /// `host`, `host:port` or `[address]:port`.
 fn database_host(text: &str) -> Result<DatabaseHost, &'static str> {
     let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').ok_or("the host lacks its ]")?,
+        Some(rest) => rest.split_once(']').ok_or("the host is missing its ]")?,
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => MYSQL_PORT,
-        None => return Err("what follows the host is no port"),
-        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or("the port is no port")?,
+        None => return Err("invalid port after the host"),
+        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or("invalid port")?,
     };
     if !is_host(host) {
-        return Err("the host is no host; percent-encode reserved characters in user and password");
+        return Err("invalid host; percent-encode reserved characters in user and password");
     }
     Ok(DatabaseHost { name: host.to_owned(), port })
 }
@@ -147,10 +147,7 @@ fn no_parameters(text: &str) -> Result<(), &'static str> {
 }
 
 fn decode(text: &str) -> Result<String, &'static str> {
-    percent_decode_str(text)
-        .decode_utf8()
-        .map(Into::into)
-        .map_err(|_| "it decodes to bytes that are not UTF-8")
+    percent_decode_str(text).decode_utf8().map(Into::into).map_err(|_| "it decodes to invalid UTF-8")
 }
 
 /// A DNS name, or an IPv4 or IPv6 address without brackets.
@@ -204,9 +201,9 @@ mod tests {
         let target = parse("mysql://u:p@a:3307,[::1],b/sage").unwrap();
         assert_eq!(target.display(), "mysql://u@a:3307,[::1]:3306,b:3306/sage");
         let many = vec!["h"; 17].join(",");
-        assert_eq!(parse(&format!("mysql://u@{many}/n")), Err("it names more than 16 hosts"));
+        assert_eq!(parse(&format!("mysql://u@{many}/n")), Err("more than 16 hosts"));
         for url in ["mysql://u@a,/n", "mysql://u@,a/n", "mysql://u@a,,b/n", "mysql://u@a, b/n"] {
-            let reason = "the host is no host; percent-encode reserved characters in user and password";
+            let reason = "invalid host; percent-encode reserved characters in user and password";
             assert_eq!(parse(url), Err(reason), "{url}");
         }
     }
@@ -230,27 +227,24 @@ mod tests {
                 "sqlite:a.db?mode=rw",
                 "parameters after ? are not accepted; write ? and # in names as %3F and %23",
             ),
-            ("sqlite:%ff", "it decodes to bytes that are not UTF-8"),
-            ("sqlite:a\n", "it has a line end or another control character in it"),
-            ("sqlite:a.db ", "it begins or ends with white space; write a space in a name as %20"),
-            ("mysql://u@h/n ", "it begins or ends with white space; write a space in a name as %20"),
-            (" mysql://u@h/n", "it begins or ends with white space; write a space in a name as %20"),
-            ("mysql://u@h/n\u{a0}", "it begins or ends with white space; write a space in a name as %20"),
+            ("sqlite:%ff", "it decodes to invalid UTF-8"),
+            ("sqlite:a\n", "it contains a control character"),
+            ("sqlite:a.db ", "it begins or ends with whitespace; write a space in a name as %20"),
+            ("mysql://u@h/n ", "it begins or ends with whitespace; write a space in a name as %20"),
+            (" mysql://u@h/n", "it begins or ends with whitespace; write a space in a name as %20"),
+            ("mysql://u@h/n\u{a0}", "it begins or ends with whitespace; write a space in a name as %20"),
             ("mysql:u@h/n", "// is missing after mysql:"),
             ("mysql://u@h", "the database name is missing"),
             ("mysql://u@h/", "the database name is missing or has a / in it"),
             ("mysql://u@h/a/b", "the database name is missing or has a / in it"),
             ("mysql://h/n", "the user is missing"),
             ("mysql://:p@h/n", "the user is missing"),
-            ("mysql://u@h:0/n", "the port is no port"),
-            ("mysql://u@h:x/n", "the port is no port"),
-            ("mysql://u@[::1/n", "the host lacks its ]"),
-            ("mysql://u@[::1]x/n", "what follows the host is no port"),
-            ("mysql://u@/n", "the host is no host; percent-encode reserved characters in user and password"),
-            (
-                "mysql://u@a b/n",
-                "the host is no host; percent-encode reserved characters in user and password",
-            ),
+            ("mysql://u@h:0/n", "invalid port"),
+            ("mysql://u@h:x/n", "invalid port"),
+            ("mysql://u@[::1/n", "the host is missing its ]"),
+            ("mysql://u@[::1]x/n", "invalid port after the host"),
+            ("mysql://u@/n", "invalid host; percent-encode reserved characters in user and password"),
+            ("mysql://u@a b/n", "invalid host; percent-encode reserved characters in user and password"),
         ] {
             assert_eq!(parse(url), Err(reason), "{url}");
         }

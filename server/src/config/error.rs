@@ -2,7 +2,7 @@ use std::fmt;
 
 use sageapi_contract::Key;
 
-use super::source::Origin;
+use super::origin::Origin;
 
 /// One thing wrong with the configuration. No variant ever carries the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,27 +38,27 @@ pub enum ConfigError {
         /// The variable.
         variable: String,
     },
-    /// The file is not YAML as we read it.
-    #[error("{origin}: not a YAML configuration: {reason}")]
+    /// The file is not valid YAML.
+    #[error("{origin}: invalid YAML: {reason}")]
     Syntax {
         /// File and line.
         origin: Origin,
         /// What the parser says.
         reason: String,
     },
-    /// Something else stands where a section belongs.
-    #[error("{origin}: {section}: {found} stands where a mapping belongs; accepted keys: {accepted}")]
+    /// A value in the place of a section.
+    #[error("{origin}: {section}: must be a mapping, not {found}; accepted keys: {accepted}")]
     NotASection {
         /// File and line.
         origin: Origin,
         /// Path of the section.
         section: String,
-        /// What stands there.
+        /// What was found.
         found: &'static str,
         /// The section's keys.
         accepted: String,
     },
-    /// A key that the table does not have.
+    /// An unknown key.
     #[error("{origin}: {path}: unknown key{}; accepted here: {accepted}", suggest(.nearest.as_deref()))]
     UnknownKey {
         /// File and line.
@@ -70,7 +70,7 @@ pub enum ConfigError {
         /// The section's keys.
         accepted: String,
     },
-    /// A `SAGEAPI_` variable that stands for no key.
+    /// A `SAGEAPI_` variable without a key.
     #[error("{variable}: unknown variable{}; every SAGEAPI_ name must be a configuration key: correct or unset it", suggest(.nearest.as_deref()))]
     UnknownVariable {
         /// The variable.
@@ -87,20 +87,20 @@ pub enum ConfigError {
         key: &'static Key,
         /// The value, or "the value" for a secret.
         found: String,
-        /// What is wrong with it, where more can be said.
+        /// Details, if there are any.
         reason: Option<&'static str>,
     },
-    /// A key that another key's value leaves no place for.
+    /// A key that the value of another key excludes.
     #[error("{origin}: {key}: not accepted {why}; remove it")]
     Misplaced {
         /// Where the key stands.
         origin: Origin,
         /// Path of the key.
         key: &'static str,
-        /// Beside what.
+        /// The other value.
         why: &'static str,
     },
-    /// Two keys, or two ways to give one, exclude each other.
+    /// Two keys, or two ways to set one, that exclude each other.
     #[error("{first} and {second} exclude each other; remove one")]
     Exclusive {
         /// One key and where it stands.

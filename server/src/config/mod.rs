@@ -1,6 +1,6 @@
 //! One YAML file and the environment become a validated [`Config`].
 //!
-//! The table of keys is in `sageapi_contract`; every step here goes by it. [`source`] finds what is set
+//! The table of keys is in `sageapi_contract`; every step uses it. [`source`] finds what is set
 //! and where, [`value`] reads one value, [`assemble`] puts the sections together and checks what
 //! concerns several keys. All errors are found at once. Nothing here touches the process: the
 //! environment and the reader of files are parameters.
@@ -11,6 +11,7 @@ mod docs;
 mod error;
 mod lines;
 mod live;
+mod origin;
 mod report;
 mod schedule;
 mod schema;
@@ -24,55 +25,25 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sageapi_contract::{CONFIG_VARIABLE, Key, VARIABLE_PREFIX};
+use sageapi_contract::{CONFIG_VARIABLE, VARIABLE_PREFIX};
 
 pub use database::{DatabaseHost, DatabaseTarget};
 pub use docs::docs;
 pub use error::{ConfigError, ConfigErrors};
 pub use live::LiveConfig;
-pub use report::{check_report, print, values};
+pub use origin::Origin;
+pub use report::{Loaded, Setting, check_report, print, values};
 pub use schedule::{Schedule, parse_cron};
 pub use schema::schema;
-pub use source::Origin;
+pub use source::{FILE_MAX_BYTES, ReadFile, read_file};
 pub use types::{
     Accounting, Admin, Auth, BootstrapAdmin, Cache, Cluster, ClusterRole, Config, Database, EntitySync, Log,
     LogFormat, PublicUrl, Quota, Server, Sync, SyncMode, SyncSource, Telemetry, TlsFiles, UnknownUser,
     Upstream, UpstreamAuth,
 };
 pub use value::decode_encryption_key;
-
-/// Largest configuration file, and largest secret file, in bytes.
-pub const FILE_MAX_BYTES: usize = 1 << 20;
-
-/// Reads a file for [`load`]; tests pass their own.
-pub type ReadFile<'a> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'a;
-
-/// A configuration and how it came about.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// What the server goes by.
-    pub config: Config,
-    /// What is accepted but has no effect, in the order of the table.
-    pub warnings: Vec<String>,
-    /// The file that was read; `None`: there was none.
-    pub file: Option<PathBuf>,
-    /// Every key with its effective value, in the order of the table. Secrets are already `***`.
-    pub settings: Vec<Setting>,
-}
-
-/// The effective value of one key.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    /// The key.
-    pub key: &'static Key,
-    /// Its value as written, `***` for a secret; `None`: unset, without a default.
-    pub value: Option<serde_json::Value>,
-    /// Where the value comes from; `None`: the default.
-    pub origin: Option<Origin>,
-}
 
 /// Loads the configuration: the file at `path`, else at `SAGEAPI_CONFIG`, else `conf/config.yaml` if there
 /// is one; then the environment, which wins. A file that is named and absent is an error.
@@ -99,7 +70,7 @@ pub fn load(
     let file = match file {
         Ok(file) => file,
         Err(error) => {
-            // What the file may have set is unknown, so that nothing can be said of what is missing.
+            // Without the file, missing keys cannot be reported.
             errors.insert(0, error);
             return Err(ConfigErrors(errors));
         }
@@ -112,13 +83,6 @@ pub fn load(
         Some(config) if errors.is_empty() => Ok(Loaded { config, warnings, file, settings }),
         _ => Err(ConfigErrors(errors)),
     }
-}
-
-/// Reads a file, but not more than one byte beyond [`FILE_MAX_BYTES`].
-pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(FILE_MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The variables of a process that [`load`] wants. One that is not UTF-8 is an error naming it.
@@ -142,5 +106,5 @@ pub fn environment(
 /// The configuration where nothing is set.
 #[cfg(test)]
 pub(crate) fn defaults() -> Config {
-    load(None, &BTreeMap::new(), &|_: &Path| Err(io::ErrorKind::NotFound.into())).unwrap().config
+    load(None, &BTreeMap::new(), &|_: &Path| Err(std::io::ErrorKind::NotFound.into())).unwrap().config
 }

@@ -1,15 +1,41 @@
 //! A configuration for people: `config check` and `config print`.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use sageapi_contract::{Key, Kind, SECTIONS, keys};
 use serde_json::{Map, Value};
 
+use super::origin::Origin;
 use super::source::{AllGiven, GivenValue};
+use super::types::Config;
 use super::value::default_of;
-use super::{Loaded, Setting};
 
-/// What stands where a secret is.
+/// A configuration and where its values come from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What is accepted but has no effect, in the order of the table.
+    pub warnings: Vec<String>,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    /// Every key with its effective value, in the order of the table. Secrets are already `***`.
+    pub settings: Vec<Setting>,
+}
+
+/// The effective value of one key.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The key.
+    pub key: &'static Key,
+    /// Its value as written, `***` for a secret; `None`: unset, without a default.
+    pub value: Option<serde_json::Value>,
+    /// Where the value comes from; `None`: the default.
+    pub origin: Option<Origin>,
+}
+
+/// Shown instead of a secret.
 const HIDDEN: &str = "***";
 
 /// The effective value of every key.
@@ -46,7 +72,7 @@ pub(super) fn scalar(kind: Kind, text: &str) -> Value {
     parsed.filter(|value: &Value| value.is_number() || value.is_boolean()).unwrap_or_else(|| text.into())
 }
 
-/// One line for a sound configuration, and one for each warning.
+/// One line for a valid configuration, and one for each warning.
 pub fn check_report(loaded: &Loaded) -> String {
     let mut text = match &loaded.file {
         Some(file) => format!("{}: the configuration is valid\n", file.display()),

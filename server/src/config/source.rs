@@ -1,8 +1,7 @@
-//! What is set, and where: the file and the environment by the table of keys.
+//! Finds which keys of the table are set in the file and in the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sageapi_contract::{
@@ -10,45 +9,27 @@ use sageapi_contract::{
 };
 
 use super::error::ConfigError;
+use super::lines;
+use super::origin::Origin;
 use super::yaml::{self, Node};
-use super::{FILE_MAX_BYTES, ReadFile, lines};
 
-/// Where a value stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// In the configuration file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, where it can be told; the first is 1.
-        line: Option<u64>,
-    },
-    /// In an environment variable.
-    Variable(String),
-    /// In a file that an environment variable names.
-    SecretFile {
-        /// The variable.
-        variable: String,
-        /// The file.
-        path: PathBuf,
-    },
-}
+/// Largest configuration file, and largest secret file, in bytes.
+pub const FILE_MAX_BYTES: usize = 1 << 20;
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
-            Self::File { path, line: None } => write!(f, "{}", path.display()),
-            Self::Variable(variable) => f.write_str(variable),
-            Self::SecretFile { variable, path } => write!(f, "{variable} ({})", path.display()),
-        }
-    }
+/// Reads a file for [`load`](super::load); tests pass their own.
+pub type ReadFile<'a> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'a;
+
+/// Reads a file, but not more than one byte beyond [`FILE_MAX_BYTES`].
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A value that is set.
 pub(super) struct Given {
     pub(super) origin: Origin,
-    /// `None`: refused already.
+    /// `None`: already refused.
     pub(super) value: Option<GivenValue>,
 }
 
@@ -57,10 +38,10 @@ pub(super) enum GivenValue {
     List(Vec<String>),
 }
 
-/// What is set, by the key's path.
+/// The values that are set, by key path.
 pub(super) type AllGiven = BTreeMap<&'static str, Given>;
 
-/// Reads the file that is named, and by whom, else the default one if it exists.
+/// Reads the named file (with the option or variable that names it), else the default one if it exists.
 pub(super) fn open(
     named: Option<(&Path, &str)>,
     read: &ReadFile<'_>,

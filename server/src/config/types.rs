@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
+pub use sageapi_runtime::telemetry::LogFormat;
 
 use crate::model::{Currency, Mode, Secret};
 
@@ -19,7 +20,7 @@ pub struct Config {
     pub admin: Admin,
     /// The database.
     pub database: Database,
-    /// The platform that is pulled from; `None`: nothing is.
+    /// The platform to pull from; `None`: nothing is pulled.
     pub upstream: Option<Upstream>,
     /// `whsec_` secrets of the events that the platform sends; empty: none is accepted. They work without
     /// `upstream`.
@@ -32,9 +33,9 @@ pub struct Config {
     pub auth: Auth,
     /// Booking.
     pub accounting: Accounting,
-    /// Limits on what users consume; not built yet.
+    /// Limits on what users consume; not implemented yet.
     pub quota: Quota,
-    /// Primary and edges; not built yet.
+    /// Primary and edges; not implemented yet.
     pub cluster: Cluster,
     /// Traces.
     pub telemetry: Telemetry,
@@ -45,7 +46,7 @@ pub struct Config {
 /// Section `server`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Where REST requests are taken.
+    /// Address of the REST listener.
     pub listen: SocketAddr,
     /// What clients call this server.
     pub public_url: Option<PublicUrl>,
@@ -55,7 +56,7 @@ pub struct Server {
     pub max_body_bytes: usize,
     /// Largest body of a batch.
     pub max_batch_bytes: usize,
-    /// Proxies whose `X-Forwarded-*` headers are believed.
+    /// Proxies whose `X-Forwarded-*` headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// Answer writes of keys with 503 `read_only` and let due holds be; events are still taken.
     pub read_only: bool,
@@ -63,7 +64,7 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// How long a connection without a request is kept.
     pub idle_timeout: Duration,
-    /// Certificate and key; not built yet.
+    /// Certificate and key; not implemented yet.
     pub tls: Option<TlsFiles>,
 }
 
@@ -131,7 +132,7 @@ pub enum UpstreamAuth {
         /// The token.
         token: Secret,
     },
-    /// The platform's older scheme; not built yet.
+    /// The platform's older scheme; not implemented yet.
     Deerer {
         /// Application id.
         app_id: String,
@@ -147,7 +148,7 @@ pub enum UpstreamAuth {
 pub struct Sync {
     /// What is read.
     pub source: SyncSource,
-    /// The platform's database, with [`SyncSource::Database`]; not built yet.
+    /// The platform's database, with [`SyncSource::Database`]; not implemented yet.
     pub source_database: Option<DatabaseTarget>,
     /// Zone of the platform's dates: `sync.timezone`, else UTC.
     pub zone: TimeZone,
@@ -161,7 +162,7 @@ pub struct Sync {
     pub llmage: EntitySync,
     /// Upstream APIs.
     pub uapi: EntitySync,
-    /// Balances; not built yet.
+    /// Balances; not implemented yet.
     pub balances: EntitySync,
 }
 
@@ -171,7 +172,7 @@ pub enum SyncSource {
     /// The platform's feed.
     #[default]
     Api,
-    /// The platform's tables; not built yet.
+    /// The platform's tables; not implemented yet.
     Database,
 }
 
@@ -218,15 +219,15 @@ pub struct Auth {
     pub encryption_key: Option<Secret>,
     /// Former keys in the same form.
     pub previous_encryption_keys: Vec<Secret>,
-    /// Under which bearer tokens are stored; `None`: none can be made.
+    /// Pepper of stored bearer tokens; `None`: bearer tokens cannot be created.
     pub token_pepper: Option<Secret>,
-    /// Signs access tokens; not built yet.
+    /// Signs access tokens; not implemented yet.
     pub jwt_secret: Option<Secret>,
     /// How far a signature's time may be from ours.
     pub clock_skew: Duration,
-    /// What signatures must cover besides the profile's own.
+    /// Components that signatures must cover in addition to the required ones.
     pub required_components: Vec<String>,
-    /// The first admin key; not built yet.
+    /// The first admin key; not implemented yet.
     pub bootstrap_admin: Option<BootstrapAdmin>,
 }
 
@@ -250,17 +251,17 @@ pub struct Accounting {
     pub scale: u8,
     /// Zone that an event's date is taken in: `accounting.timezone`, else `sync.timezone`, else UTC.
     pub zone: TimeZone,
-    /// Most bookings in one commit, 1 to 1000.
+    /// Maximum number of bookings in one commit, 1 to 1000.
     pub batch_max: usize,
-    /// How long a writer whose last commit was full waits until the next one is.
+    /// How long a writer waits for a full batch when its last commit was full.
     pub batch_delay: Duration,
-    /// Most bookings that wait, over all writers.
+    /// Maximum number of waiting bookings, over all writers.
     pub queue: usize,
     /// Writers; SQLite always has one.
     pub writers: usize,
 }
 
-/// Section `quota`; not built yet.
+/// Section `quota`; not implemented yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
     /// What a user without a group may do.
@@ -279,7 +280,7 @@ pub enum UnknownUser {
     Allow,
 }
 
-/// Section `cluster`; not built yet.
+/// Section `cluster`; not implemented yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// What this server is.
@@ -322,14 +323,4 @@ pub struct Log {
     pub level: String,
     /// How lines look.
     pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// Text for people.
-    Text,
 }

@@ -1,4 +1,4 @@
-//! One value: from text to type, by what its key accepts.
+//! Parses one value into the type of its key.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,8 +15,9 @@ use crate::model::{Currency, Mode, Secret, parse_network};
 
 use super::database::{self, DatabaseTarget};
 use super::error::ConfigError;
+use super::origin::Origin;
 use super::schedule;
-use super::source::{AllGiven, Given, GivenValue, Origin, split};
+use super::source::{AllGiven, Given, GivenValue, split};
 use super::types::{ClusterRole, LogFormat, PublicUrl, SyncMode, SyncSource, UnknownUser};
 
 /// Why a value is refused, where more can be said than what is accepted. Constant, so that no part of a
@@ -28,7 +29,7 @@ pub(super) trait FromText: Sized {
     fn from_text(text: &str, kind: Kind) -> Result<Self, Refusal>;
 }
 
-/// Reads values by their keys and collects what is wrong.
+/// Reads values by key and collects errors.
 pub(super) struct Reader<'a> {
     given: &'a AllGiven,
     errors: Vec<ConfigError>,
@@ -36,7 +37,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Goes on from errors found while looking for values. What is set but not built is warned about.
+    /// Continues with the errors of earlier steps. Keys that are set but have no effect yet produce a warning.
     pub(super) fn new(given: &'a AllGiven, errors: Vec<ConfigError>) -> Self {
         let planned = sageapi_contract::keys().filter(|key| !key.built);
         let warnings = planned.filter_map(|key| not_built(key, given.get(key.path)?)).collect();
@@ -136,7 +137,7 @@ impl<'a> Reader<'a> {
 fn not_built(key: &Key, given: &Given) -> Option<String> {
     let same = matches!(&given.value, Some(GivenValue::Text(text)) if Some(text.as_str()) == key.default);
     let warning =
-        || format!("{}: {} is accepted, but not built yet: it has no effect", given.origin, key.path);
+        || format!("{}: {} is accepted but not implemented yet: it has no effect", given.origin, key.path);
     (!same).then(warning)
 }
 
@@ -333,7 +334,7 @@ impl FromText for WebhookSecrets {
 impl FromText for String {
     fn from_text(text: &str, kind: Kind) -> Result<Self, Refusal> {
         let sound = match kind {
-            Kind::Text(_) if text.trim() != text => return Err(Some("it begins or ends with white space")),
+            Kind::Text(_) if text.trim() != text => return Err(Some("it begins or ends with whitespace")),
             Kind::Text(least) => return plain(text, least).map(Self::from),
             Kind::Choice(words) => words.contains(&text),
             Kind::Host => database::is_host(text),
@@ -356,7 +357,7 @@ impl FromText for String {
 /// Text without control characters, which are as a rule a pasted line end.
 fn plain(text: &str, least: usize) -> Result<&str, Refusal> {
     if text.chars().any(char::is_control) {
-        return Err(Some("it has a line end or another control character in it"));
+        return Err(Some("it contains a control character"));
     }
     if text.chars().count() < least { Err(text.is_empty().then_some("it is empty")) } else { Ok(text) }
 }
@@ -381,7 +382,7 @@ fn is_component(name: &str) -> bool {
 
 /// The 32 bytes of an encryption key given in base64; `None` if it is anything else.
 pub fn decode_encryption_key(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    // 44 characters may decode to 33 bytes, which the buffer must hold to be told apart.
+    // 44 characters may decode to 33 bytes, which the buffer must hold to detect them.
     let mut bytes = Zeroizing::new([0; 33]);
     let length = (text.len() == 44).then(|| STANDARD.decode_slice(text, bytes.as_mut_slice()).ok())??;
     let mut key = Zeroizing::new([0; 32]);

@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             };
             if map.iter().any(|(seen, _)| *seen == key) {
                 return Err(A::Error::custom(format_args!(
-                    "the key {key:?} stands twice in the mapping that begins here"
+                    "the key {key:?} is repeated in the mapping that begins here"
                 )));
             }
             map.push((key, entries.next_value_seed(self)?));

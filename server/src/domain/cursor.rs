@@ -18,7 +18,7 @@ const MAC: usize = 16;
 const MAX_TEXT: usize = 128;
 
 /// Where a list stands: the sort key of its last row.
-pub(super) trait Position: Sized {
+pub trait Position: Sized {
     /// Appends the bytes that a cursor carries.
     fn write(&self, bytes: &mut Vec<u8>);
     /// Reads them back; `None` if they are of another kind of position.
@@ -65,14 +65,14 @@ impl Position for (Timestamp, TextId) {
 
 /// A list as it was asked for: which one, in which order, with which filters, the customer among
 /// them. Not how many rows a page has: a client may change that on the way.
-pub(super) struct Listing {
+pub struct Listing {
     key: HmacKey,
     scope: Vec<u8>,
 }
 
 impl Listing {
     /// A list without filters. `key` is the same on every instance.
-    pub(super) fn new(key: &[u8; 32], name: &str, ascending: bool) -> Self {
+    pub fn new(key: &[u8; 32], name: &str, ascending: bool) -> Self {
         let mut listing = Self { key: HmacKey::from_bytes(key), scope: Vec::with_capacity(128) };
         listing.bytes(name.as_bytes());
         listing.scope.push(u8::from(ascending));
@@ -80,7 +80,7 @@ impl Listing {
     }
 
     /// Adds a filter; an absent one counts as none at all.
-    pub(super) fn filter(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+    pub fn filter(&mut self, name: &str, value: Option<&str>) -> &mut Self {
         if let Some(value) = value {
             self.bytes(name.as_bytes());
             self.bytes(value.as_bytes());
@@ -89,7 +89,7 @@ impl Listing {
     }
 
     /// Adds a filter by time.
-    pub(super) fn filter_time(&mut self, name: &str, value: Option<Timestamp>) -> &mut Self {
+    pub fn filter_time(&mut self, name: &str, value: Option<Timestamp>) -> &mut Self {
         if let Some(value) = value {
             self.bytes(name.as_bytes());
             self.bytes(&value.micros().to_be_bytes());
@@ -98,7 +98,7 @@ impl Listing {
     }
 
     /// The cursor of the page that follows this position.
-    pub(super) fn encode(&self, position: &impl Position) -> String {
+    pub fn encode(&self, position: &impl Position) -> String {
         let mut bytes = Vec::with_capacity(MAX_TEXT);
         position.write(&mut bytes);
         let mac = self.mac(&bytes);
@@ -108,7 +108,7 @@ impl Listing {
 
     /// The position in a cursor; [`Error::InvalidCursor`] for anything that [`Listing::encode`] did
     /// not make for this very list.
-    pub(super) fn decode<P: Position>(&self, cursor: &str) -> Result<P, Error> {
+    pub fn decode<P: Position>(&self, cursor: &str) -> Result<P, Error> {
         if cursor.len() > MAX_TEXT {
             return Err(Error::InvalidCursor);
         }

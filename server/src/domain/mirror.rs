@@ -92,9 +92,7 @@ const LAST_DAY: &str = "9999-12-30";
 /// The calendar day of an instant in a zone, `YYYY-MM-DD`: what a pricing row's validity is compared
 /// with.
 pub fn day_at(at: Timestamp, zone: &jiff::tz::TimeZone) -> String {
-    // jiff ends a day earlier than our times do; both mean "never".
-    let at = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::MAX);
-    zone.to_datetime(at).date().to_string().min(LAST_DAY.to_owned())
+    zone.to_datetime(at.into()).date().to_string().min(LAST_DAY.to_owned())
 }
 
 /// A page of users. A cursor of another list is [`Error::InvalidCursor`], here and below.
@@ -158,23 +156,6 @@ pub async fn get_user(store: &Store, scope: Option<&CustomerId>, id: &str) -> Re
     let row = store.mirror_row(Entity::Users, id).await?;
     row.filter(|row| scope.is_none_or(|customer| row.text(Entity::Users, "orgid") == Some(customer.as_str())))
         .ok_or(missing)
-}
-
-/// The row of a pricing program that is valid at an instant, the one enabled last if there are
-/// several; [`Error::NotFound`] if there is none that the caller may see.
-pub async fn get_pricing(
-    store: &Store,
-    ppid: &str,
-    at: Timestamp,
-    zone: &jiff::tz::TimeZone,
-    published_only: bool,
-) -> Result<MirrorRow, Error> {
-    let missing = Error::NotFound("pricing program");
-    if TextId::parse(ppid).is_err() {
-        return Err(missing);
-    }
-    let row = store.pricing_on(ppid, &day_at(at, zone), published_only).await?;
-    row.filter(|row| !row.unreadable).ok_or(missing)
 }
 
 /// A model by the id of its row, else the oldest row of the model of that id.

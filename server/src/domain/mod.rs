@@ -7,8 +7,6 @@ pub mod booking;
 pub mod caches;
 mod cursor;
 mod error;
-#[doc(hidden)]
-pub mod fuzz;
 pub mod holds;
 pub mod invalidation;
 pub mod keys;
@@ -20,4 +18,5 @@ pub mod prices;
 pub mod pricing;
 pub mod verify;
 
+pub use cursor::{Listing, Position};
 pub use error::{Error, FieldError};

@@ -18,10 +18,10 @@ pub use offers::{Offer, Offers};
 
 use super::caches::{CacheSpec, Caches, Invalidated, STALE_LIMIT, Versioned};
 use super::mirror::day_at;
-use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Program, Usage};
+use super::pricing::{Arithmetic, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
 use crate::config::LiveConfig;
-use crate::model::{Cell, Currency, Entity, MirrorRow, Money, TextId, Timestamp};
+use crate::model::{Cell, Currency, Decimal, Entity, MirrorRow, Money, TextId, Timestamp};
 use crate::store::{Changed, MirrorFilter, Store};
 use crate::telemetry::tracing::child_span;
 

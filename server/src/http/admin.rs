@@ -73,7 +73,7 @@ impl AdminService {
 
     async fn get(&self, route: &str) -> Result<Response<AnswerBody>, Problem> {
         Ok(match route {
-            // Alive is who answers; a database that is gone is no reason to be restarted.
+            // Answering is enough; a restart would not bring back a lost database.
             "/livez" => probe(true, "alive"),
             "/readyz" => probe(self.env.is_ready(), "ready"),
             "/startupz" => probe(self.env.is_started(), "started"),

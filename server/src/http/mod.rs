@@ -1,4 +1,4 @@
-//! REST over HTTP: the listener, the table of routes, what is read from a request and written to an answer.
+//! REST over HTTP: the table of routes, what is read from a request and written to an answer.
 //! The rules are not here: a handler makes one call of [`crate::env::ServerEnv`].
 
 mod accept;
@@ -9,11 +9,7 @@ mod body;
 mod call;
 mod docs;
 mod export;
-#[doc(hidden)]
-pub mod fuzz;
 mod handlers;
-pub mod limits;
-pub mod listener;
 pub mod openapi;
 mod origin;
 mod params;
@@ -27,5 +23,11 @@ mod tags;
 mod trace;
 mod wire;
 
+/// How the bookings of one request are told apart, for a check from outside such as the fuzz targets of fuzz/.
+pub mod batch {
+    pub use super::wire::{BatchForm, MAX_ITEMS, batch_items, fingerprint};
+}
+
 pub use answer_body::{AnswerBody, BrokenOff};
+pub use sageapi_runtime::listener;
 pub use service::{Api, ApiService};

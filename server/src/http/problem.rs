@@ -12,7 +12,7 @@ use crate::model::{Money, Timestamp};
 use crate::signing::AuthError;
 
 use super::AnswerBody;
-use super::limits::BodyError;
+use super::listener::BodyError;
 
 /// Content type of every error.
 pub const CONTENT_TYPE_PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");

@@ -11,7 +11,7 @@ use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::telemetry::metrics::UNMATCHED;
-use crate::telemetry::tracing::{REQUEST_TARGET, failed};
+use crate::telemetry::tracing::{REQUEST_TARGET, mark_failed};
 
 /// The longest user agent that is told.
 const AGENT: usize = 128;
@@ -47,7 +47,7 @@ pub fn span(parts: &Parts, peer: SocketAddr, pattern: &'static str, request_id: 
 pub fn note_status(span: &Span, status: StatusCode) {
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
-        failed(span, status.as_str());
+        mark_failed(span, status.as_str());
     }
 }
 

@@ -1,14 +1,23 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sageapi_runtime::{Entropy, Timestamp};
 use uuid::Uuid;
 
-/// Why a text is no id.
+/// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {max} printable ASCII characters without spaces")]
 pub struct IdError {
     /// The longest length allowed.
     pub max: usize,
+}
+
+/// A UUID v7 of the given time (RFC 9562 section 5.7).
+pub fn new_uuid(now: Timestamp, entropy: &dyn Entropy) -> Uuid {
+    let mut random = [0; 10];
+    entropy.fill(&mut random);
+    let millis = u64::try_from(now.micros() / 1000).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 fn check(text: &str, max: usize) -> Result<(), IdError> {

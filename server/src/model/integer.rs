@@ -1,32 +1,19 @@
 //! Integers in JSON. Languages that only have floats write 1200 as 1200.0 or 1.2e3.
 
-/// No 64-bit integer has as many digits.
-const MAX_ZEROS: usize = 20;
+use super::decimal::Digits;
 
 /// The integer that a JSON number is, however it is written: 1200, 1200.0 or 1.2e3.
 pub fn integer(json: &str) -> Option<i64> {
     if let Ok(number) = json.parse() {
         return Some(number);
     }
-    let (mantissa, power) = match json.split_once(['e', 'E']) {
-        Some((mantissa, power)) => (mantissa, power.parse::<i32>().ok()?),
-        None => (json, 0),
-    };
-    let (unsigned, sign) = mantissa.strip_prefix('-').map_or((mantissa, ""), |rest| (rest, "-"));
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let digits = [whole, fraction].concat();
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let significant = digits.trim_end_matches('0');
-    if significant.is_empty() {
+    let digits = Digits::parse(json)?;
+    if digits.significant == 0 {
         return Some(0);
     }
-    // Zeros behind the last digit other than zero, of which none may stand behind the point.
-    let trimmed = i64::try_from(digits.len() - significant.len()).ok()?;
-    let zeros = i64::from(power) - i64::try_from(fraction.len()).ok()? + trimmed;
-    let zeros = usize::try_from(zeros).ok().filter(|zeros| *zeros <= MAX_ZEROS)?;
-    format!("{sign}{significant}{}", "0".repeat(zeros)).parse().ok()
+    let factor = 10i128.checked_pow(u32::try_from(digits.exponent).ok()?)?;
+    let magnitude = i128::from(digits.significant).checked_mul(factor)?;
+    i64::try_from(if digits.negative { -magnitude } else { magnitude }).ok()
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Ids, money, time and entities. A leaf: no I/O, nothing of the modules above.
 
 mod accounting;
-mod clock;
 mod currency;
 mod customer;
-mod entropy;
+mod decimal;
+mod hash;
 mod hold;
 mod id;
 mod integer;
@@ -14,23 +14,25 @@ mod money;
 mod network;
 mod secret;
 mod shown;
-mod time;
 
 #[cfg(test)]
 pub(crate) use accounting::tests::record as test_record;
 pub use accounting::{BookingDetails, Kind, Record};
-pub use clock::{Clock, ManualClock, SystemClock};
 pub use currency::Currency;
 pub use customer::{Customer, CustomerStatus, Mode, UsageBilling};
-pub use entropy::{Entropy, SeededEntropy, SystemEntropy, new_uuid};
+pub(crate) use decimal::point;
+pub use decimal::{Decimal, DecimalError};
+pub use hash::LengthPrefixedHasher;
 pub use hold::{Hold, HoldState};
-pub use id::{CustomerId, IdError, KeyId, LlmId, RecordId, TextId, Transno, UserId};
+pub use id::{CustomerId, IdError, KeyId, LlmId, RecordId, TextId, Transno, UserId, new_uuid};
 pub use integer::integer;
 pub use key::{AuthMode, Key, Scope, Scopes};
 pub use mirror::{Cell, Column, ColumnKind, Entity, MirrorRow};
 pub(crate) use money::write_decimal;
 pub use money::{MAX_UNITS, Money, MoneyError};
 pub use network::{is_within, parse_network};
+pub use sageapi_runtime::{
+    Clock, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy, Timestamp, TimestampError,
+};
 pub use secret::Secret;
 pub use shown::{shown, shown_json};
-pub use time::{Timestamp, TimestampError};

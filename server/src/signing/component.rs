@@ -50,7 +50,7 @@ impl<'a> Component<'a> {
             derived if derived.starts_with('@') => {
                 return Err(AuthError::malformed("a covered derived component is unknown for requests"));
             }
-            _ => return Err(AuthError::malformed("a covered component is no lower-case header name")),
+            _ => return Err(AuthError::malformed("a covered component is not a lower-case header name")),
         };
         match name {
             None => Ok(component),

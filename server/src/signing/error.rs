@@ -19,7 +19,7 @@ pub enum AuthError {
     /// `created` is too far from the server's clock, or `expires` has passed.
     #[error("the signature is outside its time: check the clock of the client and sign again")]
     Expired,
-    /// Unknown key, wrong signature or wrong digest; deliberately not told apart.
+    /// Unknown key, wrong signature or wrong digest; deliberately indistinguishable.
     #[error(
         "the signature does not verify: check the key id, the secret and that nothing changed after signing"
     )]

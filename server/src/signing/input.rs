@@ -104,7 +104,7 @@ impl<'de> DictionaryVisitor<'de> for &mut All<'de> {
 }
 
 impl<'a> Announced<'a> {
-    /// Notes the first fault; later ones add nothing.
+    /// Records the first fault; later ones are ignored.
     fn refuse(&mut self, reason: &'static str) {
         self.problem.get_or_insert_with(|| AuthError::malformed(reason));
     }
@@ -265,7 +265,7 @@ impl<'de> ParameterVisitor<'de> for Parameters<'_, 'de> {
     }
 }
 
-/// Stores what was understood and says whether anything was.
+/// Stores the value if it was understood, and returns whether it was.
 fn set<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     *slot = value;
     slot.is_some()

@@ -1,6 +1,6 @@
 //! Signature headers in the form that nearly every client sends: one signature, serialized strictly, of plain
 //! components and our parameters. It is read in place, for what is already strict needs no serializing. Everything else
-//! yields `None` here and is left to the structured-field parser, which alone says what is wrong with it.
+//! yields `None` here and is left to the structured-field parser, which alone reports errors.
 
 use std::borrow::Cow;
 

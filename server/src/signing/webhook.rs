@@ -23,7 +23,7 @@ const MAX_ID_BYTES: usize = 128;
 /// Bound of signatures looked at; each costs one comparison per secret.
 const MAX_SIGNATURES: usize = 16;
 
-/// One secret of the sender. Debug shows nothing of it.
+/// One secret of the sender. Debug does not show it.
 #[derive(Clone, Debug)]
 pub struct WebhookSecret(HmacKey);
 

@@ -9,7 +9,7 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use super::{Dialect, Error};
-use crate::telemetry::tracing::{child_span, failed};
+use crate::telemetry::tracing::{child_span, mark_failed};
 
 /// The longest text of a statement that is told; what is longer repeats itself.
 const TEXT: usize = 1024;
@@ -61,7 +61,7 @@ pub(super) fn note(span: &Span, error: &Error) {
     if let Some(code) = error.database_code() {
         span.record("db.response.status_code", &*code);
     }
-    failed(span, error.class());
+    mark_failed(span, error.class());
 }
 
 impl Error {

@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Client, Proxy, Response, Url, redirect};
 use serde::Deserialize;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use self::pause::{Pauses, retry_after};
 use super::error::SyncError;
@@ -76,7 +76,7 @@ impl ApiSource {
             }
             UpstreamAuth::Deerer { .. } => {
                 return Err(SyncError::Unconfigured(
-                    "upstream.auth: deerer is not built yet, use signed or bearer",
+                    "upstream.auth: deerer is not implemented yet, use signed or bearer",
                 ));
             }
         };
@@ -107,7 +107,7 @@ impl ApiSource {
             Url::parse(&url).map_err(|e| SourceError::new(Failure::Connect, format!("upstream.url: {e}")))?;
         let mut headers = self.headers(&url)?;
         let span = trace::request(&url, entity);
-        span.in_scope(|| inject(&mut headers));
+        span.in_scope(|| inject(&Span::current(), &mut headers));
         let asking = async {
             let answer = self.client.get(url).headers(headers).send().await.map_err(failed)?;
             trace::note_status(&span, answer.status());

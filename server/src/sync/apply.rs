@@ -1,8 +1,7 @@
 //! From a page to the store, in portions that one statement can take.
 
 use super::Inner;
-use super::feed::Flaw;
-use super::source::FeedPage;
+use super::source::{FeedPage, Flaw};
 use crate::model::{Cell, Entity};
 use crate::store::{self, Change, Changed, Lease, Op, Page, PageCounts};
 

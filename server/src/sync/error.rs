@@ -7,7 +7,7 @@ use crate::store;
 /// Why a run did not mirror everything there was.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
-    /// Nothing is configured to pull from, or what is configured is not built yet.
+    /// Nothing is configured to pull from, or what is configured is not implemented yet.
     #[error("nothing can be pulled: {0}")]
     Unconfigured(&'static str),
     /// The configuration cannot be put to use.

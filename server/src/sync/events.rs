@@ -15,7 +15,7 @@ use super::error::SyncError;
 use super::source::MAX_IDS;
 use super::{Inner, trace};
 use crate::model::Entity;
-use crate::telemetry::tracing::failed;
+use crate::telemetry::tracing::mark_failed;
 
 /// The most pulls that wait.
 const CAPACITY: usize = 1024;
@@ -88,7 +88,7 @@ impl Inner {
                 let pull = self.events.take().await;
                 let span = trace::pull(pull.entity, pull.ids.len());
                 if let Err(error) = self.pull_rows(&pull).instrument(span.clone()).await {
-                    failed(&span, error.class());
+                    mark_failed(&span, error.class());
                     let (entity, ids) = (pull.entity.as_str(), pull.ids.len() as u64);
                     self.metrics.sync_rows(entity, "event_failed", ids);
                     tracing::warn!(entity, ids, class = error.class(), %error, "a pull for an event failed");

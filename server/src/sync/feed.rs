@@ -2,7 +2,6 @@
 //! wrong with one row sets that row aside.
 
 mod cell;
-mod pricing_data;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +14,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 
 use self::cell::{read_cell, read_created_at, text_of};
-use super::source::{Failure, FeedPage, SourceError};
+use super::source::{Failure, FeedPage, Flaw, SourceError};
 use crate::domain::prices;
 use crate::model::{Cell, Entity, TextId, Timestamp, integer};
 use crate::store::{Change, Op, Page, Partial, Quarantined};
@@ -67,7 +66,7 @@ struct Row<'a> {
 pub(super) fn parse(entity: Entity, body: &[u8], zone: &TimeZone) -> Result<FeedPage, SourceError> {
     let malformed = |reason: String| SourceError::new(Failure::Malformed, reason);
     let envelope: Envelope<'_> = serde_json::from_slice(body)
-        .map_err(|e| malformed(format!("the answer is no page of the feed: {e}")))?;
+        .map_err(|e| malformed(format!("the response is not a page of the feed: {e}")))?;
     if envelope.status != "ok" {
         let status = cut(&envelope.status, 64);
         return Err(malformed(format!("the answer's status is {status:?} and not \"ok\"")));
@@ -98,17 +97,6 @@ pub(super) fn parse(entity: Entity, body: &[u8], zone: &TimeZone) -> Result<Feed
         }
     }
     Ok(page)
-}
-
-/// A price list that was read, but that no charge can be priced by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flaw {
-    /// Its row.
-    pub id: TextId,
-    /// The row's version.
-    pub version: i64,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 /// Why no charge can be priced by a changed row, if it is a price list.
@@ -185,7 +173,7 @@ fn read_data(entity: Entity, raw: Option<&RawValue>, zone: &TimeZone) -> Result<
     let mut deserializer = serde_json::Deserializer::from_str(raw.get());
     let Columns { cells, created_at } =
         Members(entity).deserialize(&mut deserializer).map_err(|e| BadRow::new("data", e.to_string()))?;
-    // It decides nothing: what is no time is none.
+    // Nothing depends on it: an invalid time is ignored.
     let created_at = created_at.and_then(|raw| read_created_at(raw, zone));
     let mut wrong = Vec::new();
     let cells = entity.columns().iter().zip(cells).enumerate().map(|(index, (column, raw))| {

@@ -29,11 +29,11 @@ use tokio_util::task::TaskTracker;
 
 pub use api_source::ApiSource;
 pub use error::SyncError;
-pub use feed::{Flaw, flaw, parse_seed};
+pub use feed::{flaw, parse_seed};
 pub use freshness::Freshness;
 pub use receiver::EventReceiver;
 pub use report::{Progress, RunReport};
-pub use source::{Failure, FeedPage, MAX_IDS, Position, Source, SourceError};
+pub use source::{Failure, FeedPage, Flaw, MAX_IDS, Position, Source, SourceError};
 
 use crate::config::{self, Config, EntitySync, LiveConfig, SyncSource};
 use crate::model::{Clock, Entity, Entropy, TextId};
@@ -76,7 +76,7 @@ struct Runs {
 
 impl SyncService {
     /// Prepares to mirror what the configuration names. Without an upstream, or with one of a kind
-    /// that is not built yet, nothing is pulled and only the maintenance runs.
+    /// that is not implemented yet, nothing is pulled and only the maintenance runs.
     pub fn new(
         store: Store,
         config: LiveConfig,
@@ -239,7 +239,7 @@ fn lease_ttl(config: &Config) -> Duration {
 
 fn configured_source(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Source>, SyncError> {
     if config.sync.source == SyncSource::Database {
-        return Err(SyncError::Unconfigured("sync.source: database is not built yet, use api"));
+        return Err(SyncError::Unconfigured("sync.source: database is not implemented yet, use api"));
     }
     let upstream = config.upstream.as_ref().ok_or(SyncError::Unconfigured("upstream.url is not set"))?;
     let zone = config.sync.zone.clone();

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::feed::Flaw;
-use crate::model::Entity;
+use crate::model::{Entity, TextId};
 use crate::store::{Change, Partial, Quarantined};
 
 /// A place to mirror from.
@@ -51,6 +50,17 @@ pub struct FeedPage {
     pub next: Option<String>,
     /// Whether there is a next page already.
     pub has_more: bool,
+}
+
+/// A price list that was read, but that no charge can be priced by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// Its row.
+    pub id: TextId,
+    /// The row's version.
+    pub version: i64,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// Why no page came.

@@ -9,7 +9,7 @@ use super::error::SyncError;
 use super::report::RunReport;
 use super::source::SourceError;
 use crate::model::Entity;
-use crate::telemetry::tracing::{TRACE_TARGET, child_span, failed};
+use crate::telemetry::tracing::{TRACE_TARGET, child_span, mark_failed};
 
 /// One run of an entity, a trace of its own.
 pub(super) fn run(entity: Entity) -> Span {
@@ -35,7 +35,7 @@ pub(super) fn note_run(span: &Span, result: &Result<RunReport, SyncError>) {
             span.record("sageapi.sync.pages", report.pages);
             span.record("sageapi.sync.rows", report.rows());
         }
-        Err(error) => failed(span, error.class()),
+        Err(error) => mark_failed(span, error.class()),
     }
 }
 
@@ -79,11 +79,11 @@ pub(super) fn request(url: &Url, entity: Entity) -> Span {
 pub(super) fn note_status(span: &Span, status: StatusCode) {
     span.record("http.response.status_code", status.as_u16());
     if status.is_client_error() || status.is_server_error() {
-        failed(span, status.as_str());
+        mark_failed(span, status.as_str());
     }
 }
 
 /// That a request came to nothing.
 pub(super) fn note_failure(span: &Span, error: &SourceError) {
-    failed(span, error.class.as_str());
+    mark_failed(span, error.class.as_str());
 }

@@ -1,227 +1,119 @@
-//! Logs on stderr and, when an endpoint is set, spans to an OTLP collector.
+//! Spans of requests, and of the work within them, which goes to the collector alone.
 
-mod export;
-mod propagation;
-mod sampler;
-mod spans;
 #[cfg(test)]
 mod tests;
 
-use std::io::IsTerminal;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::runtime::Tokio;
-use opentelemetry_sdk::trace::span_processor_with_async_runtime::BatchSpanProcessor;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, SdkTracerProvider};
-use tracing::Subscriber;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry};
+use opentelemetry::trace::SpanContext;
+use sageapi_runtime::telemetry::recorded;
+pub use sageapi_runtime::telemetry::{
+    Service, inject, is_recording, mark_failed, set_parent, span_context_from_traceparent,
+};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use self::export::Reported;
-pub use self::propagation::{inject, set_parent, span_context_from_traceparent};
-use self::sampler::ByParentOrLinks;
-pub(crate) use self::spans::child_span;
-pub use self::spans::{Handoff, TRACE_TARGET, failed, is_recording};
-
-/// Target of request spans, which have level DEBUG: without OTLP and without debug logs they are disabled, at the
-/// cost of one atomic load.
+/// Target of request spans.
 pub const REQUEST_TARGET: &str = "sageapi::request";
 
-/// Spans that may wait for export; beyond it they are dropped, never the request slowed.
-const SPAN_QUEUE: usize = 4096;
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for the last spans.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Target of spans within a request or a run. It is never logged, so that without a collector none is created,
+/// whatever the log level, at the cost of one atomic load.
+pub const TRACE_TARGET: &str = "sageapi::trace";
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// For people; coloured on a terminal.
-    Text,
-}
+/// This program.
+pub const SERVICE: Service = Service {
+    name: "sageapi",
+    version: env!("CARGO_PKG_VERSION"),
+    traced: &[REQUEST_TARGET, TRACE_TARGET],
+    unlogged: &[TRACE_TARGET],
+};
 
-/// Where spans go.
-#[derive(Debug, Clone)]
-pub struct OtlpConfig {
-    /// Base address of an OTLP/HTTP collector, such as `http://collector:4318`; spans go to `/v1/traces` below it.
-    pub endpoint: String,
-    /// Share of requests traced, 0 to 1, of those whose caller has not decided.
-    pub sampling_ratio: f64,
-    /// Version of this program.
-    pub service_version: String,
-    /// Name of this instance.
-    pub instance: String,
-}
-
-/// Why telemetry could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// `log.level` is not understood.
-    #[error(
-        "log.level {0:?} is not understood; use off, error, warn, info, debug or trace, optionally followed by \
-         target=level pairs, all separated by commas"
-    )]
-    Level(String),
-    /// `telemetry.otlp_endpoint` is not a base address.
-    #[error(
-        "telemetry.otlp_endpoint is not understood ({0}); give the base address of an OTLP/HTTP collector, such as \
-         http://collector:4318"
-    )]
-    Endpoint(&'static str),
-    /// `telemetry.sampling_ratio` is not a share.
-    #[error("telemetry.sampling_ratio {0} is not between 0 and 1")]
-    SamplingRatio(f64),
-    /// The exporter refused its settings or its environment.
-    #[error("spans cannot be exported: {0}")]
-    Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
-    /// [`init`] was called twice, or something else set a global subscriber.
-    #[error("logging is already set up in this process")]
-    AlreadySet,
-}
-
-/// Keeps the span exporter; [`Guard::shutdown`] sends what is left.
-#[derive(Debug)]
-#[must_use = "spans still queued at the end are lost without Guard::shutdown"]
-pub struct Guard {
-    provider: Option<SdkTracerProvider>,
-}
-
-impl Guard {
-    /// Sends the spans still queued, for at most five seconds, whatever state the collector is in.
-    pub async fn shutdown(self) {
-        let Some(provider) = self.provider else { return };
-        let (done, waiting) = tokio::sync::oneshot::channel();
-        // The provider blocks. A thread of its own can be left behind, a blocking task of the runtime cannot.
-        std::thread::spawn(move || {
-            let _lost_spans_are_not_an_error = provider.shutdown();
-            let _nobody_waits = done.send(());
-        });
-        let _flushed_or_late = tokio::time::timeout(FLUSH_TIMEOUT, waiting).await;
-    }
-}
-
-/// Sets up logs on stderr and, if asked, the export of spans, for the whole process.
-///
-/// With `otlp` it must be called within a Tokio runtime: the exporter is a task of it.
-///
-/// # Errors
-/// [`TelemetryError`]
-pub fn init(level: &str, format: LogFormat, otlp: Option<OtlpConfig>) -> Result<Guard, TelemetryError> {
-    let (subscriber, guard) =
-        subscriber(level, format, otlp, std::io::stderr, std::io::stderr().is_terminal())?;
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadySet)?;
-    Ok(guard)
-}
-
-fn subscriber<W>(
-    level: &str,
-    format: LogFormat,
-    otlp: Option<OtlpConfig>,
-    writer: W,
-    colours: bool,
-) -> Result<(impl Subscriber + Send + Sync, Guard), TelemetryError>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let levels = parse_levels(level)?.with_target(TRACE_TARGET, LevelFilter::OFF);
-    let provider = otlp.map(tracer_provider).transpose()?;
-    if provider.is_some() {
-        spans::begin_export();
-    }
-    let spans = provider.as_ref().map(|provider| {
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("sageapi"))
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_tracked_inactivity(false)
-            .with_context_activation(false)
-            .with_filter(exported())
-    });
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines = match format {
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
-        LogFormat::Text => lines.with_ansi(colours).boxed(),
+/// A child of the current span, if that is recorded.
+macro_rules! child_span {
+    ($name:expr $(, $($fields:tt)*)?) => {
+        if $crate::telemetry::tracing::is_recording() {
+            ::tracing::debug_span!(
+                target: $crate::telemetry::tracing::TRACE_TARGET, $name $(, $($fields)*)?
+            )
+        } else {
+            ::tracing::Span::none()
+        }
     };
-    Ok((Registry::default().with(lines.with_filter(levels)).with(spans), Guard { provider }))
+}
+pub(crate) use child_span;
+
+/// Links a request's span with the span of the batch that serves it, in both directions. Empty if the request is not
+/// recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Handoff(Option<Arc<Carried>>);
+
+#[derive(Debug)]
+struct Carried {
+    from: SpanContext,
+    waiting: Mutex<Option<Span>>,
+    done_in: Mutex<Vec<SpanContext>>,
 }
 
-/// What becomes part of a trace: our own requests, what is done within them, and our own events above debug. Never the HTTP client's, which
-/// the exporter uses itself.
-fn exported() -> Targets {
-    Targets::new()
-        .with_target("sageapi", LevelFilter::INFO)
-        .with_target(REQUEST_TARGET, LevelFilter::DEBUG)
-        .with_target(TRACE_TARGET, LevelFilter::DEBUG)
+impl Handoff {
+    /// Starts the wait in the current span.
+    pub fn begin() -> Self {
+        if !is_recording() {
+            return Self(None);
+        }
+        Self(recorded(&Span::current()).map(|from| {
+            let waiting = tracing::debug_span!(target: TRACE_TARGET, "queue");
+            let (waiting, done_in) = (Mutex::new(Some(waiting)), Mutex::default());
+            Arc::new(Carried { from, waiting, done_in })
+        }))
+    }
+
+    /// Ends the wait, and links the current span to those of the batches.
+    pub fn end(&self) {
+        let Some(carried) = &self.0 else { return };
+        carried.taken();
+        let current = Span::current();
+        for span in carried.done_in.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            current.add_link(span);
+        }
+    }
+
+    /// A span for a batch: in a trace of its own, linked with the requests that are recorded; disabled if there are
+    /// none.
+    pub fn joint_span<'a>(
+        name: &'static str,
+        items: usize,
+        handoffs: impl Iterator<Item = &'a Self>,
+    ) -> Span {
+        let mut joined: Vec<&Arc<Carried>> = handoffs.filter_map(|handoff| handoff.0.as_ref()).collect();
+        if joined.is_empty() {
+            return Span::none();
+        }
+        // Items of one request share its links.
+        joined.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        let span = tracing::debug_span!(
+            target: TRACE_TARGET,
+            parent: None,
+            "joint",
+            "otel.name" = name,
+            "sageapi.items" = items,
+            "error.type" = tracing::field::Empty,
+            "otel.status_code" = tracing::field::Empty,
+        );
+        for carried in &joined {
+            carried.taken();
+            span.add_link(carried.from.clone());
+        }
+        if let Some(context) = recorded(&span) {
+            for carried in joined {
+                carried.done_in.lock().unwrap_or_else(PoisonError::into_inner).push(context.clone());
+            }
+        }
+        span
+    }
 }
 
-/// `Targets` alone would take a misspelt level for the name of a target, and switch everything else off.
-fn parse_levels(text: &str) -> Result<Targets, TelemetryError> {
-    let wrong = || TelemetryError::Level(text.to_owned());
-    let known = |level: &str| !level.trim().is_empty() && level.trim().parse::<LevelFilter>().is_ok();
-    let well_formed = text.split(',').all(|part| match part.rsplit_once('=') {
-        Some((target, level)) => !target.trim().is_empty() && known(level),
-        None => known(part),
-    });
-    if !well_formed {
-        return Err(wrong());
+impl Carried {
+    fn taken(&self) {
+        drop(self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
-    let trimmed: String = text.chars().filter(|character| !character.is_whitespace()).collect();
-    trimmed.parse().map_err(|_| wrong())
-}
-
-fn tracer_provider(config: OtlpConfig) -> Result<SdkTracerProvider, TelemetryError> {
-    if !(0.0..=1.0).contains(&config.sampling_ratio) {
-        return Err(TelemetryError::SamplingRatio(config.sampling_ratio));
-    }
-    let exporter = SpanExporter::builder()
-        .with_http()
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(traces_url(&config.endpoint)?)
-        .with_timeout(EXPORT_TIMEOUT)
-        .with_retry_policy(RetryPolicy::disabled())
-        .build()
-        .map_err(TelemetryError::Exporter)?;
-    let batches = BatchConfigBuilder::default()
-        .with_max_queue_size(SPAN_QUEUE)
-        .with_scheduled_delay(Duration::from_secs(1))
-        // Above the exporter's own time-out, so that a late collector is reported like any other failure.
-        .with_max_export_timeout(EXPORT_TIMEOUT + Duration::from_secs(1))
-        .build();
-    let processor =
-        BatchSpanProcessor::builder(Reported::new(exporter), Tokio).with_batch_config(batches).build();
-    let resource = Resource::builder_empty()
-        .with_service_name("sageapi")
-        .with_attribute(KeyValue::new("service.version", config.service_version))
-        .with_attribute(KeyValue::new("service.instance.id", config.instance))
-        .build();
-    Ok(SdkTracerProvider::builder()
-        .with_span_processor(processor)
-        .with_sampler(ByParentOrLinks::new(config.sampling_ratio))
-        .with_resource(resource)
-        .build())
-}
-
-/// Errors of the exporter name this address, hence no credentials in it.
-fn traces_url(endpoint: &str) -> Result<String, TelemetryError> {
-    let uri: http::Uri = endpoint.parse().map_err(|_| TelemetryError::Endpoint("not a URL"))?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(TelemetryError::Endpoint("neither http:// nor https://"));
-    }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(TelemetryError::Endpoint("credentials in the address"));
-    }
-    if uri.query().is_some() {
-        return Err(TelemetryError::Endpoint("a query in the address"));
-    }
-    Ok(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
 }

@@ -32,7 +32,7 @@ struct Args {
     /// End after the tour; the exit code tells whether every answer was as expected
     #[arg(long)]
     once: bool,
-    /// Where everything is kept; a second run goes on with what is there
+    /// Directory of all state; a second run continues from it
     #[arg(long, default_value = "run", value_name = "FOLDER")]
     folder: PathBuf,
     /// What the database begins with

@@ -173,7 +173,7 @@ fn configuration(place: &Place) -> String {
     let Place { http, admin, feed, .. } = place;
     let database = place.file("sageapi.db");
     format!(
-        "# Written anew by every `make run`. conf/config.yaml shows all keys, docs/CONFIGURATION.md explains them.\n\
+        "# Overwritten by every `make run`. conf/config.yaml shows all keys, docs/CONFIGURATION.md explains them.\n\
          \n\
          # The REST API. On loopback, since this is a demonstration.\n\
          server:\n  listen: 127.0.0.1:{http}\n\

@@ -269,7 +269,7 @@ async fn exactly_as_many_are_served(kind: Kind, hanging_up: bool) {
     assert_eq!((served(&[200, 201]), served(&[402])), (FUNDED, 64 - FUNDED), "{kind}");
     assert!(hanging_up || served(&[200]) == 0, "nobody asked twice");
 
-    // Whoever asks again gets the same verdict, at whichever server; nothing is left under way.
+    // A retry gets the same verdict on any server; nothing is left in progress.
     for number in 0..64 {
         let elsewhere = &servers[(number + 1) % servers.len()];
         let again =

@@ -186,9 +186,7 @@ async fn a_second_signal_ends_it_at_once_with_70() {
     server.sigterm();
     let first = server
         .process()
-        .wait_stderr("the first signal", |line| {
-            line.contains("requests under way are finished").then_some(())
-        })
+        .wait_stderr("the first signal", |line| line.contains("work in progress is finished").then_some(()))
         .await;
     assert_eq!(first, ());
     server.sigterm();
@@ -264,8 +262,8 @@ async fn sighup_is_told_of_and_ends_nothing() {
     for _ in 0..2 {
         server.process().signal("HUP");
     }
-    let told = |line: &str| line.contains("reload is not built").then_some(());
-    server.process().wait_stderr("that reload is not built", told).await;
+    let told = |line: &str| line.contains("SIGHUP is ignored").then_some(());
+    server.process().wait_stderr("that SIGHUP is ignored", told).await;
     assert_eq!(Client::new("", "", "").fetch(&format!("{}/readyz", server.admin())).await.status, 200);
     server.sigterm();
     assert!(half.finish().await.starts_with("HTTP/1.1 201 "), "what was begun is finished");

@@ -13,9 +13,9 @@ use sageapi_server::config::{self, Config};
 use sageapi_server::domain::booking::{Booked, Request};
 use sageapi_server::domain::keys::KeyRequest;
 use sageapi_server::env::Role;
+use sageapi_server::http::Api;
 use sageapi_server::http::admin::AdminService;
-use sageapi_server::http::limits::Limits;
-use sageapi_server::http::{Api, listener};
+use sageapi_server::http::listener::{self, Limits};
 use sageapi_server::model::{
     AuthMode, Clock, CustomerId, Entropy, Kind as RecordKind, Money, Scope, Scopes, SystemClock,
     SystemEntropy, Transno,

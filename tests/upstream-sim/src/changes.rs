@@ -113,7 +113,7 @@ impl Changes {
         rows
     }
 
-    /// Writes a row anew, a deleted one included. Columns set earlier stay set.
+    /// Overwrites a row, including a deleted one. Columns set earlier stay set.
     pub(crate) fn change(&mut self, index: u64, set: Option<&Arc<Columns>>, now_us: i64) -> u64 {
         self.touch(index, now_us, |row| {
             row.deleted = false;

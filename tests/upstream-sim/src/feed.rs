@@ -20,7 +20,7 @@ const DEFAULT_LIMIT: usize = 500;
 const MAX_LIMIT: usize = 10_000;
 const MAX_IDS: usize = 100;
 
-/// Where a redirect fault leads: whoever asks for it has followed one.
+/// Where a redirect fault leads: a request for it has followed one.
 const REDIRECTED: &str = "/redirected";
 
 /// What a pull asks for.

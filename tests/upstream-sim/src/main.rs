@@ -48,7 +48,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A reader that goes away early, like `head`, is no failure.
+/// A reader that closes the pipe early, like `head`, is not an error.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {

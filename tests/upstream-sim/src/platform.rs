@@ -370,7 +370,7 @@ impl Control {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can be left half-done: a panic elsewhere is no reason to stop serving.
+        // Nothing in here can be left half-done: a panic elsewhere does not stop it from serving.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -159,20 +159,20 @@ fn what_is_not_built_is_accepted_with_a_warning() {
     assert_eq!(
         from_yaml(yaml).unwrap().warnings,
         [
-            "c.yaml:1: server.tls.cert_file is accepted, but not built yet: it has no effect",
-            "c.yaml:1: server.tls.key_file is accepted, but not built yet: it has no effect",
-            "c.yaml:3: quota.unknown_user is accepted, but not built yet: it has no effect",
+            "c.yaml:1: server.tls.cert_file is accepted but not implemented yet: it has no effect",
+            "c.yaml:1: server.tls.key_file is accepted but not implemented yet: it has no effect",
+            "c.yaml:3: quota.unknown_user is accepted but not implemented yet: it has no effect",
         ]
     );
     let by_value = "upstream: {url: 'http://h', auth: deerer, dapi_key: a, dapi_apikey: b, dapi_secret: c}\n";
     assert!(
         from_yaml(by_value).unwrap().warnings[1]
-            .starts_with("upstream.auth: deerer is accepted, but not built")
+            .starts_with("upstream.auth: deerer is accepted but not implemented")
     );
     let source = "sync: {source: database, database_url: 'mysql://u@h/n'}\n";
     assert!(
         from_yaml(source).unwrap().warnings[1]
-            .starts_with("sync.source: database is accepted, but not built")
+            .starts_with("sync.source: database is accepted but not implemented")
     );
 }
 

@@ -46,14 +46,11 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
                 "c.yaml:1: logs: unknown key; did you mean log?; accepted here: server, admin, database, upstream, sync, cache, auth, accounting, quota, cluster, telemetry, log",
             ],
         ),
-        (
-            "log: debug\n",
-            &["c.yaml:1: log: text stands where a mapping belongs; accepted keys: level, format"],
-        ),
+        ("log: debug\n", &["c.yaml:1: log: must be a mapping, not text; accepted keys: level, format"]),
         (
             "- a\n- b\n",
             &[
-                "c.yaml: the file: a list stands where a mapping belongs; accepted keys: server, admin, database, upstream, sync, cache, auth, accounting, quota, cluster, telemetry, log",
+                "c.yaml: the file: must be a mapping, not a list; accepted keys: server, admin, database, upstream, sync, cache, auth, accounting, quota, cluster, telemetry, log",
             ],
         ),
         (
@@ -128,13 +125,13 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
         (
             "database:\n  url: 'mysql://sage:hunter2@db:3306/sage '\n",
             &[
-                "c.yaml:2: database.url: the value is not accepted (it begins or ends with white space; write a space in a name as %20); give sqlite:<path> or mysql://user:password@host:3306/name",
+                "c.yaml:2: database.url: the value is not accepted (it begins or ends with whitespace; write a space in a name as %20); give sqlite:<path> or mysql://user:password@host:3306/name",
             ],
         ),
         (
             "database:\n  kind: sqlite\n  name: 'sage.db '\n",
             &[
-                "c.yaml:3: database.name: \"sage.db \" is not accepted (it begins or ends with white space); give text",
+                "c.yaml:3: database.name: \"sage.db \" is not accepted (it begins or ends with whitespace); give text",
             ],
         ),
         (
@@ -242,28 +239,26 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
         ),
         (
             "log: !text {level: info}\n",
-            &["c.yaml:1: not a YAML configuration: log: tags like !name are not accepted at line 1 column 6"],
+            &["c.yaml:1: invalid YAML: log: tags like !name are not accepted at line 1 column 6"],
         ),
         (
             "log: {level: info}\nlog: {level: warn}\n",
-            &[
-                "c.yaml:1: not a YAML configuration: the key \"log\" stands twice in the mapping that begins here",
-            ],
+            &["c.yaml:1: invalid YAML: the key \"log\" is repeated in the mapping that begins here"],
         ),
-        ("? [a]\n: b\n", &["c.yaml:1: not a YAML configuration: a key must be a word"]),
+        ("? [a]\n: b\n", &["c.yaml:1: invalid YAML: a key must be a word"]),
         (
             "log:\n  level: 'info\n",
             &[
-                "c.yaml:3: not a YAML configuration: found unexpected end of stream at line 3 column 1, while scanning a quoted scalar at line 2 column 10",
+                "c.yaml:3: invalid YAML: found unexpected end of stream at line 3 column 1, while scanning a quoted scalar at line 2 column 10",
             ],
         ),
         (
             "log: {level: info}\n---\nlog: {level: warn}\n",
             &[
-                "c.yaml: not a YAML configuration: deserializing from YAML containing more than one document is not supported",
+                "c.yaml: invalid YAML: deserializing from YAML containing more than one document is not supported",
             ],
         ),
-        ("log: *nowhere\n", &["c.yaml:1: not a YAML configuration: unknown anchor at line 1 column 6"]),
+        ("log: *nowhere\n", &["c.yaml:1: invalid YAML: unknown anchor at line 1 column 6"]),
     ];
     for (yaml, expected) in cases {
         assert_eq!(messages(from_yaml(yaml)), *expected, "{yaml}");

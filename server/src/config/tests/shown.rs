@@ -97,7 +97,7 @@ fn a_report_of_a_sound_configuration_names_the_file_and_the_warnings() {
     assert_eq!(
         check_report(&loaded),
         "c.yaml: the configuration is valid\n\
-         warning: c.yaml:1: cluster.node_id is accepted, but not built yet: it has no effect\n"
+         warning: c.yaml:1: cluster.node_id is accepted but not implemented yet: it has no effect\n"
     );
 }
 

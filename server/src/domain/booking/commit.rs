@@ -187,7 +187,7 @@ impl Engine {
         let handoffs = commands.iter().map(|command| &command.handoff);
         let span = Handoff::joint_span("commit", commands.len(), handoffs);
         let committed = self.try_until_known(backend, shard, commands, when).instrument(span.clone()).await;
-        committed.inspect_err(|failed| telemetry::failed(&span, failed.class()))
+        committed.inspect_err(|failed| telemetry::mark_failed(&span, failed.class()))
     }
 
     async fn try_until_known<B: LedgerBackend>(

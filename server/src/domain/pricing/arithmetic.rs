@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::decimal::Decimal;
 use super::exact::{Exact, Term};
 use super::price::PricedLine;
+use crate::model::Decimal;
 use crate::model::Money;
 
 /// All that an amount was computed from, kept beside it: price lists change, and what was charged must still be
@@ -28,7 +28,7 @@ impl Arithmetic {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads the JSON text; `None` if it is none of ours.
+    /// Reads the JSON text; `None` if it is not ours.
     pub fn parse(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }

@@ -2,10 +2,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::condition::Filter;
-use super::decimal::Decimal;
 use super::error::PricingDataError;
 use super::usage::Field;
 use super::yaml::Node;
+use crate::model::Decimal;
 use crate::model::shown;
 
 /// The most rules of a price list, and the most prices in all of them.

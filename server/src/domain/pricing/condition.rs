@@ -1,9 +1,9 @@
 //! When a rule applies.
 
-use super::decimal::Decimal;
 use super::error::PricingDataError;
 use super::usage::{Field, Seen, Usage};
 use super::yaml::Node;
+use crate::model::Decimal;
 use crate::model::shown;
 
 /// The texts that begin a condition written as text. A longer one stands before its beginning.
@@ -123,7 +123,7 @@ fn from_text(text: &str, path: &str) -> Result<Test, PricingDataError> {
     {
         return Test::of(operator, rest, path);
     }
-    // These would compare as texts that nothing equals, and the rule would never apply.
+    // Compared as text, these would equal nothing, and the rule would never apply.
     let word = text.split_ascii_whitespace().next().unwrap_or_default();
     if text.starts_with('!') || (word.len() < text.len() && matches!(word, "between" | "in" | "not")) {
         return Err(PricingDataError::value(

@@ -1,17 +1,17 @@
-use super::decimal::DecimalError;
+use crate::model::DecimalError;
 
 /// Why a price list cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PricingDataError {
-    /// It is no YAML, or more of it than is read.
-    #[error("the price list cannot be read: {0}")]
+    /// It is not YAML, or too much of it.
+    #[error("the price list must be YAML: {0}")]
     Yaml(String),
     /// A value in it is wrong.
     #[error("{path}: {reason}")]
     Value {
-        /// Where it stands, such as `pricings[3].unit`.
+        /// Its path, such as `pricings[3].unit`.
         path: String,
-        /// What it must be.
+        /// What is wrong with it.
         reason: String,
     },
 }
@@ -22,19 +22,19 @@ impl PricingDataError {
     }
 }
 
-/// Why a quantity is none.
+/// Why a quantity is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// Not a number that is computed with exactly.
     #[error(transparent)]
     Number(#[from] DecimalError),
-    /// Below zero or beyond [`MAX_QUANTITY`](super::Decimal::MAX_QUANTITY).
+    /// Below zero or beyond [`MAX_QUANTITY`](crate::model::Decimal::MAX_QUANTITY).
     #[error("must be from 0 to 1000000000000")]
     OutOfRange,
     /// The name was given before, or with another number.
     #[error("must be given once, or the same each time")]
     Twice,
-    /// The sum of both kinds of tokens, which price lists may ask for, is no number that is computed with exactly.
+    /// The sum of both kinds of tokens, which price lists may ask for, is not a number that can be computed exactly.
     #[error("input and output tokens must come to a number of at most 17 significant digits")]
     Sum,
 }

@@ -1,12 +1,11 @@
 use num_bigint::BigUint;
 use num_integer::Integer;
 
-use super::decimal::{Decimal, point};
-use crate::model::Money;
+use crate::model::{Decimal, Money, point};
 
 /// Longest text of an exact value: its column.
 const MAX_TEXT: usize = 64;
-/// Digits shown of a value whose exact text would be longer.
+/// Digits shown of a value whose exact text is too long.
 const SHOWN_DIGITS: usize = 40;
 /// Decimals of [`Money`].
 const MONEY_SCALE: u8 = 9;

@@ -10,7 +10,6 @@
 mod arithmetic;
 mod compile;
 mod condition;
-mod decimal;
 mod error;
 mod exact;
 mod price;
@@ -19,10 +18,10 @@ mod yaml;
 
 pub use arithmetic::Arithmetic;
 pub use compile::{MAX_RULES, MAX_UNITS, Program};
-pub use decimal::{Decimal, DecimalError};
 pub use error::{PriceError, PricingDataError, UsageError};
 pub use price::{MAX_LINES, Priced, PricedLine};
 pub use usage::Usage;
+pub use yaml::check_yaml;
 
 #[cfg(test)]
 pub(in crate::domain) mod tests;

@@ -1,10 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::compile::Program;
-use super::decimal::Decimal;
 use super::error::PriceError;
 use super::exact::{Exact, Term};
 use super::usage::Usage;
+use crate::model::Decimal;
 use crate::model::Money;
 
 /// The most prices that one usage may meet: more would not fit beside a record.
@@ -42,7 +42,7 @@ pub struct PricedLine {
 impl Program {
     /// Prices a usage, rounding once at `scale` decimals (0 to 9). `discount` is a factor; absent, it is 1.
     ///
-    /// A rule applies if all its filters match and its factor was counted, be it as 0. Where no rule applies there is
+    /// A rule applies if all its filters match and its factor was counted, even as 0. Where no rule applies there is
     /// no price, and not a price of 0.
     pub fn price(&self, usage: &Usage, discount: Option<&Decimal>, scale: u8) -> Result<Priced, PriceError> {
         if discount.is_some_and(|discount| discount.is_negative()) {

@@ -4,6 +4,7 @@ pub(in crate::domain) mod properties;
 pub(in crate::domain) mod reference;
 
 use super::*;
+use crate::model::Decimal;
 
 fn program(yaml: &str) -> Program {
     Program::compile(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"))
@@ -160,7 +161,7 @@ fn what_nobody_set_a_price_for_is_not_free() {
             other => panic!("{other:?}"),
         }
     }
-    // Counted as nothing, or priced at nothing, is something else.
+    // A count of zero or a price of zero is different.
     let images = program("pricings: [{price_factors: images, unit_prices: 1}]");
     assert_eq!(amount(&images, &usage(&[("images", "0")], &[])), "0");
     let free = program("pricings: [{price_factors: images, unit_prices: 0}]");

@@ -1,8 +1,8 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use super::decimal::Decimal;
 use super::error::UsageError;
+use crate::model::Decimal;
 
 /// Characters of a usage in a message.
 const MAX_SHOWN: usize = 200;
@@ -56,7 +56,7 @@ impl<'a> Usage<'a> {
                 self.add(name, tokens).map_err(|error| (name, error))?;
             }
         }
-        // A price for all tokens must never be left out for want of their number.
+        // A price for all tokens must never be skipped because their number is missing.
         if let (Some(input), Some(output)) = (self.either(INPUT), self.either(OUTPUT))
             && self.named(TOTAL).is_none()
             && input.checked_add(output).is_none()
@@ -158,8 +158,8 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decimal::DecimalError;
     use super::*;
+    use crate::model::DecimalError;
 
     const MOST: u64 = 1_000_000_000_000;
 

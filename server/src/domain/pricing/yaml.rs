@@ -1,5 +1,7 @@
-//! YAML whose scalars keep their text: a parser that knows types makes floats of prices.
+//! The one reader of pricing data: YAML whose scalars keep their text, because a parser with types makes floats of
+//! prices.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -7,11 +9,12 @@ use serde_saphyr::{Spanned, from_str_with_options};
 
 use super::error::PricingDataError;
 
-/// What the feed accepts is no longer.
+/// Longest price list.
 const MAX_BYTES: usize = 1 << 20;
-/// Values in one price list. Aliases count each time.
+/// Values in one price list. Aliases count each time, so that a text that repeats itself through them is refused.
 const MAX_NODES: usize = 50_000;
-/// A price list nests seven deep.
+/// A price list nests seven deep, and no deeper one than this was ever priced. The feed refuses deeper ones too, so
+/// that what is mirrored can also be priced.
 const MAX_DEPTH: usize = 16;
 /// Characters of the parser's reason, which may repeat what it read.
 const MAX_REASON: usize = 300;
@@ -26,10 +29,10 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// Reads one document. Keys that stand twice or are no words, unknown tags and endless repetition are errors.
+    /// Reads one document. Repeated keys, keys that are not words, unknown tags and endless repetition are errors.
     pub(super) fn parse(text: &str) -> Result<Self, PricingDataError> {
         if text.len() > MAX_BYTES {
-            return Err(PricingDataError::Yaml("it is longer than 1 MiB".to_owned()));
+            return Err(PricingDataError::Yaml("must not be longer than 1 MiB".to_owned()));
         }
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
@@ -50,6 +53,18 @@ impl Node {
     }
 }
 
+/// Whether a text is pricing data by its form: one mapping, not too large. Its rules are not looked at.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_yaml(text: &str) -> Result<(), String> {
+    match Node::parse(text) {
+        Ok(Node::Map(_)) => Ok(()),
+        Ok(_) => Err("must be a YAML mapping".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// A value as the parser gives it.
 enum Parsed {
     Null,
@@ -58,7 +73,41 @@ enum Parsed {
     /// Its digits are to be read where it stands.
     Number,
     List(Vec<Spanned<Parsed>>),
-    Map(Vec<(String, Spanned<Parsed>)>),
+    Map(Vec<(Spanned<Parsed>, Spanned<Parsed>)>),
+}
+
+/// The text of a number or a key where it stands.
+fn written(value: &Spanned<Parsed>, text: &str) -> Result<String, PricingDataError> {
+    let span = value.defined.span();
+    let found = span.byte_offset().zip(span.byte_len()).and_then(|(start, length)| {
+        let start = usize::try_from(start).ok()?;
+        text.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+    });
+    let line = value.defined.line();
+    let lost = || PricingDataError::Yaml(format!("the value in line {line} cannot be located"));
+    Ok(found.ok_or_else(lost)?.trim().to_owned())
+}
+
+fn mapping(entries: Vec<(Spanned<Parsed>, Spanned<Parsed>)>, text: &str) -> Result<Node, PricingDataError> {
+    let mut keys = HashSet::with_capacity(entries.len());
+    let mut map = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let key = match key.value {
+            Parsed::Text(key) => key,
+            Parsed::Flag(_) | Parsed::Number => written(&key, text)?,
+            Parsed::Null | Parsed::List(_) | Parsed::Map(_) => {
+                return Err(PricingDataError::Yaml(format!(
+                    "a key must be a word, in line {}",
+                    key.defined.line()
+                )));
+            }
+        };
+        if !keys.insert(key.clone()) {
+            return Err(PricingDataError::Yaml(format!("the key {key:?} occurs twice in one mapping")));
+        }
+        map.push((key, resolve(value, text)?));
+    }
+    Ok(Node::Map(map))
 }
 
 fn resolve(value: Spanned<Parsed>, text: &str) -> Result<Node, PricingDataError> {
@@ -66,25 +115,11 @@ fn resolve(value: Spanned<Parsed>, text: &str) -> Result<Node, PricingDataError>
         Parsed::Null => Node::Null,
         Parsed::Text(text) => Node::Scalar(text),
         Parsed::Flag(flag) => Node::Scalar(flag.to_string()),
-        Parsed::Number => {
-            let span = value.defined.span();
-            let digits = span.byte_offset().zip(span.byte_len()).and_then(|(start, length)| {
-                let start = usize::try_from(start).ok()?;
-                text.get(start..start.checked_add(usize::try_from(length).ok()?)?)
-            });
-            let line = value.defined.line();
-            let lost = || PricingDataError::Yaml(format!("the number in line {line} cannot be located"));
-            Node::Scalar(digits.ok_or_else(lost)?.trim().to_owned())
-        }
+        Parsed::Number => Node::Scalar(written(&value, text)?),
         Parsed::List(items) => {
             Node::List(items.into_iter().map(|item| resolve(item, text)).collect::<Result<_, _>>()?)
         }
-        Parsed::Map(entries) => Node::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| Ok((key, resolve(value, text)?)))
-                .collect::<Result<_, _>>()?,
-        ),
+        Parsed::Map(entries) => mapping(entries, text)?,
     })
 }
 
@@ -131,8 +166,8 @@ impl<'de> Visitor<'de> for ParsedVisitor {
         Ok(Parsed::Number)
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Parsed, E> {
-        Ok(Parsed::Number)
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Parsed, E> {
+        if value.is_finite() { Ok(Parsed::Number) } else { Err(E::custom("a number must be finite")) }
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Parsed, E> {
@@ -254,5 +289,8 @@ mod tests {
             );
         }
         assert!(Node::parse(&deep(MAX_DEPTH - 1)).is_ok());
+        // What the feed lets in, the price reader reads, and the other way round.
+        assert_eq!(check_yaml(&deep(MAX_DEPTH - 1)), Ok(()));
+        assert!(check_yaml(&deep(MAX_DEPTH)).is_err_and(|reason| reason.contains("must be YAML")));
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers as the decimals that they are written as, so that no digit passes through a float.
 
-use crate::domain::pricing::Decimal;
+use crate::model::Decimal;
 
 /// The one spelling of a JSON number from 0 to 10^12 with at most 17 significant digits; `None` for any other
 /// JSON value.

@@ -2,11 +2,10 @@
 
 use schemars::{Schema, SchemaGenerator};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::domain::Error;
 use crate::domain::booking::{Action, Amount, Entry, Request};
-use crate::model::{BookingDetails, CustomerId, Kind, Timestamp, Transno};
+use crate::model::{BookingDetails, Currency, CustomerId, Kind, LengthPrefixedHasher, Timestamp, Transno};
 
 use super::super::body::Object;
 use super::super::call::Call;
@@ -42,12 +41,14 @@ fn read_one(call: &Call<'_>, body: &[u8], headers: &http::HeaderMap) -> Result<R
     Ok(Request { customer_id, body_hash, nonce: None, action: Action::Book(entry) })
 }
 
-/// What a booking's body is recognised by when it comes again, for a customer of no matter which name; `None` if
-/// it cannot be read.
-pub fn fingerprint(body: &[u8]) -> Option<[u8; 32]> {
-    let customer = CustomerId::parse("org_1").ok()?;
-    let (_, entry) = parse(body, &http::HeaderMap::new()).ok()?;
-    Some(hash(&entry, &customer))
+/// What tells a booking's body from another when it is repeated, for some customer.
+///
+/// # Errors
+/// It cannot be read.
+pub fn fingerprint(body: &[u8]) -> Result<[u8; 32], Error> {
+    let customer = CustomerId::parse("org_1").map_err(|error| Error::Internal(error.to_string()))?;
+    let (_, entry) = parse(body, &http::HeaderMap::new())?;
+    Ok(hash(&entry, &customer))
 }
 
 /// The booking, and the customer that the body names.
@@ -122,27 +123,23 @@ pub fn schema(g: &mut SchemaGenerator) -> Schema {
 fn hash(entry: &Entry, customer: &CustomerId) -> [u8; 32] {
     let Entry { transno, kind, amount, currency, event_time, details } = entry;
     let BookingDetails { user_id, llmid, model_name, pricing_id, usage, request_id, note, .. } = details;
-    let mut hash = Sha256::new_with_prefix([1u8]);
-    let mut member = |bytes: Option<&[u8]>| {
-        hash.update([u8::from(bytes.is_some())]);
-        hash.update((bytes.map_or(0, <[u8]>::len) as u64).to_be_bytes());
-        hash.update(bytes.unwrap_or_default());
-    };
-    member(Some(customer.as_str().as_bytes()));
-    member(Some(transno.as_str().as_bytes()));
-    member(Some(kind.as_str().as_bytes()));
-    match amount {
-        Amount::Given(amount) => member(Some(&amount.nanos().to_be_bytes())),
-        _ => member(None),
+    let mut hash = LengthPrefixedHasher::default();
+    hash.fixed(&[1]);
+    for text in [customer.as_str(), transno.as_str(), kind.as_str()] {
+        hash.text(Some(text));
     }
-    member(currency.as_ref().map(|currency| currency.as_str().as_bytes()));
+    hash.number(match amount {
+        Amount::Given(amount) => Some(amount.nanos()),
+        _ => None,
+    });
+    hash.text(currency.as_ref().map(Currency::as_str));
     for text in [user_id, llmid, model_name, pricing_id, usage, request_id, note] {
-        member(text.as_deref().map(str::as_bytes));
+        hash.text(text.as_deref());
     }
     for number in [details.input_tokens, details.output_tokens, event_time.map(Timestamp::micros)] {
-        member(number.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+        hash.number(number);
     }
-    hash.finalize().into()
+    hash.finish()
 }
 
 #[cfg(test)]
@@ -193,6 +190,13 @@ mod tests {
             Amount::Given(amount) => Some(amount),
             _ => None,
         }
+    }
+
+    #[test]
+    fn the_hash_of_a_known_booking_stays_as_it_is() {
+        let body = br#"{"transno":"t-1","amount":"1.5","currency":"CNY","note":"n","input_tokens":12}"#;
+        let hex: String = fingerprint(body).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "b0cb78a87aee0f7cd05da8fc1e790da4d342d12bb77f4914b3ebfa61ff04805f");
     }
 
     #[test]

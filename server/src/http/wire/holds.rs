@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::domain::Error;
 use crate::domain::booking::{Action, Capture, MAX_HOLD, Request, Reserve, Reserved, Reverse};
-use crate::model::{Currency, CustomerId, Hold, HoldState, Money, RecordId, Timestamp, Transno};
+use crate::model::{
+    Currency, CustomerId, Hold, HoldState, LengthPrefixedHasher, Money, RecordId, Timestamp, Transno,
+};
 
 use super::super::body::Object;
 use super::super::call::Call;
@@ -89,35 +90,12 @@ impl<'a> HoldBody<'a> {
     }
 }
 
-/// SHA-256 over members in a fixed order, each with its length in front, an absent one unlike an empty one.
-struct BodyHash(Sha256);
-
-impl BodyHash {
-    /// Of a request for `what` of a customer.
-    fn new(what: &str, customer: &CustomerId) -> Self {
-        let mut hash = Self(Sha256::new());
-        hash.text(Some(what));
-        hash.text(Some(customer.as_str()));
-        hash
-    }
-
-    fn bytes(&mut self, bytes: Option<&[u8]>) {
-        self.0.update([u8::from(bytes.is_some())]);
-        self.0.update((bytes.map_or(0, <[u8]>::len) as u64).to_be_bytes());
-        self.0.update(bytes.unwrap_or_default());
-    }
-
-    fn text(&mut self, text: Option<&str>) {
-        self.bytes(text.map(str::as_bytes));
-    }
-
-    fn money(&mut self, money: Option<Money>) {
-        self.bytes(money.map(|m| m.nanos().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
-    }
-
-    fn finish(self) -> [u8; 32] {
-        self.0.finalize().into()
-    }
+/// The hash of a request for `what` of a customer; its members follow in a fixed order.
+fn body_hash(what: &str, customer: &CustomerId) -> LengthPrefixedHasher {
+    let mut hash = LengthPrefixedHasher::default();
+    hash.text(Some(what));
+    hash.text(Some(customer.as_str()));
+    hash
 }
 
 /// The amount of money of a request, which must be there and not nothing.
@@ -143,11 +121,11 @@ pub fn read_hold(call: &Call<'_>) -> Result<Request, Error> {
     body.finish()?;
     let customer_id = call.one_customer(customer_id.as_ref())?;
     let (Some(transno), Some(amount)) = (transno, amount) else { return Err(incomplete()) };
-    let mut hash = BodyHash::new("hold", &customer_id);
+    let mut hash = body_hash("hold", &customer_id);
     hash.text(Some(transno.as_str()));
-    hash.money(Some(amount));
+    hash.number(Some(amount.nanos()));
     hash.text(currency.as_ref().map(Currency::as_str));
-    hash.bytes(Some(&ttl_s.to_be_bytes()));
+    hash.number(Some(ttl_s));
     hash.text(user_id.as_deref());
     hash.text(note.as_deref());
     let ttl = Duration::from_secs(u64::try_from(ttl_s).unwrap_or(0));
@@ -162,10 +140,10 @@ pub fn read_capture(call: &Call<'_>, hold: RecordId, customer_id: CustomerId) ->
     let amount = positive(&mut body, false);
     body.finish()?;
     let Some(transno) = transno else { return Err(incomplete()) };
-    let mut hash = BodyHash::new("capture", &customer_id);
+    let mut hash = body_hash("capture", &customer_id);
     hash.text(Some(transno.as_str()));
-    hash.bytes(Some(hold.as_bytes()));
-    hash.money(amount);
+    hash.option(Some(hold.as_bytes()));
+    hash.number(amount.map(Money::nanos));
     let action = Action::Capture(Capture { transno, hold, amount });
     Ok(Request { customer_id, body_hash: hash.finish(), nonce: call.caller()?.nonce, action })
 }
@@ -187,10 +165,10 @@ pub fn read_reverse(call: &Call<'_>, record: RecordId, customer_id: CustomerId) 
     let note = body.text("note", MAX_NOTE_CHARS);
     body.finish()?;
     let Some(transno) = transno else { return Err(incomplete()) };
-    let mut hash = BodyHash::new("reverse", &customer_id);
+    let mut hash = body_hash("reverse", &customer_id);
     hash.text(Some(transno.as_str()));
-    hash.bytes(Some(record.as_bytes()));
-    hash.money(amount);
+    hash.option(Some(record.as_bytes()));
+    hash.number(amount.map(Money::nanos));
     hash.text(note.as_deref());
     let of_any_kind = call.caller()?.is_platform();
     let action = Action::Reverse(Reverse { transno, record, amount, of_any_kind, note });

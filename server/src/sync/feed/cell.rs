@@ -6,12 +6,9 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
-use super::pricing_data;
-use crate::domain::pricing::Decimal;
-use crate::model::{Cell, ColumnKind, Money, TextId, Timestamp, shown};
+use crate::domain::pricing;
+use crate::model::{Cell, ColumnKind, Decimal, Money, TextId, Timestamp, shown};
 
-/// Longest pricing data, in bytes.
-const MAX_PRICING_DATA: usize = 1 << 20;
 /// Longest text of a decimal: its column.
 const MAX_DECIMAL: usize = 64;
 
@@ -49,10 +46,7 @@ pub(super) fn read_cell(kind: ColumnKind, raw: &RawValue, zone: &TimeZone) -> Re
             let day = read_day(&text, zone).map_err(arrived)?;
             return Ok(day.map_or(Cell::Null, |day| Cell::Text(day.to_string().into())));
         }
-        ColumnKind::PricingData if text.len() > MAX_PRICING_DATA => {
-            return Err("must not be longer than 1 MiB".into());
-        }
-        ColumnKind::PricingData => pricing_data::check(&text)?,
+        ColumnKind::PricingData => pricing::check_yaml(&text).map_err(Reason::from)?,
     }
     Ok(Cell::Text(text.into()))
 }
@@ -129,7 +123,7 @@ fn local_time(text: &str) -> Option<DateTime> {
     text.parse().ok().filter(|_| shape)
 }
 
-/// Reads RFC 3339, or a time that is local in `zone`. What is neither is no time.
+/// Reads RFC 3339, or a time that is local in `zone`. Anything else is not a time.
 pub(super) fn read_created_at(raw: &RawValue, zone: &TimeZone) -> Option<Timestamp> {
     let text = text_of(raw).ok()??;
     if let Ok(time) = Timestamp::parse(&text) {

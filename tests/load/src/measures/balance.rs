@@ -43,7 +43,7 @@ pub(super) fn beside_bare(
     let (bare, bare_address) = Programs::bare(body.len(), database)?;
 
     let mut round = |address, child: &Child, limit| -> Result<(Outcome, f64), Failure> {
-        // Signed anew each time: a signature lives for five minutes.
+        // Signed again each time: a signature lives for five minutes.
         let load = Load::again(requests.balance(customer)?, limit);
         let before = child.processor_seconds()?;
         let outcome = generator::run(address, CONNECTIONS, load)?;

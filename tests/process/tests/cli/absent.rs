@@ -16,7 +16,7 @@ fn key_of(database: &Path) -> PathBuf {
     database.with_extension("db.key")
 }
 
-/// Commands that work on what is there.
+/// Commands that need existing data.
 const COMMANDS: [&[&str]; 8] = [
     &["verify"],
     &["customer", "create", "org_a"],

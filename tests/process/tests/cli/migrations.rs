@@ -26,7 +26,7 @@ async fn a_database_is_planned_migrated_claimed_and_taken_over() {
             let (code, result, _) = migrate(&database, args).await;
             (code, result["verdict"].as_str().unwrap().to_owned())
         };
-        // An embedded database that is not there is no empty one; this makes it so.
+        // A missing embedded database is not an empty one; this creates it.
         database.execute("CREATE TABLE t (n BIGINT)").await;
         let (code, plan, stderr) = migrate(&database, &["--plan"]).await;
         assert_eq!((code, plan["verdict"].as_str(), stderr.as_str()), (0, Some("forward"), ""), "{plan}");

@@ -98,7 +98,7 @@ async fn groups_are_taken_with_a_warning() {
     let ended =
         seed(json!({"customers": [{"id": "org_a"}], "groups": [{"name": "staff", "daily": 5}]})).await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(ended.stderr.contains("groups are not built yet"), "{ended:?}");
+    assert!(ended.stderr.contains("groups are not implemented yet"), "{ended:?}");
     assert!(ended.stdout.contains("1 customer(s) created"), "{ended:?}");
     let none = seed(json!({"groups": []})).await;
     assert_eq!((none.code, none.stderr.as_str()), (0, ""), "{none:?}");

@@ -87,7 +87,7 @@ impl World {
         self.id_of(Self::kind(entity), index)
     }
 
-    /// The row that this id names, be it a base row or one that could be added.
+    /// The row that this id names, whether a base row or one that could be added.
     pub fn index(&self, entity: Entity, id: &str) -> Option<u64> {
         ids::index_of(self.counts.seed, Self::kind(entity), id)
     }

@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::reference::{Case, Condition, Num, Rule, at_most, bounds};
-use crate::domain::pricing::{Arithmetic, Decimal, PriceError, Priced, Program, Usage};
+use crate::domain::pricing::{Arithmetic, PriceError, Priced, Program, Usage};
+use crate::model::Decimal;
 
 const FACTORS: [&str; 4] = ["a", "b", "c", "flat"];
 const MODELS: [&str; 3] = ["m1", "m2", "模型"];

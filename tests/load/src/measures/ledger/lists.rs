@@ -56,7 +56,7 @@ fn compare(
     let place = cursor(server, requests, filter, depth)?;
     let (near, deep) = (format!("{filter}limit=50"), format!("{filter}limit=50{place}"));
     let mut round = |query: &str| -> Result<f64, Failure> {
-        // Signed anew each time: a signature lives for five minutes.
+        // Signed again each time: a signature lives for five minutes.
         let load = Load::again(requests.list(query)?, effort.round);
         Ok(generator::run(server, LISTING, load)?.rate())
     };

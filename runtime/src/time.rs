@@ -4,7 +4,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Timestamp(i64);
 
-/// A text is no RFC 3339 time.
+/// The text is not an RFC 3339 time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be an RFC 3339 time such as 2026-05-28T20:26:40Z, between the years 1970 and 9999")]
 pub struct TimestampError;
@@ -211,6 +211,13 @@ impl fmt::Display for Timestamp {
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Timestamp> for jiff::Timestamp {
+    /// jiff ends a day earlier than [`Timestamp`] does; both ends mean "never".
+    fn from(time: Timestamp) -> Self {
+        Self::from_microsecond(time.micros()).unwrap_or(Self::MAX)
     }
 }
 

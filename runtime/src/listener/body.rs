@@ -1,4 +1,4 @@
-//! What one client may cost: the listener's limits, and a request body read within a size and a time.
+//! A request body, read within a size and a time.
 
 use std::time::Duration;
 
@@ -6,52 +6,9 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use crate::config::Server;
-
 /// Space reserved for a body whose length the client announced. More is taken only as bytes arrive, so that an
 /// announcement alone costs nothing.
 const FIRST_RESERVE: usize = 64 * 1024;
-
-/// Limits of the listener. The time for a whole request is the service's business.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Connections served at once; the next one waits in the kernel's queue.
-    pub max_connections: usize,
-    /// Bytes of a request head (request line and header fields). The number of fields is limited to 100.
-    pub max_header_bytes: u32,
-    /// Time for a request head. Looked at once per such interval, so a slow head ends after at most twice this.
-    pub header_read_timeout: Duration,
-    /// A connection without a request for this long is closed, when it is looked at next.
-    pub idle_timeout: Duration,
-    /// A response of which the client takes next to nothing for this long ends its connection.
-    pub write_stall_timeout: Duration,
-    /// On a soft stop: how long an idle HTTP/1 connection may still send the request that it has under way, and
-    /// how long an HTTP/2 client has to answer the ping that asks for it.
-    pub drain_linger: Duration,
-    /// Requests at once on one HTTP/2 connection.
-    pub max_h2_streams: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_connections: 10_000,
-            max_header_bytes: 32 * 1024,
-            header_read_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(90),
-            write_stall_timeout: Duration::from_secs(30),
-            drain_linger: Duration::from_millis(500),
-            max_h2_streams: 128,
-        }
-    }
-}
-
-impl Limits {
-    /// As configured for the REST listener.
-    pub fn of(server: &Server) -> Self {
-        Self { idle_timeout: server.idle_timeout, ..Self::default() }
-    }
-}
 
 /// Why a request body was not read.
 #[derive(Debug, thiserror::Error)]
@@ -181,16 +138,6 @@ mod tests {
             hint.set_lower(self.announced);
             hint
         }
-    }
-
-    #[test]
-    fn the_idle_time_is_the_configured_one_and_the_rest_as_it_is() {
-        let absent = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-        let given = [("SAGEAPI_SERVER_IDLE_TIMEOUT".to_owned(), "620s".to_owned())].into();
-        let config = crate::config::load(None, &given, &absent).unwrap().config;
-        let limits = Limits::of(&config.server);
-        assert_eq!(limits.idle_timeout, Duration::from_secs(620));
-        assert_eq!(limits.header_read_timeout, Limits::default().header_read_timeout);
     }
 
     #[tokio::test]

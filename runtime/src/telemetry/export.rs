@@ -35,7 +35,7 @@ impl<E: SpanExporter> SpanExporter for Reported<E> {
                 if self.lost.fetch_add(spans, Ordering::Relaxed) == 0 {
                     tracing::warn!(
                         %error,
-                        "spans do not reach the collector and are lost; see telemetry.otlp_endpoint. Said once"
+                        "spans do not reach the collector and are lost; check the OTLP endpoint. Logged once until they do"
                     );
                 }
             }

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use sageapi_contract::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -42,11 +43,11 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// The exit code of `serve`: 0 when everything was drained, else 70.
-    pub fn exit_code(self) -> u8 {
+    /// What the process exits with.
+    pub fn exit_code(self) -> ExitCode {
         match self {
-            Self::Stopped => 0,
-            Self::Forced | Self::Failed(_) => 70,
+            Self::Stopped => ExitCode::Done,
+            Self::Forced | Self::Failed(_) => ExitCode::Internal,
         }
     }
 }
@@ -102,7 +103,7 @@ impl Lifecycle {
                 return;
             }
             let cause = panic.as_deref().map_or("it returned", panic_text);
-            tracing::error!(task = name, cause, "a vital task has ended; the server stops");
+            tracing::error!(task = name, cause, "a vital task has ended; the process stops");
             // The first failure is the reason; later ones follow from it.
             let _already_failed = failed.set(name);
             soft.cancel();
@@ -128,7 +129,7 @@ impl Lifecycle {
             biased;
             () = self.soft.cancelled() => {}
             name = signals.next() => {
-                tracing::info!(signal = name, "stopping: requests under way are finished");
+                tracing::info!(signal = name, "stopping: work in progress is finished");
                 self.soft.cancel();
             }
         }
@@ -142,11 +143,11 @@ impl Lifecycle {
             biased;
             () = &mut drained => false,
             name = signals.next() => {
-                tracing::warn!(signal = name, "stopping at once: what is under way is cut");
+                tracing::warn!(signal = name, "stopping at once: work in progress is cut");
                 true
             }
             () = tokio::time::sleep(grace) => {
-                tracing::warn!(grace_s = grace.as_secs_f64(), "the grace is over: what is under way is cut");
+                tracing::warn!(grace_s = grace.as_secs_f64(), "the grace period is over: work in progress is cut");
                 true
             }
         };
@@ -179,7 +180,7 @@ trait NextSignal {
 }
 
 /// SIGTERM and SIGINT from now on. Installed first thing, since the first process of a container is not ended by a
-/// signal that it has no handler for. SIGHUP, which would end the process undrained, is only told of.
+/// signal that it has no handler for. SIGHUP, which would end the process undrained, is only logged.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -199,15 +200,12 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
         })
     }
-}
 
-impl NextSignal for Signals {
-    async fn next(&mut self) -> &'static str {
+    /// The name of the next signal. Dropping the future loses no signal.
+    pub async fn next(&mut self) -> &'static str {
         poll_fn(|context| {
             while let Poll::Ready(Some(())) = self.hangup.poll_recv(context) {
-                tracing::warn!(
-                    "SIGHUP is ignored: reload is not built; restart to take up a changed configuration"
-                );
+                tracing::warn!("SIGHUP is ignored: restart to apply a changed configuration");
             }
             if self.terminate.poll_recv(context).is_ready() {
                 return Poll::Ready("SIGTERM");
@@ -215,6 +213,12 @@ impl NextSignal for Signals {
             self.interrupt.poll_recv(context).map(|_| "SIGINT")
         })
         .await
+    }
+}
+
+impl NextSignal for Signals {
+    fn next(&mut self) -> impl Future<Output = &'static str> {
+        Self::next(self)
     }
 }
 
@@ -286,7 +290,7 @@ mod tests {
             order.lock().unwrap().push("pool");
         };
         let reason = supervised(lifecycle, signals(&["SIGTERM"]), LONG, drain).await;
-        assert_eq!((reason, reason.exit_code()), (ExitReason::Stopped, 0));
+        assert_eq!((reason, reason.exit_code()), (ExitReason::Stopped, ExitCode::Done));
         assert_eq!(*order.lock().unwrap(), ["listener", "writer", "pool"]);
         assert!(soft.is_cancelled() && !hard.is_cancelled());
     }
@@ -297,7 +301,7 @@ mod tests {
         let hard = lifecycle.hard();
         lifecycle.spawn("listener", async move { hard.cancelled().await });
         let reason = supervised(lifecycle, signals(&["SIGINT", "SIGINT"]), LONG, async {}).await;
-        assert_eq!((reason, reason.exit_code()), (ExitReason::Forced, 70));
+        assert_eq!((reason, reason.exit_code()), (ExitReason::Forced, ExitCode::Internal));
     }
 
     #[tokio::test]
@@ -316,7 +320,7 @@ mod tests {
         lifecycle.spawn("neighbour", async move { soft.cancelled().await });
         lifecycle.spawn("writer", async {});
         let reason = supervised(lifecycle, signals(&[]), LONG, async {}).await;
-        assert_eq!((reason, reason.exit_code()), (ExitReason::Failed("writer"), 70));
+        assert_eq!((reason, reason.exit_code()), (ExitReason::Failed("writer"), ExitCode::Internal));
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::connection::Activity;
+use super::activity::Activity;
 use super::frames::{Frames, SHUTDOWN_PONG};
 
 /// What a client may still send after our last answer, in bytes and in time, before it is cut off.

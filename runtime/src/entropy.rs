@@ -2,14 +2,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use uuid::Uuid;
 
-use super::Timestamp;
-
-/// Where randomness comes from.
+/// Where randomness comes from, so that tests can repeat it.
 pub trait Entropy: Send + Sync + 'static {
     /// Fills the buffer with random bytes fit for secrets.
     fn fill(&self, bytes: &mut [u8]);
+
+    /// A number between 0 and 1, for jitter.
+    fn unit(&self) -> f64 {
+        let mut bytes = [0; 4];
+        self.fill(&mut bytes);
+        f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+    }
 }
 
 /// The operating system's randomness.
@@ -26,7 +30,7 @@ impl SystemEntropy {
 impl Entropy for SystemEntropy {
     #[expect(clippy::disallowed_methods, clippy::expect_used, reason = "the one place that asks the system")]
     fn fill(&self, bytes: &mut [u8]) {
-        // Without randomness no nonce and no secret is safe: going on would be worse than stopping.
+        // Without randomness no nonce, key or secret is safe: going on would be worse than stopping.
         getrandom::fill(bytes).expect("the operating system has randomness after boot");
     }
 }
@@ -46,12 +50,4 @@ impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(bytes);
     }
-}
-
-/// A UUID v7 of the given time (RFC 9562 section 5.7).
-pub fn new_uuid(now: Timestamp, entropy: &dyn Entropy) -> Uuid {
-    let mut random = [0; 10];
-    entropy.fill(&mut random);
-    let millis = u64::try_from(now.micros() / 1000).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }

@@ -1,4 +1,4 @@
-//! W3C Trace Context: who called us, and what those whom we call are told.
+//! W3C Trace Context: the caller's trace, and the headers of requests that we make.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
@@ -39,10 +39,12 @@ pub fn set_parent(span: &Span, headers: &HeaderMap) {
     }
 }
 
-/// Writes the current span's `traceparent` (and `tracestate`) into the headers of a request that we make.
-/// Nothing is written outside a trace.
-pub fn inject(headers: &mut HeaderMap) {
-    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut Sent(headers));
+/// Writes a span's `traceparent` (and `tracestate`) into the headers of a request that we make. Nothing is written
+/// outside a trace.
+pub fn inject(span: &Span, headers: &mut HeaderMap) {
+    if !span.is_disabled() {
+        TraceContextPropagator::new().inject_context(&span.context(), &mut Sent(headers));
+    }
 }
 
 fn remote(headers: &dyn Extractor) -> Option<Context> {
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn nothing_is_injected_outside_a_trace() {
         let mut headers = HeaderMap::new();
-        inject(&mut headers);
+        inject(&Span::current(), &mut headers);
         assert!(headers.is_empty());
     }
 }

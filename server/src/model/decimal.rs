@@ -3,6 +3,8 @@ use std::fmt;
 
 /// What a float takes to be written so that the same float is read back.
 const MAX_DIGITS: u32 = 17;
+/// What 64 bits hold.
+const MAX_SIGNIFICANT: u32 = 19;
 const MAX_WHOLE_DIGITS: i64 = 18;
 /// Room for the digits of what a subtraction of floats leaves over, such as 5.551115123125783e-17.
 const MAX_DECIMALS: i64 = 40;
@@ -15,10 +17,53 @@ pub struct Decimal {
     exponent: i8,
 }
 
-/// A text is no [`Decimal`].
+/// The text is not a [`Decimal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a decimal number of at most 17 significant digits, below 10^18, with at most 40 decimals")]
 pub struct DecimalError;
+
+/// A number as it is written: its sign, the significant digits, how many there are, and the power of ten that they
+/// count. At most 19 digits, which is what 64 bits hold.
+pub(super) struct Digits {
+    pub(super) negative: bool,
+    pub(super) significant: u64,
+    count: u32,
+    pub(super) exponent: i64,
+}
+
+impl Digits {
+    /// Reads digits with an optional `-`, point and exponent.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (unsigned, negative) = text.strip_prefix('-').map_or((text, false), |rest| (rest, true));
+        let (number, power) = match unsigned.split_once(['e', 'E']) {
+            Some((number, power)) => (number, power.parse::<i32>().ok()?),
+            None => (unsigned, 0),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        let (mut significant, mut count, mut zeros) = (0u64, 0u32, 0u32);
+        for byte in whole.bytes().chain(fraction.bytes()) {
+            match byte {
+                // Zeros count only once a digit follows them, and lead only before the first.
+                b'0' => zeros = zeros.saturating_add(1),
+                b'1'..=b'9' => {
+                    let places = if count == 0 { 1 } else { zeros.saturating_add(1) };
+                    count = count.saturating_add(places);
+                    if count > MAX_SIGNIFICANT {
+                        return None;
+                    }
+                    significant = significant * 10u64.pow(places) + u64::from(byte - b'0');
+                    zeros = 0;
+                }
+                _ => return None,
+            }
+        }
+        let exponent = i64::from(power) - i64::try_from(fraction.len()).ok()? + i64::from(zeros);
+        Some(Self { negative, significant, count, exponent })
+    }
+}
 
 impl Decimal {
     /// Zero.
@@ -31,42 +76,15 @@ impl Decimal {
     /// Reads digits with an optional `-`, point and exponent. Leading zeros are refused: in YAML they can mean an
     /// octal number.
     pub fn parse(text: &str) -> Result<Self, DecimalError> {
-        let (unsigned, negative) = text.strip_prefix('-').map_or((text, false), |rest| (rest, true));
-        let (number, power) = match unsigned.split_once(['e', 'E']) {
-            Some((number, power)) => (number, power.parse::<i32>().map_err(|_| DecimalError)?),
-            None => (unsigned, 0),
-        };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || (whole.len() > 1 && whole.starts_with('0')) {
+        if let [b'0', b'0'..=b'9', ..] = text.strip_prefix('-').unwrap_or(text).as_bytes() {
             return Err(DecimalError);
         }
-        let (mut mantissa, mut digits, mut zeros) = (0i64, 0u32, 0u32);
-        for byte in whole.bytes().chain(fraction.bytes()) {
-            match byte {
-                // Zeros count only once a digit follows them, and lead only before the first.
-                b'0' => zeros = zeros.saturating_add(1),
-                b'1'..=b'9' => {
-                    let places = if digits == 0 { 1 } else { zeros.saturating_add(1) };
-                    digits = digits.saturating_add(places);
-                    if digits > MAX_DIGITS {
-                        return Err(DecimalError);
-                    }
-                    mantissa = mantissa * 10i64.pow(places) + i64::from(byte - b'0');
-                    zeros = 0;
-                }
-                _ => return Err(DecimalError),
-            }
-        }
-        if mantissa == 0 {
+        let Digits { negative, significant, count, exponent } = Digits::parse(text).ok_or(DecimalError)?;
+        if significant == 0 {
             return Ok(Self::ZERO);
         }
-        let decimals = i64::try_from(fraction.len()).map_err(|_| DecimalError)?;
-        Self::bounded(
-            if negative { -mantissa } else { mantissa },
-            digits,
-            i64::from(power) - decimals + i64::from(zeros),
-        )
-        .ok_or(DecimalError)
+        let mantissa = i64::try_from(significant).map_err(|_| DecimalError)?;
+        Self::bounded(if negative { -mantissa } else { mantissa }, count, exponent).ok_or(DecimalError)
     }
 
     /// Whether the number is below zero.
@@ -75,17 +93,17 @@ impl Decimal {
     }
 
     /// The digits without sign, and the power of ten that they count.
-    pub(super) const fn parts(self) -> (u64, i32) {
+    pub(crate) const fn parts(self) -> (u64, i32) {
         (self.mantissa.unsigned_abs(), self.exponent as i32)
     }
 
     /// A whole number; `None` beyond the bounds.
-    pub(super) fn whole(number: u64) -> Option<Self> {
+    pub(crate) fn whole(number: u64) -> Option<Self> {
         Self::reduced(i128::from(number), 0)
     }
 
     /// The sum; `None` beyond the bounds.
-    pub(super) fn checked_add(self, other: Self) -> Option<Self> {
+    pub(crate) fn checked_add(self, other: Self) -> Option<Self> {
         let exponent = match (self.mantissa, other.mantissa) {
             (0, _) => return Some(other),
             (_, 0) => return Some(self),
@@ -158,7 +176,7 @@ impl fmt::Display for Decimal {
 }
 
 /// Digits x 10^exponent written out, without needless zeros.
-pub(super) fn point(mut digits: String, exponent: i32) -> String {
+pub(crate) fn point(mut digits: String, exponent: i32) -> String {
     let places = usize::try_from(exponent.unsigned_abs()).unwrap_or(usize::MAX);
     if digits == "0" {
         return digits;

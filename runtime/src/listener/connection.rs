@@ -1,7 +1,7 @@
 //! One connection: hyper over a watched socket, ended when its client is slow, idle, or the server stops.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
@@ -15,9 +15,9 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::BoxError;
+use super::activity::Activity;
+use super::limits::Limits;
 use super::socket::WatchedSocket;
-use crate::http::limits::Limits;
 
 /// A response that moves fewer bytes than this in a whole stall time is not being read.
 const MIN_PROGRESS: u64 = 1024;
@@ -27,6 +27,9 @@ const MIN_HEAD: usize = 8192;
 const H2_WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
 /// Bytes of one HTTP/2 response that may wait for the client.
 const H2_SEND_BUFFER: usize = 64 * 1024;
+
+/// Errors as hyper takes them.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What all connections of a listener share.
 pub(super) struct Shared {
@@ -73,29 +76,6 @@ where
     fn execute(&self, task: F) {
         self.0.spawn(task);
     }
-}
-
-/// What has happened on a connection so far. Written by its own tasks, read by its watch.
-#[derive(Debug, Default)]
-pub(super) struct Activity {
-    /// Requests whose head has been read.
-    started: AtomicU64,
-    /// Requests that the service is working on.
-    handling: AtomicU32,
-    /// The connection speaks HTTP/2.
-    pub(super) h2: AtomicBool,
-    /// The client has had its time to answer the ping of a graceful shutdown: it counts as answered.
-    pub(super) answer_ping: AtomicBool,
-    /// Answers are to say that the connection closes.
-    closing: AtomicBool,
-    /// What `read` was when the last request had been handled: more is the next one's.
-    settled: AtomicU64,
-    /// Bytes read from the socket.
-    pub(super) read: AtomicU64,
-    /// Bytes written to the socket.
-    pub(super) written: AtomicU64,
-    /// The last write found the socket's buffer full.
-    pub(super) blocked: AtomicBool,
 }
 
 /// A request that the service is working on; counted until dropped, whichever way that happens.

@@ -14,7 +14,6 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::http::limits::{BodyError, read_body};
 
 /// Longer than any wait that a passing test makes: it only keeps a failing one from hanging.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);

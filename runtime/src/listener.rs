@@ -1,7 +1,10 @@
 //! The accept loop: a bounded number of connections, a graceful stop, then a hard one.
 
+mod activity;
+mod body;
 mod connection;
 mod frames;
+mod limits;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -19,19 +22,18 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::connection::Shared;
-use super::limits::Limits;
+pub use body::{BodyError, read_body};
+pub use connection::BoxError;
+use connection::Shared;
+pub use limits::Limits;
 
 /// Connections that the kernel keeps for us between its handshake and our accept.
 const BACKLOG: u32 = 4096;
 /// After a soft stop, for how long connections that the kernel has already accepted are still taken: closing the
 /// listening socket would reset them.
 const ACCEPT_TAIL: Duration = Duration::from_millis(50);
-/// First and longest pause after an accept that failed for want of something (file descriptors, memory).
+/// First and longest pause after an accept that failed because file descriptors or memory ran out.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-
-/// Errors as hyper takes them.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How [`serve`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +126,7 @@ where
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if pause == PAUSE.0 {
-                        tracing::warn!(%error, "no connection can be accepted; raise the limit of open files if it is that. Trying again");
+                        tracing::warn!(%error, "no connection can be accepted; if too many files are open, raise their limit. Retrying");
                     }
                     soft.run_until_cancelled(tokio::time::sleep(pause)).await;
                     pause = (pause * 2).min(PAUSE.1);

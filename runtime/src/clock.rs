@@ -2,10 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Timestamp;
+use crate::Timestamp;
 
-/// Where time comes from. The database's clock decides about leases, holds and bookings; this one
-/// about signatures, caches and measurements.
+/// Where time comes from, so that tests can set it.
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock.
     fn now(&self) -> Timestamp;
@@ -39,14 +38,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that tests move by hand.
-#[derive(Debug)]
+/// A clock that tests move by hand; it starts at the epoch by default.
+#[derive(Debug, Default)]
 pub struct ManualClock {
     micros: AtomicI64,
 }
 
 impl ManualClock {
-    /// Stands at `now` until moved.
+    /// Stays at `now` until moved.
     pub fn new(now: Timestamp) -> Arc<Self> {
         Arc::new(Self { micros: AtomicI64::new(now.micros()) })
     }

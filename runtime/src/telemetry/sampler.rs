@@ -4,7 +4,7 @@ use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, TraceS
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
 
-/// As the caller decided; where there is none, what is linked with something recorded, or else a share of all.
+/// Follows the decision of the caller; without a caller, a span linked to a recorded one is recorded, else a share of all.
 #[derive(Debug, Clone)]
 pub(super) struct ByParentOrLinks(Sampler);
 

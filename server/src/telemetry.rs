@@ -1,0 +1,4 @@
+//! Traces and metrics of the process.
+
+pub mod metrics;
+pub mod tracing;

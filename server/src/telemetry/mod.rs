@@ -1,4 +1,0 @@
-//! What the process tells about itself: logs and traces, and metrics.
-
-pub mod metrics;
-pub mod tracing;
