@@ -4,13 +4,14 @@
 mod quarantine;
 
 use super::cache_events::Changed;
+use super::columns::{Cells, Unreadable};
 use super::dialect::Dialect;
 use super::error::Error;
 use super::leases::Lease;
 use super::sql::{Arg, Row, Sql};
 use super::sync_state::fenced;
 use super::{Store, Tx};
-use crate::model::{Cell, Entity, MirrorRow, Money, TextId, Timestamp};
+use crate::model::{Cell, Column, ColumnKind, Entity, MirrorRow, Money, TextId, Timestamp};
 use quarantine::unreadable;
 pub use quarantine::{Partial, Quarantined};
 
@@ -148,26 +149,32 @@ fn table_by(entity: Entity, filter: &MirrorFilter, dialect: Dialect) -> String {
 }
 
 fn read(entity: Entity, row: &Row) -> Result<MirrorRow, Error> {
-    let id = row.str(0)?;
-    let columns = entity.columns();
-    let cells = columns.iter().enumerate().map(|(i, column)| {
-        Ok(match column.kind {
-            crate::model::ColumnKind::Money => match row.opt_int(i + 1)? {
-                Some(nanos) if Money::from_nanos(nanos).is_some() => Cell::Int(nanos),
-                Some(_) => return Err(Error::inconsistent(entity.table(), id, "money out of range")),
-                None => Cell::Null,
-            },
-            _ => row.opt_text(i + 1)?.map_or(Cell::Null, |text| Cell::Text(text.into())),
+    let mut cells = Cells::of(row);
+    let mut read = || {
+        Ok(MirrorRow {
+            id: cells.next("id")?,
+            cells: entity
+                .columns()
+                .iter()
+                .map(|column| read_cell(&mut cells, column))
+                .collect::<Result<_, _>>()?,
+            created_at: cells.next("created_at")?,
+            version: cells.next("sync_version")?,
+            cached_at: cells.next("cached_at")?,
+            unreadable: cells.next("unreadable")?,
         })
-    });
-    Ok(MirrorRow {
-        id: TextId::parse(id).map_err(|e| Error::inconsistent(entity.table(), id, e))?,
-        cells: cells.collect::<Result<_, Error>>()?,
-        created_at: row.time(columns.len() + 1)?,
-        version: row.int(columns.len() + 2)?,
-        cached_at: row.time(columns.len() + 3)?,
-        unreadable: row.int(columns.len() + 4)? != 0,
+    };
+    read().map_err(|error: Unreadable| {
+        error.of_row(entity.table(), || row.text(0).unwrap_or_else(|_| "?".to_owned()))
     })
+}
+
+fn read_cell(cells: &mut Cells<'_>, column: &Column) -> Result<Cell, Unreadable> {
+    Ok(match column.kind {
+        ColumnKind::Money => cells.next::<Option<Money>>(column.name)?.map(|money| Cell::Int(money.nanos())),
+        _ => cells.next::<Option<String>>(column.name)?.map(|text| Cell::Text(text.into())),
+    }
+    .unwrap_or(Cell::Null))
 }
 
 impl Store {

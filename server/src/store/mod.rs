@@ -3,6 +3,7 @@
 
 mod cache_events;
 mod checkpoint;
+mod columns;
 mod conn;
 mod customers;
 mod dialect;

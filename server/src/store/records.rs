@@ -1,33 +1,19 @@
 //! The ledger's records: reading them.
 
 use super::Store;
+use super::columns::{TableRow, columns, select};
 use super::dialect::Dialect;
 use super::error::Error;
-use super::sql::{Row, Sql};
-use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
+use super::sql::Sql;
+use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp};
 
-const TABLE: &str = "accounting_records";
-pub(super) const RECORD_COLUMNS: &str = "customer_id, seq, id, transno, kind, amount, delta, currency, user_id, \
-     llmid, model_name, pricing_id, pricing_version, input_tokens, output_tokens, quantity, unrounded, request_id, \
-     reverses, hold_id, note, balance_after, held_after, available_after, body_hash, prev_hash, hash, event_time, \
-     created_at, arithmetic";
-pub(super) const RECORD_WIDTH: usize = 30;
+const TABLE: &str = Record::TABLE;
 
-fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
-    sql.add(r.customer_id.as_str())
-        .add(r.seq)
-        .add(r.id.as_bytes())
-        .add(r.transno.as_str())
-        .add(r.kind.as_str());
-    sql.add(r.amount).add(r.delta).add(r.currency.as_str()).add(r.user_id.as_deref()).add(r.llmid.as_deref());
-    sql.add(r.model_name.as_deref()).add(r.pricing_id.as_deref()).add(r.pricing_version);
-    sql.add(r.input_tokens).add(r.output_tokens).add(r.usage.as_deref()).add(r.unrounded.as_deref());
-    sql.add(r.request_id.as_deref()).add(r.reverses.as_ref().map(RecordId::as_bytes));
-    sql.add(r.hold_id.as_ref().map(RecordId::as_bytes)).add(r.note.as_deref());
-    sql.add(r.balance_after).add(r.held_after).add(r.available_after);
-    sql.add(&r.body_hash).add(&r.prev_hash).add(&r.hash).add(r.event_time).add(r.created_at);
-    sql.add(r.arithmetic.as_deref());
-}
+columns!(Record in "accounting_records":
+    customer_id, seq; id, transno, kind, amount, delta, currency, user_id, llmid, model_name, pricing_id,
+    pricing_version, input_tokens, output_tokens, usage = "quantity", unrounded, request_id, reverses, hold_id, note,
+    balance_after, held_after, available_after, body_hash, prev_hash, hash, event_time, created_at, arithmetic,
+);
 
 /// Inserts records. On MySQL it names no column that is NULL in all of them: there a third of a transaction's time
 /// goes into reading its text.
@@ -35,14 +21,14 @@ pub(super) fn insertion(rows: &[Record], dialect: Dialect) -> Sql<'_> {
     let mut sql = Sql::new(format!("INSERT INTO {TABLE} ("));
     for record in rows {
         sql.add(record.total_tokens());
-        bind_record(&mut sql, record);
+        record.bind(&mut sql);
     }
     let used = match dialect {
-        Dialect::MySql => sql.drop_null_columns(RECORD_WIDTH + 1),
+        Dialect::MySql => sql.drop_null_columns(Record::WIDTH + 1),
         // It keeps statements prepared: the fewer different ones, the better.
-        Dialect::Sqlite => vec![true; RECORD_WIDTH + 1],
+        Dialect::Sqlite => vec![true; Record::WIDTH + 1],
     };
-    let columns = std::iter::once("total_tokens").chain(RECORD_COLUMNS.split(", "));
+    let columns = std::iter::once("total_tokens").chain(Record::COLUMNS.split(", "));
     let mut width = 0;
     for (column, _) in columns.zip(used).filter(|(_, used)| *used) {
         sql.push(if width == 0 { "" } else { ", " }).push(column);
@@ -50,48 +36,6 @@ pub(super) fn insertion(rows: &[Record], dialect: Dialect) -> Sql<'_> {
     }
     sql.push(") VALUES ").push_rows(rows.len(), width);
     sql
-}
-
-pub(super) fn read_record(row: &Row) -> Result<Record, Error> {
-    let (customer, seq) = (row.str(0)?, row.int(1)?);
-    let bad = |what: &str| Error::inconsistent(TABLE, format_args!("{customer}/{seq}"), what);
-    let money = |i: usize, what: &str| Money::from_nanos(row.int(i)?).ok_or_else(|| bad(what));
-    let id =
-        |bytes: &[u8]| uuid::Uuid::from_slice(bytes).map(RecordId).map_err(|_| bad("an id is not 16 bytes"));
-    let opt_id = |i: usize| row.opt_bytes(i)?.map(id).transpose();
-    let hash = |i: usize| row.bytes(i)?.try_into().map_err(|_| bad("a hash is not 32 bytes"));
-    Ok(Record {
-        customer_id: CustomerId::parse(customer).map_err(|e| bad(&e.to_string()))?,
-        seq,
-        id: id(row.bytes(2)?)?,
-        transno: Transno::parse(row.str(3)?).map_err(|e| bad(&e.to_string()))?,
-        kind: Kind::parse(row.str(4)?).ok_or_else(|| bad("unknown kind"))?,
-        amount: money(5, "amount out of range")?,
-        delta: money(6, "delta out of range")?,
-        currency: Currency::parse(row.str(7)?).ok_or_else(|| bad("unknown currency"))?,
-        user_id: row.opt_text(8)?,
-        llmid: row.opt_text(9)?,
-        model_name: row.opt_text(10)?,
-        pricing_id: row.opt_text(11)?,
-        pricing_version: row.opt_int(12)?,
-        input_tokens: row.opt_int(13)?,
-        output_tokens: row.opt_int(14)?,
-        usage: row.opt_text(15)?,
-        unrounded: row.opt_text(16)?,
-        request_id: row.opt_text(17)?,
-        reverses: opt_id(18)?,
-        hold_id: opt_id(19)?,
-        note: row.opt_text(20)?,
-        balance_after: money(21, "balance_after out of range")?,
-        held_after: money(22, "held_after out of range")?,
-        available_after: money(23, "available_after out of range")?,
-        body_hash: hash(24)?,
-        prev_hash: hash(25)?,
-        hash: hash(26)?,
-        event_time: row.time(27)?,
-        created_at: row.time(28)?,
-        arithmetic: row.opt_text(29)?,
-    })
 }
 
 /// Where a list of records stands, and in which order it goes.
@@ -136,8 +80,7 @@ pub struct RecordFilter {
 impl Store {
     /// A record by its id.
     pub async fn record(&self, id: RecordId) -> Result<Option<Record>, Error> {
-        let sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE id = ?"));
-        self.fetch_optional(sql.bind(id.as_bytes())).await?.as_ref().map(read_record).transpose()
+        self.row(select::<Record>(" WHERE id = ?").bind(id.as_bytes())).await
     }
 
     /// Records, newest first unless `ascending`.
@@ -148,8 +91,7 @@ impl Store {
         ascending: bool,
         limit: i64,
     ) -> Result<Vec<Record>, Error> {
-        let rows = self.listed(RECORD_COLUMNS, filter, order, ascending, limit).await?;
-        rows.iter().map(read_record).collect()
+        self.listed(filter, order, ascending, limit).await
     }
 
     /// What sums are made of, oldest first.
@@ -159,8 +101,7 @@ impl Store {
         order: &RecordOrder,
         limit: i64,
     ) -> Result<Vec<RecordFigures>, Error> {
-        let rows = self.listed(FIGURE_COLUMNS, filter, order, true, limit).await?;
-        rows.iter().map(read_figures).collect()
+        self.listed(filter, order, true, limit).await
     }
 
     /// How many records a filter finds, counting no further than `cap`.
@@ -178,44 +119,35 @@ impl Store {
         &self,
         customer: Option<&CustomerId>,
     ) -> Result<Option<RecordPosition>, Error> {
-        let mut sql = Sql::new(format!("SELECT seq, created_at, id FROM {TABLE}"));
-        match customer {
-            Some(customer) => {
-                sql.push(" WHERE customer_id = ? ORDER BY seq DESC").add(customer.as_str());
-            }
-            None => drop(sql.push(" ORDER BY created_at DESC, id DESC")),
-        }
-        sql.push(" LIMIT ?").add(1);
-        let Some(row) = self.fetch_optional(sql).await? else { return Ok(None) };
-        Ok(Some(match customer {
-            Some(_) => RecordPosition::Seq(row.int(0)?),
-            None => RecordPosition::Created(row.time(1)?, read_id(row.bytes(2)?)?),
+        let filter = RecordFilter { customer_id: customer.cloned(), ..RecordFilter::default() };
+        let order = match customer {
+            Some(_) => RecordOrder::Seq(None),
+            None => RecordOrder::Created(None),
+        };
+        let newest: Vec<RecordFigures> = self.listed(&filter, &order, false, 1).await?;
+        Ok(newest.first().map(|newest| match customer {
+            Some(_) => RecordPosition::Seq(newest.seq),
+            None => RecordPosition::Created(newest.created_at, newest.id),
         }))
     }
 
     /// A customer's last record that was booked no later than `at`.
     pub async fn record_at(&self, customer: &CustomerId, at: Timestamp) -> Result<Option<Record>, Error> {
-        let sql = Sql::new(format!(
-            "SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE customer_id = ? AND created_at <= ? \
-             ORDER BY created_at DESC, seq DESC LIMIT 1"
-        ));
-        let row = self.fetch_optional(sql.bind(customer.as_str()).bind(at)).await?;
-        row.as_ref().map(read_record).transpose()
+        let sql = select::<Record>(
+            " WHERE customer_id = ? AND created_at <= ? ORDER BY created_at DESC, seq DESC LIMIT 1",
+        );
+        self.row(sql.bind(customer.as_str()).bind(at)).await
     }
 
-    async fn listed(
+    async fn listed<R: TableRow>(
         &self,
-        columns: &str,
         filter: &RecordFilter,
         order: &RecordOrder,
         ascending: bool,
         limit: i64,
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Vec<R>, Error> {
         match self.span(filter).await? {
-            Some(span) => {
-                let sql = list(columns, filter, span, order, ascending, limit, self.dialect());
-                self.fetch_all(sql).await
-            }
+            Some(span) => self.rows(list::<R>(filter, span, order, ascending, limit, self.dialect())).await,
             None => Ok(Vec::new()),
         }
     }
@@ -279,29 +211,9 @@ pub struct RecordFigures {
     pub output_tokens: Option<i64>,
 }
 
-const FIGURE_COLUMNS: &str =
-    "seq, created_at, id, model_name, kind, currency, delta, input_tokens, output_tokens";
-
-fn read_figures(row: &Row) -> Result<RecordFigures, Error> {
-    let id = read_id(row.bytes(2)?)?;
-    let bad = |what: &str| Error::inconsistent(TABLE, id, what);
-    Ok(RecordFigures {
-        seq: row.int(0)?,
-        created_at: row.time(1)?,
-        id,
-        model_name: row.opt_text(3)?,
-        kind: Kind::parse(row.str(4)?).ok_or_else(|| bad("unknown kind"))?,
-        currency: Currency::parse(row.str(5)?).ok_or_else(|| bad("unknown currency"))?,
-        delta: Money::from_nanos(row.int(6)?).ok_or_else(|| bad("delta out of range"))?,
-        input_tokens: row.opt_int(7)?,
-        output_tokens: row.opt_int(8)?,
-    })
-}
-
-pub(super) fn read_id(bytes: &[u8]) -> Result<RecordId, Error> {
-    let id = uuid::Uuid::from_slice(bytes);
-    id.map(RecordId).map_err(|_| Error::inconsistent(TABLE, "?", "an id is not 16 bytes"))
-}
+columns!(RecordFigures in "accounting_records":
+    id; seq, created_at, model_name, kind, currency, delta, input_tokens, output_tokens,
+);
 
 /// Filters that have an index within a customer, and over all: the most selective first.
 const INDEXED: [(&str, &str, Option<&str>); 4] = [
@@ -324,8 +236,7 @@ fn table_by(filter: &RecordFilter, dialect: Dialect) -> String {
     format!("{TABLE}{}", dialect.walking(index))
 }
 
-fn list<'a>(
-    columns: &str,
+fn list<'a, R: TableRow>(
     filter: &'a RecordFilter,
     span: Span,
     order: &'a RecordOrder,
@@ -335,7 +246,7 @@ fn list<'a>(
 ) -> Sql<'a> {
     let table = table_by(filter, dialect);
     let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
-    let mut sql = Sql::new(format!("SELECT {columns} FROM {table} WHERE 1 = 1"));
+    let mut sql = Sql::new(format!("SELECT {} FROM {table} WHERE 1 = 1", R::COLUMNS));
     // Where a list goes on from a place, the plus keeps SQLite from beginning at the bound on that side instead, which
     // would read every page before this one again.
     let times = match order {

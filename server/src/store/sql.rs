@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use sqlx::mysql::MySqlRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Arguments as _, Row as _};
+use sqlx::{Arguments as _, Row as _, ValueRef as _};
 
 use super::dialect;
 use super::error::Error;
@@ -243,7 +243,7 @@ impl<'a, T: Into<Arg<'a>>> From<Option<T>> for Arg<'a> {
     }
 }
 
-/// A row of either kind. Columns are read by position, in the order of the SELECT.
+/// A row of either kind. `columns.rs` reads the columns of tables; these methods are for single values.
 pub(super) enum Row {
     MySql(MySqlRow),
     Sqlite(SqliteRow),
@@ -262,6 +262,13 @@ macro_rules! get {
 }
 
 impl Row {
+    pub fn is_null(&self, index: usize) -> Result<bool, Error> {
+        Ok(match self {
+            Self::MySql(row) => row.try_get_raw(index)?.is_null(),
+            Self::Sqlite(row) => row.try_get_raw(index)?.is_null(),
+        })
+    }
+
     pub fn int(&self, index: usize) -> Result<i64, Error> {
         get!(self, index, i64)
     }
@@ -292,9 +299,5 @@ impl Row {
 
     pub fn time(&self, index: usize) -> Result<Timestamp, Error> {
         self.int(index).map(Timestamp::from_micros)
-    }
-
-    pub fn opt_time(&self, index: usize) -> Result<Option<Timestamp>, Error> {
-        Ok(self.opt_int(index)?.map(Timestamp::from_micros))
     }
 }
