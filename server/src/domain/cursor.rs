@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 use super::Error;
 use crate::model::{RecordId, TextId, Timestamp};
 use crate::signing::HmacKey;
+use crate::store::RecordPosition;
 
 /// Bytes of the MAC that a cursor carries.
 const MAC: usize = 16;
@@ -46,6 +47,21 @@ impl Position for (Timestamp, RecordId) {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (time, id) = bytes.split_at_checked(8)?;
         Some((Timestamp::from_micros(i64::read(time)?), RecordId(uuid::Uuid::from_slice(id).ok()?)))
+    }
+}
+
+/// Records: the one or the other, told by its length. A cursor's MAC ties it to a list, and with it to its kind.
+impl Position for RecordPosition {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Seq(seq) => seq.write(bytes),
+            Self::Created(time, id) => (*time, *id).write(bytes),
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let created = || <(Timestamp, RecordId)>::read(bytes).map(|(time, id)| Self::Created(time, id));
+        i64::read(bytes).map(Self::Seq).or_else(created)
     }
 }
 

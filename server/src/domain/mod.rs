@@ -11,6 +11,7 @@ pub mod fuzz;
 pub mod holds;
 pub mod invalidation;
 pub mod keys;
+mod list;
 pub mod mirror;
 mod nonces;
 pub mod page;

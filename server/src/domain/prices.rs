@@ -21,7 +21,7 @@ use super::mirror::day_at;
 use super::pricing::{Arithmetic, Decimal, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
 use crate::model::{Cell, Currency, Entity, MirrorRow, Money, TextId, Timestamp};
-use crate::store::{MirrorFilter, Store};
+use crate::store::{MirrorFilter, Store, Window};
 use crate::telemetry::tracing::child_span;
 
 /// Rows of one model that are looked at.
@@ -237,11 +237,9 @@ impl Prices {
             let filter = MirrorFilter {
                 equals: vec![("llmid", llmid.to_owned())],
                 with_unreadable: true,
-                ascending: true,
-                limit: MAX_OFFERS,
-                ..MirrorFilter::default()
+                ..MirrorFilter::of(Entity::Llmage)
             };
-            let offers = Offers::of(&self.store.mirror_rows(Entity::Llmage, &filter).await?);
+            let offers = Offers::of(&self.store.list(&filter, &Window::oldest(MAX_OFFERS)).await?);
             Ok((!offers.is_empty()).then_some((offers, 0)))
         };
         Ok(self.caches.offers().get(&llmid.to_owned(), load).await?.value.unwrap_or_default())

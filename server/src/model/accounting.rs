@@ -23,6 +23,21 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// What became of a record: derived, never stored. A ledger holds what was booked alone, so that nothing in it is
+    /// pending or failed.
+    RecordStatus {
+        /// Not booked yet.
+        Pending = "pending",
+        /// Booked, and not taken back in full.
+        Accounted = "accounted",
+        /// Never booked.
+        Failed = "failed",
+        /// Taken back in full by reversals.
+        Reversed = "reversed",
+    }
+);
+
 /// One booking: a row of `accounting_records`. Never rewritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

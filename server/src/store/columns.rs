@@ -188,12 +188,17 @@ pub(super) fn upsert<'a, R: TableRow>(
     overwritten: &[&str],
 ) -> Sql<'a> {
     let mut sql = insert("INSERT INTO", rows);
+    push_overwrite(&mut sql, dialect, key, overwritten);
+    sql
+}
+
+/// Ends an INSERT: where the key is there already, these columns of the row are overwritten.
+pub(super) fn push_overwrite(sql: &mut Sql<'_>, dialect: Dialect, key: &str, columns: &[&str]) {
     sql.push(&dialect.on_conflict(key));
-    for (i, column) in overwritten.iter().enumerate() {
+    for (i, column) in columns.iter().enumerate() {
         sql.push(if i == 0 { "" } else { ", " });
         sql.push(&format!("{column} = {}", dialect.incoming(column)));
     }
-    sql
 }
 
 impl Store {

@@ -1,11 +1,13 @@
 //! Holds.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use super::columns::{self, columns, first, select, select_with};
+use super::columns::{self, FromRow, TableRow as _, columns, first, select, select_with};
 use super::dialect::Dialect;
 use super::error::Error;
-use super::sql::Sql;
+use super::list::{Conditions, Filter};
+use super::sql::{Row, Sql};
 use super::{Store, Tx};
 use crate::model::{CustomerId, Hold, HoldState, RecordId, Timestamp, Transno};
 
@@ -18,7 +20,7 @@ columns!(Hold in "holds":
     held_after, available_after, created_at, updated_at,
 );
 
-/// Which holds to list, newest first.
+/// Which holds to list, by creation.
 #[derive(Debug, Clone, Default)]
 pub struct HoldFilter {
     /// Whose.
@@ -33,12 +35,61 @@ pub struct HoldFilter {
     pub from: Option<Timestamp>,
     /// Made before.
     pub to: Option<Timestamp>,
-    /// Continue after this position.
-    pub after: Option<(Timestamp, RecordId)>,
-    /// Oldest first instead of newest first.
-    pub ascending: bool,
-    /// How many at most.
-    pub limit: i64,
+}
+
+impl Filter for HoldFilter {
+    /// A hold, and the database's clock.
+    type Row = (Hold, Timestamp);
+    type Place = (Timestamp, RecordId);
+
+    fn name(&self) -> &'static str {
+        "holds"
+    }
+
+    fn place(&self, (hold, _): &Self::Row) -> Self::Place {
+        (hold.created_at, hold.id)
+    }
+
+    fn declare<'a>(&'a self, conditions: &mut Conditions<'a>) {
+        let now = conditions.dialect().now();
+        conditions.equal("customer_id", self.customer_id.as_ref().map(CustomerId::as_str));
+        conditions.equal("user_id", self.user_id.as_deref());
+        conditions.special("state", self.state.map(HoldState::as_str), || match self.state {
+            Some(HoldState::Open) => Sql::new(format!(" AND state = 'open' AND expires_at > {now}")),
+            Some(HoldState::Expired) => {
+                Sql::new(format!(" AND (state = 'expired' OR (state = 'open' AND expires_at <= {now}))"))
+            }
+            state => Sql::new(" AND state = ?").bind(state.map(HoldState::as_str)),
+        });
+        conditions.equal("transno", self.transno.as_deref());
+        conditions.created(self.from, self.to);
+    }
+
+    fn table(&self) -> &'static str {
+        Hold::TABLE
+    }
+
+    fn columns(&self, dialect: Dialect) -> String {
+        format!("{}, {}", Hold::COLUMNS, dialect.now())
+    }
+
+    fn read(&self, row: &Row) -> Result<Self::Row, Error> {
+        FromRow::from_row(row)
+    }
+
+    /// That of the most selective filter. What has expired is of two states, and is looked for along the list.
+    fn index(&self) -> Option<Cow<'static, str>> {
+        let by_state =
+            matches!(self.state, Some(HoldState::Open | HoldState::Captured | HoldState::Released));
+        Some(Cow::Borrowed(match (&self.customer_id, &self.user_id) {
+            _ if self.transno.is_some() => "holds_transno",
+            (Some(_), Some(_)) => "holds_user",
+            (Some(_), None) if by_state => "holds_state",
+            (Some(_), None) => "holds_customer",
+            (None, _) if by_state => "holds_state_created",
+            (None, _) => "holds_created",
+        }))
+    }
 }
 
 impl Store {
@@ -46,21 +97,6 @@ impl Store {
     pub async fn hold(&self, id: RecordId) -> Result<Option<(Hold, Timestamp)>, Error> {
         let sql = select_with::<Hold>(self.dialect().now(), " WHERE id = ?");
         self.row(sql.bind(id.as_bytes())).await
-    }
-
-    /// Holds that a filter finds, each with the database's clock.
-    pub async fn holds(&self, filter: &HoldFilter) -> Result<Vec<(Hold, Timestamp)>, Error> {
-        self.rows(list(filter, self.dialect())).await
-    }
-
-    /// How many holds a filter finds, counting no further than `cap`.
-    pub async fn count_holds(&self, filter: &HoldFilter, cap: i64) -> Result<i64, Error> {
-        let index = index_of(filter, self.dialect());
-        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM holds{index} WHERE 1 = 1"));
-        push_conditions(&mut sql, filter, self.dialect());
-        push_times(&mut sql, filter, false);
-        sql.push(" LIMIT ?) counted").add(cap);
-        self.fetch_one(sql).await?.int(0)
     }
 
     /// Open holds of a customer whose time has run out at `now`, `limit` of them at most.
@@ -124,70 +160,6 @@ fn due(customers: &[CustomerId], now: Timestamp, limit: usize, dialect: Dialect)
     sql.push(" AND state = 'open' AND expires_at <= ?").add(now);
     sql.push(" LIMIT ?").add(i64::try_from(limit).unwrap_or(i64::MAX));
     sql
-}
-
-/// The table, with the index to read a list by: that of the most selective filter, in the order of creation. What has
-/// expired is of two states, and is looked for along the list.
-fn index_of(filter: &HoldFilter, dialect: Dialect) -> String {
-    let by_state = matches!(filter.state, Some(HoldState::Open | HoldState::Captured | HoldState::Released));
-    let index = match (&filter.customer_id, &filter.user_id) {
-        _ if filter.transno.is_some() => "holds_transno",
-        (Some(_), Some(_)) => "holds_user",
-        (Some(_), None) if by_state => "holds_state",
-        (Some(_), None) => "holds_customer",
-        (None, _) if by_state => "holds_state_created",
-        (None, _) => "holds_created",
-    };
-    dialect.walking(index)
-}
-
-pub(super) fn list(filter: &HoldFilter, dialect: Dialect) -> Sql<'_> {
-    let index = index_of(filter, dialect);
-    let mut sql = select_with::<Hold>(dialect.now(), format_args!("{index} WHERE 1 = 1"));
-    push_conditions(&mut sql, filter, dialect);
-    push_times(&mut sql, filter, filter.after.is_some());
-    let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
-    if let Some((time, id)) = &filter.after {
-        dialect.push_place(&mut sql, compare, *time, id.as_bytes());
-    }
-    sql.push(&format!(" ORDER BY created_at {order}, id {order} LIMIT ?")).add(filter.limit);
-    sql
-}
-
-fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a HoldFilter, dialect: Dialect) {
-    if let Some(customer) = &filter.customer_id {
-        sql.push(" AND customer_id = ?").add(customer.as_str());
-    }
-    if let Some(user) = &filter.user_id {
-        sql.push(" AND user_id = ?").add(user.as_str());
-    }
-    if let Some(transno) = &filter.transno {
-        sql.push(" AND transno = ?").add(transno.as_str());
-    }
-    let now = dialect.now();
-    match filter.state {
-        Some(HoldState::Open) => drop(sql.push(&format!(" AND state = 'open' AND expires_at > {now}"))),
-        Some(HoldState::Expired) => {
-            sql.push(&format!(" AND (state = 'expired' OR (state = 'open' AND expires_at <= {now}))"));
-        }
-        Some(state) => drop(sql.push(" AND state = ?").add(state.as_str())),
-        None => {}
-    }
-}
-
-/// Bounds the time of creation. Where a list goes on from a place, the plus keeps SQLite from beginning at the bound on
-/// that side instead, which would read every page before this one again.
-fn push_times(sql: &mut Sql<'_>, filter: &HoldFilter, from_a_place: bool) {
-    let (from, to) = match (from_a_place, filter.ascending) {
-        (false, _) => (" AND created_at >= ?", " AND created_at < ?"),
-        (true, true) => (" AND +created_at >= ?", " AND created_at < ?"),
-        (true, false) => (" AND created_at >= ?", " AND +created_at < ?"),
-    };
-    for (condition, bound) in [(from, filter.from), (to, filter.to)] {
-        if let Some(bound) = bound {
-            sql.push(condition).add(bound);
-        }
-    }
 }
 
 impl Tx {

@@ -1,13 +1,14 @@
-//! The ledger's records: reading them.
+//! The ledger's records: writing and reading them.
+
+use std::borrow::Cow;
 
 use super::Store;
-use super::columns::{TableRow, columns, select};
+use super::columns::{FromRow, TableRow, columns, select};
 use super::dialect::Dialect;
 use super::error::Error;
-use super::sql::Sql;
-use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp};
-
-const TABLE: &str = Record::TABLE;
+use super::list::{Conditions, Filter, Place, Window};
+use super::sql::{Row, Sql};
+use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, RecordStatus, Timestamp};
 
 columns!(Record in "accounting_records":
     customer_id, seq; id, transno, kind, amount, delta, currency, user_id, llmid, model_name, pricing_id,
@@ -18,7 +19,7 @@ columns!(Record in "accounting_records":
 /// Inserts records. On MySQL it names no column that is NULL in all of them: there a third of a transaction's time
 /// goes into reading its text.
 pub(super) fn insertion(rows: &[Record], dialect: Dialect) -> Sql<'_> {
-    let mut sql = Sql::new(format!("INSERT INTO {TABLE} ("));
+    let mut sql = Sql::new(format!("INSERT INTO {} (", Record::TABLE));
     for record in rows {
         sql.add(record.total_tokens());
         record.bind(&mut sql);
@@ -38,15 +39,6 @@ pub(super) fn insertion(rows: &[Record], dialect: Dialect) -> Sql<'_> {
     sql
 }
 
-/// Where a list of records stands, and in which order it goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordOrder {
-    /// Within a customer, by `seq`; after this one.
-    Seq(Option<i64>),
-    /// Over all customers, by creation; after this time and id.
-    Created(Option<(Timestamp, RecordId)>),
-}
-
 /// The place of a record in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordPosition {
@@ -56,17 +48,34 @@ pub enum RecordPosition {
     Created(Timestamp, RecordId),
 }
 
-/// Which records to list.
+impl Place for RecordPosition {
+    fn push<'a>(&'a self, sql: &mut Sql<'a>, compare: &str, dialect: Dialect) {
+        match self {
+            Self::Seq(seq) => drop(sql.push(&format!(" AND seq {compare} ?")).add(*seq)),
+            Self::Created(time, id) => dialect.push_place(sql, compare, *time, id.as_bytes()),
+        }
+    }
+}
+
+/// Which records to list: within a customer by `seq`, else by creation.
 #[derive(Debug, Clone, Default)]
 pub struct RecordFilter {
     /// Whose.
     pub customer_id: Option<CustomerId>,
-    /// Columns that must equal a text.
-    pub equals: Vec<(&'static str, String)>,
-    /// Whether reversals have taken back all of it.
-    pub reversed: Option<bool>,
-    /// No later place in the list than this one.
-    pub until: Option<RecordPosition>,
+    /// The person who caused it.
+    pub user_id: Option<String>,
+    /// The model's name.
+    pub model_name: Option<String>,
+    /// The model's id.
+    pub llmid: Option<String>,
+    /// The caller's name for the booking.
+    pub transno: Option<String>,
+    /// The caller's request.
+    pub request_id: Option<String>,
+    /// What it is.
+    pub kind: Option<Kind>,
+    /// What became of it.
+    pub status: Option<RecordStatus>,
     /// Booked at or after.
     pub from: Option<Timestamp>,
     /// Booked before.
@@ -75,117 +84,120 @@ pub struct RecordFilter {
     pub event_from: Option<Timestamp>,
     /// Happened before.
     pub event_to: Option<Timestamp>,
+    /// No earlier place in the list than this one.
+    pub since: Option<RecordPosition>,
+    /// No later place in the list than this one.
+    pub until: Option<RecordPosition>,
 }
 
-impl Store {
-    /// A record by its id.
-    pub async fn record(&self, id: RecordId) -> Result<Option<Record>, Error> {
-        self.row(select::<Record>(" WHERE id = ?").bind(id.as_bytes())).await
+/// What reversals took back of the row at hand; NULL for nothing. Never more than the row's own amount, so
+/// that the database's sum stays within 64 bits.
+const TAKEN_BACK: &str =
+    "(SELECT SUM(r.amount) FROM record_reversals r WHERE r.original_id = accounting_records.id)";
+
+impl Filter for RecordFilter {
+    type Row = Record;
+    type Place = RecordPosition;
+
+    fn name(&self) -> &'static str {
+        "accounting"
     }
 
-    /// Records, newest first unless `ascending`.
-    pub async fn records(
-        &self,
-        filter: &RecordFilter,
-        order: &RecordOrder,
-        ascending: bool,
-        limit: i64,
-    ) -> Result<Vec<Record>, Error> {
-        self.listed(filter, order, ascending, limit).await
+    fn place(&self, row: &Record) -> RecordPosition {
+        self.position(row.seq, row.created_at, row.id)
     }
 
-    /// What sums are made of, oldest first.
-    pub async fn record_figures(
-        &self,
-        filter: &RecordFilter,
-        order: &RecordOrder,
-        limit: i64,
-    ) -> Result<Vec<RecordFigures>, Error> {
-        self.listed(filter, order, true, limit).await
+    fn declare<'a>(&'a self, conditions: &mut Conditions<'a>) {
+        conditions.equal("customer_id", self.customer_id.as_ref().map(CustomerId::as_str));
+        conditions.special("status", self.status.map(RecordStatus::as_str), || {
+            Sql::new(match self.status {
+                Some(RecordStatus::Reversed) => format!(" AND {TAKEN_BACK} >= ABS(delta)"),
+                _ => format!(" AND COALESCE({TAKEN_BACK}, -1) < ABS(delta)"),
+            })
+        });
+        conditions.equal("user_id", self.user_id.as_deref());
+        conditions.equal("model_name", self.model_name.as_deref());
+        conditions.equal("llmid", self.llmid.as_deref());
+        conditions.equal("transno", self.transno.as_deref());
+        conditions.equal("request_id", self.request_id.as_deref());
+        conditions.equal("kind", self.kind.map(Kind::as_str));
+        conditions.created(self.from, self.to);
+        conditions.compare("event_from", "event_time", ">=", self.event_from);
+        conditions.compare("event_to", "event_time", "<", self.event_to);
+        conditions.place(">=", self.since.as_ref());
+        conditions.place("<=", self.until.as_ref());
     }
 
-    /// How many records a filter finds, counting no further than `cap`.
-    pub async fn count_records(&self, filter: &RecordFilter, cap: i64) -> Result<i64, Error> {
-        let Some(span) = self.span(filter).await? else { return Ok(0) };
-        let table = table_by(filter, self.dialect());
-        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE 1 = 1"));
-        push_conditions(&mut sql, filter, span, TIMES, self.dialect());
-        sql.push(" LIMIT ?) counted").add(cap);
-        self.fetch_one(sql).await?.int(0)
+    fn table(&self) -> &'static str {
+        Record::TABLE
     }
 
-    /// The last place in the list of a customer, or of all; `None` while there is no record.
-    pub async fn newest_record(
-        &self,
-        customer: Option<&CustomerId>,
-    ) -> Result<Option<RecordPosition>, Error> {
-        let filter = RecordFilter { customer_id: customer.cloned(), ..RecordFilter::default() };
-        let order = match customer {
-            Some(_) => RecordOrder::Seq(None),
-            None => RecordOrder::Created(None),
-        };
-        let newest: Vec<RecordFigures> = self.listed(&filter, &order, false, 1).await?;
-        Ok(newest.first().map(|newest| match customer {
-            Some(_) => RecordPosition::Seq(newest.seq),
-            None => RecordPosition::Created(newest.created_at, newest.id),
+    fn columns(&self, _dialect: Dialect) -> String {
+        Record::COLUMNS.to_owned()
+    }
+
+    fn read(&self, row: &Row) -> Result<Record, Error> {
+        Record::from_row(row)
+    }
+
+    fn order(&self) -> &'static [&'static str] {
+        if self.customer_id.is_some() { &["seq"] } else { &["created_at", "id"] }
+    }
+
+    /// The most selective filter first.
+    fn index(&self) -> Option<Cow<'static, str>> {
+        let within = self.customer_id.is_some();
+        Some(Cow::Borrowed(match self {
+            Self { transno: Some(_), .. } => "accounting_records_transno",
+            Self { request_id: Some(_), .. } => "accounting_records_request",
+            Self { user_id: Some(_), .. } if within => "accounting_records_user",
+            Self { model_name: Some(_), .. } if within => "accounting_records_model",
+            _ if within => "PRIMARY",
+            _ => "accounting_records_created",
         }))
     }
 
-    /// A customer's last record that was booked no later than `at`.
-    pub async fn record_at(&self, customer: &CustomerId, at: Timestamp) -> Result<Option<Record>, Error> {
-        let sql = select::<Record>(
-            " WHERE customer_id = ? AND created_at <= ? ORDER BY created_at DESC, seq DESC LIMIT 1",
+    /// Turns times into places of a customer's list, of which a look-up finds each: within a customer time never goes
+    /// back, and the list walks nothing outside them.
+    async fn resolve(&self, store: &Store) -> Result<Option<Self>, Error> {
+        // A ledger holds what was booked alone: nothing in it is pending or failed.
+        if matches!(self.status, Some(RecordStatus::Pending | RecordStatus::Failed)) {
+            return Ok(None);
+        }
+        let mut resolved = self.clone();
+        let Some(customer) = &self.customer_id else { return Ok(Some(resolved)) };
+        if let Some(from) = resolved.from.take() {
+            let rest = " WHERE customer_id = ? AND created_at >= ? ORDER BY created_at, seq LIMIT 1";
+            let Some(mut first) = store.seq_at(customer, from, rest).await? else { return Ok(None) };
+            if let Some(RecordPosition::Seq(since)) = self.since {
+                first = first.max(since);
+            }
+            resolved.since = Some(RecordPosition::Seq(first));
+        }
+        if let Some(to) = resolved.to.take() {
+            let rest = " WHERE customer_id = ? AND created_at < ? ORDER BY created_at DESC, seq DESC LIMIT 1";
+            let Some(mut last) = store.seq_at(customer, to, rest).await? else { return Ok(None) };
+            if let Some(RecordPosition::Seq(until)) = self.until {
+                last = last.min(until);
+            }
+            resolved.until = Some(RecordPosition::Seq(last));
+        }
+        let empty = matches!(
+            (resolved.since, resolved.until),
+            (Some(RecordPosition::Seq(first)), Some(RecordPosition::Seq(last))) if first > last
         );
-        self.row(sql.bind(customer.as_str()).bind(at)).await
-    }
-
-    async fn listed<R: TableRow>(
-        &self,
-        filter: &RecordFilter,
-        order: &RecordOrder,
-        ascending: bool,
-        limit: i64,
-    ) -> Result<Vec<R>, Error> {
-        match self.span(filter).await? {
-            Some(span) => self.rows(list::<R>(filter, span, order, ascending, limit, self.dialect())).await,
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// The places that the filter's times leave; `None` if they leave none. Within a customer time never
-    /// goes back, so that two look-ups turn times into places, and the list walks nothing outside them.
-    async fn span(&self, filter: &RecordFilter) -> Result<Option<Span>, Error> {
-        let Some(customer) = &filter.customer_id else {
-            return Ok(Some(Span { from: filter.from, to: filter.to, ..Span::default() }));
-        };
-        let mut span = Span::default();
-        let select = format!("SELECT seq FROM {TABLE} WHERE customer_id = ? AND created_at ");
-        if let Some(from) = filter.from {
-            let sql = Sql::new(format!("{select}>= ? ORDER BY created_at, seq LIMIT 1"));
-            let Some(row) = self.fetch_optional(sql.bind(customer.as_str()).bind(from)).await? else {
-                return Ok(None);
-            };
-            span.first = Some(row.int(0)?);
-        }
-        if let Some(to) = filter.to {
-            let sql = Sql::new(format!("{select}< ? ORDER BY created_at DESC, seq DESC LIMIT 1"));
-            let Some(row) = self.fetch_optional(sql.bind(customer.as_str()).bind(to)).await? else {
-                return Ok(None);
-            };
-            span.last = Some(row.int(0)?);
-        }
-        let empty = span.first.zip(span.last).is_some_and(|(first, last)| first > last);
-        Ok((!empty).then_some(span))
+        Ok((!empty).then_some(resolved))
     }
 }
 
-/// The part of a list that its times leave: places within a customer, else times.
-#[derive(Debug, Clone, Copy, Default)]
-struct Span {
-    first: Option<i64>,
-    last: Option<i64>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+impl RecordFilter {
+    /// The place of a record in the list of this filter.
+    pub fn position(&self, seq: i64, created_at: Timestamp, id: RecordId) -> RecordPosition {
+        match self.customer_id {
+            Some(_) => RecordPosition::Seq(seq),
+            None => RecordPosition::Created(created_at, id),
+        }
+    }
 }
 
 /// What sums are made of.
@@ -215,112 +227,43 @@ columns!(RecordFigures in "accounting_records":
     id; seq, created_at, model_name, kind, currency, delta, input_tokens, output_tokens,
 );
 
-/// Filters that have an index within a customer, and over all: the most selective first.
-const INDEXED: [(&str, &str, Option<&str>); 4] = [
-    ("transno", "accounting_records_transno", Some("accounting_records_transno")),
-    ("request_id", "accounting_records_request", Some("accounting_records_request")),
-    ("user_id", "accounting_records_user", None),
-    ("model_name", "accounting_records_model", None),
-];
+impl Store {
+    /// A record by its id.
+    pub async fn record(&self, id: RecordId) -> Result<Option<Record>, Error> {
+        self.row(select::<Record>(" WHERE id = ?").bind(id.as_bytes())).await
+    }
 
-/// The table, with the index to read a list by. Left to themselves, databases sort a table that has just grown rather
-/// than walk its index, or walk a customer's whole list in hope of a full page soon.
-fn table_by(filter: &RecordFilter, dialect: Dialect) -> String {
-    let named = |column: &str| filter.equals.iter().any(|(name, _)| *name == column);
-    let mut indexes = INDEXED.iter().filter(|(column, ..)| named(column));
-    let index = if filter.customer_id.is_some() {
-        indexes.next().map_or("PRIMARY", |(_, within, _)| within)
-    } else {
-        indexes.find_map(|(_, _, over_all)| *over_all).unwrap_or("accounting_records_created")
-    };
-    format!("{TABLE}{}", dialect.walking(index))
-}
+    /// A customer's last record that was booked no later than `at`.
+    pub async fn record_at(&self, customer: &CustomerId, at: Timestamp) -> Result<Option<Record>, Error> {
+        let sql = select::<Record>(
+            " WHERE customer_id = ? AND created_at <= ? ORDER BY created_at DESC, seq DESC LIMIT 1",
+        );
+        self.row(sql.bind(customer.as_str()).bind(at)).await
+    }
 
-fn list<'a, R: TableRow>(
-    filter: &'a RecordFilter,
-    span: Span,
-    order: &'a RecordOrder,
-    ascending: bool,
-    limit: i64,
-    dialect: Dialect,
-) -> Sql<'a> {
-    let table = table_by(filter, dialect);
-    let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
-    let mut sql = Sql::new(format!("SELECT {} FROM {table} WHERE 1 = 1", R::COLUMNS));
-    // Where a list goes on from a place, the plus keeps SQLite from beginning at the bound on that side instead, which
-    // would read every page before this one again.
-    let times = match order {
-        RecordOrder::Created(Some(_)) if ascending => [" AND +created_at >= ?", TIMES[1]],
-        RecordOrder::Created(Some(_)) => [TIMES[0], " AND +created_at < ?"],
-        RecordOrder::Created(None) | RecordOrder::Seq(_) => TIMES,
-    };
-    push_conditions(&mut sql, filter, span, times, dialect);
-    match order {
-        RecordOrder::Seq(after) => {
-            if let Some(seq) = after {
-                sql.push(&format!(" AND seq {compare} ?")).add(*seq);
-            }
-            sql.push(&format!(" ORDER BY seq {direction}"));
-        }
-        RecordOrder::Created(after) => {
-            if let Some((time, id)) = after {
-                dialect.push_place(&mut sql, compare, *time, id.as_bytes());
-            }
-            sql.push(&format!(" ORDER BY created_at {direction}, id {direction}"));
-        }
+    /// A list of records, of which sums are made.
+    pub async fn record_figures(
+        &self,
+        filter: &RecordFilter,
+        window: &Window<RecordPosition>,
+    ) -> Result<Vec<RecordFigures>, Error> {
+        let rows = self.select_list(filter, RecordFigures::COLUMNS, window).await?;
+        rows.iter().map(RecordFigures::from_row).collect()
     }
-    sql.push(" LIMIT ?").add(limit);
-    sql
-}
 
-/// What reversals took back of the row at hand; NULL for nothing. Never more than the row's own amount, so
-/// that the database's sum stays within 64 bits.
-const TAKEN_BACK: &str =
-    "(SELECT SUM(r.amount) FROM record_reversals r WHERE r.original_id = accounting_records.id)";
+    /// The last place in the list of a customer, or of all; `None` while there is no record.
+    pub async fn newest_record(
+        &self,
+        customer: Option<&CustomerId>,
+    ) -> Result<Option<RecordPosition>, Error> {
+        let filter = RecordFilter { customer_id: customer.cloned(), ..RecordFilter::default() };
+        let newest = self.record_figures(&filter, &Window::newest(1)).await?;
+        Ok(newest.first().map(|record| filter.position(record.seq, record.created_at, record.id)))
+    }
 
-/// Bounds of the time of booking.
-const TIMES: [&str; 2] = [" AND created_at >= ?", " AND created_at < ?"];
-
-fn push_conditions<'a>(
-    sql: &mut Sql<'a>,
-    filter: &'a RecordFilter,
-    span: Span,
-    [from, to]: [&str; 2],
-    dialect: Dialect,
-) {
-    let RecordFilter { customer_id, equals, reversed, until, from: _, to: _, event_from, event_to } = filter;
-    if let Some(customer) = customer_id {
-        sql.push(" AND customer_id = ?").add(customer.as_str());
-    }
-    for (column, value) in equals {
-        sql.push(&format!(" AND {column} = ?")).add(value.as_str());
-    }
-    for (condition, bound) in [(" AND seq >= ?", span.first), (" AND seq <= ?", span.last)] {
-        if let Some(bound) = bound {
-            sql.push(condition).add(bound);
-        }
-    }
-    let bounds = [
-        (from, span.from),
-        (to, span.to),
-        (" AND event_time >= ?", *event_from),
-        (" AND event_time < ?", *event_to),
-    ];
-    for (condition, bound) in bounds {
-        if let Some(bound) = bound {
-            sql.push(condition).add(bound);
-        }
-    }
-    match until {
-        Some(RecordPosition::Seq(seq)) => drop(sql.push(" AND seq <= ?").add(*seq)),
-        Some(RecordPosition::Created(time, id)) => {
-            dialect.push_place(sql, "<=", *time, id.as_bytes());
-        }
-        None => {}
-    }
-    match reversed {
-        Some(true) => drop(sql.push(&format!(" AND {TAKEN_BACK} >= ABS(delta)"))),
-        Some(false) => drop(sql.push(&format!(" AND COALESCE({TAKEN_BACK}, -1) < ABS(delta)"))),
-        None => {}
+    /// The place in a customer's list that a condition on the time of booking finds.
+    async fn seq_at(&self, customer: &CustomerId, at: Timestamp, rest: &str) -> Result<Option<i64>, Error> {
+        let sql = Sql::new(format!("SELECT seq FROM {}{rest}", Record::TABLE));
+        self.fetch_optional(sql.bind(customer.as_str()).bind(at)).await?.map(|row| row.int(0)).transpose()
     }
 }

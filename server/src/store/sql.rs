@@ -12,7 +12,7 @@ use crate::model::{Money, Timestamp};
 
 /// A value bound to a `?`.
 #[derive(Debug, Clone)]
-pub(super) enum Arg<'a> {
+pub enum Arg<'a> {
     Null,
     Int(i64),
     Text(Cow<'a, str>),
@@ -21,7 +21,7 @@ pub(super) enum Arg<'a> {
 
 /// How a statement that changes something travels to MySQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// With its values written out, together with others.
     Text,
     /// Prepared, on its own.
@@ -31,7 +31,7 @@ pub(super) enum Form {
 /// SQL text with its arguments. The text is made of literals and dialect parts only; values are
 /// always bound.
 #[derive(Debug, Clone)]
-pub(super) struct Sql<'a> {
+pub struct Sql<'a> {
     text: Cow<'static, str>,
     args: Vec<Arg<'a>>,
     form: Form,
@@ -61,6 +61,12 @@ impl<'a> Sql<'a> {
     pub fn push(&mut self, text: &str) -> &mut Self {
         self.text.to_mut().push_str(text);
         self
+    }
+
+    /// Appends another statement's text and arguments.
+    pub fn append(&mut self, other: Self) {
+        self.text.to_mut().push_str(&other.text);
+        self.args.extend(other.args);
     }
 
     pub fn bind(mut self, arg: impl Into<Arg<'a>>) -> Self {
@@ -244,7 +250,7 @@ impl<'a, T: Into<Arg<'a>>> From<Option<T>> for Arg<'a> {
 }
 
 /// A row of either kind. `columns.rs` reads the columns of tables; these methods are for single values.
-pub(super) enum Row {
+pub enum Row {
     MySql(MySqlRow),
     Sqlite(SqliteRow),
 }
