@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use sageapi_server::domain::accounts::AccountingQuery;
-use sageapi_server::domain::booking::BookingRequest;
+use sageapi_server::domain::booking::Request;
 use sageapi_server::model::{CustomerId, Kind, Money, Transno};
 use sageapi_server::store::NewCustomer;
 use sageapi_server::{ServerEnv, config, load_sageapi};
@@ -44,7 +44,7 @@ async fn use_it(sage: &ServerEnv) -> Result<String, Box<dyn Error>> {
 
     let book = |transno: &str, kind, amount: &str| -> Result<_, Box<dyn Error>> {
         let (transno, amount) = (Transno::parse_client(transno)?, Money::parse(amount)?);
-        Ok(BookingRequest::new(customer.clone(), transno, kind, amount))
+        Ok(Request::booking(customer.clone(), transno, kind, amount))
     };
     sage.create_accounting(book("recharge-1", Kind::Credit, "10")?).await?;
     let charge = sage.create_accounting(book("request-1", Kind::Charge, "0.0125")?).await?;

@@ -25,9 +25,7 @@ use self::threads::BookingThreads;
 use crate::config::Config;
 use crate::domain::accounts::{AccountingQuery, Export, GroupBy, PastBalance, RecordView, SummaryRow};
 use crate::domain::auth::Auth;
-use crate::domain::booking::{
-    Action, Booked, Booking, BookingRequest, Earlier, Outcome, Request, due_holds, preview, sweep_due_holds,
-};
+use crate::domain::booking::{Booked, Booking, Outcome, Request, preview, sweep_due_holds};
 use crate::domain::caches::Caches;
 use crate::domain::holds::{self, HoldsQuery};
 use crate::domain::invalidation::InvalidationPoller;
@@ -181,20 +179,16 @@ impl ServerEnv {
         accounts::balance_at(&self.inner.store, id, at).await
     }
 
-    /// Books a charge, a credit or an adjustment, priced by any program if it has no amount; answers once it is
-    /// durable.
-    pub async fn create_accounting(&self, request: BookingRequest) -> Result<Booked, Error> {
+    /// Books a charge, a credit or an adjustment, priced by any program if its amount comes from the price list; answers
+    /// once it is durable.
+    pub async fn create_accounting(&self, request: Request) -> Result<Booked, Error> {
         let request = self.price_booking(request, false).await?;
         self.submit(request).await?.into_booked()
     }
 
     /// A booking with its amount: the one given, or what the price list of its day says; by programs that a customer
     /// may see if `published_only`.
-    pub async fn price_booking(
-        &self,
-        request: BookingRequest,
-        published_only: bool,
-    ) -> Result<Request, Error> {
+    pub async fn price_booking(&self, request: Request, published_only: bool) -> Result<Request, Error> {
         request.priced(&self.inner.prices, published_only, self.inner.clock.now()).await
     }
 
@@ -229,28 +223,26 @@ impl ServerEnv {
     /// What a booking would come to if it were made now; nothing is booked.
     pub async fn preview_accounting(&self, request: Request) -> Result<Booked, Error> {
         let inner = &self.inner;
-        let row = inner.store.ledger_row(&request.customer_id).await?.ok_or(Error::NotFound("customer"))?;
-        let due_holds = due_holds(&inner.store, &row).await?;
-        let earlier = match &request.action {
-            Action::Book(entry) => {
-                let (id, transno) = (&request.customer_id, &entry.transno);
-                let record = accounts::by_transno(&inner.store, id, transno).await?;
-                Earlier { record, hold: holds::by_transno(&inner.store, id, transno).await? }
-            }
-            _ => Earlier::default(),
-        };
-        preview(row, due_holds, earlier, request, inner.booking.default_mode())?.into_booked()
+        preview(&inner.store, request, inner.booking.default_mode()).await?.into_booked()
     }
 
     /// Whose record it is; `scope` is the customer whose records the caller may see.
-    pub async fn owner_of_record(
+    pub async fn customer_of_record(
         &self,
         scope: Option<&CustomerId>,
         id: RecordId,
     ) -> Result<CustomerId, Error> {
-        let record = self.inner.store.record(id).await?;
-        let visible = record.filter(|r| scope.is_none_or(|customer| *customer == r.customer_id));
-        visible.map(|record| record.customer_id).ok_or(Error::NotFound("accounting record"))
+        let customer = self.inner.store.customer_of_record(id).await?;
+        visible(customer, scope).ok_or(Error::NotFound("accounting record"))
+    }
+
+    /// Whose hold it is; `scope` is the customer whose holds the caller may see.
+    pub async fn customer_of_hold(
+        &self,
+        scope: Option<&CustomerId>,
+        id: RecordId,
+    ) -> Result<CustomerId, Error> {
+        visible(self.inner.store.customer_of_hold(id).await?, scope).ok_or(Error::NotFound("hold"))
     }
 
     /// Holds.
@@ -377,6 +369,10 @@ impl ServerEnv {
     pub fn is_started(&self) -> bool {
         self.inner.schema_ok.load(Ordering::Acquire)
     }
+}
+
+fn visible(owner: Option<CustomerId>, scope: Option<&CustomerId>) -> Option<CustomerId> {
+    owner.filter(|owner| scope.is_none_or(|scope| scope == owner))
 }
 
 impl std::fmt::Debug for ServerEnv {

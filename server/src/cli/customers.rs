@@ -5,7 +5,7 @@ use super::args::Customer as Command;
 use super::failure::Failure;
 use super::output::Output;
 use crate::domain::Error;
-use crate::domain::booking::BookingRequest;
+use crate::domain::booking::Request;
 use crate::env::ServerEnv;
 use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Kind, Mode, Money, Transno, shown};
 use crate::store::NewCustomer;
@@ -119,6 +119,6 @@ fn amount_of(text: &str) -> Result<Money, Failure> {
 }
 
 /// A credit booked by a command: the same engine as every other booking.
-pub(super) fn credit(customer: &CustomerId, transno: Transno, amount: Money) -> BookingRequest {
-    BookingRequest::new(customer.clone(), transno, Kind::Credit, amount)
+pub(super) fn credit(customer: &CustomerId, transno: Transno, amount: Money) -> Request {
+    Request::booking(customer.clone(), transno, Kind::Credit, amount)
 }

@@ -38,6 +38,29 @@ text_enum!(
     }
 );
 
+/// What a booking was for, as the caller tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BookingDetails {
+    /// The person who caused it.
+    pub user_id: Option<String>,
+    /// The model it was for.
+    pub llmid: Option<String>,
+    /// The model's name as the caller gave it, or as its price was found by.
+    pub model_name: Option<String>,
+    /// The pricing program: the one named, or the one that made the amount.
+    pub pricing_id: Option<String>,
+    /// Tokens in.
+    pub input_tokens: Option<i64>,
+    /// Tokens out.
+    pub output_tokens: Option<i64>,
+    /// A JSON object of quantities by factor, and of texts that price lists ask for.
+    pub usage: Option<String>,
+    /// The caller's request.
+    pub request_id: Option<String>,
+    /// A remark.
+    pub note: Option<String>,
+}
+
 /// One booking: a row of `accounting_records`. Never rewritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -57,34 +80,18 @@ pub struct Record {
     pub delta: Money,
     /// The customer's currency.
     pub currency: Currency,
-    /// The person who caused it.
-    pub user_id: Option<String>,
-    /// The model it was for.
-    pub llmid: Option<String>,
-    /// The model's name as the caller gave it, or as its price was found by.
-    pub model_name: Option<String>,
-    /// The pricing program that made the amount.
-    pub pricing_id: Option<String>,
-    /// That program's version.
+    /// What it was for.
+    pub details: BookingDetails,
+    /// The version of the pricing program that made the amount.
     pub pricing_version: Option<i64>,
-    /// Tokens in.
-    pub input_tokens: Option<i64>,
-    /// Tokens out.
-    pub output_tokens: Option<i64>,
-    /// Factors and quantities as JSON text, for recomputing.
-    pub usage: Option<String>,
     /// The computed amount before rounding, as decimal text.
     pub unrounded: Option<String>,
     /// How the amount was computed, as JSON text: what it takes to do it again.
     pub arithmetic: Option<String>,
-    /// The caller's request.
-    pub request_id: Option<String>,
     /// The record that this one takes back.
     pub reverses: Option<RecordId>,
     /// The hold that this one settles.
     pub hold_id: Option<RecordId>,
-    /// A remark.
-    pub note: Option<String>,
     /// The balance after this record.
     pub balance_after: Money,
     /// The open holds after this record.
@@ -106,7 +113,7 @@ pub struct Record {
 impl Record {
     /// Tokens in and out together, if either is known.
     pub fn total_tokens(&self) -> Option<i64> {
-        match (self.input_tokens, self.output_tokens) {
+        match (self.details.input_tokens, self.details.output_tokens) {
             (None, None) => None,
             (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
         }
@@ -128,13 +135,12 @@ impl Record {
             h.int(money.nanos());
         }
         h.bytes(self.currency.as_str().as_bytes());
-        for text in [&self.user_id, &self.llmid, &self.model_name, &self.pricing_id, &self.usage] {
+        let BookingDetails { user_id, llmid, model_name, pricing_id, usage, request_id, note, .. } =
+            &self.details;
+        for text in [user_id, llmid, model_name, pricing_id, usage, &self.unrounded, request_id, note] {
             h.text(text.as_deref());
         }
-        for text in [&self.unrounded, &self.request_id, &self.note] {
-            h.text(text.as_deref());
-        }
-        for number in [self.pricing_version, self.input_tokens, self.output_tokens] {
+        for number in [self.pricing_version, self.details.input_tokens, self.details.output_tokens] {
             h.option(number.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
         }
         h.option(self.reverses.as_ref().map(|id| id.as_bytes().as_slice()));
@@ -188,20 +194,17 @@ pub(crate) mod tests {
             amount: Money::parse("1.5").unwrap(),
             delta: Money::parse_signed("-1.5").unwrap(),
             currency: Currency::parse("CNY").unwrap(),
-            user_id: None,
-            llmid: Some("m".into()),
-            model_name: None,
-            pricing_id: None,
+            details: BookingDetails {
+                llmid: Some("m".into()),
+                input_tokens: Some(1),
+                note: Some("余额".into()),
+                ..BookingDetails::default()
+            },
             pricing_version: None,
-            input_tokens: Some(1),
-            output_tokens: None,
-            usage: None,
             unrounded: None,
             arithmetic: None,
-            request_id: None,
             reverses: None,
             hold_id: None,
-            note: Some("余额".into()),
             balance_after: Money::parse("8.5").unwrap(),
             held_after: Money::ZERO,
             available_after: Money::parse("8.5").unwrap(),
@@ -225,20 +228,20 @@ pub(crate) mod tests {
             |r| r.amount = Money::ZERO,
             |r| r.delta = Money::ZERO,
             |r| r.currency = Currency::parse("USD").unwrap(),
-            |r| r.user_id = Some(String::new()),
-            |r| r.llmid = None,
-            |r| r.model_name = Some("x".into()),
-            |r| r.pricing_id = Some("x".into()),
+            |r| r.details.user_id = Some(String::new()),
+            |r| r.details.llmid = None,
+            |r| r.details.model_name = Some("x".into()),
+            |r| r.details.pricing_id = Some("x".into()),
             |r| r.pricing_version = Some(1),
-            |r| r.input_tokens = None,
-            |r| r.output_tokens = Some(1),
-            |r| r.usage = Some("{}".into()),
+            |r| r.details.input_tokens = None,
+            |r| r.details.output_tokens = Some(1),
+            |r| r.details.usage = Some("{}".into()),
             |r| r.unrounded = Some("1".into()),
             |r| r.arithmetic = Some(String::new()),
-            |r| r.request_id = Some("x".into()),
+            |r| r.details.request_id = Some("x".into()),
             |r| r.reverses = Some(RecordId(Uuid::nil())),
             |r| r.hold_id = Some(RecordId(Uuid::nil())),
-            |r| r.note = None,
+            |r| r.details.note = None,
             |r| r.balance_after = Money::ZERO,
             |r| r.held_after = Money::MAX,
             |r| r.available_after = Money::ZERO,
@@ -257,8 +260,8 @@ pub(crate) mod tests {
     #[test]
     fn a_text_cannot_slide_into_the_next_field() {
         let (mut a, mut b) = (record(), record());
-        (a.user_id, a.llmid) = (Some("ab".into()), Some("c".into()));
-        (b.user_id, b.llmid) = (Some("a".into()), Some("bc".into()));
+        (a.details.user_id, a.details.llmid) = (Some("ab".into()), Some("c".into()));
+        (b.details.user_id, b.details.llmid) = (Some("a".into()), Some("bc".into()));
         assert_ne!(a.chain_hash(), b.chain_hash());
     }
 }

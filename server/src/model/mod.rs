@@ -18,7 +18,7 @@ mod time;
 
 #[cfg(test)]
 pub(crate) use accounting::tests::record as test_record;
-pub use accounting::{Kind, Record, RecordStatus};
+pub use accounting::{BookingDetails, Kind, Record, RecordStatus};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use currency::Currency;
 pub use customer::{Customer, CustomerStatus, Mode, UsageBilling};

@@ -116,34 +116,28 @@ impl<'r> Cells<'r> {
 }
 
 /// Declares the columns of a row type: `columns!(Row in "table": key fields; other fields)`. A field has the name of its
-/// column, or is followed by it: `field = "column"`. Fields that are no columns
-/// come last, with a value: `; field: value`.
+/// column, or is followed by it: `field = "column"`. A field may be a struct of columns: `field: Struct { field, field }`.
+/// Fields that are no columns come last, with a value: `; field: value`.
 macro_rules! columns {
-    (@name $field:ident) => { stringify!($field) };
-    (@name $field:ident $name:literal) => { $name };
-    (@key) => {};
-    (@key $($key:ident)+) => {
-        fn key(cells: &mut $crate::store::columns::Cells<'_>) -> Vec<String> {
-            vec![$(cells.next_shown(|row: &Self| &row.$key)),+]
-        }
-    };
-    (@list $first:expr $(, $rest:expr)*) => { concat!($first $(, ", ", $rest)*) };
     ($row:ident in $table:literal:
-        $($key:ident $(= $key_name:literal)?),*; $($field:ident $(= $name:literal)?),+ $(,)?
+        $($key:ident $(= $key_name:literal)?),*;
+        $($field:ident $(= $name:literal)? $(: $group:ident { $($sub:ident $(= $sub_name:literal)?),+ })?),+ $(,)?
         $(; $($other:ident: $value:expr),+)?
     ) => {
         impl $crate::store::columns::TableRow for $row {
             const TABLE: &'static str = $table;
             const COLUMNS: &'static str = columns!(@list
-                $(columns!(@name $key $($key_name)?),)* $(columns!(@name $field $($name)?)),+);
-            const WIDTH: usize = [$(stringify!($key),)* $(stringify!($field)),+].len();
+                $(columns!(@names $key $(= $key_name)?),)*
+                $(columns!(@names $field $(= $name)? $(: $group { $($sub $(= $sub_name)?),+ })?)),+);
+            const WIDTH: usize = 0 $(+ [stringify!($key)].len())* $(+ columns!(@width $($($sub)+)?))+;
 
             fn read(
                 cells: &mut $crate::store::columns::Cells<'_>,
             ) -> Result<Self, $crate::store::columns::Unreadable> {
                 Ok(Self {
-                    $($key: cells.next(columns!(@name $key $($key_name)?))?,)*
-                    $($field: cells.next(columns!(@name $field $($name)?))?,)+
+                    $($key: columns!(@read cells $key $(= $key_name)?),)*
+                    $($field: columns!(@read cells
+                        $field $(= $name)? $(: $group { $($sub $(= $sub_name)?),+ })?),)+
                     $($($other: $value),+)?
                 })
             }
@@ -152,11 +146,31 @@ macro_rules! columns {
 
             fn bind<'a>(&'a self, sql: &mut $crate::store::sql::Sql<'a>) {
                 use $crate::store::columns::Column as _;
-                $(sql.add(self.$key.arg());)*
-                $(sql.add(self.$field.arg());)+
+                $(columns!(@bind sql self.$key);)*
+                $(columns!(@bind sql self.$field $($($sub)+)?);)+
             }
         }
     };
+    (@list $first:expr $(, $rest:expr)*) => { concat!($first $(, ", ", $rest)*) };
+    (@names $field:ident) => { stringify!($field) };
+    (@names $field:ident = $name:literal) => { $name };
+    (@names $field:ident: $group:ident { $($sub:ident $(= $name:literal)?),+ }) => {
+        columns!(@list $(columns!(@names $sub $(= $name)?)),+)
+    };
+    (@width) => { 1 };
+    (@width $($sub:ident)+) => { [$(stringify!($sub)),+].len() };
+    (@read $cells:ident $field:ident: $group:ident { $($sub:ident $(= $name:literal)?),+ }) => {
+        $group { $($sub: columns!(@read $cells $sub $(= $name)?)),+ }
+    };
+    (@read $cells:ident $($field:tt)+) => { $cells.next(columns!(@names $($field)+))? };
+    (@key) => {};
+    (@key $($key:ident)+) => {
+        fn key(cells: &mut $crate::store::columns::Cells<'_>) -> Vec<String> {
+            vec![$(cells.next_shown(|row: &Self| &row.$key)),+]
+        }
+    };
+    (@bind $sql:ident $row:ident.$field:ident) => { $sql.add($row.$field.arg()) };
+    (@bind $sql:ident $row:ident.$field:ident $($sub:ident)+) => { $($sql.add($row.$field.$sub.arg());)+ };
 }
 pub(super) use columns;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::columns::{FromRow, select, select_with};
+use super::columns::{FromRow, first, select, select_with};
 use super::conn::{BATCH_BYTES, Conn, Stopped, Tx};
 use super::dialect::Dialect;
 use super::error::Error;
@@ -54,23 +54,23 @@ impl Store {
 }
 
 /// What a booking transaction writes, in this order.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LedgerRows<'a> {
-    /// Nonces that nobody has spent.
-    pub nonces: &'a [NonceUse],
-    /// Records to insert.
-    pub records: &'a [Record],
+#[derive(Debug, Clone, Default)]
+pub struct LedgerChanges {
+    /// Nonces to insert, which are taken to be new.
+    pub nonces: Vec<NonceUse>,
+    /// Records to insert, in order.
+    pub records: Vec<Record>,
     /// Reversals to insert.
-    pub reversals: &'a [Reversal],
-    /// New holds, and what became of known ones.
-    pub holds: &'a [Hold],
+    pub reversals: Vec<Reversal>,
+    /// Holds to write: new ones, and what became of known ones.
+    pub holds: Vec<Hold>,
     /// Customers to write back that the transaction has locked.
-    pub customers: &'a [Customer],
+    pub customers: Vec<Customer>,
 }
 
-impl<'a> LedgerRows<'a> {
+impl LedgerChanges {
     /// The statements that write them, of which about `batch_bytes` bytes are sent together.
-    fn statements(&self, dialect: Dialect, batch_bytes: usize) -> Vec<Sql<'a>> {
+    fn statements(&self, dialect: Dialect, batch_bytes: usize) -> Vec<Sql<'_>> {
         let most = match dialect {
             Dialect::MySql if batch_bytes == BATCH_BYTES => MANY_ROWS,
             // SQLite keeps statements prepared, one for each number of rows.
@@ -78,12 +78,12 @@ impl<'a> LedgerRows<'a> {
         };
         let mut statements = Vec::new();
         statements.extend(self.nonces.chunks(most).map(|rows| replay::insertion(ReplayTable::Nonces, rows)));
-        for (rows, form) in pieces(self.records, dialect, most) {
+        for (rows, form) in pieces(&self.records, dialect, most) {
             statements.push(records::insertion(rows, dialect).sent_as(form));
         }
         statements.extend(self.reversals.chunks(most).map(reversals::insertion));
         statements.extend(self.holds.chunks(most).map(|rows| holds::upsert(rows, dialect)));
-        for (rows, form) in pieces(self.customers, dialect, most) {
+        for (rows, form) in pieces(&self.customers, dialect, most) {
             statements.push(customers::upsert(rows, dialect).sent_as(form));
         }
         statements
@@ -170,10 +170,10 @@ impl Writer {
         Err(error)
     }
 
-    /// Writes these rows, announces the balances to other instances and commits; on MySQL all of it at once.
-    pub async fn commit(&mut self, tx: Tx, rows: &LedgerRows<'_>) -> Result<(), NotCommitted> {
-        let mut statements = rows.statements(tx.dialect(), self.batch_bytes);
-        let balances = rows.customers.iter().map(|customer| customer.id.to_string()).collect();
+    /// Writes the changes, announces the balances to other instances and commits; on MySQL all of it at once.
+    pub async fn commit(&mut self, tx: Tx, changes: &LedgerChanges) -> Result<(), NotCommitted> {
+        let mut statements = changes.statements(tx.dialect(), self.batch_bytes);
+        let balances = changes.customers.iter().map(|customer| customer.id.to_string()).collect();
         let event = self.store.uuid();
         match self.store.announcement(event, &Changed { balances, ..Changed::default() }) {
             Ok(announcement) => statements.extend(announcement),
@@ -182,7 +182,7 @@ impl Writer {
                 return Err(NotCommitted::Undone(error));
             }
         }
-        let proof = (!rows.customers.is_empty()).then(|| cache_events::existence(event));
+        let proof = (!changes.customers.is_empty()).then(|| cache_events::existence(event));
         let Some(ended) =
             within_timeout(tx.dialect(), tx.commit_after(statements, proof, self.batch_bytes)).await
         else {
@@ -272,9 +272,9 @@ fn read_ledger_row(row: &Row) -> Result<LedgerRow, Error> {
 }
 
 impl Tx {
-    /// Writes rows of the ledger.
-    pub async fn write(&mut self, rows: &LedgerRows<'_>) -> Result<(), Error> {
-        let statements = rows.statements(self.dialect(), BATCH_BYTES);
+    /// Writes changes of the ledger.
+    pub async fn write(&mut self, changes: &LedgerChanges) -> Result<(), Error> {
+        let statements = changes.statements(self.dialect(), BATCH_BYTES);
         self.conn.run_all(statements).await
     }
 
@@ -336,6 +336,21 @@ impl Store {
     pub async fn ledger_row(&self, id: &CustomerId) -> Result<Option<LedgerRow>, Error> {
         let sql = select_with::<Customer>(self.dialect().now(), " WHERE customer_id = ?");
         self.fetch_optional(sql.bind(id.as_str())).await?.as_ref().map(read_ledger_row).transpose()
+    }
+
+    /// Whose record it is. The index of ids says so; the row itself is not read.
+    pub async fn customer_of_record(&self, id: RecordId) -> Result<Option<CustomerId>, Error> {
+        self.customer_of("accounting_records", id).await
+    }
+
+    /// Whose hold it is.
+    pub async fn customer_of_hold(&self, id: RecordId) -> Result<Option<CustomerId>, Error> {
+        self.customer_of("holds", id).await
+    }
+
+    async fn customer_of(&self, table: &'static str, id: RecordId) -> Result<Option<CustomerId>, Error> {
+        let sql = Sql::new(format!("SELECT customer_id FROM {table} WHERE id = ?")).bind(id.as_bytes());
+        self.fetch_optional(sql).await?.map(|row| first(table, &row)).transpose()
     }
 
     /// Which of these customers another transaction keeps locked at this moment.

@@ -54,7 +54,7 @@ pub use error::Error;
 pub use holds::HoldFilter;
 pub use keys::{NewKey, StoredKey};
 pub use leases::Lease;
-pub use ledger::{LedgerRow, LedgerRows, NotCommitted, Writer};
+pub use ledger::{LedgerChanges, LedgerRow, NotCommitted, Writer};
 pub use list::{Filter, Value, Window};
 pub use migrate::{Migrate, MigrateError, MigrationStep, OwnerCheck, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Partial, Quarantined, Validity};

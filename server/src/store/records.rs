@@ -8,12 +8,17 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::list::{Conditions, Filter, Place, Window};
 use super::sql::{Row, Sql};
-use crate::model::{Currency, CustomerId, Kind, Money, Record, RecordId, RecordStatus, Timestamp};
+use crate::model::{
+    BookingDetails, Currency, CustomerId, Kind, Money, Record, RecordId, RecordStatus, Timestamp,
+};
 
 columns!(Record in "accounting_records":
-    customer_id, seq; id, transno, kind, amount, delta, currency, user_id, llmid, model_name, pricing_id,
-    pricing_version, input_tokens, output_tokens, usage = "quantity", unrounded, request_id, reverses, hold_id, note,
-    balance_after, held_after, available_after, body_hash, prev_hash, hash, event_time, created_at, arithmetic,
+    customer_id, seq; id, transno, kind, amount, delta, currency,
+    details: BookingDetails {
+        user_id, llmid, model_name, pricing_id, input_tokens, output_tokens, usage = "quantity", request_id, note
+    },
+    pricing_version, unrounded, reverses, hold_id, balance_after, held_after, available_after, body_hash, prev_hash, hash,
+    event_time, created_at, arithmetic,
 );
 
 /// Inserts records. On MySQL it names no column that is NULL in all of them: there a third of a transaction's time

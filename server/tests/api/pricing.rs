@@ -501,7 +501,8 @@ fn an_amount_that_its_arithmetic_does_not_come_to_is_named_by_verify() {
                 kind: Kind::Charge,
                 amount: Amount::Quoted(Box::new(quote)),
                 currency: None,
-                details: sageapi_server::domain::booking::BookingDetails {
+                event_time: None,
+                details: sageapi_server::model::BookingDetails {
                     pricing_id: Some("p".to_owned()),
                     ..Default::default()
                 },

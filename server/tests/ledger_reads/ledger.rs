@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sageapi_server::ServerEnv;
-use sageapi_server::domain::booking::{Action, Booked, BookingRequest, Request, Reverse};
-use sageapi_server::model::{Kind as RecordKind, Money, RecordId, Transno};
+use sageapi_server::domain::booking::{Action, Booked, Request, Reverse};
+use sageapi_server::model::{BookingDetails, Kind as RecordKind, Money, RecordId, Transno};
 use sageapi_test_support::app::{App, booking, customer_id};
 use sageapi_test_support::client::Client;
 use sageapi_test_support::database::kinds;
@@ -31,29 +31,28 @@ pub fn on_every_database(test: impl AsyncFn(App)) {
 pub async fn fill(env: &ServerEnv, customer: &str, from: usize, count: usize) {
     let all: Vec<_> = (from..from + count).map(|n| nth(customer, n)).collect();
     for requests in all.chunks(1000) {
-        let mut priced = Vec::new();
-        for request in requests {
-            priced.push(env.price_booking(request.clone(), false).await.unwrap());
-        }
-        for outcome in env.submit_bulk(priced).await.unwrap() {
+        for outcome in env.submit_bulk(requests.to_vec()).await.unwrap() {
             outcome.unwrap();
         }
     }
 }
 
 /// The nth booking of a customer: a credit at first, then charges, and a credit now and then.
-fn nth(customer: &str, n: usize) -> BookingRequest {
+fn nth(customer: &str, n: usize) -> Request {
     let (kind, amount) = match n % 7 {
         0 => (RecordKind::Credit, "100".to_owned()),
         _ => (RecordKind::Charge, format!("0.{:03}", n % 999 + 1)),
     };
-    BookingRequest {
+    let mut request = booking(customer, &format!("t-{n}"), kind, &amount);
+    let Action::Book(entry) = &mut request.action else { unreachable!("a booking books") };
+    entry.details = BookingDetails {
         model_name: (!n.is_multiple_of(5)).then(|| format!("model-{}", n % 3)),
         user_id: Some(format!("u-{}", n % 4)),
         input_tokens: Some(i64::try_from(n).unwrap()),
         output_tokens: n.is_multiple_of(2).then_some(3),
-        ..booking(customer, &format!("t-{n}"), kind, &amount)
-    }
+        ..BookingDetails::default()
+    };
+    request
 }
 
 /// Takes a record back; all that is left of it without an amount.

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sageapi_server::model::{CustomerStatus, Entity, Money};
-use sageapi_server::store::{Changed, Dialect, LedgerRows, NewCustomer, Page, Store};
+use sageapi_server::store::{Changed, Dialect, LedgerChanges, NewCustomer, Page, Store};
 
 use crate::mirror::user;
 use crate::{cny, contract, customer, money};
@@ -39,7 +39,7 @@ contract! {
         writer.rollback(tx).await;
         assert_eq!(heard(&db.another()).await, []);
         let (tx, _) = writer.begin(&[]).await.unwrap();
-        writer.commit(tx, &LedgerRows::default()).await.unwrap();
+        writer.commit(tx, &LedgerChanges::default()).await.unwrap();
         assert_eq!(heard(&db.another()).await, []);
     }
 

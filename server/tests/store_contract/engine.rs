@@ -6,11 +6,12 @@ use std::time::Duration;
 use sageapi_server::config::Cache;
 use sageapi_server::domain::Error;
 use sageapi_server::domain::booking::{
-    Action, Amount, Booking, BookingDetails, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
+    Action, Amount, Booking, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
 };
 use sageapi_server::domain::caches::Caches;
 use sageapi_server::model::{
-    Clock, CustomerId, Hold, Kind, Mode, Money, Record, RecordId, SystemClock, SystemEntropy, Transno,
+    BookingDetails, Clock, CustomerId, Hold, Kind, Mode, Money, Record, RecordId, SystemClock, SystemEntropy,
+    Transno,
 };
 use sageapi_server::store::Store;
 use sageapi_server::telemetry::metrics::Metrics;
@@ -48,7 +49,7 @@ pub fn book(name: &str, kind: Kind, amount: Money) -> Action {
     let (transno, amount) = (transno(name), Amount::Given(amount));
     let details =
         BookingDetails { input_tokens: Some(3), output_tokens: Some(4), ..BookingDetails::default() };
-    Action::Book(Entry { transno, kind, amount, currency: None, details })
+    Action::Book(Entry { transno, kind, amount, currency: None, event_time: None, details })
 }
 
 pub fn hold(name: &str, amount: Money, ttl: Duration) -> Action {

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use sageapi_server::model::{Customer, CustomerId, Record, RecordId, Transno};
-use sageapi_server::store::{Dialect, Error, LedgerRow, LedgerRows, NonceUse, NotCommitted, Tx, Writer};
+use sageapi_server::model::{CustomerId, Record, RecordId, Transno};
+use sageapi_server::store::{Dialect, Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, Tx, Writer};
 
 use crate::{contract, customer, money, record};
 
 /// `count` bookings of 1 of a customer that is locked, the way that the engine does them.
-fn decide(row: LedgerRow, count: i64, name: &str) -> (Vec<Record>, [Customer; 1]) {
+fn decide(row: LedgerRow, count: i64, name: &str) -> LedgerChanges {
     let mut customer = row.customer;
     // The clock was read before the lock was waited for.
     let now = row.now.max(customer.updated_at);
@@ -24,15 +24,13 @@ fn decide(row: LedgerRow, count: i64, name: &str) -> (Vec<Record>, [Customer; 1]
     customer.version += 1;
     customer.last_recharge = Some(now);
     customer.updated_at = now;
-    (records, [customer])
+    LedgerChanges { records, customers: vec![customer], ..LedgerChanges::default() }
 }
 
 /// Books without committing.
 async fn book(writer: &mut Writer, id: &CustomerId, count: i64) -> Tx {
     let (mut tx, mut rows) = writer.begin(std::slice::from_ref(id)).await.unwrap();
-    let (records, customers) = decide(rows.remove(0), count, "t");
-    let rows = LedgerRows { records: &records, customers: &customers, ..LedgerRows::default() };
-    tx.write(&rows).await.unwrap();
+    tx.write(&decide(rows.remove(0), count, "t")).await.unwrap();
     tx
 }
 
@@ -41,10 +39,9 @@ async fn booked(writer: &mut Writer, id: &CustomerId, count: i64, name: &str) ->
     loop {
         match writer.begin(std::slice::from_ref(id)).await {
             Ok((tx, mut rows)) => {
-                let (records, customers) = decide(rows.remove(0), count, name);
-                let rows = LedgerRows { records: &records, customers: &customers, ..LedgerRows::default() };
-                match writer.commit(tx, &rows).await {
-                    Ok(()) => return records,
+                let changes = decide(rows.remove(0), count, name);
+                match writer.commit(tx, &changes).await {
+                    Ok(()) => return changes.records,
                     Err(NotCommitted::Undone(e)) if e.is_contended() => {}
                     Err(e) => panic!("{e:?}"),
                 }
@@ -96,33 +93,35 @@ contract! {
         let id = db.customer("org_a").await;
         let now = db.store.now().await.unwrap();
         let mut full = record(&id, 1, "t-1", now);
-        full.user_id = Some("user".into());
-        full.llmid = Some("llm".into());
-        full.model_name = Some("model".into());
-        full.pricing_id = Some("pp".into());
+        full.details.user_id = Some("user".into());
+        full.details.llmid = Some("llm".into());
+        full.details.model_name = Some("model".into());
+        full.details.pricing_id = Some("pp".into());
         full.pricing_version = Some(i64::MAX);
-        full.input_tokens = Some(1);
-        full.output_tokens = Some(2);
-        full.usage = Some("{\"calls\":1.5}".into());
+        full.details.input_tokens = Some(1);
+        full.details.output_tokens = Some(2);
+        full.details.usage = Some("{\"calls\":1.5}".into());
         full.unrounded = Some("0.1234567890123".into());
         full.arithmetic = Some(r#"{"lines":[{"factor":"字符"}]}"#.into());
-        full.request_id = Some("r".into());
+        full.details.request_id = Some("r".into());
         full.reverses = Some(RecordId(uuid(1)));
         full.hold_id = Some(RecordId(uuid(2)));
-        full.note = Some("Ünïcode ✓ 备注 'quoted'".into());
+        full.details.note = Some("Ünïcode ✓ 备注 'quoted'".into());
         full.delta = money("-9000000000");
         full.balance_after = money("-0.000000001");
         full.hash = full.chain_hash();
         let kept = full.clone();
         db.store.write("test.record", move |tx| {
-            let full = full.clone();
-            Box::pin(async move { tx.write(&LedgerRows { records: &[full], ..LedgerRows::default() }).await })
+            let changes = LedgerChanges { records: vec![full.clone()], ..LedgerChanges::default() };
+            Box::pin(async move { tx.write(&changes).await })
         }).await.unwrap();
         let read = db.another().record(kept.id).await.unwrap().unwrap();
         assert_eq!(read, kept);
         assert_eq!(read.chain_hash(), read.hash);
         assert_eq!(db.database.int("SELECT total_tokens FROM accounting_records").await, 3);
+        assert_eq!(db.store.customer_of_record(kept.id).await.unwrap(), Some(id));
         assert_eq!(db.store.record(RecordId(uuid(3))).await.unwrap(), None);
+        assert_eq!(db.store.customer_of_record(RecordId(uuid(3))).await.unwrap(), None);
     }
 
     async fn a_transno_and_a_seq_are_unique_within_a_customer(db: ready) {
@@ -130,8 +129,8 @@ contract! {
         let now = db.store.now().await.unwrap();
         let insert = async |record: Record| {
             db.store.write("test.record", move |tx| {
-                let record = record.clone();
-                Box::pin(async move { tx.write(&LedgerRows { records: &[record], ..LedgerRows::default() }).await })
+                let changes = LedgerChanges { records: vec![record.clone()], ..LedgerChanges::default() };
+                Box::pin(async move { tx.write(&changes).await })
             }).await
         };
         insert(record(&a, 1, "t-1", now)).await.unwrap();
@@ -173,13 +172,14 @@ contract! {
         let mut writer = db.store.writer();
         let (tx, rows) = writer.begin(&ids).await.unwrap();
         assert_eq!(rows.len(), 150);
-        let mut changed: Vec<_> = rows.into_iter().map(|row| row.customer).collect();
-        for (n, customer) in changed.iter_mut().enumerate() {
+        let customers = rows.into_iter().map(|row| row.customer).collect();
+        let mut changes = LedgerChanges { customers, ..LedgerChanges::default() };
+        for (n, customer) in changes.customers.iter_mut().enumerate() {
             customer.balance = money(&format!("{n}"));
             customer.version += 1;
         }
-        writer.commit(tx, &LedgerRows { customers: &changed, ..LedgerRows::default() }).await.unwrap();
-        for customer in changed {
+        writer.commit(tx, &changes).await.unwrap();
+        for customer in changes.customers {
             assert_eq!(db.store.customer(&customer.id).await.unwrap(), Some(customer));
         }
         booked(&mut writer, &ids[0], 150, "t").await;
@@ -210,8 +210,8 @@ contract! {
                 let of = of.clone();
                 Box::pin(async move {
                     let now = tx.now().await?;
-                    let records = [record(&of, 1, "t", now)];
-                    tx.write(&LedgerRows { records: &records, ..LedgerRows::default() }).await?;
+                    let records = vec![record(&of, 1, "t", now)];
+                    tx.write(&LedgerChanges { records, ..LedgerChanges::default() }).await?;
                     panic!("on purpose");
                 })
             }).await;
@@ -234,7 +234,7 @@ contract! {
         // Gives the second one time to run into the lock.
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(!second.is_finished());
-        first.commit(tx, &LedgerRows::default()).await.unwrap();
+        first.commit(tx, &LedgerChanges::default()).await.unwrap();
         assert_eq!(second.await.unwrap().seq, 2);
     }
 
@@ -244,9 +244,8 @@ contract! {
         let mut writer = db.store.writer();
         let mut commit = async |nonces: &[NonceUse], name: &str| {
             let (tx, mut rows) = writer.begin(std::slice::from_ref(&id)).await.unwrap();
-            let (records, customers) = decide(rows.remove(0), 2, name);
-            writer.commit(tx, &LedgerRows { nonces, records: &records, customers: &customers, ..LedgerRows::default() })
-                .await
+            let changes = LedgerChanges { nonces: nonces.to_vec(), ..decide(rows.remove(0), 2, name) };
+            writer.commit(tx, &changes).await
         };
         commit(&nonces[..1], "it's a\\").await.unwrap();
         for (nonces, name) in [(&nonces[..], "u"), (&nonces[1..], "it's a\\")] {
@@ -263,15 +262,13 @@ contract! {
         let id = db.customer("org_a").await;
         let mut writer = db.store.writer();
         let (tx, mut rows) = writer.begin(std::slice::from_ref(&id)).await.unwrap();
-        let (mut records, customers) = decide(rows.remove(0), 200, "t");
-        for record in &mut records {
+        let mut changes = decide(rows.remove(0), 200, "t");
+        for record in &mut changes.records {
             record.arithmetic = Some(format!("{{\"備\": \"{}\"}}", "'\\字".repeat(2000)));
         }
-        writer.commit(tx, &LedgerRows { records: &records, customers: &customers, ..LedgerRows::default() })
-            .await
-            .unwrap();
-        let read = db.store.record(records[150].id).await.unwrap().unwrap();
-        assert_eq!(read.arithmetic, records[150].arithmetic);
+        writer.commit(tx, &changes).await.unwrap();
+        let read = db.store.record(changes.records[150].id).await.unwrap().unwrap();
+        assert_eq!(read.arithmetic, changes.records[150].arithmetic);
         assert_eq!(db.store.customer(&id).await.unwrap().unwrap().last_seq, 200);
     }
 

@@ -12,8 +12,8 @@
 use std::sync::Arc;
 
 use sageapi_server::model::{
-    Clock as _, Currency, CustomerId, Entropy as _, Kind, Money, Record, RecordId, Secret, SystemClock,
-    SystemEntropy, Timestamp, Transno, new_uuid,
+    BookingDetails, Clock as _, Currency, CustomerId, Entropy as _, Kind, Money, Record, RecordId, Secret,
+    SystemClock, SystemEntropy, Timestamp, Transno, new_uuid,
 };
 use sageapi_server::store::{Context, Keyring, Migrate, NewCustomer, Store};
 use sageapi_test_support::app::ENCRYPTION_KEY;
@@ -134,20 +134,12 @@ fn record(customer: &CustomerId, seq: i64, transno: &str, created_at: Timestamp)
         amount: one,
         delta: one,
         currency: cny(),
-        user_id: None,
-        llmid: None,
-        model_name: None,
-        pricing_id: None,
+        details: BookingDetails::default(),
         pricing_version: None,
-        input_tokens: None,
-        output_tokens: None,
-        usage: None,
         unrounded: None,
         arithmetic: None,
-        request_id: None,
         reverses: None,
         hold_id: None,
-        note: None,
         balance_after: balance,
         held_after: Money::ZERO,
         available_after: balance,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sageapi_server::ServerEnv;
 use sageapi_server::model::{CustomerId, Kind, Record, RecordId, Timestamp};
-use sageapi_server::store::{Filter as _, LedgerRows, RecordFilter, Store, Window};
+use sageapi_server::store::{Filter as _, LedgerChanges, RecordFilter, Store, Window};
 use sageapi_test_support::app::{App, booking};
 
 use crate::{Db, contract, customer, record};
@@ -36,18 +36,16 @@ async fn fill(db: &Db) -> (CustomerId, CustomerId) {
             let records = (0..60).map(|n: i64| {
                 let owner = if n % 2 == 0 { &one } else { &two };
                 let mut record = record(owner, n / 2 + 1, &format!("t{n}"), time(n / 5));
-                record.user_id = Some(format!("user_{}", n % 3));
-                record.request_id = Some(format!("r{n}"));
-                record.llmid = Some("llm_1".into());
-                record.model_name = (n >= 30).then(|| "model".into());
+                record.details.user_id = Some(format!("user_{}", n % 3));
+                record.details.request_id = Some(format!("r{n}"));
+                record.details.llmid = Some("llm_1".into());
+                record.details.model_name = (n >= 30).then(|| "model".into());
                 record.kind = if n < 10 { Kind::Credit } else { Kind::Charge };
                 record.event_time = time(100 - n);
                 record
             });
-            let records: Vec<_> = records.collect();
-            Box::pin(
-                async move { tx.write(&LedgerRows { records: &records, ..LedgerRows::default() }).await },
-            )
+            let changes = LedgerChanges { records: records.collect(), ..LedgerChanges::default() };
+            Box::pin(async move { tx.write(&changes).await })
         })
         .await
         .unwrap();

@@ -3,7 +3,7 @@ use std::time::Duration;
 use sageapi_server::domain::booking::{Action, Booking};
 use sageapi_server::domain::verify::{Verified, verify};
 use sageapi_server::model::{Kind, Timestamp};
-use sageapi_server::store::{LedgerRows, NewCustomer, RecordFilter, Store, Window};
+use sageapi_server::store::{LedgerChanges, NewCustomer, RecordFilter, Store, Window};
 use sageapi_test_support::app::App;
 use sageapi_test_support::database::TestDatabase;
 
@@ -174,10 +174,9 @@ contract! {
         let second = again(records[0].created_at);
         (row.balance, row.last_seq, row.last_hash) = (second.balance_after, second.seq, second.hash);
         let written = db.store.write("test", move |tx| {
-            let (row, second) = (row.clone(), second.clone());
-            Box::pin(async move {
-                tx.write(&LedgerRows { records: &[second], customers: &[row], ..LedgerRows::default() }).await
-            })
+            let (records, customers) = (vec![second.clone()], vec![row.clone()]);
+            let changes = LedgerChanges { records, customers, ..LedgerChanges::default() };
+            Box::pin(async move { tx.write(&changes).await })
         });
         written.await.unwrap();
         let found = difference(&db.store).await.unwrap();
@@ -193,10 +192,9 @@ contract! {
         second.hash = second.chain_hash();
         (row.balance, row.last_seq, row.last_hash) = (second.balance_after, second.seq, second.hash);
         let written = db.store.write("test", move |tx| {
-            let (row, records) = (row.clone(), [first.clone(), second.clone()]);
-            Box::pin(async move {
-                tx.write(&LedgerRows { records: &records, customers: &[row], ..LedgerRows::default() }).await
-            })
+            let (records, customers) = (vec![first.clone(), second.clone()], vec![row.clone()]);
+            let changes = LedgerChanges { records, customers, ..LedgerChanges::default() };
+            Box::pin(async move { tx.write(&changes).await })
         });
         written.await.unwrap();
         let found = difference(&db.store).await.unwrap();

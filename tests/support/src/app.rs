@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hyper_util::service::TowerToHyperService;
 use sageapi_server::ServerEnv;
 use sageapi_server::config::{self, Config};
-use sageapi_server::domain::booking::{Booked, BookingRequest};
+use sageapi_server::domain::booking::{Booked, Request};
 use sageapi_server::domain::keys::KeyRequest;
 use sageapi_server::env::Role;
 use sageapi_server::http::admin::AdminService;
@@ -330,31 +330,15 @@ pub fn request(customer: Option<&str>, scopes: &str) -> KeyRequest {
 }
 
 /// A booking to be made by the library. Its body hash is made of what is given here.
-pub fn booking(customer: &str, transno: &str, kind: RecordKind, amount: &str) -> BookingRequest {
+pub fn booking(customer: &str, transno: &str, kind: RecordKind, amount: &str) -> Request {
     let mut body_hash = [0_u8; 32];
     let text = format!("{customer} {transno} {} {amount}", kind.as_str());
     for (i, byte) in text.bytes().enumerate() {
         body_hash[i % 32] = body_hash[i % 32].wrapping_mul(31) ^ byte;
     }
-    BookingRequest {
-        customer_id: customer_id(customer),
-        transno: Transno::parse(transno).unwrap_or_else(|e| panic!("{transno}: {e}")),
-        kind,
-        amount: Some(Money::parse(amount).unwrap_or_else(|e| panic!("{amount}: {e}"))),
-        currency: None,
-        user_id: None,
-        llmid: None,
-        model_name: None,
-        pricing_id: None,
-        input_tokens: None,
-        output_tokens: None,
-        usage: None,
-        request_id: None,
-        event_time: None,
-        note: None,
-        body_hash,
-        nonce: None,
-    }
+    let transno = Transno::parse(transno).unwrap_or_else(|e| panic!("{transno}: {e}"));
+    let amount = Money::parse(amount).unwrap_or_else(|e| panic!("{amount}: {e}"));
+    Request { body_hash, ..Request::booking(customer_id(customer), transno, kind, amount) }
 }
 
 /// A customer's id, parsed.

@@ -4,17 +4,15 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::page::TOTAL_CAP;
-use crate::model::{Currency, Money, Transno};
-use crate::store::LedgerRows;
+use crate::model::{BookingDetails, Currency, Money, Transno};
+use crate::store::LedgerChanges;
 use crate::store::test_store::TestStore;
 
 impl TestStore {
     async fn insert(&self, records: Vec<Record>) {
         let insert = self.store.write("test.insert", move |tx| {
-            let records = records.clone();
-            Box::pin(
-                async move { tx.write(&LedgerRows { records: &records, ..LedgerRows::default() }).await },
-            )
+            let changes = LedgerChanges { records: records.clone(), ..LedgerChanges::default() };
+            Box::pin(async move { tx.write(&changes).await })
         });
         insert.await.unwrap();
     }
@@ -55,20 +53,18 @@ fn record(customer_id: &str, seq: i64) -> Record {
         amount: unit,
         delta: unit,
         currency: Currency::parse("CNY").unwrap(),
-        user_id: Some(format!("u-{}", seq % 3)),
-        llmid: Some("llm".to_owned()),
-        model_name: Some(format!("model-{}", seq % 2)),
-        pricing_id: None,
+        details: BookingDetails {
+            user_id: Some(format!("u-{}", seq % 3)),
+            llmid: Some("llm".to_owned()),
+            model_name: Some(format!("model-{}", seq % 2)),
+            request_id: Some(format!("r-{seq}")),
+            ..BookingDetails::default()
+        },
         pricing_version: None,
-        input_tokens: None,
-        output_tokens: None,
-        usage: None,
         unrounded: None,
         arithmetic: None,
-        request_id: Some(format!("r-{seq}")),
         reverses: None,
         hold_id: None,
-        note: None,
         balance_after: unit,
         held_after: Money::ZERO,
         available_after: unit,

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Command, Request};
+use super::command::Command;
+use super::request::Request;
 use crate::domain::Error;
 use crate::model::{CustomerId, Transno};
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::decide::{Changes, Loaded, time_of};
-use super::{Action, Command};
-use crate::model::{CustomerId, Money, RecordId, Timestamp};
-use crate::store::{Error, LedgerRow, LedgerRows, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
+use super::command::{Command, customers_of, named_ids};
+use super::decide::{Loaded, time_of};
+use crate::model::{CustomerId, Money, Timestamp};
+use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
 
 /// Transnos looked up by one statement.
 const LOOKED_UP: usize = 64;
@@ -40,12 +40,11 @@ pub(super) trait LedgerBackend: Send + 'static {
         nonces: &[NonceUse],
     ) -> impl Future<Output = Result<Vec<bool>, Error>> + Send;
 
-    /// Writes what was decided, with nonces that are taken to be new, and commits.
+    /// Writes what was decided, and commits.
     fn commit(
         &mut self,
         tx: Self::Tx,
-        nonces: &[NonceUse],
-        changes: &Changes,
+        changes: &LedgerChanges,
     ) -> impl Future<Output = Result<(), NotCommitted>> + Send;
 
     /// Undoes the transaction because of an error.
@@ -73,7 +72,7 @@ pub(super) trait LedgerBackend: Send + 'static {
     fn wait(&self, span: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// The books in a store.
+/// The ledger in a store.
 pub(super) struct StoreBackend {
     store: Store,
     writer: Writer,
@@ -89,10 +88,7 @@ impl LedgerBackend for StoreBackend {
     type Tx = Tx;
 
     async fn begin(&mut self, commands: &[Command]) -> Result<(Tx, Vec<LedgerRow>), Error> {
-        let mut ids: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        self.writer.begin(&ids).await
+        self.writer.begin(&customers_of(commands)).await
     }
 
     async fn look_up(
@@ -108,9 +104,8 @@ impl LedgerBackend for StoreBackend {
         self.writer.asking(tx.insert_nonces(nonces)).await
     }
 
-    async fn commit(&mut self, tx: Tx, nonces: &[NonceUse], changes: &Changes) -> Result<(), NotCommitted> {
-        let Changes { records, reversals, holds, customers } = changes;
-        self.writer.commit(tx, &LedgerRows { nonces, records, reversals, holds, customers }).await
+    async fn commit(&mut self, tx: Tx, changes: &LedgerChanges) -> Result<(), NotCommitted> {
+        self.writer.commit(tx, changes).await
     }
 
     async fn give_up(&mut self, tx: Tx, error: &Error) {
@@ -176,13 +171,13 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
             }
         }
     }
-    let (originals, holds) = named_ids(commands);
-    if !originals.is_empty() {
-        loaded.originals = tx.records_by_id(&originals).await?;
-        loaded.reversals = tx.reversals(&originals).await?;
+    let (records, holds) = named_ids(commands);
+    if !records.is_empty() {
+        loaded.records.extend(tx.records_by_id(&records).await?);
+        loaded.reversals = tx.reversals(&records).await?;
     }
     if !holds.is_empty() {
-        loaded.named_holds = tx.holds_by_id(&holds).await?;
+        loaded.holds.extend(tx.holds_by_id(&holds).await?);
     }
     Ok(loaded)
 }
@@ -190,18 +185,4 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
 /// Until when holds may be due for any of these.
 pub(super) fn latest(customers: &[LedgerRow]) -> Timestamp {
     customers.iter().map(time_of).max().unwrap_or_default()
-}
-
-/// The records and the holds that commands name by id.
-pub(super) fn named_ids(commands: &[Command]) -> (Vec<RecordId>, Vec<RecordId>) {
-    let (mut originals, mut holds) = (Vec::new(), Vec::new());
-    for command in commands {
-        match &command.request.action {
-            Action::Reverse(reverse) => originals.push(reverse.record),
-            Action::Capture(capture) => holds.push(capture.hold),
-            Action::Release(hold) => holds.push(*hold),
-            Action::Book(_) | Action::Hold(_) | Action::Expire => {}
-        }
-    }
-    (originals, holds)
 }

@@ -3,16 +3,19 @@
 mod holds;
 mod records;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::{Action, Booked, Command, Outcome, Reserved};
+use super::command::Command;
+use super::outcome::{Booked, Outcome, Reserved, Verdict};
+use super::request::Action;
 use crate::domain::Error;
 use crate::model::{
-    Currency, Customer, CustomerId, Hold, HoldState, Mode, Money, Record, RecordId, Timestamp, Transno,
+    BookingDetails, Currency, Customer, CustomerId, Hold, HoldState, Kind, Mode, Money, Record, RecordId,
+    Timestamp, Transno,
 };
 use crate::signing::AuthError;
-use crate::store::{LedgerRow, Reversal};
+use crate::store::{LedgerChanges, LedgerRow, Reversal};
 
 /// Between two things that have an order by their time alone.
 const TICK: Duration = Duration::from_micros(1);
@@ -28,16 +31,12 @@ pub(super) fn time_of(row: &LedgerRow) -> Timestamp {
 pub(super) struct Loaded {
     /// The customers that exist.
     pub customers: Vec<LedgerRow>,
-    /// Records that the commands' transnos name.
+    /// Records that the commands name, by transno or by id.
     pub records: Vec<Record>,
-    /// Holds that the commands' transnos name.
-    pub holds: Vec<Hold>,
-    /// Records that reversals name by id.
-    pub originals: Vec<Record>,
-    /// What was taken back of those before.
+    /// What was taken back before of those that they name by id.
     pub reversals: Vec<Reversal>,
-    /// Holds that captures and releases name by id.
-    pub named_holds: Vec<Hold>,
+    /// Holds that the commands name, by transno or by id.
+    pub holds: Vec<Hold>,
     /// Open holds of the customers whose time has run out.
     pub due_holds: Vec<Hold>,
 }
@@ -45,15 +44,14 @@ pub(super) struct Loaded {
 /// The state that decisions move on.
 pub(super) struct Ledger {
     customers: HashMap<CustomerId, Slot>,
-    records: HashMap<(CustomerId, Transno), Record>,
-    made_holds: HashMap<(CustomerId, Transno), Hold>,
-    originals: HashMap<RecordId, Record>,
+    records: HashMap<RecordId, Record>,
     reversed: HashMap<RecordId, Reversed>,
     holds: HashMap<RecordId, Hold>,
+    changed_holds: BTreeSet<RecordId>,
+    /// Which record or hold a transno names.
+    named: HashMap<(CustomerId, Transno), RecordId>,
     default_mode: Mode,
-    changes: Changes,
-    /// Where a hold stands in `written`.
-    written_holds: HashMap<RecordId, usize>,
+    changes: LedgerChanges,
 }
 
 /// What was taken back of a record.
@@ -76,25 +74,12 @@ struct Slot {
     changed: bool,
 }
 
-/// Rows that follow from the decisions.
-#[derive(Clone, Default)]
-pub(super) struct Changes {
-    /// Records to insert, in order.
-    pub records: Vec<Record>,
-    /// Holds to write: new ones, and what became of known ones.
-    pub holds: Vec<Hold>,
-    /// Reversals to insert.
-    pub reversals: Vec<Reversal>,
-    /// Customers to write back, by id.
-    pub customers: Vec<Customer>,
-}
-
 /// What follows from a batch of commands.
 pub(super) struct Decided {
     /// Rows to write.
-    pub changes: Changes,
+    pub changes: LedgerChanges,
     /// One for each command.
-    pub verdicts: Vec<Result<Outcome, Error>>,
+    pub verdicts: Vec<Verdict>,
 }
 
 impl Ledger {
@@ -107,24 +92,17 @@ impl Ledger {
         for reversal in loaded.reversals {
             reversed.entry(reversal.original).or_default().add(reversal.amount);
         }
+        let holds = loaded.holds.iter().map(|h| ((h.customer_id.clone(), h.transno.clone()), h.id));
+        let records = loaded.records.iter().map(|r| ((r.customer_id.clone(), r.transno.clone()), r.id));
         let mut ledger = Self {
             customers: loaded.customers.into_iter().map(slot).collect(),
-            records: loaded
-                .records
-                .into_iter()
-                .map(|r| ((r.customer_id.clone(), r.transno.clone()), r))
-                .collect(),
-            made_holds: loaded
-                .holds
-                .into_iter()
-                .map(|h| ((h.customer_id.clone(), h.transno.clone()), h))
-                .collect(),
-            originals: loaded.originals.into_iter().map(|r| (r.id, r)).collect(),
             reversed,
-            holds: loaded.named_holds.into_iter().map(|h| (h.id, h)).collect(),
+            named: holds.chain(records).collect(),
+            records: loaded.records.into_iter().map(|r| (r.id, r)).collect(),
+            holds: loaded.holds.into_iter().map(|h| (h.id, h)).collect(),
+            changed_holds: BTreeSet::new(),
             default_mode,
-            changes: Changes::default(),
-            written_holds: HashMap::new(),
+            changes: LedgerChanges::default(),
         };
         for hold in loaded.due_holds {
             ledger.expire(hold);
@@ -139,13 +117,15 @@ impl Ledger {
             if *fresh { self.decide_one(command) } else { Err(Error::Auth(AuthError::Replay)) }
         };
         let verdicts = commands.iter().zip(fresh).map(decide).collect();
+        let holds = &mut self.holds;
+        self.changes.holds = self.changed_holds.iter().filter_map(|id| holds.remove(id)).collect();
         let changed = self.customers.into_values().filter(|s| s.changed).map(|s| s.customer);
         self.changes.customers = changed.collect();
         self.changes.customers.sort_by(|a, b| a.id.cmp(&b.id));
         Decided { changes: self.changes, verdicts }
     }
 
-    pub fn decide_one(&mut self, command: &Command) -> Result<Outcome, Error> {
+    pub fn decide_one(&mut self, command: &Command) -> Verdict {
         let request = &command.request;
         if !self.customers.contains_key(&request.customer_id) {
             return Err(Error::NotFound("customer"));
@@ -171,13 +151,13 @@ impl Ledger {
 
     /// What an earlier request with this transno came to, if there was one. A repetition has the same
     /// body; the same id means an earlier attempt of this very command, whose COMMIT was lost.
-    fn earlier(&self, command: &Command, transno: &Transno) -> Option<Result<Outcome, Error>> {
-        let key = (command.request.customer_id.clone(), transno.clone());
-        let (hash, outcome) = if let Some(record) = self.records.get(&key) {
+    fn earlier(&self, command: &Command, transno: &Transno) -> Option<Verdict> {
+        let id = self.named.get(&(command.request.customer_id.clone(), transno.clone()))?;
+        let (hash, outcome) = if let Some(record) = self.records.get(id) {
             let replayed = record.id != command.id;
             (record.body_hash, Outcome::Booked(Booked { record: record.clone(), replayed }))
         } else {
-            let mut hold = self.made_holds.get(&key)?.clone();
+            let mut hold = self.holds.get(id)?.clone();
             let replayed = hold.id != command.id;
             let hash = hold.body_hash;
             // The first answer again, whatever became of the hold since.
@@ -193,6 +173,41 @@ impl Ledger {
 }
 
 impl Slot {
+    /// The record that a command makes, before it has its place in the ledger.
+    fn record(
+        &self,
+        command: &Command,
+        transno: &Transno,
+        kind: Kind,
+        amount: Money,
+        delta: Money,
+    ) -> Record {
+        Record {
+            id: command.id,
+            customer_id: self.customer.id.clone(),
+            seq: 0,
+            transno: transno.clone(),
+            kind,
+            amount,
+            delta,
+            currency: self.customer.currency,
+            details: BookingDetails::default(),
+            pricing_version: None,
+            unrounded: None,
+            arithmetic: None,
+            reverses: None,
+            hold_id: None,
+            balance_after: Money::ZERO,
+            held_after: Money::ZERO,
+            available_after: Money::ZERO,
+            body_hash: command.request.body_hash,
+            prev_hash: [0; 32],
+            hash: [0; 32],
+            event_time: self.now,
+            created_at: self.now,
+        }
+    }
+
     fn touch(&mut self) {
         self.customer.version += 1;
         self.customer.updated_at = self.now;

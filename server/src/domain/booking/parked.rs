@@ -1,5 +1,5 @@
-//! Customers that somebody else keeps locked: a transaction whose host is gone, or a hand at the database. They wait
-//! parked, so that their neighbours do not.
+//! Customers that another transaction keeps locked: one whose host is gone, or one that somebody opened by hand. They
+//! are parked, so that their neighbours do not wait for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::backend::LedgerBackend;
-use super::writer::Inner;
+use super::engine::Engine;
 use crate::domain::Error;
 
 /// How long a caller waits for a customer that is locked. It ends before the time of its request does.
@@ -16,30 +16,30 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Brings customers back that can be locked again, and answers callers who waited too long, until the writers have
-/// ended. It waits for each lock in turn as a writer would: who only looked whether a busy customer is free at this very
-/// moment might look in vain for ever.
+/// ended. It waits for each lock in turn as a writer would: a task that only checked whether a busy customer is free at
+/// that moment might never find it so.
 pub(super) async fn watch_parked<B: LedgerBackend>(
-    inner: Arc<Inner>,
+    engine: Arc<Engine>,
     mut backend: B,
     writers: Vec<JoinHandle<()>>,
 ) {
     let watch = async {
         loop {
-            let woken = inner.parked.notified();
+            let woken = engine.parked.notified();
             let mut idle = true;
-            for shard in &inner.shards {
+            for shard in &engine.shards {
                 for customer in shard.parked_customers() {
                     idle = false;
                     // A lock that was let go is often one of many: nobody, of whichever shard, waits for those behind
                     // one that stays.
-                    for shard in &inner.shards {
+                    for shard in &engine.shards {
                         let parked = shard.parked_customers();
                         if parked.is_empty() {
                             continue;
                         }
                         let locked = backend.locked(&parked).await.unwrap_or_else(|_| parked.clone());
                         // A database that says nothing is waited for longer than callers wait.
-                        inner.give_up();
+                        engine.refuse_overdue();
                         parked.iter().filter(|c| !locked.contains(c)).for_each(|c| shard.unpark(c));
                     }
                     match backend.await_customer(&customer).await {
@@ -50,7 +50,7 @@ pub(super) async fn watch_parked<B: LedgerBackend>(
                             backend.wait(PAUSE).await;
                         }
                     }
-                    inner.give_up();
+                    engine.refuse_overdue();
                 }
             }
             if idle {
@@ -65,12 +65,12 @@ pub(super) async fn watch_parked<B: LedgerBackend>(
     }
 }
 
-impl Inner {
+impl Engine {
     /// Answers callers who waited too long for customers that are locked.
-    fn give_up(&self) {
+    fn refuse_overdue(&self) {
         let Some(before) = self.parts.clock.monotonic().checked_sub(PATIENCE) else { return };
         for shard in &self.shards {
-            let late = shard.give_up(before);
+            let late = shard.take_overdue(before);
             self.refuse(late, || Error::StoreUnavailable("the customer stays locked".to_owned()));
         }
     }

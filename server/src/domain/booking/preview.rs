@@ -1,41 +1,22 @@
 use super::backend::{DUE_HOLDS, latest};
+use super::command::Command;
 use super::decide::{Ledger, Loaded};
-use super::{Command, Outcome, Request};
-use crate::domain::Error;
-use crate::model::{Hold, Mode, Record, RecordId};
-use crate::store::{LedgerRow, Store};
+use super::outcome::Outcome;
+use super::request::Request;
+use crate::domain::{Error, accounts, holds};
+use crate::model::{Mode, RecordId};
+use crate::store::Store;
 
-/// What a transno names already.
-#[derive(Debug, Clone, Default)]
-pub struct Earlier {
-    /// A record.
-    pub record: Option<Record>,
-    /// A hold.
-    pub hold: Option<Hold>,
-}
-
-/// The holds of a customer that a booking would close first.
-pub async fn due_holds(store: &Store, row: &LedgerRow) -> Result<Vec<Hold>, Error> {
-    let until = latest(std::slice::from_ref(row));
-    Ok(store.due_holds(&row.customer.id, until, DUE_HOLDS).await?)
-}
-
-/// What a booking would come to if it were made now, without making it.
-pub fn preview(
-    customer: LedgerRow,
-    due_holds: Vec<Hold>,
-    earlier: Earlier,
-    request: Request,
-    default_mode: Mode,
-) -> Result<Outcome, Error> {
-    let Earlier { record, hold } = earlier;
-    let loaded = Loaded {
-        customers: vec![customer],
-        records: record.into_iter().collect(),
-        holds: hold.into_iter().collect(),
-        due_holds,
-        ..Loaded::default()
-    };
+/// What a booking would come to if it were made now; nothing is written.
+pub async fn preview(store: &Store, request: Request, default_mode: Mode) -> Result<Outcome, Error> {
+    let id = &request.customer_id;
+    let customers = vec![store.ledger_row(id).await?.ok_or(Error::NotFound("customer"))?];
+    let due_holds = store.due_holds(id, latest(&customers), DUE_HOLDS).await?;
+    let mut loaded = Loaded { customers, due_holds, ..Loaded::default() };
+    if let Some(transno) = request.action.transno() {
+        loaded.records.extend(accounts::by_transno(store, id, transno).await?);
+        loaded.holds.extend(holds::by_transno(store, id, transno).await?);
+    }
     let command = Command::new(request, RecordId(uuid::Uuid::nil()));
     Ledger::new(loaded, default_mode).decide_one(&command)
 }

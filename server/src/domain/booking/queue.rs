@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
-use super::{Command, Outcome};
-use crate::domain::Error;
+use super::command::{Command, Reply};
+use super::outcome::Outcome;
 use crate::model::CustomerId;
 
 #[cfg(test)]
@@ -17,30 +17,16 @@ mod tests;
 /// For how many transactions after a repetition others are looked for.
 const LOOKING: u32 = 32;
 
-/// Who waits for a verdict.
-pub(super) struct Caller<T> {
-    /// Where the verdict goes.
-    pub reply: oneshot::Sender<Result<T, Error>>,
-    /// Since when, by the monotonic clock.
-    pub since: Duration,
-}
-
-/// A command and its caller.
-pub(super) struct Waiting {
-    pub command: Command,
-    pub caller: Caller<Outcome>,
-}
-
 /// Commands that are committed together or not at all, and their caller.
 pub(super) struct Group {
     pub commands: Vec<Command>,
-    pub caller: Caller<Vec<Outcome>>,
+    pub reply: Reply<Vec<Outcome>>,
 }
 
 /// What a writer commits next.
 pub(super) enum Taken {
     /// Commands, each decided for itself.
-    Batch(Vec<Waiting>),
+    Batch(Vec<Command>),
     /// A group, in a commit of its own.
     Group(Group),
 }
@@ -57,13 +43,13 @@ pub(super) struct Shard {
 #[derive(Default)]
 struct State {
     open: Lanes,
-    /// Customers that somebody else keeps locked.
+    /// Customers that another transaction keeps locked.
     parked_customers: BTreeSet<CustomerId>,
     /// What waits for one of those.
     parked: Lanes,
     /// What was taken last was a group.
     group_was_last: bool,
-    /// Whose turn it is where a commit has one place only.
+    /// Whether bulk has its turn where a commit has one place only.
     bulk_is_next: bool,
     closed: bool,
 }
@@ -71,8 +57,8 @@ struct State {
 /// What waits, apart by how it is served, so that a bulk load does not stand in front of everyone.
 #[derive(Default)]
 pub(super) struct Lanes {
-    pub single: VecDeque<Waiting>,
-    pub bulk: VecDeque<Waiting>,
+    pub single: VecDeque<Command>,
+    pub bulk: VecDeque<Command>,
     pub groups: VecDeque<Group>,
 }
 
@@ -86,13 +72,13 @@ impl Lanes {
         self.commands() == 0 && self.groups.is_empty()
     }
 
-    /// Takes out, in order, what is chosen by its commands and the time since when it waits.
-    fn extract(&mut self, chosen: impl Fn(&[Command], Duration) -> bool) -> Self {
-        let one = |w: &Waiting| chosen(std::slice::from_ref(&w.command), w.caller.since);
+    /// Takes out, in order, what is chosen by its commands.
+    fn extract(&mut self, chosen: impl Fn(&[Command]) -> bool) -> Self {
+        let one = |command: &Command| chosen(std::slice::from_ref(command));
         Self {
             single: part(&mut self.single, one),
             bulk: part(&mut self.bulk, one),
-            groups: part(&mut self.groups, |group| chosen(&group.commands, group.caller.since)),
+            groups: part(&mut self.groups, |group| chosen(&group.commands)),
         }
     }
 
@@ -118,7 +104,7 @@ impl State {
     /// What comes in goes to the end of its lane, or is parked.
     fn take_in(&mut self, mut more: Lanes) {
         let parked_customers = &self.parked_customers;
-        self.parked.append(more.extract(|commands, _| concerns(parked_customers, commands)));
+        self.parked.append(more.extract(|commands| concerns(parked_customers, commands)));
         self.open.append(more);
     }
 
@@ -133,7 +119,7 @@ impl State {
     }
 
     /// The next commands. Bulk takes at most half of a commit while single ones wait.
-    fn next_batch(&mut self, max: usize) -> Vec<Waiting> {
+    fn next_batch(&mut self, max: usize) -> Vec<Command> {
         self.group_was_last = false;
         let lanes = &mut self.open;
         let bulk_max = match (lanes.single.is_empty(), max) {
@@ -224,15 +210,15 @@ impl Shard {
         Some(Taken::Batch(self.state().next_batch(max)))
     }
 
-    /// Lets these customers, and what waits for them, be parked. `taken` was taken from this shard; what of it may
-    /// go on is given back.
-    pub fn set_aside(&self, customers: Vec<CustomerId>, mut taken: Lanes) -> Lanes {
+    /// Parks these customers and what waits for them. `taken` was taken from this shard; what of it may go on is given
+    /// back.
+    pub fn park(&self, customers: Vec<CustomerId>, mut taken: Lanes) -> Lanes {
         let mut state = self.state();
         state.parked_customers.extend(customers);
         let State { parked_customers, open, parked, .. } = &mut *state;
         // First what has waited longest.
-        parked.append(taken.extract(|commands, _| concerns(parked_customers, commands)));
-        parked.append(open.extract(|commands, _| concerns(parked_customers, commands)));
+        parked.append(taken.extract(|commands| concerns(parked_customers, commands)));
+        parked.append(open.extract(|commands| concerns(parked_customers, commands)));
         taken
     }
 
@@ -246,18 +232,19 @@ impl Shard {
         let mut state = self.state();
         state.parked_customers.remove(customer);
         let State { parked_customers, open, parked, .. } = &mut *state;
-        let mut back = parked.extract(|commands, _| !concerns(parked_customers, commands));
+        let mut back = parked.extract(|commands| !concerns(parked_customers, commands));
         back.append(std::mem::take(open));
         *open = back;
         drop(state);
         self.wake.notify_one();
     }
 
-    /// Takes out what is parked since before that time.
-    pub fn give_up(&self, before: Duration) -> Lanes {
-        let given_up = self.state().parked.extract(|_, since| since < before);
+    /// Takes out what is parked and entered the queue before that time.
+    pub fn take_overdue(&self, before: Duration) -> Lanes {
+        let overdue = |commands: &[Command]| commands.iter().any(|command| command.since < before);
+        let overdue = self.state().parked.extract(overdue);
         self.wake.notify_one();
-        given_up
+        overdue
     }
 
     /// Takes nothing in any more; what waits is still served.

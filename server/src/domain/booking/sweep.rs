@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-use super::Booking;
+use super::writer::Booking;
 use crate::model::CustomerId;
 use crate::store::Store;
 

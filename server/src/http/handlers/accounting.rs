@@ -107,7 +107,7 @@ pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
 /// Takes a record back, whole or in part.
 pub async fn reverse(call: Call<'_>) -> Result<Answer, Error> {
     let id = RecordId::parse(call.id(RECORD)?.as_str()).ok_or(Error::NotFound(RECORD))?;
-    let customer_id = call.env.owner_of_record(call.caller()?.customer(), id).await?;
+    let customer_id = call.env.customer_of_record(call.caller()?.customer(), id).await?;
     let booked = call.env.submit(read_reverse(&call, id, customer_id)?).await?.into_booked()?;
     let location = format!("/api/v1/accounting/{}", booked.record.id);
     Answer::created(&BookedBody::of(&booked.record, booked.replayed), location, booked.replayed)

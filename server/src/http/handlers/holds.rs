@@ -43,17 +43,19 @@ pub async fn create(call: Call<'_>) -> Result<Answer, Error> {
 
 /// Settles a hold.
 pub async fn capture(call: Call<'_>) -> Result<Answer, Error> {
-    let hold = call.env.get_hold(call.caller()?.customer(), id_of(&call)?).await?;
-    let request = read_capture(&call, hold.id, hold.customer_id)?;
+    let id = id_of(&call)?;
+    let customer_id = call.env.customer_of_hold(call.caller()?.customer(), id).await?;
+    let request = read_capture(&call, id, customer_id)?;
     let booked = call.env.submit(request).await?.into_booked()?;
     let location = format!("/api/v1/accounting/{}", booked.record.id);
     Answer::created(&BookedBody::of(&booked.record, booked.replayed), location, booked.replayed)
 }
 
-/// Lets a hold go.
+/// Releases a hold.
 pub async fn release(call: Call<'_>) -> Result<Answer, Error> {
-    let hold = call.env.get_hold(call.caller()?.customer(), id_of(&call)?).await?;
-    let request = read_release(&call, hold.id, hold.customer_id)?;
+    let id = id_of(&call)?;
+    let customer_id = call.env.customer_of_hold(call.caller()?.customer(), id).await?;
+    let request = read_release(&call, id, customer_id)?;
     let reserved = call.env.submit(request).await?.into_reserved()?;
     Answer::done(&HoldBody::after(&reserved))
 }

@@ -3,8 +3,8 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::Error;
-use crate::domain::booking::BookingRequest;
-use crate::model::{Currency, CustomerId, Kind, Money, Timestamp, Transno};
+use crate::domain::booking::{Action, Amount, Entry, Request};
+use crate::model::{BookingDetails, CustomerId, Kind, Timestamp, Transno};
 
 use super::super::body::Object;
 use super::super::call::Call;
@@ -16,73 +16,37 @@ const MAX_NOTE_CHARS: usize = 1024;
 /// The kinds that a request may book.
 const KINDS: [Kind; 3] = [Kind::Charge, Kind::Credit, Kind::Adjustment];
 
-/// A booking as parsed, before it is known whose it is.
-struct Parsed {
-    customer_id: Option<CustomerId>,
-    transno: Transno,
-    kind: Kind,
-    amount: Option<Money>,
-    currency: Option<Currency>,
-    user_id: Option<String>,
-    llmid: Option<String>,
-    model_name: Option<String>,
-    pricing_id: Option<String>,
-    input_tokens: Option<i64>,
-    output_tokens: Option<i64>,
-    usage: Option<String>,
-    request_id: Option<String>,
-    event_time: Option<Timestamp>,
-    note: Option<String>,
-}
-
 /// Reads the request: its form, then whether the caller may book for that customer and of that kind.
-pub fn read(call: &Call<'_>) -> Result<BookingRequest, Error> {
+pub fn read(call: &Call<'_>) -> Result<Request, Error> {
     let nonce = call.caller()?.nonce;
-    Ok(BookingRequest { nonce, ..read_one(call, &call.body, call.headers)? })
+    Ok(Request { nonce, ..read_one(call, &call.body, call.headers)? })
 }
 
 /// Reads one item of a batch. It has no nonce of its own, and no header names its transno.
-pub fn read_item(call: &Call<'_>, item: &[u8]) -> Result<BookingRequest, Error> {
+pub fn read_item(call: &Call<'_>, item: &[u8]) -> Result<Request, Error> {
     read_one(call, item, &http::HeaderMap::new())
 }
 
-fn read_one(call: &Call<'_>, body: &[u8], headers: &http::HeaderMap) -> Result<BookingRequest, Error> {
-    let parsed = parse(body, headers)?;
-    let customer_id = call.one_customer(parsed.customer_id.as_ref())?;
-    let caller = call.caller()?;
-    if parsed.kind != Kind::Charge && !caller.is_platform() {
-        return Err(Error::KindForbidden(parsed.kind));
+fn read_one(call: &Call<'_>, body: &[u8], headers: &http::HeaderMap) -> Result<Request, Error> {
+    let (customer_id, entry) = parse(body, headers)?;
+    let customer_id = call.one_customer(customer_id.as_ref())?;
+    if entry.kind != Kind::Charge && !call.caller()?.is_platform() {
+        return Err(Error::KindForbidden(entry.kind));
     }
-    let body_hash = parsed.hash(&customer_id);
-    Ok(BookingRequest {
-        customer_id,
-        transno: parsed.transno,
-        kind: parsed.kind,
-        amount: parsed.amount,
-        currency: parsed.currency,
-        user_id: parsed.user_id,
-        llmid: parsed.llmid,
-        model_name: parsed.model_name,
-        pricing_id: parsed.pricing_id,
-        input_tokens: parsed.input_tokens,
-        output_tokens: parsed.output_tokens,
-        usage: parsed.usage,
-        request_id: parsed.request_id,
-        event_time: parsed.event_time,
-        note: parsed.note,
-        body_hash,
-        nonce: None,
-    })
+    let body_hash = hash(&entry, &customer_id);
+    Ok(Request { customer_id, body_hash, nonce: None, action: Action::Book(entry) })
 }
 
 /// What a booking's body is recognised by when it comes again, for a customer of no matter which name; `None` if
 /// it cannot be read.
 pub fn fingerprint(body: &[u8]) -> Option<[u8; 32]> {
     let customer = CustomerId::parse("org_1").ok()?;
-    Some(parse(body, &http::HeaderMap::new()).ok()?.hash(&customer))
+    let (_, entry) = parse(body, &http::HeaderMap::new()).ok()?;
+    Some(hash(&entry, &customer))
 }
 
-fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<Parsed, Error> {
+/// The booking, and the customer that the body names.
+fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<(Option<CustomerId>, Entry), Error> {
     let mut body = Object::parse(body)?;
     let transno = transno(&mut body, headers);
     let kind = body.parsed("kind", |text| {
@@ -91,20 +55,25 @@ fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<Parsed, Error> {
     let kind = kind.unwrap_or(Kind::Charge);
     let customer_id = body.customer("customer_id");
     let currency = body.currency("currency");
-    let user_id = body.text_id("user_id");
-    let llmid = body.text_id("llmid");
-    let model_name = body.text_id("model");
-    let pricing_id = body.text_id("pricing_id");
-    let input_tokens = body.integer("input_tokens", 0, MAX_TOKENS);
-    let output_tokens = body.integer("output_tokens", 0, MAX_TOKENS);
-    let usage = body.usage("usage");
-    let request_id = body.parsed("request_id", Transno::parse_client).map(|id| id.as_str().to_owned());
+    // In this order, in which what is wrong is told.
+    let mut details = BookingDetails {
+        user_id: body.text_id("user_id"),
+        llmid: body.text_id("llmid"),
+        model_name: body.text_id("model"),
+        pricing_id: body.text_id("pricing_id"),
+        input_tokens: body.integer("input_tokens", 0, MAX_TOKENS),
+        output_tokens: body.integer("output_tokens", 0, MAX_TOKENS),
+        usage: body.usage("usage"),
+        request_id: body.parsed("request_id", Transno::parse_client).map(|id| id.as_str().to_owned()),
+        note: None,
+    };
     let event_time = body.time("event_time");
-    let note = body.text("note", MAX_NOTE_CHARS);
+    details.note = body.text("note", MAX_NOTE_CHARS);
     let amount = body.amount("amount", kind == Kind::Adjustment);
 
-    let named = pricing_id.is_some() || llmid.is_some();
-    let counted = usage.is_some() || input_tokens.is_some() || output_tokens.is_some();
+    let named = details.pricing_id.is_some() || details.llmid.is_some();
+    let counted =
+        details.usage.is_some() || details.input_tokens.is_some() || details.output_tokens.is_some();
     let priceable = named && counted && kind == Kind::Charge;
     if amount.is_none() && !body.has_wrong_amount() && !priceable {
         body.refuse(
@@ -116,58 +85,36 @@ fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<Parsed, Error> {
     let Some(transno) = transno else {
         return Err(Error::BodyMalformed("a required member is missing".to_owned()));
     };
-    Ok(Parsed {
-        customer_id,
-        transno,
-        kind,
-        amount,
-        currency,
-        user_id,
-        llmid,
-        model_name,
-        pricing_id,
-        input_tokens,
-        output_tokens,
-        usage,
-        request_id,
-        event_time,
-        note,
-    })
+    let amount = amount.map_or(Amount::FromPriceList, Amount::Given);
+    Ok((customer_id, Entry { transno, kind, amount, currency, event_time, details }))
 }
 
-impl Parsed {
-    /// SHA-256 over the request as parsed: members in a fixed order, each with its length in front, an absent
-    /// one unlike an empty one. Two spellings of one request hash alike.
-    fn hash(&self, customer: &CustomerId) -> [u8; 32] {
-        let mut hash = Sha256::new_with_prefix([1u8]);
-        let mut member = |bytes: Option<&[u8]>| {
-            hash.update([u8::from(bytes.is_some())]);
-            hash.update((bytes.map_or(0, <[u8]>::len) as u64).to_be_bytes());
-            hash.update(bytes.unwrap_or_default());
-        };
-        member(Some(customer.as_str().as_bytes()));
-        member(Some(self.transno.as_str().as_bytes()));
-        member(Some(self.kind.as_str().as_bytes()));
-        member(self.amount.map(|amount| amount.nanos().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
-        member(self.currency.as_ref().map(|currency| currency.as_str().as_bytes()));
-        let texts = [
-            &self.user_id,
-            &self.llmid,
-            &self.model_name,
-            &self.pricing_id,
-            &self.usage,
-            &self.request_id,
-            &self.note,
-        ];
-        for text in texts {
-            member(text.as_deref().map(str::as_bytes));
-        }
-        let event_time = self.event_time.map(Timestamp::micros);
-        for number in [self.input_tokens, self.output_tokens, event_time] {
-            member(number.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
-        }
-        hash.finalize().into()
+/// SHA-256 over the request as parsed: members in a fixed order, each with its length in front, an absent one unlike
+/// an empty one. Two spellings of one request hash alike.
+fn hash(entry: &Entry, customer: &CustomerId) -> [u8; 32] {
+    let Entry { transno, kind, amount, currency, event_time, details } = entry;
+    let BookingDetails { user_id, llmid, model_name, pricing_id, usage, request_id, note, .. } = details;
+    let mut hash = Sha256::new_with_prefix([1u8]);
+    let mut member = |bytes: Option<&[u8]>| {
+        hash.update([u8::from(bytes.is_some())]);
+        hash.update((bytes.map_or(0, <[u8]>::len) as u64).to_be_bytes());
+        hash.update(bytes.unwrap_or_default());
+    };
+    member(Some(customer.as_str().as_bytes()));
+    member(Some(transno.as_str().as_bytes()));
+    member(Some(kind.as_str().as_bytes()));
+    match amount {
+        Amount::Given(amount) => member(Some(&amount.nanos().to_be_bytes())),
+        _ => member(None),
     }
+    member(currency.as_ref().map(|currency| currency.as_str().as_bytes()));
+    for text in [user_id, llmid, model_name, pricing_id, usage, request_id, note] {
+        member(text.as_deref().map(str::as_bytes));
+    }
+    for number in [details.input_tokens, details.output_tokens, event_time.map(Timestamp::micros)] {
+        member(number.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice));
+    }
+    hash.finalize().into()
 }
 
 #[cfg(test)]
@@ -178,6 +125,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::model::Money;
     use crate::signing::IDEMPOTENCY_KEY;
 
     fn with_key(keys: &[&str]) -> HeaderMap {
@@ -188,8 +136,8 @@ mod tests {
         })
     }
 
-    fn read(body: &Value, keys: &[&str]) -> Result<Parsed, Error> {
-        parse(body.to_string().as_bytes(), &with_key(keys))
+    fn read(body: &Value, keys: &[&str]) -> Result<Entry, Error> {
+        parse(body.to_string().as_bytes(), &with_key(keys)).map(|(_, entry)| entry)
     }
 
     /// The fields that are refused, or the error's text.
@@ -209,13 +157,20 @@ mod tests {
     }
 
     fn hash(body: &Value) -> [u8; 32] {
-        read(body, &[]).unwrap().hash(&CustomerId::parse("c-1").unwrap())
+        super::hash(&read(body, &[]).unwrap(), &CustomerId::parse("c-1").unwrap())
+    }
+
+    fn given(entry: &Entry) -> Option<Money> {
+        match entry.amount {
+            Amount::Given(amount) => Some(amount),
+            _ => None,
+        }
     }
 
     #[test]
     fn the_least_is_a_transno_and_an_amount() {
         let parsed = read(&json!({"transno": "t", "amount": "1"}), &[]).unwrap();
-        assert_eq!((parsed.kind, parsed.amount), (Kind::Charge, Money::parse("1").ok()));
+        assert_eq!((parsed.kind, given(&parsed)), (Kind::Charge, Money::parse("1").ok()));
         assert_eq!(refused(&json!({}), &[]), "transno,amount");
         assert_eq!(refused(&json!({"transno": null, "amount": null}), &[]), "transno,amount");
     }
@@ -231,7 +186,7 @@ mod tests {
         assert_eq!(refused(&body(7.into()), &["t"]), "transno");
         let by_header = read(&body(Value::Null), &["t"]).unwrap();
         let customer = CustomerId::parse("c-1").unwrap();
-        assert_eq!(by_header.hash(&customer), hash(&body("t".into())));
+        assert_eq!(super::hash(&by_header, &customer), hash(&body("t".into())));
     }
 
     #[test]
@@ -291,9 +246,10 @@ mod tests {
     fn a_charge_needs_an_amount_or_something_to_price() {
         for (by, used) in [("llmid", "input_tokens"), ("pricing_id", "output_tokens")] {
             let priced = json!({"transno": "t", by: "l", used: 0});
-            assert_eq!(read(&priced, &[]).unwrap().amount, None);
+            assert_eq!(given(&read(&priced, &[]).unwrap()), None);
         }
-        assert_eq!(read(&json!({"transno": "t", "llmid": "l", "usage": {}}), &[]).unwrap().amount, None);
+        let unused = json!({"transno": "t", "llmid": "l", "usage": {}});
+        assert_eq!(given(&read(&unused, &[]).unwrap()), None);
         let credit = json!({"transno": "t", "llmid": "l", "input_tokens": 1, "kind": "credit"});
         assert_eq!(refused(&credit, &[]), "amount");
         assert_eq!(refused(&json!({"transno": "t", "llmid": "l"}), &[]), "amount");
@@ -342,6 +298,6 @@ mod tests {
             }
         }
         let other_customer = CustomerId::parse("c-2").unwrap();
-        assert!(hashes.insert(read(&full(), &[]).unwrap().hash(&other_customer)));
+        assert!(hashes.insert(super::hash(&read(&full(), &[]).unwrap(), &other_customer)));
     }
 }

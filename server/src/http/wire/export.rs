@@ -59,15 +59,16 @@ impl ExportForm {
 
 fn csv(view: &RecordView, out: &mut Vec<u8>) {
     let r = &view.record;
+    let d = &r.details;
     let mut line = Line(out);
     line.0.extend_from_slice(r.id.to_string().as_bytes());
     line.text(Some(r.customer_id.as_str())).plain(Some(r.seq)).text(Some(r.transno.as_str()));
-    line.plain(Some(r.kind)).text(r.user_id.as_deref()).text(r.llmid.as_deref());
-    line.text(r.model_name.as_deref()).text(r.pricing_id.as_deref()).plain(r.pricing_version);
-    line.plain(r.input_tokens).plain(r.output_tokens).plain(r.total_tokens()).text(r.usage.as_deref());
+    line.plain(Some(r.kind)).text(d.user_id.as_deref()).text(d.llmid.as_deref());
+    line.text(d.model_name.as_deref()).text(d.pricing_id.as_deref()).plain(r.pricing_version);
+    line.plain(d.input_tokens).plain(d.output_tokens).plain(r.total_tokens()).text(d.usage.as_deref());
     line.plain(Some(r.amount)).plain(Some(r.delta)).plain(r.unrounded.as_deref());
     line.text(r.arithmetic.as_deref()).plain(Some(r.currency));
-    line.text(r.request_id.as_deref()).plain(r.reverses).plain(r.hold_id).text(r.note.as_deref());
+    line.text(d.request_id.as_deref()).plain(r.reverses).plain(r.hold_id).text(d.note.as_deref());
     line.plain(Some(r.balance_after)).plain(Some(r.held_after)).plain(Some(r.available_after));
     line.plain(Some(view.status())).plain(Some(view.reversed)).plain(Some(r.event_time));
     line.plain(Some(r.created_at)).plain(Some(view.version()));
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_line_of_csv_has_the_members_of_the_json_in_their_order() {
-        let view = view(|record| (record.note, record.usage) = (None, None));
+        let view = view(|record| (record.details.note, record.details.usage) = (None, None));
         let json: Value = serde_json::to_value(RecordBody::of(&view)).unwrap();
         let names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(COLUMNS.split(',').collect::<Vec<_>>(), names);
@@ -190,7 +191,7 @@ mod tests {
             ("a=1", "a=1"),
             ("余额", "余额"),
         ] {
-            let line = written(ExportForm::Csv, &view(|record| record.note = Some(note.to_owned())));
+            let line = written(ExportForm::Csv, &view(|record| record.details.note = Some(note.to_owned())));
             assert!(line.contains(&format!(",{cell},8.5,")), "{note:?}: {line}");
         }
         let line = written(ExportForm::Csv, &view(|r| r.transno = Transno::parse("=cmd").unwrap()));

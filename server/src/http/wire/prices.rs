@@ -31,7 +31,7 @@ impl<'a> PricedBody<'a> {
     /// Of a record, if its amount was computed.
     pub fn of(record: &'a Record) -> Option<Self> {
         Some(Self {
-            pricing_id: record.pricing_id.as_deref()?,
+            pricing_id: record.details.pricing_id.as_deref()?,
             version: record.pricing_version?,
             unrounded: record.unrounded.as_deref()?,
             arithmetic: raw(record.arithmetic.as_deref()?),

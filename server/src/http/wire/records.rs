@@ -80,30 +80,31 @@ impl<'a> RecordBody<'a> {
     /// Of a record as it stands.
     pub fn of(view: &'a RecordView) -> Self {
         let record = &view.record;
+        let details = &record.details;
         Self {
             id: record.id,
             customer_id: &record.customer_id,
             seq: record.seq,
             transno: &record.transno,
             kind: record.kind,
-            user_id: record.user_id.as_deref(),
-            llmid: record.llmid.as_deref(),
-            model_name: record.model_name.as_deref(),
-            pricing_id: record.pricing_id.as_deref(),
+            user_id: details.user_id.as_deref(),
+            llmid: details.llmid.as_deref(),
+            model_name: details.model_name.as_deref(),
+            pricing_id: details.pricing_id.as_deref(),
             pricing_version: record.pricing_version,
-            input_tokens: record.input_tokens,
-            output_tokens: record.output_tokens,
+            input_tokens: details.input_tokens,
+            output_tokens: details.output_tokens,
             total_tokens: record.total_tokens(),
-            quantity: record.usage.as_deref().and_then(raw),
+            quantity: details.usage.as_deref().and_then(raw),
             amount: record.amount,
             delta: record.delta,
             unrounded: record.unrounded.as_deref(),
             arithmetic: record.arithmetic.as_deref().and_then(raw),
             currency: record.currency,
-            request_id: record.request_id.as_deref(),
+            request_id: details.request_id.as_deref(),
             reverses: record.reverses,
             hold_id: record.hold_id,
-            note: record.note.as_deref(),
+            note: details.note.as_deref(),
             balance_after: record.balance_after,
             held_after: record.held_after,
             available_after: record.available_after,
@@ -225,43 +226,14 @@ impl<'a> PreviewBody<'a> {
 #[cfg(test)]
 pub(super) mod tests {
     use serde_json::{Value, json};
-    use uuid::Uuid;
 
     use super::*;
+    use crate::model::test_record;
 
     pub(in super::super) fn record() -> Record {
-        Record {
-            id: RecordId(Uuid::from_u128(7)),
-            customer_id: CustomerId::parse("c-1").unwrap(),
-            seq: 3,
-            transno: Transno::parse("t-1").unwrap(),
-            kind: Kind::Charge,
-            amount: Money::parse("1.5").unwrap(),
-            delta: Money::parse_signed("-1.5").unwrap(),
-            currency: Currency::parse("CNY").unwrap(),
-            user_id: None,
-            llmid: Some("m".into()),
-            model_name: None,
-            pricing_id: None,
-            pricing_version: None,
-            input_tokens: Some(1),
-            output_tokens: None,
-            usage: Some(r#"{"tokens":0.10}"#.into()),
-            unrounded: None,
-            arithmetic: None,
-            request_id: None,
-            reverses: None,
-            hold_id: None,
-            note: Some("余额".into()),
-            balance_after: Money::parse("8.5").unwrap(),
-            held_after: Money::ZERO,
-            available_after: Money::parse("8.5").unwrap(),
-            body_hash: [1; 32],
-            prev_hash: [2; 32],
-            hash: [0; 32],
-            event_time: Timestamp::from_seconds(1),
-            created_at: Timestamp::from_seconds(2),
-        }
+        let mut record = test_record();
+        record.details.usage = Some(r#"{"tokens":0.10}"#.into());
+        record
     }
 
     #[test]
@@ -315,13 +287,13 @@ pub(super) mod tests {
 
     #[test]
     fn a_computed_amount_shows_its_arithmetic() {
-        let record = Record {
-            pricing_id: Some("p".into()),
+        let mut record = Record {
             pricing_version: Some(4),
             unrounded: Some("1.5000001".into()),
             arithmetic: Some(r#"{"scale":6,"lines":[{"unit_price":"1.50"}]}"#.into()),
             ..record()
         };
+        record.details.pricing_id = Some("p".into());
         let pricing = serde_json::to_value(BookedBody::of(&record, false)).unwrap()["pricing"].clone();
         assert_eq!(
             pricing,

@@ -160,6 +160,7 @@ pub(super) async fn single_rows(bench: &mut Bench) {
     let filter = RecordFilter { customer_id: Some(customer(0)), ..RecordFilter::default() };
     let some = store.list(&filter, &Window::oldest(1)).await.unwrap().remove(0);
     assert!(bench.look("a record", store.record(some.id)).await.is_some());
+    assert!(bench.look("the customer of a record", store.customer_of_record(some.id)).await.is_some());
     assert!(bench.look("a past record", store.record_at(&customer(0), time(1000))).await.is_some());
     assert_eq!(bench.look("reversals", store.reversals(&[some.id])).await.len(), 2);
     for entity in Entity::ALL {
@@ -288,6 +289,7 @@ pub(super) async fn lists_of_holds(bench: &mut Bench) {
 pub(super) async fn holds_and_reversals(bench: &mut Bench) {
     let store = bench.store.clone();
     assert!(bench.look("a hold", store.hold(id(12))).await.is_some());
+    assert!(bench.look("the customer of a hold", store.customer_of_hold(id(12))).await.is_some());
     for but in [0, 3, 600] {
         let but: Vec<_> = (0..but).map(customer).collect();
         let found =

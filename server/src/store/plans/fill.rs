@@ -1,11 +1,11 @@
 //! What the tables hold: some thousand rows each, spread so that filters find few of them, many, or half.
 
 use super::super::sql::Sql;
-use super::super::{Change, Dialect, LedgerRows, NewCustomer, Op, Page, Reversal};
+use super::super::{Change, Dialect, LedgerChanges, NewCustomer, Op, Page, Reversal};
 use super::Bench;
 use crate::model::{
-    Cell, ColumnKind, Currency, Customer, CustomerId, Entity, Hold, HoldState, Kind, Money, Record, RecordId,
-    TextId, Timestamp, Transno,
+    BookingDetails, Cell, ColumnKind, Currency, Customer, CustomerId, Entity, Hold, HoldState, Kind, Money,
+    Record, RecordId, TextId, Timestamp, Transno,
 };
 
 pub(super) const ROWS: i64 = 5000;
@@ -27,15 +27,14 @@ impl Bench {
         let customers: Vec<_> = (0..ROWS).map(|n| Customer { id: customer(n), ..first.clone() }).collect();
         self.store
             .write("test.ledger", move |tx| {
-                let customers = customers.clone();
-                Box::pin(async move {
-                    let records: Vec<_> = (0..ROWS).map(record).collect();
-                    let holds: Vec<_> = (0..ROWS).map(hold).collect();
-                    let reversals: Vec<_> = (0..ROWS).map(reversal).collect();
-                    let (records, reversals, holds) = (&*records, &*reversals, &*holds);
-                    let rows = LedgerRows { nonces: &[], records, reversals, holds, customers: &customers };
-                    tx.write(&rows).await
-                })
+                let changes = LedgerChanges {
+                    nonces: Vec::new(),
+                    records: (0..ROWS).map(record).collect(),
+                    reversals: (0..ROWS).map(reversal).collect(),
+                    holds: (0..ROWS).map(hold).collect(),
+                    customers: customers.clone(),
+                };
+                Box::pin(async move { tx.write(&changes).await })
             })
             .await
             .unwrap();
@@ -139,20 +138,18 @@ pub(super) fn record(n: i64) -> Record {
         amount,
         delta: amount,
         currency: cny(),
-        user_id: Some(format!("user_{}", n % 200)),
-        llmid: Some(format!("llm_{}", n % 40)),
-        model_name: Some(if n % 500 == 104 { "rare".to_owned() } else { format!("model-{}", n % 40) }),
-        pricing_id: None,
+        details: BookingDetails {
+            user_id: Some(format!("user_{}", n % 200)),
+            llmid: Some(format!("llm_{}", n % 40)),
+            model_name: Some(if n % 500 == 104 { "rare".to_owned() } else { format!("model-{}", n % 40) }),
+            request_id: Some(format!("r{n}")),
+            ..BookingDetails::default()
+        },
         pricing_version: None,
-        input_tokens: None,
-        output_tokens: None,
-        usage: None,
         unrounded: None,
         arithmetic: None,
-        request_id: Some(format!("r{n}")),
         reverses: None,
         hold_id: None,
-        note: None,
         balance_after: amount,
         held_after: amount,
         available_after: amount,

@@ -1,10 +1,13 @@
 //! What becomes of holds.
 
-use super::super::{Booked, BookingDetails, Capture, Command, Reserve, Reserved};
-use super::records::Draft;
+use super::super::command::Command;
+use super::super::outcome::{Booked, Reserved};
+use super::super::request::{Capture, Reserve};
 use super::{Ledger, TICK};
 use crate::domain::Error;
-use crate::model::{CustomerId, CustomerStatus, Hold, HoldState, Kind, Money, RecordId};
+use crate::model::{
+    BookingDetails, CustomerId, CustomerStatus, Hold, HoldState, Kind, Money, Record, RecordId,
+};
 
 impl Ledger {
     pub(super) fn reserve(&mut self, command: &Command, reserve: &Reserve) -> Result<Reserved, Error> {
@@ -40,9 +43,8 @@ impl Ledger {
             created_at: now,
             updated_at: now,
         };
-        self.made_holds.insert((hold.customer_id.clone(), hold.transno.clone()), hold.clone());
-        self.holds.insert(hold.id, hold.clone());
-        self.write_hold(hold.clone());
+        self.named.insert((hold.customer_id.clone(), hold.transno.clone()), hold.id);
+        self.write(hold.clone());
         Ok(Reserved { hold, customer: Some(customer), replayed: false })
     }
 
@@ -70,18 +72,11 @@ impl Ledger {
             note: hold.note.clone(),
             ..BookingDetails::default()
         };
-        let draft = Draft {
-            transno: &capture.transno,
-            kind: Kind::Capture,
-            amount,
-            delta: amount.negated(),
-            details: &details,
-            quote: None,
-        };
-        let booked = self.append(command, &draft, None, Some(hold.id))?;
+        let record = slot.record(command, &capture.transno, Kind::Capture, amount, amount.negated());
+        let booked = self.append(Record { details, hold_id: Some(hold.id), ..record })?;
         (hold.state, hold.captured, hold.updated_at) =
             (HoldState::Captured, amount, booked.record.created_at);
-        self.close(hold);
+        self.write(hold);
         Ok(booked)
     }
 
@@ -103,7 +98,7 @@ impl Ledger {
         slot.touch();
         (hold.state, hold.updated_at) = (HoldState::Released, slot.now);
         let customer = Some(slot.customer.clone());
-        self.close(hold.clone());
+        self.write(hold.clone());
         Ok(Reserved { hold, customer, replayed: false })
     }
 
@@ -116,25 +111,12 @@ impl Ledger {
         slot.customer.held = slot.customer.held.checked_sub(hold.amount).unwrap_or_default();
         slot.touch();
         (hold.state, hold.updated_at) = (HoldState::Expired, slot.now);
-        self.close(hold);
+        self.write(hold);
     }
 
-    /// Remembers what became of a hold.
-    fn close(&mut self, hold: Hold) {
-        if let Some(named) = self.holds.get_mut(&hold.id) {
-            *named = hold.clone();
-        }
-        self.write_hold(hold);
-    }
-
-    /// One row per hold, however often a batch touches it.
-    fn write_hold(&mut self, hold: Hold) {
-        let rows = &mut self.changes.holds;
-        if let Some(row) = self.written_holds.get(&hold.id).and_then(|place| rows.get_mut(*place)) {
-            *row = hold;
-        } else {
-            self.written_holds.insert(hold.id, rows.len());
-            rows.push(hold);
-        }
+    /// Writes a hold, once however often a batch changes it.
+    fn write(&mut self, hold: Hold) {
+        self.changed_holds.insert(hold.id);
+        self.holds.insert(hold.id, hold);
     }
 }

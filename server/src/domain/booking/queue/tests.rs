@@ -5,8 +5,9 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::super::admission::Admission;
-use super::super::{Action, Amount, BookingDetails, Command, Entry, Request};
-use super::{Caller, Group, Lanes, Shard, Taken, Waiting};
+use super::super::command::Command;
+use super::super::request::Request;
+use super::{Group, Lanes, Shard, Taken};
 use crate::domain::Error;
 use crate::model::{CustomerId, Kind, Money, RecordId, Transno};
 
@@ -16,30 +17,16 @@ fn customer(name: &str) -> CustomerId {
 
 /// A charge. Its transno begins with what it is of.
 fn request(name: &str, transno: &str) -> Request {
-    let entry = Entry {
-        transno: Transno::parse(transno).unwrap(),
-        kind: Kind::Charge,
-        amount: Amount::Given(Money::parse("1").unwrap()),
-        currency: None,
-        details: BookingDetails::default(),
-    };
-    Request { customer_id: customer(name), body_hash: [0; 32], nonce: None, action: Action::Book(entry) }
+    let (transno, amount) = (Transno::parse(transno).unwrap(), Money::parse("1").unwrap());
+    Request::booking(customer(name), transno, Kind::Charge, amount)
 }
 
 fn command(name: &str, transno: &str) -> Command {
     Command::new(request(name, transno), RecordId(Uuid::nil()))
 }
 
-fn caller<T>(since_s: u64) -> Caller<T> {
-    Caller { reply: oneshot::channel().0, since: Duration::from_secs(since_s) }
-}
-
-fn waiting(name: &str, transno: &str) -> Waiting {
-    Waiting { command: command(name, transno), caller: caller(0) }
-}
-
-fn lane(kind: &str, count: usize) -> impl Iterator<Item = Waiting> {
-    (0..count).map(move |n| waiting(&format!("{kind}-{n}"), &format!("{kind}-{n}")))
+fn lane(kind: &str, count: usize) -> impl Iterator<Item = Command> {
+    (0..count).map(move |n| command(&format!("{kind}-{n}"), &format!("{kind}-{n}")))
 }
 
 fn singles(count: usize) -> Lanes {
@@ -52,7 +39,7 @@ fn bulk(count: usize) -> Lanes {
 
 fn group(customers: &[&str]) -> Lanes {
     let commands = customers.iter().map(|name| command(name, "g")).collect();
-    Lanes { groups: [Group { commands, caller: caller(0) }].into(), ..Lanes::default() }
+    Lanes { groups: [Group { commands, reply: oneshot::channel().0 }].into(), ..Lanes::default() }
 }
 
 fn push(shard: &Shard, lanes: Lanes) {
@@ -68,7 +55,7 @@ async fn next(shard: &Shard, max: usize) -> BTreeMap<char, usize> {
         *counts.entry(transno.as_str().chars().next().unwrap()).or_default() += 1;
     };
     match taken {
-        Taken::Batch(batch) => batch.iter().for_each(|waiting| count(&waiting.command)),
+        Taken::Batch(batch) => batch.iter().for_each(count),
         Taken::Group(group) => count(&group.commands[0]),
     }
     counts
@@ -108,7 +95,7 @@ async fn where_a_commit_has_one_place_bulk_and_singles_take_turns() {
 }
 
 #[tokio::test]
-async fn groups_in_a_row_keep_nobody_waiting() {
+async fn groups_in_a_row_keep_nobody_command() {
     let shard = Shard::default();
     push(&shard, singles(3));
     let mut order = String::new();
@@ -125,7 +112,7 @@ async fn groups_in_a_row_keep_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn singles_in_a_row_do_not_keep_a_group_waiting() {
+async fn singles_in_a_row_do_not_keep_a_group_command() {
     let shard = Shard::default();
     push(&shard, singles(100));
     push(&shard, group(&["c"]));
@@ -174,17 +161,17 @@ fn who_comes_behind_the_transno_of_another_call_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_customer_that_is_set_aside_waits_alone_and_comes_back_first() {
+async fn a_parked_customer_waits_alone_and_comes_back_first() {
     let shard = Shard::default();
-    push(&shard, Lanes { single: [waiting("c", "c-2"), waiting("d", "d-1")].into(), ..Lanes::default() });
-    let taken = Lanes { single: [waiting("c", "c-1"), waiting("e", "e-1")].into(), ..Lanes::default() };
-    let rest = shard.set_aside(vec![customer("c")], taken);
+    push(&shard, Lanes { single: [command("c", "c-2"), command("d", "d-1")].into(), ..Lanes::default() });
+    let taken = Lanes { single: [command("c", "c-1"), command("e", "e-1")].into(), ..Lanes::default() };
+    let rest = shard.park(vec![customer("c")], taken);
     let names = |lanes: &Lanes| -> Vec<String> {
-        let transno = |w: &Waiting| w.command.request.action.transno().unwrap().to_string();
+        let transno = |command: &Command| command.request.action.transno().unwrap().to_string();
         lanes.single.iter().map(transno).collect()
     };
     assert_eq!(names(&rest), ["e-1"], "a neighbour goes on");
-    push(&shard, Lanes { single: [waiting("c", "c-3"), waiting("d", "d-2")].into(), ..Lanes::default() });
+    push(&shard, Lanes { single: [command("c", "c-3"), command("d", "d-2")].into(), ..Lanes::default() });
     push(&shard, group(&["d", "c"]));
     assert_eq!(next(&shard, 8).await, [('d', 2)].into());
     assert_eq!(shard.parked_customers(), [customer("c")]);
@@ -199,7 +186,7 @@ async fn a_customer_that_is_set_aside_waits_alone_and_comes_back_first() {
 #[tokio::test]
 async fn a_group_comes_back_when_all_its_customers_do() {
     let shard = Shard::default();
-    shard.set_aside(vec![customer("c"), customer("d")], group(&["c", "d"]));
+    shard.park(vec![customer("c"), customer("d")], group(&["c", "d"]));
     shard.unpark(&customer("c"));
     push(&shard, singles(1));
     assert_eq!(next(&shard, 8).await, [('s', 1)].into());
@@ -208,19 +195,23 @@ async fn a_group_comes_back_when_all_its_customers_do() {
 }
 
 #[tokio::test]
-async fn a_closed_shard_ends_when_nothing_waits_aside_any_more() {
+async fn a_closed_shard_ends_when_nothing_is_parked_any_more() {
     let shard = Shard::default();
-    let late = Waiting { command: command("c", "c-2"), caller: caller(20) };
-    let taken = Lanes { single: [waiting("c", "c-1"), late].into(), ..Lanes::default() };
-    shard.set_aside(vec![customer("c")], taken);
+    let late = Command { since: Duration::from_secs(20), ..command("c", "c-2") };
+    let taken = Lanes { single: [command("c", "c-1"), late].into(), ..Lanes::default() };
+    shard.park(vec![customer("c")], taken);
     shard.close();
     let none = shard.push(singles(1)).unwrap_err();
     assert_eq!(none.single.len(), 1);
     let end = shard.gather(8, false, std::future::ready(()));
     tokio::pin!(end);
     assert!(futures_util::poll!(&mut end).is_pending());
-    assert_eq!(shard.give_up(Duration::from_secs(10)).single.len(), 1, "who waits since before that time");
+    assert_eq!(
+        shard.take_overdue(Duration::from_secs(10)).single.len(),
+        1,
+        "who waits since before that time"
+    );
     assert!(futures_util::poll!(&mut end).is_pending());
-    assert_eq!(shard.give_up(Duration::from_secs(21)).single.len(), 1);
+    assert_eq!(shard.take_overdue(Duration::from_secs(21)).single.len(), 1);
     assert!(end.await.is_none());
 }

@@ -161,7 +161,9 @@ fn moved(action: &Action, rows: &Rows) -> (Option<Money>, Money) {
     match action {
         Action::Book(entry) => match &entry.amount {
             Amount::Given(amount) => (Some(*amount), Money::ZERO),
-            Amount::Quoted(_) | Amount::Unquoted(_) => panic!("nothing is priced: {action:?}"),
+            Amount::FromPriceList | Amount::Quoted(_) | Amount::Unquoted(_) => {
+                panic!("nothing is priced: {action:?}")
+            }
         },
         Action::Reverse(reverse) => (reverse.amount, Money::ZERO),
         Action::Hold(reserve) => (Some(reserve.amount), Money::ZERO),

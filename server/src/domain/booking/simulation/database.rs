@@ -9,12 +9,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::OwnedMutexGuard;
 
-use super::super::Command;
-use super::super::backend::{LedgerBackend, latest, named_ids};
-use super::super::decide::{Changes, Loaded};
+use super::super::backend::{LedgerBackend, latest};
+use super::super::command::{Command, named_ids};
+use super::super::decide::Loaded;
 use super::time::Time;
 use crate::model::{Clock as _, Customer, CustomerId, Hold, HoldState, Record, RecordId, Timestamp, Transno};
-use crate::store::{Error, LedgerRow, NonceUse, NotCommitted, Reversal};
+use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, Reversal};
 
 /// How long a lock is waited for, as `innodb_lock_wait_timeout` says.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -41,9 +41,9 @@ pub type Moment = BTreeMap<CustomerId, usize>;
 impl Rows {
     /// Notes what a transaction left available to its customers: before and after each record and each new hold, and in
     /// the end. Holds that are let go or expire only add to it: what was between two of these lies between them.
-    fn note_available(&mut self, changes: &Changes) {
+    fn note_available(&mut self, changes: &LedgerChanges) {
         let Self { holds: known, available, .. } = self;
-        let Changes { records, holds, reversals: _, customers } = changes;
+        let LedgerChanges { nonces: _, records, holds, reversals: _, customers } = changes;
         let settled = |record: &Record| {
             let hold = holds.iter().find(|hold| record.hold_id == Some(hold.id));
             hold.map_or(0, |hold| hold.amount.wide())
@@ -144,7 +144,7 @@ impl Database {
         let mut rows = self.rows();
         let changes = std::mem::take(&mut tx.changes);
         rows.note_available(&changes);
-        let Changes { records, holds, reversals, customers } = changes;
+        let LedgerChanges { nonces: _, records, holds, reversals, customers } = changes;
         for record in records {
             let taken = |r: &Record| {
                 r.id == record.id
@@ -174,7 +174,7 @@ pub struct Transaction {
     database: Arc<Database>,
     locks: Vec<OwnedMutexGuard<()>>,
     nonces: Vec<[u8; 16]>,
-    changes: Changes,
+    changes: LedgerChanges,
 }
 
 impl Transaction {
@@ -224,9 +224,9 @@ impl SimulatedBackend {
 
 impl SimulatedBackend {
     /// The statements before COMMIT.
-    async fn write(&self, tx: &mut Transaction, nonces: &[NonceUse], changes: &Changes) -> Result<(), Error> {
+    async fn write(&self, tx: &mut Transaction, changes: &LedgerChanges) -> Result<(), Error> {
         self.trip(Some(tx)).await?;
-        if !self.spend(tx, nonces)?.into_iter().all(|new| new) {
+        if !self.spend(tx, &changes.nonces)?.into_iter().all(|new| new) {
             return Err(Error::duplicate());
         }
         let rows = self.database.rows();
@@ -268,8 +268,12 @@ impl LedgerBackend for SimulatedBackend {
 
     async fn begin(&mut self, commands: &[Command]) -> Result<(Transaction, Vec<LedgerRow>), Error> {
         let database = self.database.clone();
-        let mut tx =
-            Transaction { database, locks: Vec::new(), nonces: Vec::new(), changes: Changes::default() };
+        let mut tx = Transaction {
+            database,
+            locks: Vec::new(),
+            nonces: Vec::new(),
+            changes: LedgerChanges::default(),
+        };
         self.trip(Some(&mut tx)).await?;
         let ids: BTreeSet<_> = commands.iter().map(|c| &c.request.customer_id).collect();
         let now = self.database.now();
@@ -311,10 +315,10 @@ impl LedgerBackend for SimulatedBackend {
         let is_due = |hold: &&Hold| hold.state == HoldState::Open && hold.expires_at <= due;
         loaded.due_holds = rows.holds.values().filter(ours).filter(is_due).cloned().collect();
         let (originals, holds) = named_ids(commands);
-        loaded.originals = rows.records.iter().filter(|r| originals.contains(&r.id)).cloned().collect();
+        loaded.records.extend(rows.records.iter().filter(|r| originals.contains(&r.id)).cloned());
         loaded.reversals =
             rows.reversals.iter().filter(|r| originals.contains(&r.original)).copied().collect();
-        loaded.named_holds = holds.iter().filter_map(|id| rows.holds.get(id).cloned()).collect();
+        loaded.holds.extend(holds.iter().filter_map(|id| rows.holds.get(id).cloned()));
         Ok(loaded)
     }
 
@@ -323,14 +327,9 @@ impl LedgerBackend for SimulatedBackend {
         self.spend(tx, nonces)
     }
 
-    async fn commit(
-        &mut self,
-        mut tx: Transaction,
-        nonces: &[NonceUse],
-        changes: &Changes,
-    ) -> Result<(), NotCommitted> {
+    async fn commit(&mut self, mut tx: Transaction, changes: &LedgerChanges) -> Result<(), NotCommitted> {
         let database = self.database.clone();
-        self.write(&mut tx, nonces, changes).await.map_err(NotCommitted::Undone)?;
+        self.write(&mut tx, changes).await.map_err(NotCommitted::Undone)?;
         database.pause(3).await;
         if !self.alive.load(Ordering::SeqCst) {
             // Killed while it committed: the database may have heard of it.

@@ -4,7 +4,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use sha2::{Digest as _, Sha256};
 
-use super::super::{Action, Amount, BookingDetails, Capture, Entry, Request, Reserve, Reverse};
+use super::super::{Action, Capture, Request, Reserve, Reverse};
 use super::database::Database;
 use super::{CUSTOMERS, POISON};
 use crate::model::{CustomerId, Kind, Money, Transno};
@@ -57,15 +57,7 @@ fn action(
     what: u32,
 ) -> Action {
     let amount = Money::parse(&rng.random_range(1..25).to_string()).unwrap();
-    let entry = |transno, kind| {
-        Action::Book(Entry {
-            transno,
-            kind,
-            amount: Amount::Given(amount),
-            currency: None,
-            details: BookingDetails::default(),
-        })
-    };
+    let book = |transno, kind| Request::booking(customer.clone(), transno, kind, amount).action;
     let rows = database.rows();
     let hold = rows.holds.values().filter(|h| h.customer_id == *customer).map(|h| h.id).next_back();
     let record = rows.records.iter().filter(|r| r.customer_id == *customer).map(|r| r.id).next_back();
@@ -92,7 +84,7 @@ fn action(
             let amount = rng.random_bool(0.5).then_some(amount);
             Action::Reverse(Reverse { transno, record, amount, of_any_kind: true, note: None })
         }
-        (3, _, _) => entry(transno, Kind::Credit),
-        _ => entry(transno, Kind::Charge),
+        (3, _, _) => book(transno, Kind::Credit),
+        _ => book(transno, Kind::Charge),
     }
 }

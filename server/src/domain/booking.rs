@@ -1,0 +1,31 @@
+//! Booking: the one way in which money moves.
+//!
+//! A [`Request`] becomes a command, waits in the queue of its customer's shard, and is decided
+//! together with its neighbours in one transaction of that shard's writer.
+
+mod admission;
+mod backend;
+mod command;
+mod commit;
+mod decide;
+mod engine;
+mod outcome;
+mod parked;
+mod preview;
+mod price;
+mod queue;
+mod request;
+mod sweep;
+mod writer;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+pub use engine::BookingParts;
+pub use outcome::{Booked, Outcome, Reserved};
+pub use preview::preview;
+pub use request::{Action, Amount, Capture, Entry, MAX_HOLD, Request, Reserve, Reverse};
+pub use sweep::sweep_due_holds;
+pub use writer::Booking;

@@ -1,0 +1,68 @@
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::outcome::Outcome;
+use super::request::{Action, Request};
+use crate::domain::Error;
+use crate::model::{CustomerId, RecordId};
+use crate::telemetry::tracing::Handoff;
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// A request on its way through a queue and a writer to its answer. The id of what it makes is chosen before the first
+/// attempt, so that an attempt whose COMMIT was lost is recognised by the next one.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub request: Request,
+    pub id: RecordId,
+    /// When it entered the queue, by the monotonic clock.
+    pub since: Duration,
+    /// Who waits for the verdict. A group has one caller for all of its commands.
+    pub reply: Option<Reply<Outcome>>,
+    /// The answer to a COMMIT with it was lost: it may have taken effect, or do so yet.
+    pub commit_lost: bool,
+    /// The nonce was inserted by that attempt: finding it again means that the attempt took effect, not that the nonce
+    /// was used before.
+    pub nonce_is_ours: bool,
+    /// The trace of the request that it came with.
+    pub handoff: Handoff,
+}
+
+impl Command {
+    /// A command that nobody waits for.
+    pub fn new(request: Request, id: RecordId) -> Self {
+        Self {
+            request,
+            id,
+            since: Duration::ZERO,
+            reply: None,
+            commit_lost: false,
+            nonce_is_ours: false,
+            handoff: Handoff::default(),
+        }
+    }
+}
+
+/// Whose money the commands are about, in the order of the ids.
+pub(super) fn customers_of(commands: &[Command]) -> Vec<CustomerId> {
+    let mut ids: Vec<_> = commands.iter().map(|c| c.request.customer_id.clone()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// The records and the holds that commands name by id.
+pub(super) fn named_ids(commands: &[Command]) -> (Vec<RecordId>, Vec<RecordId>) {
+    let (mut records, mut holds) = (Vec::new(), Vec::new());
+    for command in commands {
+        match &command.request.action {
+            Action::Reverse(reverse) => records.push(reverse.record),
+            Action::Capture(capture) => holds.push(capture.hold),
+            Action::Release(hold) => holds.push(*hold),
+            Action::Book(_) | Action::Hold(_) | Action::Expire => {}
+        }
+    }
+    (records, holds)
+}

@@ -1,0 +1,179 @@
+//! What the callers, the writers and the watcher of locked customers share.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::iter::zip;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admission::Admission;
+use super::command::{Command, Reply};
+use super::outcome::{Outcome, Verdict};
+use super::queue::{Group, Lanes, Shard};
+use super::request::Request;
+use crate::domain::Error;
+use crate::domain::caches::Caches;
+use crate::model::{Clock, CustomerId, Entropy, Mode, RecordId, new_uuid};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::tracing::Handoff;
+
+/// What the engine is made of.
+pub struct BookingParts {
+    /// What hears of new balances and spent nonces.
+    pub caches: Caches,
+    /// Counts and measures.
+    pub metrics: Arc<Metrics>,
+    /// Times commits and dates ids.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// For customers without a mode of their own.
+    pub default_mode: Mode,
+    /// Commands of one commit at most.
+    pub batch_max: usize,
+    /// How long a writer whose last commit was full waits for the next one to be.
+    pub batch_delay: Duration,
+    /// Commands that may wait at most.
+    pub queue: usize,
+    /// Writers on MySQL; SQLite has one.
+    pub writers: usize,
+    /// What the writers run on. Beside requests, the database's answer to a commit would wait until all requests that
+    /// wait have had their turn.
+    pub runtime: Handle,
+}
+
+pub(super) struct Engine {
+    pub shards: Vec<Shard>,
+    pub admission: Admission,
+    pub parts: BookingParts,
+    /// Wakes the task that watches the customers that are parked.
+    pub parked: Notify,
+    pub writers: TaskTracker,
+    /// Cancelled when a writer ends that was not asked to.
+    pub broken: CancellationToken,
+}
+
+impl Engine {
+    pub fn new(shards: usize, parts: BookingParts) -> Self {
+        Self {
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            admission: Admission::new(parts.queue),
+            parts,
+            parked: Notify::new(),
+            writers: TaskTracker::new(),
+            broken: CancellationToken::new(),
+        }
+    }
+
+    /// The same customer always goes to the same shard.
+    pub fn shard_of(&self, customer: &CustomerId) -> usize {
+        let mut hasher = DefaultHasher::new();
+        customer.hash(&mut hasher);
+        usize::try_from(hasher.finish() % self.shards.len() as u64).unwrap_or(0)
+    }
+
+    /// Takes room for all requests, or says that there is none; which stand behind another call's.
+    pub fn admit(&self, requests: &[Request]) -> Result<Vec<usize>, Error> {
+        self.admission
+            .enter(requests)
+            .inspect_err(|_| self.parts.metrics.bookings("unavailable", requests.len()))
+    }
+
+    pub fn command(&self, request: Request, handoff: &Handoff, reply: Option<Reply<Outcome>>) -> Command {
+        let id = RecordId(new_uuid(self.parts.clock.now(), &*self.parts.entropy));
+        let (since, handoff) = (self.parts.clock.monotonic(), handoff.clone());
+        Command { since, reply, handoff, ..Command::new(request, id) }
+    }
+
+    /// Queues what was admitted. Only at the very end, when no request is under way any more, it is turned away.
+    pub fn push(&self, shard: usize, more: Lanes) {
+        if let Err(late) = self.shards[shard].push(more) {
+            self.refuse(late, || Error::Overloaded);
+        }
+    }
+
+    /// Gives the room of commands back and answers their callers.
+    pub fn answer(&self, commands: Vec<Command>, verdicts: Vec<Verdict>) {
+        self.admission.leave(&commands);
+        for (command, verdict) in zip(commands, verdicts) {
+            let label = verdict.as_ref().map_or_else(refusal_label, outcome_label);
+            self.parts.metrics.bookings(label, 1);
+            if let Some(reply) = command.reply {
+                // A caller that hung up does not hear of it; the booking stands all the same.
+                let _ = reply.send(verdict);
+            }
+        }
+    }
+
+    /// The same for a group.
+    pub fn answer_group(&self, group: Group, verdict: Result<Vec<Outcome>, Error>) {
+        self.admission.leave(&group.commands);
+        match &verdict {
+            Ok(outcomes) => {
+                for outcome in outcomes {
+                    self.parts.metrics.bookings(outcome_label(outcome), 1);
+                }
+            }
+            Err(refusal) => self.parts.metrics.bookings(refusal_label(refusal), group.commands.len()),
+        }
+        let _ = group.reply.send(verdict);
+    }
+
+    /// Answers everything with a refusal.
+    pub fn refuse(&self, lanes: Lanes, refusal: impl Fn() -> Error) {
+        let Lanes { single, bulk, groups } = lanes;
+        for commands in [single, bulk] {
+            let verdicts = commands.iter().map(|_| Err(refusal())).collect();
+            self.answer(commands.into(), verdicts);
+        }
+        for group in groups {
+            self.answer_group(group, Err(refusal()));
+        }
+    }
+}
+
+/// The label of what was done in `bookings_total`.
+fn outcome_label(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Expired => "expired",
+        outcome if outcome.is_replay() => "replayed",
+        _ => "booked",
+    }
+}
+
+/// The label of what was not done.
+fn refusal_label(refusal: &Error) -> &'static str {
+    match refusal {
+        Error::Item { error, .. } => refusal_label(error),
+        Error::InsufficientBalance { .. } => "insufficient_balance",
+        Error::StoreUnavailable(_) | Error::Overloaded => "unavailable",
+        Error::Internal(_) => "failed",
+        _ => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::BOOKING_RESULTS;
+
+    #[test]
+    fn every_label_is_counted_from_the_start() {
+        let money = crate::model::Money::ZERO;
+        let refusals = [
+            Error::InsufficientBalance { available: money, required: money },
+            Error::StoreUnavailable(String::new()),
+            Error::Overloaded,
+            Error::Internal(String::new()),
+            Error::TransnoConflict,
+        ];
+        let labels = refusals.iter().map(refusal_label).chain([outcome_label(&Outcome::Expired)]);
+        for label in labels {
+            assert!(BOOKING_RESULTS.contains(&label), "{label}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What is asked for.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::prices::{NoPrice, Quote};
+use crate::model::{BookingDetails, Currency, CustomerId, Kind, Money, RecordId, Timestamp, Transno};
+use crate::store::NonceUse;
+
+/// The longest time that a hold may last.
+pub const MAX_HOLD: Duration = Duration::from_secs(86_400);
+
+/// A change of money as asked for: parsed and within bounds, not yet decided.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Whose money it is about.
+    pub customer_id: CustomerId,
+    /// SHA-256 of the request as parsed; tells a repetition from another request.
+    pub body_hash: [u8; 32],
+    /// The nonce that the request spends.
+    pub nonce: Option<NonceUse>,
+    /// What to do.
+    pub action: Action,
+}
+
+impl Request {
+    /// A booking without details and without a nonce, as programs make them. Its hash covers
+    /// exactly what is given here: the same transno with anything else is a conflict. Records keep
+    /// it, so the formula stays as it is.
+    pub fn booking(customer_id: CustomerId, transno: Transno, kind: Kind, amount: Money) -> Self {
+        let hash = Sha256::new()
+            .chain_update(format!("{kind}\0{customer_id}\0"))
+            .chain_update(amount.nanos().to_be_bytes());
+        let entry = Entry {
+            transno,
+            kind,
+            amount: Amount::Given(amount),
+            currency: None,
+            event_time: None,
+            details: BookingDetails::default(),
+        };
+        Self { customer_id, body_hash: hash.finalize().into(), nonce: None, action: Action::Book(entry) }
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Book a record.
+    Book(Entry),
+    /// Take an earlier record back, whole or in part.
+    Reverse(Reverse),
+    /// Reserve money.
+    Hold(Reserve),
+    /// Settle a hold.
+    Capture(Capture),
+    /// Release a hold.
+    Release(RecordId),
+    /// Close the customer's holds whose time has run out.
+    Expire,
+}
+
+impl Action {
+    /// The caller's name for it, where it has one.
+    pub(super) fn transno(&self) -> Option<&Transno> {
+        match self {
+            Self::Book(entry) => Some(&entry.transno),
+            Self::Reverse(reverse) => Some(&reverse.transno),
+            Self::Hold(reserve) => Some(&reserve.transno),
+            Self::Capture(capture) => Some(&capture.transno),
+            Self::Release(_) | Self::Expire => None,
+        }
+    }
+
+    /// Whether its amount is negative, which only an adjustment's may be: it would do the opposite of what it says.
+    pub(super) fn has_wrong_sign(&self) -> bool {
+        match self {
+            Self::Book(Entry {
+                kind: Kind::Charge | Kind::Credit, amount: Amount::Given(amount), ..
+            }) => amount.is_negative(),
+            Self::Hold(reserve) => reserve.amount.is_negative(),
+            Self::Reverse(Reverse { amount, .. }) | Self::Capture(Capture { amount, .. }) => {
+                amount.is_some_and(Money::is_negative)
+            }
+            Self::Book(_) | Self::Release(_) | Self::Expire => false,
+        }
+    }
+}
+
+/// A charge, credit or adjustment.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Names the booking within the customer.
+    pub transno: Transno,
+    /// Charge, credit or adjustment.
+    pub kind: Kind,
+    /// How much.
+    pub amount: Amount,
+    /// The currency the caller has in mind; the customer's if absent.
+    pub currency: Option<Currency>,
+    /// When it happened; the time of booking if absent.
+    pub event_time: Option<Timestamp>,
+    /// What it was for.
+    pub details: BookingDetails,
+}
+
+/// How much a booking moves.
+#[derive(Debug, Clone)]
+pub enum Amount {
+    /// What the caller says; negative only for an adjustment.
+    Given(Money),
+    /// What the price list of `pricing_id` or `llmid` says, which has not been asked yet; see [`Request::priced`].
+    FromPriceList,
+    /// What the price list said.
+    Quoted(Box<Quote>),
+    /// No price list says anything. That refuses a new booking alone: a repetition gets the first answer, whatever
+    /// became of the price list since.
+    Unquoted(NoPrice),
+}
+
+/// Taking a record back.
+#[derive(Debug, Clone)]
+pub struct Reverse {
+    /// Names the booking within the customer.
+    pub transno: Transno,
+    /// The record.
+    pub record: RecordId,
+    /// How much; what is left of it if absent.
+    pub amount: Option<Money>,
+    /// Whether any kind of record may be taken back, as the platform may, or charges and captures alone, as a customer may:
+    /// what only the platform books, only the platform takes back.
+    pub of_any_kind: bool,
+    /// A remark.
+    pub note: Option<String>,
+}
+
+/// Reserving money.
+#[derive(Debug, Clone)]
+pub struct Reserve {
+    /// Names the hold within the customer.
+    pub transno: Transno,
+    /// How much.
+    pub amount: Money,
+    /// The currency the caller has in mind; the customer's if absent.
+    pub currency: Option<Currency>,
+    /// For how long.
+    pub ttl: Duration,
+    /// The person it is for.
+    pub user_id: Option<String>,
+    /// A remark.
+    pub note: Option<String>,
+}
+
+/// Settling a hold.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// Names the booking within the customer.
+    pub transno: Transno,
+    /// The hold.
+    pub hold: RecordId,
+    /// How much; the hold's amount if absent. More than that passes the funds check.
+    pub amount: Option<Money>,
+}
