@@ -3,7 +3,7 @@
 use super::Error;
 use super::cursor::{Listing, Position};
 use super::page::{ListPage, PageRequest, TOTAL_CAP};
-use crate::store::{Filter, Store, Value, Window};
+use crate::store::{Filter, Store, Window};
 
 /// A page of a list. A cursor of another list is [`Error::InvalidCursor`].
 pub(super) async fn page<F>(
@@ -25,10 +25,7 @@ where
 fn listing(store: &Store, filter: &impl Filter, ascending: bool) -> Listing {
     let mut listing = Listing::new(store.keyring().cursor_key(), filter.name(), ascending);
     for (name, value) in store.named_conditions(filter) {
-        match value {
-            Value::Text(text) => listing.filter(name, Some(text)),
-            Value::Time(time) => listing.filter_time(name, Some(time)),
-        };
+        listing.condition(name, &value);
     }
     listing
 }
@@ -51,10 +48,10 @@ mod tests {
     #[tokio::test]
     async fn cursors_name_every_condition_as_they_always_did() {
         let db = TestStore::new().await;
-        let named = |conditions: Vec<(&'static str, Value<'_>)>| {
-            let each = conditions.into_iter().map(|(name, value)| match value {
-                Value::Text(text) => format!("{name}={text}"),
-                Value::Time(time) => format!("{name}={}", time.seconds()),
+        let named = |conditions: Vec<(&'static str, Vec<u8>)>| {
+            let each = conditions.into_iter().map(|(name, value)| match <[u8; 8]>::try_from(&*value) {
+                Ok(time) if time[0] == 0 => format!("{name}={}", i64::from_be_bytes(time) / 1_000_000),
+                _ => format!("{name}={}", String::from_utf8(value).unwrap()),
             });
             each.collect::<Vec<_>>().join(" ")
         };

@@ -91,48 +91,20 @@ impl<Id: Column + Send + Sync> Place for (Timestamp, Id) {
     }
 }
 
-/// The value of a condition, as cursors name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// A text.
-    Text(&'a str),
-    /// An instant.
-    Time(Timestamp),
-}
-
-impl<'a> From<&'a str> for Value<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Timestamp> for Value<'_> {
-    fn from(time: Timestamp) -> Self {
-        Self::Time(time)
-    }
-}
-
-impl<'a> From<Value<'a>> for Arg<'a> {
-    fn from(value: Value<'a>) -> Self {
-        match value {
-            Value::Text(text) => text.into(),
-            Value::Time(time) => time.into(),
-        }
-    }
-}
-
 /// The conditions of a filter.
 pub struct Conditions<'a> {
     dialect: Dialect,
     /// The names of all conditions, the absent ones included.
     #[cfg(test)]
     pub(super) declared: Vec<&'static str>,
-    pub(super) named: Vec<(&'static str, Value<'a>)>,
+    /// Those that cursors name.
+    pub(super) named: Vec<(&'static str, Arg<'a>)>,
     tests: Vec<Test<'a>>,
 }
 
 enum Test<'a> {
-    Created(&'static str, Timestamp),
+    /// How the time of creation compares to a value.
+    Created(&'static str, Arg<'a>),
     Other(Sql<'a>),
 }
 
@@ -165,7 +137,7 @@ impl<'a> Conditions<'a> {
         name: &'static str,
         column: &str,
         compare: &str,
-        value: Option<impl Into<Value<'a>>>,
+        value: Option<impl Into<Arg<'a>>>,
     ) {
         if let Some(value) = self.declare(name, value) {
             let sql = Sql::new(format!(" AND {column} {compare} ?")).bind(value);
@@ -176,9 +148,8 @@ impl<'a> Conditions<'a> {
     /// The time of creation, which begins the sort key, is in a range.
     pub fn created(&mut self, from: Option<Timestamp>, to: Option<Timestamp>) {
         for (name, compare, bound) in [("from", ">=", from), ("to", "<", to)] {
-            if self.declare(name, bound).is_some() {
-                self.tests.extend(bound.map(|bound| Test::Created(compare, bound)));
-            }
+            let test = self.declare(name, bound).map(|bound| Test::Created(compare, bound));
+            self.tests.extend(test);
         }
     }
 
@@ -204,15 +175,15 @@ impl<'a> Conditions<'a> {
     }
 
     /// What cursors name, though no row is tested for it.
-    pub fn cursor_only(&mut self, name: &'static str, value: Option<impl Into<Value<'a>>>) {
+    pub fn cursor_only(&mut self, name: &'static str, value: Option<impl Into<Arg<'a>>>) {
         self.named.extend(value.map(|value| (name, value.into())));
     }
 
-    fn declare(&mut self, name: &'static str, value: Option<impl Into<Value<'a>>>) -> Option<Value<'a>> {
+    fn declare(&mut self, name: &'static str, value: Option<impl Into<Arg<'a>>>) -> Option<Arg<'a>> {
         #[cfg(test)]
         self.declared.push(name);
         let value = value?.into();
-        self.named.push((name, value));
+        self.named.push((name, value.clone()));
         Some(value)
     }
 
@@ -260,9 +231,10 @@ impl Store {
         self.fetch_one(sql).await?.int(0)
     }
 
-    /// The conditions of a filter that tell its list from others in cursors.
-    pub fn named_conditions<'a>(&self, filter: &'a impl Filter) -> Vec<(&'static str, Value<'a>)> {
-        Conditions::of(filter, self.dialect()).named
+    /// The conditions by which cursors tell the list of a filter from others: each by its name and its value.
+    pub fn named_conditions(&self, filter: &impl Filter) -> Vec<(&'static str, Vec<u8>)> {
+        let named = Conditions::of(filter, self.dialect()).named;
+        named.into_iter().map(|(name, value)| (name, value.into_bytes())).collect()
     }
 }
 

@@ -138,18 +138,11 @@ impl Store {
                 ));
                 let rows = tx.conn.fetch_all(sql.bind(generation).bind(SWEEP_SLICE)).await?;
                 if rows.is_empty() {
-                    let end = Sql::new(
-                        "UPDATE sync_state SET snapshot = 0, last_snapshot_time = ? \
-                         WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
-                    );
-                    fenced(tx, end.bind(now).bind(entity.as_str()).bind(lease.token)).await?;
+                    let end = Sql::new("snapshot = 0, last_snapshot_time = ?").bind(now);
+                    fenced(tx, &lease, end).await?;
                     return Ok(0);
                 }
-                let fence = Sql::new(
-                    "UPDATE sync_state SET updated_at = ? \
-                     WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
-                );
-                fenced(tx, fence.bind(now).bind(entity.as_str()).bind(lease.token)).await?;
+                fenced(tx, &lease, Sql::new("updated_at = ?").bind(now)).await?;
                 let ids = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
                 let mut sql = Sql::new(format!(
                     "UPDATE {table} SET deleted = 1, cached_at = ?, generation = ? WHERE generation < ? AND id IN "
@@ -202,12 +195,8 @@ async fn apply(
     let now = tx.now().await?;
     let applied = i64::try_from(page.changes.len()).unwrap_or(i64::MAX);
     if let (Some(lease), Some(cursor)) = (&lease, &page.cursor) {
-        let sql = Sql::new(
-            "UPDATE sync_state SET `cursor` = ?, rows_applied = rows_applied + ?, updated_at = ? \
-             WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
-        );
-        let sql = sql.bind(cursor.as_str()).bind(applied).bind(now).bind(entity.as_str()).bind(lease.token);
-        fenced(tx, sql).await?;
+        let progress = Sql::new("`cursor` = ?, rows_applied = rows_applied + ?, updated_at = ?");
+        fenced(tx, lease, progress.bind(cursor.as_str()).bind(applied).bind(now)).await?;
     }
     let sql = Sql::new("SELECT generation FROM sync_state WHERE entity_type = ? AND entity_id = ''");
     let generation = match tx.conn.fetch_optional(sql.bind(entity.as_str())).await? {

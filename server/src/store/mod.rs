@@ -55,7 +55,7 @@ pub use holds::HoldFilter;
 pub use keys::{NewKey, StoredKey};
 pub use leases::Lease;
 pub use ledger::{LedgerChanges, LedgerRow, NotCommitted, Writer};
-pub use list::{Filter, Value, Window};
+pub use list::{Filter, Window};
 pub use migrate::{Migrate, MigrateError, MigrationStep, OwnerCheck, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Partial, Quarantined, Validity};
 pub use proof::{Moved, VerifyRow};

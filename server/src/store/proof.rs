@@ -1,10 +1,10 @@
 //! What `verify` reads: every row in the order of its key, and all that it takes to hold the tables against each
 //! other. A row that cannot be read as one is a finding, so that it is told apart from a database that fails.
 
-use super::columns::{FromRow, columns, select, select_with};
+use super::columns::{FromRow, TableRow as _, columns, select, select_with};
 use super::error::Error;
 use super::reversals::Reversal;
-use super::sql::{Row, Sql};
+use super::sql::Sql;
 use super::{Store, Tx};
 use crate::model::{Customer, CustomerId, Hold, Kind, Money, Record, RecordId, Timestamp};
 
@@ -33,17 +33,13 @@ pub struct Moved {
 columns!(Moved in "accounting_records": id; customer_id, kind, amount, delta, reverses, hold_id);
 
 /// A record whose total is the sum of its tokens: the total is in no hash.
-struct WholeRecord(Record);
-
-impl FromRow for WholeRecord {
-    fn from_row(row: &Row) -> Result<Self, Error> {
-        let (record, total_tokens) = <(Record, Option<i64>)>::from_row(row)?;
-        if total_tokens == record.total_tokens() {
-            return Ok(Self(record));
-        }
-        let which = format!("{}/{}", record.customer_id, record.seq);
-        Err(Error::inconsistent("accounting_records", which, "total_tokens is not the sum of its tokens"))
+fn with_total((record, total_tokens): (Record, Option<i64>)) -> VerifyRow<Record> {
+    if total_tokens == record.total_tokens() {
+        return Ok(record);
     }
+    let which = format!("{}/{}", record.customer_id, record.seq);
+    let what = "total_tokens is not the sum of its tokens";
+    Err(Error::inconsistent(Record::TABLE, which, what).to_string())
 }
 
 impl Store {
@@ -89,8 +85,7 @@ impl Tx {
     ) -> Result<Vec<VerifyRow<Record>>, Error> {
         let rest = " WHERE customer_id = ? AND seq > ? ORDER BY seq LIMIT ?";
         let sql = select_with::<Record>("total_tokens", rest).bind(customer.as_str()).bind(seq).bind(limit);
-        let rows = self.readable::<WholeRecord>(sql).await?;
-        Ok(rows.into_iter().map(|row| row.map(|WholeRecord(record)| record)).collect())
+        Ok(self.readable(sql).await?.into_iter().map(|row| row.and_then(with_total)).collect())
     }
 
     /// A customer's holds after a place, in the order of creation and id.

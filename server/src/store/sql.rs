@@ -19,6 +19,18 @@ pub enum Arg<'a> {
     Bytes(Cow<'a, [u8]>),
 }
 
+impl Arg<'_> {
+    /// Its bytes: of a number the eight of it, the highest first.
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Null => Vec::new(),
+            Self::Int(number) => number.to_be_bytes().to_vec(),
+            Self::Text(text) => text.into_owned().into_bytes(),
+            Self::Bytes(bytes) => bytes.into_owned(),
+        }
+    }
+}
+
 /// How a statement that changes something travels to MySQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {

@@ -71,11 +71,8 @@ impl Store {
         self.write("sync.start_snapshot", move |tx| {
             let lease = lease.clone();
             Box::pin(async move {
-                let sql = Sql::new(
-                    "UPDATE sync_state SET generation = generation + 1, snapshot = 1, `cursor` = NULL \
-                     WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
-                );
-                fenced(tx, sql.bind(lease.name.as_str()).bind(lease.token)).await
+                let changes = Sql::new("generation = generation + 1, snapshot = 1, `cursor` = NULL");
+                fenced(tx, &lease, changes).await
             })
         })
         .await
@@ -88,31 +85,34 @@ impl Store {
             let (lease, outcome) = (lease.clone(), outcome.clone());
             Box::pin(async move {
                 let now = tx.now().await?;
-                let sql = match &outcome {
+                let changes = match &outcome {
                     SyncOutcome::Success => Sql::new(
-                        "UPDATE sync_state SET sync_status = 'success', error_class = NULL, error_msg = NULL, \
-                         retry_count = 0, last_sync_time = ?, updated_at = ? \
-                         WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+                        "sync_status = 'success', error_class = NULL, error_msg = NULL, retry_count = 0, \
+                         last_sync_time = ?, updated_at = ?",
                     )
                     .bind(now)
                     .bind(now),
                     SyncOutcome::Failed { class, message } => Sql::new(
-                        "UPDATE sync_state SET sync_status = 'failed', error_class = ?, error_msg = ?, \
-                         retry_count = retry_count + 1, updated_at = ? \
-                         WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+                        "sync_status = 'failed', error_class = ?, error_msg = ?, retry_count = retry_count + 1, \
+                         updated_at = ?",
                     )
                     .bind(*class)
                     .bind(message.chars().take(MAX_MESSAGE).collect::<String>())
                     .bind(now),
                 };
-                fenced(tx, sql.bind(lease.name.as_str()).bind(lease.token)).await
+                fenced(tx, &lease, changes).await
             })
         })
         .await
     }
 }
 
-/// Runs an UPDATE that names the fencing token; no row means that another instance has taken over.
-pub(super) async fn fenced(tx: &mut Tx, update: Sql<'_>) -> Result<(), Error> {
-    if tx.conn.execute(update).await? == 0 { Err(Error::LeaseLost) } else { Ok(()) }
+/// Updates the state of the entity that is leased. Another fencing token there means that another instance has taken
+/// over.
+pub(super) async fn fenced(tx: &mut Tx, lease: &Lease, changes: Sql<'_>) -> Result<(), Error> {
+    let mut sql = Sql::new("UPDATE sync_state SET ");
+    sql.append(changes);
+    sql.push(" WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?");
+    sql.add(lease.name.clone()).add(lease.token);
+    if tx.conn.execute(sql).await? == 0 { Err(Error::LeaseLost) } else { Ok(()) }
 }
