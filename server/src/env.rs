@@ -322,8 +322,8 @@ impl ServerEnv {
         let inner = &self.inner;
         inner.sync.start(&inner.tasks, &inner.stop);
         inner.tasks.spawn(inner.store.clone().checkpoint(inner.stop.clone()));
-        if let Ok(Some(how)) = inner.store.forgetfulness().await {
-            tracing::warn!(how, "the database may forget what it has committed");
+        if let Ok(Some(risk)) = inner.store.durability_risk().await {
+            tracing::warn!(risk, "the database may lose what it has committed");
         }
         // Nothing moves while somebody looks into what is there, not even holds that are due.
         if !inner.config.server.read_only {

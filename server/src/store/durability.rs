@@ -1,12 +1,12 @@
-//! What a commit survives. SQLite is told; of a MySQL server it is the operator's choice, which is only looked at.
+//! What a commit survives. For SQLite we set it; for MySQL it is the operator's choice, which is only checked.
 
 use super::sql::Sql;
 use super::{Dialect, Error, Store};
 
 impl Store {
-    /// In which way the database may forget what it has committed, in one sentence; `None` where it does not.
+    /// How the database may lose what it has committed, in one sentence; `None` where it does not.
     /// Source: the manuals of MySQL and MariaDB on `innodb_flush_log_at_trx_commit` and `sync_binlog`.
-    pub async fn forgetfulness(&self) -> Result<Option<String>, Error> {
+    pub async fn durability_risk(&self) -> Result<Option<String>, Error> {
         if self.dialect() == Dialect::Sqlite {
             return Ok(None);
         }
@@ -17,11 +17,11 @@ impl Store {
         for row in self.fetch_all(sql).await? {
             settings.push((row.text(0)?, row.text(1)?));
         }
-        Ok(forgets(&settings))
+        Ok(risk_of(&settings))
     }
 }
 
-fn forgets(settings: &[(String, String)]) -> Option<String> {
+fn risk_of(settings: &[(String, String)]) -> Option<String> {
     let is =
         |name: &str, value: &str| settings.iter().any(|(n, v)| n == name && v.eq_ignore_ascii_case(value));
     if !is("innodb_flush_log_at_trx_commit", "1") {
@@ -56,20 +56,20 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_may_forget_is_told_apart() {
+    fn a_server_that_may_lose_commits_is_recognised() {
         let settings = |of: [&str; 3]| {
             let names = ["innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog"];
             names.into_iter().zip(of).map(|(n, v)| (n.to_owned(), v.to_owned())).collect::<Vec<_>>()
         };
-        for lasting in [["1", "OFF", "0"], ["1", "ON", "1"]] {
-            assert_eq!(forgets(&settings(lasting)), None, "{lasting:?}");
+        for durable in [["1", "OFF", "0"], ["1", "ON", "1"]] {
+            assert_eq!(risk_of(&settings(durable)), None, "{durable:?}");
         }
-        for (forgetful, setting) in [
+        for (lossy, setting) in [
             (["2", "OFF", "0"], "innodb_flush_log_at_trx_commit"),
             (["0", "ON", "1"], "innodb_flush_log_at_trx_commit"),
             (["1", "ON", "0"], "sync_binlog"),
         ] {
-            assert!(forgets(&settings(forgetful)).unwrap().starts_with(setting), "{forgetful:?}");
+            assert!(risk_of(&settings(lossy)).unwrap().starts_with(setting), "{lossy:?}");
         }
     }
 }

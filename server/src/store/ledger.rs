@@ -16,16 +16,16 @@ use super::{
 };
 use crate::model::{Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
 
-/// How long the database may be silent in the middle of a booking: longer than it waits for locks. A connection that
-/// broke without a sign would else be waited for without end, and everything behind it.
+/// How long the database may be silent in the middle of a booking: longer than it waits for locks. Without a timeout a
+/// connection that broke silently would hold up the writer, and everything behind it, for good.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Rows of one INSERT statement where it must be small: so many records of the usual size make 13 KB.
+/// Rows of one INSERT statement where it must be small: that many records of the usual size make 13 KB.
 const FEW_ROWS: usize = 24;
 /// Rows of one INSERT statement elsewhere. MySQL answers each statement on its own, and each answer wakes the writer.
 const MANY_ROWS: usize = 128;
-/// Rows of the smallest INSERT statement that MySQL keeps prepared. To read a row's text costs it half as much as to
-/// insert the row, and a batch of its own as much as reading some of them: fewer go as text with the COMMIT.
+/// Rows of the smallest INSERT statement that MySQL keeps prepared. Parsing a row's text costs it half as much as
+/// inserting the row, and a round trip as much as parsing a few rows: fewer go as text with the COMMIT.
 const PREPARED_ROWS: usize = 4;
 
 /// A customer locked for a booking, and the database's clock at that moment.
@@ -114,12 +114,12 @@ fn prepared_rows(rows: usize) -> usize {
     }
 }
 
-/// A transaction that was not committed as it should.
+/// Why a transaction was not committed.
 #[derive(Debug)]
 pub enum NotCommitted {
-    /// Nothing was.
+    /// Nothing was committed.
     Undone(Error),
-    /// Whether it was is not known.
+    /// Whether it was committed is not known.
     Unknown(Error),
 }
 
@@ -149,25 +149,18 @@ impl Writer {
 
     async fn begin_on(&mut self, conn: Conn, ids: &[CustomerId]) -> Result<(Tx, Vec<LedgerRow>), Error> {
         let dialect = self.store.dialect();
-        with_timeout(dialect, self.begin_at_length(conn, ids)).await
-    }
-
-    async fn begin_at_length(
-        &mut self,
-        conn: Conn,
-        ids: &[CustomerId],
-    ) -> Result<(Tx, Vec<LedgerRow>), Error> {
-        let locking = locking(ids, conn.dialect());
-        let read = match Tx::begin_reading(conn, locking).await {
-            Ok((tx, rows)) => match rows.iter().map(read_ledger_row).collect() {
-                Ok(rows) => return Ok((tx, rows)),
-                Err(error) => (error, tx),
-            },
-            Err(failed) => failed,
+        let begin = async {
+            let (error, tx) = match Tx::begin_reading(conn, locking(ids, dialect)).await {
+                Ok((tx, rows)) => match rows.iter().map(read_ledger_row).collect() {
+                    Ok(rows) => return Ok((tx, rows)),
+                    Err(error) => (error, tx),
+                },
+                Err(failed) => failed,
+            };
+            self.abort(tx, &error).await;
+            Err(error)
         };
-        let (error, tx) = read;
-        self.give_up(tx, &error).await;
-        Err(error)
+        with_timeout(dialect, begin).await
     }
 
     /// Writes the changes, announces the balances to other instances and commits; on MySQL all of it at once.
@@ -211,9 +204,9 @@ impl Writer {
         }
     }
 
-    /// Undoes everything since [`Writer::begin`], because of an error. Who cannot serve now (read-only, silent, without a
-    /// quorum) is not asked to, nor is it who is asked next.
-    pub async fn give_up(&mut self, tx: Tx, error: &Error) {
+    /// Undoes everything since [`Writer::begin`] because of an error. The connection to a server that cannot serve now
+    /// (read-only, silent, without a quorum) is dropped instead, so that another one is used next.
+    pub async fn abort(&mut self, tx: Tx, error: &Error) {
         self.store.note_failure(error);
         self.store.note_write(Some(error));
         match tx.dialect() {
@@ -229,9 +222,9 @@ impl Writer {
         }
     }
 
-    /// Asks the database something else in the middle of a booking; it is given up like the booking itself.
-    pub async fn asking<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        with_timeout(self.store.dialect(), asked).await
+    /// Runs another query of a booking under the timeout of the booking itself.
+    pub async fn with_timeout<T>(&self, query: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        with_timeout(self.store.dialect(), query).await
     }
 
     fn keep(&mut self, conn: Conn) {
@@ -246,17 +239,17 @@ impl Writer {
     }
 }
 
-/// Waits as long as the database may be silent, then drops what was to be done, and with it its connection. SQLite is
-/// in this process and cannot go away.
-async fn within_timeout<T>(dialect: Dialect, done: impl Future<Output = T>) -> Option<T> {
+/// Waits as long as the database may be silent, then drops the work, and with it its connection. SQLite is in this
+/// process and cannot go away.
+async fn within_timeout<T>(dialect: Dialect, work: impl Future<Output = T>) -> Option<T> {
     match dialect {
-        Dialect::MySql => tokio::time::timeout(WRITE_TIMEOUT, done).await.ok(),
-        Dialect::Sqlite => Some(done.await),
+        Dialect::MySql => tokio::time::timeout(WRITE_TIMEOUT, work).await.ok(),
+        Dialect::Sqlite => Some(work.await),
     }
 }
 
-async fn with_timeout<T>(dialect: Dialect, done: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    within_timeout(dialect, done).await.unwrap_or_else(|| Err(Error::silent(WRITE_TIMEOUT)))
+async fn with_timeout<T>(dialect: Dialect, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    within_timeout(dialect, work).await.unwrap_or_else(|| Err(Error::silent(WRITE_TIMEOUT)))
 }
 
 /// Locks the customers that exist, in the order of their ids, and reads the database's clock.

@@ -1,4 +1,4 @@
-//! What must be seen once: nonces of signed writes, ids of events.
+//! What may be used once: nonces of signed writes, ids of events.
 
 use sha2::{Digest as _, Sha256};
 
@@ -52,8 +52,8 @@ impl NonceUse {
     }
 }
 
-/// Inserts; for each, whether it was new. The usual case, all of them new, is one statement. A duplicate is never the
-/// answer: others who insert the same ones all the time are contention.
+/// Inserts uses; for each, whether it was new. The usual case, all of them new, is one statement. Never fails with a
+/// duplicate: if others keep inserting the same ones, that is contention.
 pub(super) async fn insert(
     conn: &mut Conn,
     table: ReplayTable,
@@ -74,7 +74,7 @@ pub(super) async fn insert(
             return Ok(fresh);
         }
         match conn.execute(insertion(table, new())).await {
-            // Others may commit more of these between our look and our insert.
+            // Others may commit more of these between our SELECT and our INSERT.
             Err(Error::Duplicate(_)) if attempt < uses.len() => attempt += 1,
             Err(Error::Duplicate(error)) => return Err(Error::Contended(error)),
             result => return result.map(|_| fresh),
@@ -89,7 +89,7 @@ pub(super) async fn insert(
     }
 }
 
-/// Records uses of which none may be there yet.
+/// Inserts uses, all of which must be new.
 pub(super) fn insertion<'a>(table: ReplayTable, uses: impl IntoIterator<Item = &'a NonceUse>) -> Sql<'a> {
     let mut sql = Sql::new(format!("INSERT INTO {} ({}, expires_at) VALUES ", table.table(), table.column()));
     let mut count = 0;

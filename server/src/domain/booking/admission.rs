@@ -12,8 +12,8 @@ use crate::model::{CustomerId, Transno};
 /// One customer may fill a fifth of the queue, so that others still find room.
 const CUSTOMER_SHARE: usize = 5;
 
-/// How many commands may wait, and whose they are. A group waits in one shard whoever its customers are, so that
-/// customers are counted here and not there.
+/// How many commands may wait, and whose they are. Customers are counted here and not by shard, because a group waits
+/// in one shard whatever its customers are.
 pub(super) struct Admission {
     capacity: usize,
     in_flight: Mutex<InFlight>,
@@ -41,8 +41,8 @@ impl Admission {
         self.in_flight().count
     }
 
-    /// Takes room for all of these requests, or for none of them. Which of them stand behind another call's with the
-    /// same transno.
+    /// Admits all of these requests, or none. Returns the places of those whose transno is in flight already, by another
+    /// call.
     pub fn enter(&self, requests: &[Request]) -> Result<Vec<usize>, Error> {
         let mut wanted: HashMap<&CustomerId, usize> = HashMap::new();
         for request in requests {
@@ -56,7 +56,7 @@ impl Admission {
             return Err(Error::Overloaded);
         }
         state.count += requests.len();
-        // All are looked for before any is entered: a call does not stand behind itself.
+        // All are looked up before any is entered: a call does not count as in flight before itself.
         let names: Vec<_> = requests.iter().map(name_of).collect();
         let known = |name: &Option<_>| name.as_ref().is_some_and(|name| state.transnos.contains_key(name));
         let in_flight =
@@ -70,7 +70,7 @@ impl Admission {
         Ok(in_flight)
     }
 
-    /// Gives the room of commands back, before their callers hear of it.
+    /// Frees the places of commands, before their callers hear of it.
     pub fn leave<'a>(&self, commands: impl IntoIterator<Item = &'a Command>) {
         let mut state = self.in_flight();
         for Command { request, .. } in commands {
@@ -83,7 +83,7 @@ impl Admission {
     }
 }
 
-/// What tells a request from others, if it has a transno.
+/// The key of a request among those in flight, if it has a transno.
 fn name_of(request: &Request) -> Option<(CustomerId, Transno)> {
     request.action.transno().map(|transno| (request.customer_id.clone(), transno.clone()))
 }

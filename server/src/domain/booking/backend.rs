@@ -1,5 +1,6 @@
 //! The database as a writer sees it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::command::{Command, customers_of, named_ids};
@@ -19,7 +20,8 @@ pub(super) trait LedgerBackend: Send + 'static {
     /// A transaction under way.
     type Tx: Send;
 
-    /// Starts a transaction by locking the customers of the commands in the order of their ids.
+    /// Starts a transaction by locking the customers of the commands, in the order of their ids so that no two
+    /// transactions wait for each other.
     fn begin(
         &mut self,
         commands: &[Command],
@@ -48,7 +50,7 @@ pub(super) trait LedgerBackend: Send + 'static {
     ) -> impl Future<Output = Result<(), NotCommitted>> + Send;
 
     /// Undoes the transaction because of an error.
-    fn give_up(&mut self, tx: Self::Tx, error: &Error) -> impl Future<Output = ()> + Send;
+    fn abort(&mut self, tx: Self::Tx, error: &Error) -> impl Future<Output = ()> + Send;
 
     /// Undoes the transaction.
     fn rollback(&mut self, tx: Self::Tx) -> impl Future<Output = ()> + Send;
@@ -65,7 +67,7 @@ pub(super) trait LedgerBackend: Send + 'static {
     /// Waits until a customer can be locked, no longer than a transaction does.
     fn await_customer(&mut self, customer: &CustomerId) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Waits a random moment before the `attempt`th repetition.
+    /// Waits a random moment before the `attempt`th retry.
     fn back_off(&mut self, attempt: u32) -> impl Future<Output = ()> + Send;
 
     /// Waits.
@@ -97,19 +99,19 @@ impl LedgerBackend for StoreBackend {
         commands: &[Command],
         customers: Vec<LedgerRow>,
     ) -> Result<Loaded, Error> {
-        self.writer.asking(look_up(tx, commands, customers)).await
+        self.writer.with_timeout(look_up(tx, commands, customers)).await
     }
 
     async fn spend_nonces(&mut self, tx: &mut Tx, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
-        self.writer.asking(tx.insert_nonces(nonces)).await
+        self.writer.with_timeout(tx.insert_nonces(nonces)).await
     }
 
     async fn commit(&mut self, tx: Tx, changes: &LedgerChanges) -> Result<(), NotCommitted> {
         self.writer.commit(tx, changes).await
     }
 
-    async fn give_up(&mut self, tx: Tx, error: &Error) {
-        self.writer.give_up(tx, error).await;
+    async fn abort(&mut self, tx: Tx, error: &Error) {
+        self.writer.abort(tx, error).await;
     }
 
     async fn rollback(&mut self, tx: Tx) {
@@ -117,11 +119,11 @@ impl LedgerBackend for StoreBackend {
     }
 
     async fn first_use(&mut self, nonce: NonceUse) -> Result<bool, Error> {
-        self.writer.asking(self.store.first_use(ReplayTable::Nonces, nonce)).await
+        self.writer.with_timeout(self.store.first_use(ReplayTable::Nonces, nonce)).await
     }
 
     async fn locked(&mut self, customers: &[CustomerId]) -> Result<Vec<CustomerId>, Error> {
-        self.writer.asking(self.store.locked_customers(customers)).await
+        self.writer.with_timeout(self.store.locked_customers(customers)).await
     }
 
     async fn await_customer(&mut self, customer: &CustomerId) -> Result<(), Error> {
@@ -140,22 +142,16 @@ impl LedgerBackend for StoreBackend {
 /// Reads what deciding needs beside the customers. What no command names is not asked for.
 async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -> Result<Loaded, Error> {
     let mut loaded = Loaded { customers, ..Loaded::default() };
-    let with_holds: Vec<_> = loaded
-        .customers
-        .iter()
-        .filter(|r| r.customer.holds_made > 0)
-        .map(|r| r.customer.id.clone())
-        .collect();
-    let named: Vec<_> =
+    let mut named: Vec<_> =
         commands.iter().filter_map(|c| Some((&c.request.customer_id, c.request.action.transno()?))).collect();
     for chunk in named.chunks(LOOKED_UP) {
         loaded.records.extend(tx.find_records(chunk.iter().copied()).await?);
     }
-    if !with_holds.is_empty() {
-        let named: Vec<_> = named.into_iter().filter(|(customer, _)| with_holds.contains(customer)).collect();
-        for chunk in named.chunks(LOOKED_UP) {
-            loaded.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
-        }
+    let with_holds = loaded.customers.iter().map(|row| &row.customer).filter(|c| c.holds_made > 0);
+    let with_holds: HashSet<_> = with_holds.map(|customer| &customer.id).collect();
+    named.retain(|(customer, _)| with_holds.contains(customer));
+    for chunk in named.chunks(LOOKED_UP) {
+        loaded.holds.extend(tx.find_holds(chunk.iter().copied()).await?);
     }
     let held = |row: &&LedgerRow| row.customer.held > Money::ZERO;
     let holders: Vec<_> = loaded.customers.iter().filter(held).collect();

@@ -24,13 +24,13 @@ const MAX_ATTEMPTS: u32 = 10;
 enum Failed {
     /// Nothing was committed; the whole may run again.
     Contended(store::Error),
-    /// Nothing was committed; somebody else keeps a row locked.
+    /// Nothing was committed; another transaction keeps a row locked.
     Locked(store::Error),
     /// Whether it was committed is not known.
     Unknown(store::Error),
     /// Nothing was committed, and it will not be: the database is away.
     Away(store::Error),
-    /// Nothing was committed; something was there before that had been taken to be new.
+    /// Nothing was committed; something that had been taken to be new exists already.
     Repeated,
     /// Nothing was committed; one of the items is at fault.
     Poisoned(store::Error),
@@ -93,7 +93,7 @@ impl Engine {
             };
             if let Failed::Locked(error) = &failed {
                 let locked = self.locked(backend, &batch, error).await;
-                // Where none is any more, or it was another row: once more, then the callers repeat.
+                // If none is locked any more, or it was another row, the batch runs once more; then the callers retry.
                 if !locked.is_empty() || !std::mem::replace(&mut again, true) {
                     let taken = Lanes { single: batch.into(), ..Lanes::default() };
                     let rest = shard.park(locked, taken).single;
@@ -176,8 +176,7 @@ impl Engine {
         refusal
     }
 
-    /// Runs the transaction until its outcome is known, or it is known that it will not be by trying; in a span that the
-    /// requests share.
+    /// Runs the transaction until its outcome is known or no attempt is left, in a span that the requests share.
     async fn commit_until_known<B: LedgerBackend>(
         &self,
         backend: &mut B,
@@ -253,7 +252,7 @@ impl Engine {
             None => match self.look_and_decide(backend, &mut tx, commands, customers).await {
                 Ok(decided) => decided,
                 Err(error) => {
-                    backend.give_up(tx, &error).await;
+                    backend.abort(tx, &error).await;
                     return Err(Failed::of(error));
                 }
             },
@@ -281,7 +280,7 @@ impl Engine {
                 return Err(Failed::Unknown(error));
             }
         }
-        // After the commit, before the answers: whoever hears of the booking sees its balance.
+        // After the commit, before the answers: a caller that hears of the booking sees its balance.
         for customer in changes.customers {
             self.parts.caches.publish_balance(customer);
         }
@@ -340,7 +339,7 @@ fn first_refusal(verdicts: Vec<Verdict>) -> Result<Vec<Outcome>, Error> {
     placed.map(|(index, verdict)| verdict.map_err(|error| error.of_item(index))).collect()
 }
 
-/// Whether a command was there before.
+/// Whether a command came before.
 fn repeats(verdict: &Verdict) -> bool {
     match verdict {
         Ok(outcome) => outcome.is_replay(),

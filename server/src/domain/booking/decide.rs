@@ -17,7 +17,7 @@ use crate::model::{
 use crate::signing::AuthError;
 use crate::store::{LedgerChanges, LedgerRow, Reversal};
 
-/// Between two things that have an order by their time alone.
+/// The least time between two things that are ordered by time alone.
 const TICK: Duration = Duration::from_micros(1);
 
 /// When a transaction happens for a customer: by the database's clock, and after everything before. The database reads its
@@ -119,6 +119,7 @@ impl Ledger {
         let verdicts = commands.iter().zip(fresh).map(decide).collect();
         let holds = &mut self.holds;
         self.changes.holds = self.changed_holds.iter().filter_map(|id| holds.remove(id)).collect();
+        self.changes.holds.sort_by_key(|hold| hold.created_at);
         let changed = self.customers.into_values().filter(|s| s.changed).map(|s| s.customer);
         self.changes.customers = changed.collect();
         self.changes.customers.sort_by(|a, b| a.id.cmp(&b.id));
@@ -224,7 +225,7 @@ impl Slot {
     }
 
     /// Whether the balance may move by `delta`: within the range of money, and, unless it rises or the customer may go
-    /// below zero, covered by `available`. Who has spent more than there is may not even be charged nothing.
+    /// below zero, covered by `available`. A customer that is below zero may not even be charged zero.
     fn affords(&self, delta: Money, available: i128, default_mode: Mode) -> Result<(), Error> {
         let customer = &self.customer;
         customer.balance.checked_add(delta).ok_or(Error::AmountOutOfRange)?;

@@ -76,7 +76,7 @@ impl Engine {
         usize::try_from(hasher.finish() % self.shards.len() as u64).unwrap_or(0)
     }
 
-    /// Takes room for all requests, or says that there is none; which stand behind another call's.
+    /// Admits all requests or none; see [`Admission::enter`].
     pub fn admit(&self, requests: &[Request]) -> Result<Vec<usize>, Error> {
         self.admission
             .enter(requests)
@@ -89,14 +89,14 @@ impl Engine {
         Command { since, reply, handoff, ..Command::new(request, id) }
     }
 
-    /// Queues what was admitted. Only at the very end, when no request is under way any more, it is turned away.
+    /// Queues what was admitted. It is refused only after the drain has begun, when no request is under way any more.
     pub fn push(&self, shard: usize, more: Lanes) {
         if let Err(late) = self.shards[shard].push(more) {
             self.refuse(late, || Error::Overloaded);
         }
     }
 
-    /// Gives the room of commands back and answers their callers.
+    /// Frees the places of commands and answers their callers.
     pub fn answer(&self, commands: Vec<Command>, verdicts: Vec<Verdict>) {
         self.admission.leave(&commands);
         for (command, verdict) in zip(commands, verdicts) {

@@ -1,4 +1,4 @@
-//! Customers that another transaction keeps locked: one whose host is gone, or one that somebody opened by hand. They
+//! Customers that another transaction keeps locked: one whose host is gone, or one that was opened by hand. They
 //! are parked, so that their neighbours do not wait for them.
 
 use std::sync::Arc;
@@ -30,18 +30,7 @@ pub(super) async fn watch_parked<B: LedgerBackend>(
             for shard in &engine.shards {
                 for customer in shard.parked_customers() {
                     idle = false;
-                    // A lock that was let go is often one of many: nobody, of whichever shard, waits for those behind
-                    // one that stays.
-                    for shard in &engine.shards {
-                        let parked = shard.parked_customers();
-                        if parked.is_empty() {
-                            continue;
-                        }
-                        let locked = backend.locked(&parked).await.unwrap_or_else(|_| parked.clone());
-                        // A database that says nothing is waited for longer than callers wait.
-                        engine.refuse_overdue();
-                        parked.iter().filter(|c| !locked.contains(c)).for_each(|c| shard.unpark(c));
-                    }
+                    engine.unpark_released(&mut backend).await;
                     match backend.await_customer(&customer).await {
                         Ok(()) => shard.unpark(&customer),
                         Err(error) if error.is_locked() => {}
@@ -66,6 +55,21 @@ pub(super) async fn watch_parked<B: LedgerBackend>(
 }
 
 impl Engine {
+    /// Brings back all customers whose locks are free. Locks are often released many at once: no customer, of whichever
+    /// shard, waits behind one that stays locked.
+    async fn unpark_released<B: LedgerBackend>(&self, backend: &mut B) {
+        for shard in &self.shards {
+            let parked = shard.parked_customers();
+            if parked.is_empty() {
+                continue;
+            }
+            let locked = backend.locked(&parked).await.unwrap_or_else(|_| parked.clone());
+            // A silent database takes longer to time out than callers wait.
+            self.refuse_overdue();
+            parked.iter().filter(|c| !locked.contains(c)).for_each(|c| shard.unpark(c));
+        }
+    }
+
     /// Answers callers who waited too long for customers that are locked.
     fn refuse_overdue(&self) {
         let Some(before) = self.parts.clock.monotonic().checked_sub(PATIENCE) else { return };

@@ -14,7 +14,7 @@ use crate::model::CustomerId;
 #[cfg(test)]
 mod tests;
 
-/// For how many transactions after a repetition others are looked for.
+/// How many transactions after a repetition look for further ones before they decide.
 const LOOKING: u32 = 32;
 
 /// Commands that are committed together or not at all, and their caller.
@@ -54,7 +54,7 @@ struct State {
     closed: bool,
 }
 
-/// What waits, apart by how it is served, so that a bulk load does not stand in front of everyone.
+/// What waits, by how it is served, so that a bulk load does not hold up everyone else.
 #[derive(Default)]
 pub(super) struct Lanes {
     pub single: VecDeque<Command>,

@@ -153,7 +153,7 @@ impl Simulation {
         }
     }
 
-    /// Somebody else keeps customers locked now and then, for longer than one waits for a lock.
+    /// Another transaction locks customers now and then, for longer than the lock timeout.
     async fn lock(&self) {
         for _ in 0..self.database.draw(3) {
             self.database.pause(60).await;
@@ -161,7 +161,7 @@ impl Simulation {
         }
     }
 
-    /// Signs anew: the same request with a nonce of its own.
+    /// Signs again: the same request with a new nonce.
     fn signed(&self, request: &Request) -> Request {
         let nonce = format!("n{}", self.nonces.fetch_add(1, Ordering::SeqCst));
         let nonce = NonceUse::new("ak_1", &nonce, Timestamp::from_micros(i64::MAX));
@@ -263,7 +263,7 @@ impl Simulation {
         !matches!(verdict, Err(Error::Internal(_))) || *refusals >= POISONED_AFTER
     }
 
-    /// Whoever booked sees it at once, be it from the cache.
+    /// A caller that booked sees it at once, from the cache too.
     async fn seen_at(&self, instance: &Instance, verdicts: &[Result<Outcome, Error>]) {
         for outcome in verdicts.iter().flatten() {
             let Outcome::Booked(booked) = outcome else { continue };

@@ -528,7 +528,7 @@ impl LedgerBackend for FaultyBackend {
         unreachable!()
     }
 
-    async fn give_up(&mut self, (): (), _: &store::Error) {
+    async fn abort(&mut self, (): (), _: &store::Error) {
         unreachable!()
     }
 

@@ -18,7 +18,7 @@ use crate::model::{CustomerId, Mode};
 use crate::store::{Dialect, Store};
 use crate::telemetry::tracing::Handoff;
 
-/// How long a repetition waits for the first request with its transno.
+/// How long a retry waits for the first request with its transno.
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The booking engine.
@@ -91,7 +91,7 @@ impl Booking {
     }
 
     /// Does many things, each decided for itself, and answers once all are durable or refused, in
-    /// their order. There is room for all of them or nothing is done.
+    /// their order. All of them are admitted, or none.
     pub async fn submit_bulk(&self, requests: Vec<Request>) -> Result<Vec<Result<Outcome, Error>>, Error> {
         let engine = &self.engine;
         let in_flight = engine.admit(&requests)?;
@@ -153,8 +153,7 @@ impl Booking {
         self.engine.parts.default_mode
     }
 
-    /// Waits until a writer has ended that was not asked to, by a panic; never otherwise. What its customers ask for then
-    /// waits for nobody: the process must end.
+    /// Waits until a writer has panicked. Its customers' requests are then served by nobody: the process must end.
     pub async fn broken(&self) {
         self.engine.broken.cancelled().await;
     }

@@ -1,5 +1,7 @@
 //! The body of POST /accounting.
 
+use schemars::{Schema, SchemaGenerator};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::Error;
@@ -8,6 +10,9 @@ use crate::model::{BookingDetails, CustomerId, Kind, Timestamp, Transno};
 
 use super::super::body::Object;
 use super::super::call::Call;
+use super::schema::{
+    CurrencyText, IdText, MoneyText, QuantitiesObject, TimeText, client_name, defined, tokens,
+};
 use super::transno::transno;
 
 /// The most tokens of one booking, each way.
@@ -89,6 +94,29 @@ fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<(Option<CustomerId>, 
     Ok((customer_id, Entry { transno, kind, amount, currency, event_time, details }))
 }
 
+/// The body of POST /accounting.
+pub fn schema(g: &mut SchemaGenerator) -> Schema {
+    let id = g.subschema_for::<IdText>();
+    let (money, time) = (g.subschema_for::<MoneyText>(), g.subschema_for::<TimeText>());
+    let (currency, quantities) = (g.subschema_for::<CurrencyText>(), g.subschema_for::<QuantitiesObject>());
+    let (name, tokens) = (client_name(), tokens());
+    let schema = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "description": "Required are transno, here or as the header Idempotency-Key, and amount; or, for a charge \
+                        that a price list prices, pricing_id or llmid, and usage or tokens. Null means absent.",
+        "properties": {
+            "transno": name, "customer_id": id,
+            "kind": { "type": "string", "enum": ["charge", "credit", "adjustment"], "default": "charge" },
+            "amount": money, "currency": currency, "user_id": id, "llmid": id, "model": id, "pricing_id": id,
+            "input_tokens": tokens, "output_tokens": tokens, "usage": quantities, "request_id": name,
+            "event_time": time,
+            "note": { "type": "string", "maxLength": 1024 },
+        },
+    });
+    defined(g, "Booking", schema)
+}
+
 /// SHA-256 over the request as parsed: members in a fixed order, each with its length in front, an absent one unlike
 /// an empty one. Two spellings of one request hash alike.
 fn hash(entry: &Entry, customer: &CustomerId) -> [u8; 32] {
@@ -122,7 +150,7 @@ mod tests {
     use std::collections::HashSet;
 
     use http::{HeaderMap, HeaderName, HeaderValue};
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::model::Money;

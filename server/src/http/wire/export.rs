@@ -1,6 +1,5 @@
 //! Records one a line, as CSV or NDJSON.
 
-use std::fmt::Display;
 use std::io::Write as _;
 
 use super::RecordBody;
@@ -16,11 +15,6 @@ pub enum ExportForm {
     Csv,
 }
 
-/// The columns, in the order of a record's members.
-const COLUMNS: &str = "id,customer_id,seq,transno,kind,user_id,llmid,model_name,pricing_id,pricing_version,\
-    input_tokens,output_tokens,total_tokens,quantity,amount,delta,unrounded,arithmetic,currency,request_id,reverses,\
-    hold_id,note,balance_after,held_after,available_after,status,reversed_amount,event_time,created_at,version";
-
 impl ExportForm {
     /// Every form with its media type, the default first.
     pub const ALL: &'static [(&'static str, Self)] =
@@ -29,7 +23,7 @@ impl ExportForm {
     /// What stands before the first record.
     pub fn begin(self, out: &mut Vec<u8>) {
         if self == Self::Csv {
-            out.extend_from_slice(COLUMNS.as_bytes());
+            out.extend_from_slice(RecordBody::CSV_COLUMNS.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -42,7 +36,7 @@ impl ExportForm {
                     .map_err(|error| Error::Internal(error.to_string()))?;
                 out.push(b'\n');
             }
-            Self::Csv => csv(view, out),
+            Self::Csv => RecordBody::csv(view, out),
         }
         Ok(())
     }
@@ -57,78 +51,14 @@ impl ExportForm {
     }
 }
 
-fn csv(view: &RecordView, out: &mut Vec<u8>) {
-    let r = &view.record;
-    let d = &r.details;
-    let mut line = Line(out);
-    line.0.extend_from_slice(r.id.to_string().as_bytes());
-    line.text(Some(r.customer_id.as_str())).plain(Some(r.seq)).text(Some(r.transno.as_str()));
-    line.plain(Some(r.kind)).text(d.user_id.as_deref()).text(d.llmid.as_deref());
-    line.text(d.model_name.as_deref()).text(d.pricing_id.as_deref()).plain(r.pricing_version);
-    line.plain(d.input_tokens).plain(d.output_tokens).plain(r.total_tokens()).text(d.usage.as_deref());
-    line.plain(Some(r.amount)).plain(Some(r.delta)).plain(r.unrounded.as_deref());
-    line.text(r.arithmetic.as_deref()).plain(Some(r.currency));
-    line.text(d.request_id.as_deref()).plain(r.reverses).plain(r.hold_id).text(d.note.as_deref());
-    line.plain(Some(r.balance_after)).plain(Some(r.held_after)).plain(Some(r.available_after));
-    line.plain(Some(view.status())).plain(Some(view.reversed)).plain(Some(r.event_time));
-    line.plain(Some(r.created_at)).plain(Some(view.version()));
-    line.0.extend_from_slice(b"\r\n");
-}
-
-/// The cells after the first one of a line. What is absent is an empty cell.
-struct Line<'a>(&'a mut Vec<u8>);
-
-impl Line<'_> {
-    /// What we made ourselves: numbers, times, ids and names that need no quotes.
-    fn plain(&mut self, value: Option<impl Display>) -> &mut Self {
-        self.0.push(b',');
-        if let Some(value) = value {
-            // Writing to memory cannot fail.
-            let _infallible = write!(self.0, "{value}");
-        }
-        self
-    }
-
-    /// A text of a caller's. A spreadsheet would run one that begins like a formula: it gets an apostrophe in
-    /// front.
-    fn text(&mut self, text: Option<&str>) -> &mut Self {
-        self.0.push(b',');
-        let Some(text) = text else { return self };
-        let formula = begins_like_a_formula(text);
-        let quoted = text.contains(['"', ',', '\r', '\n']);
-        if quoted {
-            self.0.push(b'"');
-        }
-        if formula {
-            self.0.push(b'\'');
-        }
-        for byte in text.bytes() {
-            if byte == b'"' {
-                self.0.push(b'"');
-            }
-            self.0.push(byte);
-        }
-        if quoted {
-            self.0.push(b'"');
-        }
-        self
-    }
-}
-
-/// Whether a text begins with one of the characters that OWASP lists under CSV injection. Spreadsheets skip white
-/// space and what cannot be seen, and in East Asian settings take full-width signs for the ASCII ones.
-fn begins_like_a_formula(text: &str) -> bool {
-    const SIGNS: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
-    let skipped = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}' | '\u{feff}');
-    text.starts_with(['\t', '\r', '\n']) || text.trim_start_matches(skipped).starts_with(SIGNS)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
     use super::*;
     use crate::model::{Money, Record, Transno};
+
+    const COLUMNS: &str = RecordBody::CSV_COLUMNS;
 
     fn view(change: impl FnOnce(&mut Record)) -> RecordView {
         let mut record = super::super::records::tests::record();

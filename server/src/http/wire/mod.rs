@@ -3,6 +3,7 @@
 mod balances;
 mod batch;
 mod bookings;
+mod csv;
 mod export;
 mod holds;
 mod keys;

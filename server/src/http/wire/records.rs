@@ -2,6 +2,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::csv::Line;
 use super::prices::{PricedBody, raw};
 use super::schema::{
     ArithmeticObject, CurrencyText, IdText, KindText, MoneyText, QuantitiesObject, TimeText, TransnoText,
@@ -77,6 +78,11 @@ pub struct RecordBody<'a> {
 }
 
 impl<'a> RecordBody<'a> {
+    /// The columns of its CSV line, in the order of its members.
+    pub(super) const CSV_COLUMNS: &'static str = "id,customer_id,seq,transno,kind,user_id,llmid,model_name,pricing_id,pricing_version,\
+        input_tokens,output_tokens,total_tokens,quantity,amount,delta,unrounded,arithmetic,currency,request_id,reverses,\
+        hold_id,note,balance_after,held_after,available_after,status,reversed_amount,event_time,created_at,version";
+
     /// Of a record as it stands.
     pub fn of(view: &'a RecordView) -> Self {
         let record = &view.record;
@@ -114,6 +120,25 @@ impl<'a> RecordBody<'a> {
             created_at: record.created_at,
             version: view.version(),
         }
+    }
+
+    /// The CSV line of a record.
+    pub(super) fn csv(view: &RecordView, out: &mut Vec<u8>) {
+        let r = &view.record;
+        let d = &r.details;
+        let mut line = Line(out);
+        line.0.extend_from_slice(r.id.to_string().as_bytes());
+        line.text(Some(r.customer_id.as_str())).plain(Some(r.seq)).text(Some(r.transno.as_str()));
+        line.plain(Some(r.kind)).text(d.user_id.as_deref()).text(d.llmid.as_deref());
+        line.text(d.model_name.as_deref()).text(d.pricing_id.as_deref()).plain(r.pricing_version);
+        line.plain(d.input_tokens).plain(d.output_tokens).plain(r.total_tokens()).text(d.usage.as_deref());
+        line.plain(Some(r.amount)).plain(Some(r.delta)).plain(r.unrounded.as_deref());
+        line.text(r.arithmetic.as_deref()).plain(Some(r.currency));
+        line.text(d.request_id.as_deref()).plain(r.reverses).plain(r.hold_id).text(d.note.as_deref());
+        line.plain(Some(r.balance_after)).plain(Some(r.held_after)).plain(Some(r.available_after));
+        line.plain(Some(view.status())).plain(Some(view.reversed)).plain(Some(r.event_time));
+        line.plain(Some(r.created_at)).plain(Some(view.version()));
+        line.0.extend_from_slice(b"\r\n");
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{AuthMode, ColumnKind, CustomerStatus, Entity, HoldState, Kind, Scope};
 
+pub use super::bookings::schema as booking;
 use super::{
     BalanceBody, BookedBody, HoldBody, KeyBody, NDJSON, PreviewBody, QuoteBody, RecordBody, SummaryBody,
 };
@@ -114,7 +115,7 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> Value {
 }
 
 /// A reference to a schema that is put among the definitions under `name`.
-fn defined(g: &mut SchemaGenerator, name: &str, schema: Value) -> Schema {
+pub(super) fn defined(g: &mut SchemaGenerator, name: &str, schema: Value) -> Schema {
     g.definitions_mut().entry(name).or_insert(schema);
     json_schema!({ "$ref": format!("#/components/schemas/{name}") })
 }
@@ -228,30 +229,6 @@ fn mirrored(g: &mut SchemaGenerator, name: &str, entity: Entity) -> Schema {
     }
     required.extend(["created_at", "cached_at", "sync_version", "version"]);
     defined(g, name, json!({ "type": "object", "properties": properties, "required": required }))
-}
-
-/// The body of POST /accounting.
-pub fn booking(g: &mut SchemaGenerator) -> Schema {
-    let id = g.subschema_for::<IdText>();
-    let (money, time) = (g.subschema_for::<MoneyText>(), g.subschema_for::<TimeText>());
-    let (currency, quantities) = (g.subschema_for::<CurrencyText>(), g.subschema_for::<QuantitiesObject>());
-    let name = json!({ "type": "string", "pattern": "^[!-~]{1,128}$" });
-    let tokens = tokens();
-    let schema = json!({
-        "type": "object",
-        "additionalProperties": false,
-        "description": "Required are transno, here or as the header Idempotency-Key, and amount; or, for a charge \
-                        that a price list prices, pricing_id or llmid, and usage or tokens. Null means absent.",
-        "properties": {
-            "transno": name, "customer_id": id,
-            "kind": { "type": "string", "enum": ["charge", "credit", "adjustment"], "default": "charge" },
-            "amount": money, "currency": currency, "user_id": id, "llmid": id, "model": id, "pricing_id": id,
-            "input_tokens": tokens, "output_tokens": tokens, "usage": quantities, "request_id": name,
-            "event_time": time,
-            "note": { "type": "string", "maxLength": 1024 },
-        },
-    });
-    defined(g, "Booking", schema)
 }
 
 /// The body of POST /pricing/quote.
@@ -399,11 +376,11 @@ pub fn status() -> Value {
     json!({ "type": "integer", "format": "int32", "minimum": 100, "maximum": 599 })
 }
 
-fn tokens() -> Value {
+pub(super) fn tokens() -> Value {
     json!({ "type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000_000_000i64 })
 }
 
-fn client_name() -> Value {
+pub(super) fn client_name() -> Value {
     json!({ "type": "string", "pattern": "^[!-~]{1,128}$" })
 }
 

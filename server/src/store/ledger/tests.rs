@@ -25,7 +25,7 @@ fn any_number_of_rows_is_few_pieces_of_few_sizes() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_serve_now_is_not_who_is_asked_next() {
+async fn a_connection_to_a_server_that_cannot_serve_now_is_not_used_again() {
     if !wanted(Kind::MySql) {
         return;
     }
@@ -37,7 +37,7 @@ async fn a_server_that_cannot_serve_now_is_not_who_is_asked_next() {
         let (mut tx, _) = writer.begin(std::slice::from_ref(&id)).await.unwrap();
         let connection = tx.conn.fetch_one(Sql::new("SELECT CONNECTION_ID()")).await.unwrap().int(0).unwrap();
         match error {
-            Some(error) => writer.give_up(tx, error).await,
+            Some(error) => writer.abort(tx, error).await,
             None => writer.rollback(tx).await,
         }
         connection

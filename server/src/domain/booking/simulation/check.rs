@@ -155,7 +155,7 @@ pub fn assert_held_adds_up(rows: &Rows) {
     }
 }
 
-/// What a request that was refused for want of money would have moved, if it said so itself, and what was reserved
+/// What a request that was refused for lack of money would have moved, if it said so itself, and what was reserved
 /// for it.
 fn moved(action: &Action, rows: &Rows) -> (Option<Money>, Money) {
     match action {

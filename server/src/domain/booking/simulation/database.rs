@@ -133,7 +133,7 @@ impl Database {
         self.time.clock.now().minus(Duration::from_millis(u64::from(behind)))
     }
 
-    /// Keeps a customer locked for a while, as a hand at the database does.
+    /// Keeps a customer locked for a while, as a transaction opened by hand does.
     pub async fn lock_a_customer(&self, at_most_ms: u32) {
         let place = self.draw(u32::try_from(self.locks.len()).unwrap()) as usize;
         let _locked = self.locks.values().nth(place).unwrap().lock().await;
@@ -358,7 +358,7 @@ impl LedgerBackend for SimulatedBackend {
         Err(NotCommitted::Unknown(Error::outage()))
     }
 
-    async fn give_up(&mut self, tx: Transaction, _: &Error) {
+    async fn abort(&mut self, tx: Transaction, _: &Error) {
         self.rollback(tx).await;
     }
 

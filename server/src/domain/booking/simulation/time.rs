@@ -15,7 +15,7 @@ const TURNS: u32 = 2;
 /// Who waits, by when and in the order in which they began to.
 type Waiting = BTreeMap<(Timestamp, u64), oneshot::Sender<()>>;
 
-/// Simulated time. It goes from one moment that somebody waits for to the next.
+/// Simulated time. It jumps from one moment that a task waits for to the next.
 pub struct Time {
     /// Shows it.
     pub clock: Arc<ManualClock>,
@@ -61,7 +61,7 @@ impl Time {
         }
     }
 
-    /// On to the next moment that somebody still waits for.
+    /// Jumps to the next moment that a task still waits for.
     fn next(&self) {
         let mut waiting = self.waiting.lock().unwrap();
         while let Some(((at, _), wake)) = waiting.pop_first() {
