@@ -13,7 +13,7 @@ pub fn cursors(data: &[u8]) {
 fn one_cursor<P: Position + PartialEq + Debug>(data: &[u8]) {
     let list = Listing::new(&[7; 32], "accounting", false);
     let mut other = Listing::new(&[7; 32], "accounting", false);
-    other.filter("kind", Some("charge"));
+    other.condition("kind", b"charge");
     if let Some(position) = P::read(data) {
         let cursor = list.encode(&position);
         assert_eq!(list.decode::<P>(&cursor).ok(), Some(position));

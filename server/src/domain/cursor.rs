@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 use super::Error;
 use crate::model::{RecordId, TextId, Timestamp};
 use crate::signing::HmacKey;
+use crate::store::RecordPosition;
 
 /// Bytes of the MAC that a cursor carries.
 const MAC: usize = 16;
@@ -49,6 +50,21 @@ impl Position for (Timestamp, RecordId) {
     }
 }
 
+/// Records: the one or the other, told by its length. A cursor's MAC ties it to a list, and with it to its kind.
+impl Position for RecordPosition {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Seq(seq) => seq.write(bytes),
+            Self::Created(time, id) => (*time, *id).write(bytes),
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let created = || <(Timestamp, RecordId)>::read(bytes).map(|(time, id)| Self::Created(time, id));
+        i64::read(bytes).map(Self::Seq).or_else(created)
+    }
+}
+
 /// Mirrored rows: `created_at` and the upstream's id.
 impl Position for (Timestamp, TextId) {
     fn write(&self, bytes: &mut Vec<u8>) {
@@ -79,22 +95,10 @@ impl Listing {
         listing
     }
 
-    /// Adds a filter; an absent one counts as none at all.
-    pub fn filter(&mut self, name: &str, value: Option<&str>) -> &mut Self {
-        if let Some(value) = value {
-            self.bytes(name.as_bytes());
-            self.bytes(value.as_bytes());
-        }
-        self
-    }
-
-    /// Adds a filter by time.
-    pub fn filter_time(&mut self, name: &str, value: Option<Timestamp>) -> &mut Self {
-        if let Some(value) = value {
-            self.bytes(name.as_bytes());
-            self.bytes(&value.micros().to_be_bytes());
-        }
-        self
+    /// Adds a condition.
+    pub fn condition(&mut self, name: &str, value: &[u8]) {
+        self.bytes(name.as_bytes());
+        self.bytes(value);
     }
 
     /// The cursor of the page that follows this position.
@@ -150,7 +154,7 @@ mod tests {
     fn listing(filters: &[(&str, &str)]) -> Listing {
         let mut listing = Listing::new(&KEY, "accounting", false);
         for (name, value) in filters {
-            listing.filter(name, Some(value));
+            listing.condition(name, value.as_bytes());
         }
         listing
     }
@@ -196,10 +200,8 @@ mod tests {
     #[test]
     fn an_absent_filter_differs_from_an_empty_one() {
         let mut empty = listing(&[]);
-        empty.filter("q", Some(""));
-        let mut absent = listing(&[]);
-        absent.filter("q", None).filter_time("from", None);
-        let cursor = absent.encode(&1i64);
+        empty.condition("q", b"");
+        let cursor = listing(&[]).encode(&1i64);
         assert!(refused::<i64>(&empty, &cursor));
         assert!(listing(&[]).decode::<i64>(&cursor).is_ok());
     }
@@ -208,14 +210,14 @@ mod tests {
     fn another_time_is_another_list() {
         let at = |seconds| {
             let mut listing = listing(&[]);
-            listing.filter_time("from", Some(Timestamp::from_seconds(seconds)));
+            listing.condition("from", &Timestamp::from_seconds(seconds).micros().to_be_bytes());
             listing
         };
         let cursor = at(5).encode(&1i64);
         assert!(at(5).decode::<i64>(&cursor).is_ok());
         assert!(refused::<i64>(&at(6), &cursor));
         let mut to = listing(&[]);
-        to.filter_time("to", Some(Timestamp::from_seconds(5)));
+        to.condition("to", &Timestamp::from_seconds(5).micros().to_be_bytes());
         assert!(refused::<i64>(&to, &cursor));
     }
 

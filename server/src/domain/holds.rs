@@ -1,10 +1,9 @@
 //! Reading holds.
 
-use super::Error;
-use super::cursor::Listing;
-use super::page::{ListPage, PageRequest, TOTAL_CAP};
+use super::page::{ListPage, PageRequest};
+use super::{Error, list};
 use crate::model::{CustomerId, Hold, HoldState, RecordId, Timestamp, Transno};
-use crate::store::{HoldFilter, Store};
+use crate::store::{HoldFilter, Store, Window};
 
 /// Which holds to list. An absent filter lets everything pass.
 #[derive(Debug, Clone, Default)]
@@ -28,20 +27,9 @@ pub struct HoldsQuery {
 /// A page of holds by creation and id, each with the state that it counts as now.
 pub async fn query_holds(store: &Store, q: HoldsQuery) -> Result<ListPage<Hold>, Error> {
     let HoldsQuery { customer_id, user_id, state, transno, from, to, page } = q;
-    let mut listing = Listing::new(store.keyring().cursor_key(), "holds", page.ascending);
-    listing.filter("customer_id", customer_id.as_ref().map(CustomerId::as_str));
-    listing.filter("user_id", user_id.as_deref());
-    listing.filter("state", state.map(HoldState::as_str));
-    listing.filter("transno", transno.as_deref());
-    listing.filter_time("from", from);
-    listing.filter_time("to", to);
-    let after =
-        page.cursor.as_deref().map(|cursor| listing.decode::<(Timestamp, RecordId)>(cursor)).transpose()?;
-    let (ascending, limit) = (page.ascending, page.read_limit());
-    let filter = HoldFilter { customer_id, user_id, state, transno, from, to, after, ascending, limit };
-    let total = if page.count { Some(store.count_holds(&filter, TOTAL_CAP).await?) } else { None };
-    let rows = store.holds(&filter).await?.into_iter().map(as_of).collect();
-    Ok(ListPage::cut(rows, total, &page, |last: &Hold| listing.encode(&(last.created_at, last.id))))
+    let filter = HoldFilter { customer_id, user_id, state, transno, from, to };
+    let ListPage { rows, next_cursor, total } = list::page(store, &filter, &page).await?;
+    Ok(ListPage { rows: rows.into_iter().map(as_of).collect(), next_cursor, total })
 }
 
 /// A hold by its id. One of another customer than `scope` is [`Error::NotFound`], as if it did not
@@ -61,10 +49,9 @@ pub async fn by_transno(
     let filter = HoldFilter {
         customer_id: Some(customer.clone()),
         transno: Some(transno.to_string()),
-        limit: 1,
         ..HoldFilter::default()
     };
-    Ok(store.holds(&filter).await?.pop().map(as_of))
+    Ok(store.list(&filter, &Window::newest(1)).await?.pop().map(as_of))
 }
 
 fn as_of((mut hold, now): (Hold, Timestamp)) -> Hold {

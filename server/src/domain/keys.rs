@@ -89,7 +89,7 @@ impl Keys {
             auth_mode: request.auth_mode,
             secret: stored,
             expires_at: request.expires_at,
-            allowed_cidrs: joined(&request.allowed_cidrs),
+            allowed_cidrs: request.allowed_cidrs,
         };
         match self.store.create_key(new).await {
             Ok(()) => Ok(MadeKey { key_id, secret }),

@@ -1,10 +1,9 @@
 //! Reading what is mirrored from Sage.
 
-use super::Error;
-use super::cursor::Listing;
-use super::page::{ListPage, PageRequest, TOTAL_CAP};
+use super::page::{ListPage, PageRequest};
+use super::{Error, list};
 use crate::model::{CustomerId, Entity, MirrorRow, TextId, Timestamp};
-use crate::store::{MirrorFilter, Store, Validity};
+use crate::store::{MirrorFilter, Store, Validity, Window};
 
 #[cfg(test)]
 mod tests;
@@ -103,9 +102,9 @@ pub async fn query_users(store: &Store, q: UsersQuery) -> Result<ListPage<Mirror
         contains: q.q.map(|text| (SEARCHED, text)),
         from: q.from,
         to: q.to,
-        ..MirrorFilter::default()
+        ..MirrorFilter::of(Entity::Users)
     };
-    list(store, Entity::Users, filter, None, &q.page).await
+    list::page(store, &filter, &q.page).await
 }
 
 /// A page of pricing rows. `now` and `zone` decide which day is today.
@@ -121,11 +120,12 @@ pub async fn query_pricing(
         llmid: q.llmid,
         published_only: q.published_only,
         validity: status.map(|status| (status, day_at(q.at.unwrap_or(now), zone))),
+        at: q.at,
         from: q.from,
         to: q.to,
-        ..MirrorFilter::default()
+        ..MirrorFilter::of(Entity::Pricing)
     };
-    list(store, Entity::Pricing, filter, q.at, &q.page).await
+    list::page(store, &filter, &q.page).await
 }
 
 /// A page of models.
@@ -134,16 +134,20 @@ pub async fn query_models(store: &Store, q: ModelsQuery) -> Result<ListPage<Mirr
         equals: given([("llmid", q.llmid), ("model", q.model), ("status", q.status), ("ppid", q.ppid)]),
         from: q.from,
         to: q.to,
-        ..MirrorFilter::default()
+        ..MirrorFilter::of(Entity::Llmage)
     };
-    list(store, Entity::Llmage, filter, None, &q.page).await
+    list::page(store, &filter, &q.page).await
 }
 
 /// A page of upstream APIs.
 pub async fn query_uapis(store: &Store, q: UapisQuery) -> Result<ListPage<MirrorRow>, Error> {
-    let filter =
-        MirrorFilter { equals: given([("name", q.name)]), from: q.from, to: q.to, ..MirrorFilter::default() };
-    list(store, Entity::Uapi, filter, None, &q.page).await
+    let filter = MirrorFilter {
+        equals: given([("name", q.name)]),
+        from: q.from,
+        to: q.to,
+        ..MirrorFilter::of(Entity::Uapi)
+    };
+    list::page(store, &filter, &q.page).await
 }
 
 /// A user by id. One of another customer than `scope`, or of none, is [`Error::NotFound`], as if it
@@ -167,67 +171,10 @@ pub async fn get_model(store: &Store, id: &str) -> Result<MirrorRow, Error> {
     if let Some(row) = store.mirror_row(Entity::Llmage, id).await?.filter(|row| !row.unreadable) {
         return Ok(row);
     }
-    let filter = MirrorFilter {
-        equals: vec![("llmid", id.to_owned())],
-        ascending: true,
-        limit: 1,
-        ..MirrorFilter::default()
-    };
-    store.mirror_rows(Entity::Llmage, &filter).await?.pop().ok_or(missing)
+    let filter = MirrorFilter { equals: vec![("llmid", id.to_owned())], ..MirrorFilter::of(Entity::Llmage) };
+    store.list(&filter, &Window::oldest(1)).await?.pop().ok_or(missing)
 }
 
 fn given<const N: usize>(filters: [(&'static str, Option<String>); N]) -> Vec<(&'static str, String)> {
     filters.into_iter().filter_map(|(column, value)| Some((column, value?))).collect()
-}
-
-async fn list(
-    store: &Store,
-    entity: Entity,
-    mut filter: MirrorFilter,
-    at: Option<Timestamp>,
-    page: &PageRequest,
-) -> Result<ListPage<MirrorRow>, Error> {
-    filter.ascending = page.ascending;
-    filter.limit = page.read_limit();
-    let listing = listing(store, entity, &filter, at);
-    if let Some(cursor) = &page.cursor {
-        let (time, id): (Timestamp, TextId) = listing.decode(cursor)?;
-        filter.after = Some((time, id.as_str().to_owned()));
-    }
-    let total = if page.count { Some(store.mirror_count(entity, &filter, TOTAL_CAP).await?) } else { None };
-    let rows = store.mirror_rows(entity, &filter).await?;
-    Ok(ListPage::cut(rows, total, page, |last| listing.encode(&(last.created_at, last.id.clone()))))
-}
-
-/// Names every field, so that a new filter cannot be left out of the cursor.
-fn listing(store: &Store, entity: Entity, filter: &MirrorFilter, at: Option<Timestamp>) -> Listing {
-    let MirrorFilter {
-        equals,
-        contains,
-        llmid,
-        published_only,
-        validity,
-        from,
-        to,
-        with_unreadable: _,
-        ascending,
-        after: _,
-        limit: _,
-    } = filter;
-    let mut listing = Listing::new(store.keyring().cursor_key(), entity.as_str(), *ascending);
-    for (column, value) in equals {
-        listing.filter(column, Some(value));
-    }
-    listing.filter("q", contains.as_ref().map(|(_, text)| text.as_str()));
-    listing.filter("through llmid", llmid.as_deref());
-    listing.filter("published only", published_only.then_some(""));
-    // The day itself is left out: today's ends, and a walk through the list must not end with it.
-    let status = validity.as_ref().map(|(status, _)| match status {
-        Validity::Current => "current",
-        Validity::Future => "future",
-        Validity::Expired => "expired",
-    });
-    listing.filter("validity", status).filter_time("at", at);
-    listing.filter_time("from", *from).filter_time("to", *to);
-    listing
 }

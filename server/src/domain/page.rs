@@ -49,11 +49,6 @@ pub struct ListPage<T> {
 }
 
 impl<T> ListPage<T> {
-    /// A list that has no rows.
-    pub(super) fn empty(request: &PageRequest) -> Self {
-        Self { rows: Vec::new(), next_cursor: None, total: request.count.then_some(0) }
-    }
-
     /// Makes a page of rows that were read with [`PageRequest::read_limit`]; `cursor` names the page
     /// after a row.
     pub(super) fn cut(

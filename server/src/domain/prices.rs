@@ -22,7 +22,7 @@ use super::pricing::{Arithmetic, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
 use crate::config::LiveConfig;
 use crate::model::{Cell, Currency, Decimal, Entity, MirrorRow, Money, TextId, Timestamp};
-use crate::store::{Changed, MirrorFilter, Store};
+use crate::store::{Changed, MirrorFilter, Store, Window};
 use crate::telemetry::tracing::child_span;
 
 /// Rows of one model that are looked at.
@@ -249,11 +249,9 @@ impl Prices {
             let filter = MirrorFilter {
                 equals: vec![("llmid", llmid.to_owned())],
                 with_unreadable: true,
-                ascending: true,
-                limit: MAX_OFFERS,
-                ..MirrorFilter::default()
+                ..MirrorFilter::of(Entity::Llmage)
             };
-            let offers = Offers::of(&self.store.mirror_rows(Entity::Llmage, &filter).await?);
+            let offers = Offers::of(&self.store.list(&filter, &Window::oldest(MAX_OFFERS)).await?);
             Ok((!offers.is_empty()).then_some((offers, 0)))
         };
         Ok(self.offers.get(&llmid.to_owned(), load).await?.value.unwrap_or_default())

@@ -21,6 +21,21 @@ text_enum!(
     }
 );
 
+text_enum!(
+    /// What became of a record: derived, never stored. A ledger holds what was booked alone, so that nothing in it is
+    /// pending or failed.
+    RecordStatus {
+        /// Not booked yet.
+        Pending = "pending",
+        /// Booked, and not taken back in full.
+        Accounted = "accounted",
+        /// Never booked.
+        Failed = "failed",
+        /// Taken back in full by reversals.
+        Reversed = "reversed",
+    }
+);
+
 /// What a booking was for, as the caller tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BookingDetails {

@@ -17,7 +17,7 @@ mod shown;
 
 #[cfg(test)]
 pub(crate) use accounting::tests::record as test_record;
-pub use accounting::{BookingDetails, Kind, Record};
+pub use accounting::{BookingDetails, Kind, Record, RecordStatus};
 pub use currency::Currency;
 pub use customer::{Customer, CustomerStatus, Mode, UsageBilling};
 pub(crate) use decimal::point;

@@ -2,15 +2,17 @@
 
 use super::Store;
 use super::cache_events::Changed;
+use super::columns::{self, columns, select};
 use super::dialect::Dialect;
 use super::error::Error;
-use super::sql::{Row, Sql};
+use super::sql::Sql;
 use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Mode, Money, UsageBilling};
 
-const TABLE: &str = "customer_balance";
-pub(super) const CUSTOMER_COLUMNS: &str = "customer_id, balance, held, holds_made, currency, credit_limit, status, mode, \
-     usage_billing, last_seq, last_hash, version, last_recharge, last_consumption, created_at, updated_at";
-pub(super) const CUSTOMER_WIDTH: usize = 16;
+columns!(Customer in "customer_balance":
+    id = "customer_id"; balance, held, holds_made, currency, credit_limit, status, mode, usage_billing, last_seq,
+    last_hash, version, last_recharge, last_consumption, created_at, updated_at,
+);
+
 /// What a booking changes of a customer.
 const BOOKED_COLUMNS: &[&str] = &[
     "balance",
@@ -24,58 +26,9 @@ const BOOKED_COLUMNS: &[&str] = &[
     "updated_at",
 ];
 
-fn bind_customer<'a>(sql: &mut Sql<'a>, c: &'a Customer) {
-    sql.add(c.id.as_str())
-        .add(c.balance)
-        .add(c.held)
-        .add(c.holds_made)
-        .add(c.currency.as_str())
-        .add(c.credit_limit);
-    sql.add(c.status.as_str()).add(c.mode.map(Mode::as_str)).add(c.usage_billing.as_str());
-    sql.add(c.last_seq).add(&c.last_hash).add(c.version).add(c.last_recharge).add(c.last_consumption);
-    sql.add(c.created_at).add(c.updated_at);
-}
-
 /// Writes customers back that a booking has changed.
 pub(super) fn upsert(rows: &[Customer], dialect: Dialect) -> Sql<'_> {
-    let mut sql = Sql::new(format!("INSERT INTO customer_balance ({CUSTOMER_COLUMNS}) VALUES "));
-    sql.push_rows(rows.len(), CUSTOMER_WIDTH);
-    for customer in rows {
-        bind_customer(&mut sql, customer);
-    }
-    sql.push(&dialect.on_conflict("customer_id"));
-    for (i, column) in BOOKED_COLUMNS.iter().enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
-    }
-    sql
-}
-
-pub(super) fn read_customer(row: &Row) -> Result<Customer, Error> {
-    let id = row.str(0)?;
-    let bad = |what: &str| Error::inconsistent(TABLE, id, what);
-    let money = |i: usize, what: &str| Money::from_nanos(row.int(i)?).ok_or_else(|| bad(what));
-    Ok(Customer {
-        id: CustomerId::parse(id).map_err(|e| bad(&e.to_string()))?,
-        balance: money(1, "balance out of range")?,
-        held: money(2, "held out of range")?,
-        holds_made: row.int(3)?,
-        currency: Currency::parse(row.str(4)?).ok_or_else(|| bad("unknown currency"))?,
-        credit_limit: money(5, "credit_limit out of range")?,
-        status: CustomerStatus::parse(row.str(6)?).ok_or_else(|| bad("unknown status"))?,
-        mode: match row.opt_text(7)? {
-            Some(text) => Some(Mode::parse(&text).ok_or_else(|| bad("unknown mode"))?),
-            None => None,
-        },
-        usage_billing: UsageBilling::parse(row.str(8)?).ok_or_else(|| bad("unknown usage_billing"))?,
-        last_seq: row.int(9)?,
-        last_hash: row.bytes(10)?.try_into().map_err(|_| bad("last_hash is not 32 bytes"))?,
-        version: row.int(11)?,
-        last_recharge: row.opt_time(12)?,
-        last_consumption: row.opt_time(13)?,
-        created_at: row.time(14)?,
-        updated_at: row.time(15)?,
-    })
+    columns::upsert(rows, dialect, "customer_id", BOOKED_COLUMNS)
 }
 
 /// A customer to be created.
@@ -92,8 +45,7 @@ pub struct NewCustomer {
 impl Store {
     /// A customer, or `None`.
     pub async fn customer(&self, id: &CustomerId) -> Result<Option<Customer>, Error> {
-        let sql = Sql::new(format!("SELECT {CUSTOMER_COLUMNS} FROM {TABLE} WHERE customer_id = ?"));
-        self.fetch_optional(sql.bind(id.as_str())).await?.as_ref().map(read_customer).transpose()
+        self.row(select::<Customer>(" WHERE customer_id = ?").bind(id.as_str())).await
     }
 
     /// Creates a customer unless it is there; whether it was created. An existing one stays as it is.
@@ -121,12 +73,7 @@ impl Store {
                     created_at: now,
                     updated_at: now,
                 };
-                let mut sql = Sql::new(format!(
-                    "{} {TABLE} ({CUSTOMER_COLUMNS}) VALUES ",
-                    tx.dialect().insert_ignore()
-                ));
-                sql.push_placeholders(CUSTOMER_WIDTH);
-                bind_customer(&mut sql, &customer);
+                let sql = columns::insert(tx.dialect().insert_ignore(), std::slice::from_ref(&customer));
                 let created = tx.conn.execute(sql).await? > 0;
                 if created {
                     store.announce(tx, &Changed::balance(&new.id)).await?;
@@ -166,7 +113,7 @@ impl Store {
                 // The clock was read before the row was locked, and may have been set back: time of a customer
                 // never goes back.
                 let sql = Sql::new(format!(
-                    "UPDATE {TABLE} SET {assignment}, version = version + 1, \
+                    "UPDATE customer_balance SET {assignment}, version = version + 1, \
                      updated_at = CASE WHEN updated_at > ? THEN updated_at ELSE ? END WHERE customer_id = ?"
                 ));
                 let sql = sql.bind(value).bind(now).bind(now).bind(id.as_str());

@@ -1,61 +1,26 @@
 //! Holds.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use super::columns::{self, FromRow, TableRow as _, columns, first, select, select_with};
 use super::dialect::Dialect;
 use super::error::Error;
+use super::list::{Conditions, Filter};
 use super::sql::{Row, Sql};
 use super::{Store, Tx};
-use crate::model::{Currency, CustomerId, Hold, HoldState, Money, RecordId, Timestamp, Transno};
+use crate::model::{CustomerId, Hold, HoldState, RecordId, Timestamp, Transno};
 
-const TABLE: &str = "holds";
 /// The index of open holds by the end of their time. To a database that does not know how few are due, any other index
 /// that has the state is as good.
 const DUE: &str = "holds_due";
-pub(super) const COLUMNS: &str = "id, customer_id, transno, amount, captured, currency, state, expires_at, user_id, note, \
-     body_hash, balance_after, held_after, available_after, created_at, updated_at";
-const WIDTH: usize = 16;
 
-fn bind<'a>(sql: &mut Sql<'a>, h: &'a Hold) {
-    sql.add(h.id.as_bytes())
-        .add(h.customer_id.as_str())
-        .add(h.transno.as_str())
-        .add(h.amount)
-        .add(h.captured);
-    sql.add(h.currency.as_str()).add(h.state.as_str()).add(h.expires_at).add(h.user_id.as_deref());
-    sql.add(h.note.as_deref())
-        .add(&h.body_hash)
-        .add(h.balance_after)
-        .add(h.held_after)
-        .add(h.available_after);
-    sql.add(h.created_at).add(h.updated_at);
-}
+columns!(Hold in "holds":
+    id; customer_id, transno, amount, captured, currency, state, expires_at, user_id, note, body_hash, balance_after,
+    held_after, available_after, created_at, updated_at,
+);
 
-pub(super) fn read(row: &Row) -> Result<Hold, Error> {
-    let id = uuid::Uuid::from_slice(row.bytes(0)?).map_err(|e| Error::inconsistent(TABLE, "?", e))?;
-    let bad = |what: &str| Error::inconsistent(TABLE, id, what);
-    let money = |i: usize, what: &str| Money::from_nanos(row.int(i)?).ok_or_else(|| bad(what));
-    Ok(Hold {
-        id: RecordId(id),
-        customer_id: CustomerId::parse(row.str(1)?).map_err(|e| bad(&e.to_string()))?,
-        transno: Transno::parse(row.str(2)?).map_err(|e| bad(&e.to_string()))?,
-        amount: money(3, "amount out of range")?,
-        captured: money(4, "captured out of range")?,
-        currency: Currency::parse(row.str(5)?).ok_or_else(|| bad("unknown currency"))?,
-        state: HoldState::parse(row.str(6)?).ok_or_else(|| bad("unknown state"))?,
-        expires_at: row.time(7)?,
-        user_id: row.opt_text(8)?,
-        note: row.opt_text(9)?,
-        body_hash: row.bytes(10)?.try_into().map_err(|_| bad("body_hash is not 32 bytes"))?,
-        balance_after: money(11, "balance_after out of range")?,
-        held_after: money(12, "held_after out of range")?,
-        available_after: money(13, "available_after out of range")?,
-        created_at: row.time(14)?,
-        updated_at: row.time(15)?,
-    })
-}
-
-/// Which holds to list, newest first.
+/// Which holds to list, by creation.
 #[derive(Debug, Clone, Default)]
 pub struct HoldFilter {
     /// Whose.
@@ -70,36 +35,68 @@ pub struct HoldFilter {
     pub from: Option<Timestamp>,
     /// Made before.
     pub to: Option<Timestamp>,
-    /// Continue after this position.
-    pub after: Option<(Timestamp, RecordId)>,
-    /// Oldest first instead of newest first.
-    pub ascending: bool,
-    /// How many at most.
-    pub limit: i64,
+}
+
+impl Filter for HoldFilter {
+    /// A hold, and the database's clock.
+    type Row = (Hold, Timestamp);
+    type Place = (Timestamp, RecordId);
+
+    fn name(&self) -> &'static str {
+        "holds"
+    }
+
+    fn place(&self, (hold, _): &Self::Row) -> Self::Place {
+        (hold.created_at, hold.id)
+    }
+
+    fn declare<'a>(&'a self, conditions: &mut Conditions<'a>) {
+        let now = conditions.dialect().now();
+        conditions.equal("customer_id", self.customer_id.as_ref().map(CustomerId::as_str));
+        conditions.equal("user_id", self.user_id.as_deref());
+        conditions.special("state", self.state.map(HoldState::as_str), || match self.state {
+            Some(HoldState::Open) => Sql::new(format!(" AND state = 'open' AND expires_at > {now}")),
+            Some(HoldState::Expired) => {
+                Sql::new(format!(" AND (state = 'expired' OR (state = 'open' AND expires_at <= {now}))"))
+            }
+            state => Sql::new(" AND state = ?").bind(state.map(HoldState::as_str)),
+        });
+        conditions.equal("transno", self.transno.as_deref());
+        conditions.created(self.from, self.to);
+    }
+
+    fn table(&self) -> &'static str {
+        Hold::TABLE
+    }
+
+    fn columns(&self, dialect: Dialect) -> String {
+        format!("{}, {}", Hold::COLUMNS, dialect.now())
+    }
+
+    fn read(&self, row: &Row) -> Result<Self::Row, Error> {
+        FromRow::from_row(row)
+    }
+
+    /// That of the most selective filter. What has expired is of two states, and is looked for along the list.
+    fn index(&self) -> Option<Cow<'static, str>> {
+        let by_state =
+            matches!(self.state, Some(HoldState::Open | HoldState::Captured | HoldState::Released));
+        Some(Cow::Borrowed(match (&self.customer_id, &self.user_id) {
+            _ if self.transno.is_some() => "holds_transno",
+            (Some(_), Some(_)) => "holds_user",
+            (Some(_), None) if by_state => "holds_state",
+            (Some(_), None) => "holds_customer",
+            (None, _) if by_state => "holds_state_created",
+            (None, _) => "holds_created",
+        }))
+    }
 }
 
 impl Store {
     /// A hold, and the database's clock.
     pub async fn hold(&self, id: RecordId) -> Result<Option<(Hold, Timestamp)>, Error> {
-        let now = self.dialect().now();
-        let sql = Sql::new(format!("SELECT {COLUMNS}, {now} FROM {TABLE} WHERE id = ?")).bind(id.as_bytes());
-        self.fetch_optional(sql).await?.map(|row| Ok((read(&row)?, row.time(WIDTH)?))).transpose()
-    }
-
-    /// Holds that a filter finds, each with the database's clock.
-    pub async fn holds(&self, filter: &HoldFilter) -> Result<Vec<(Hold, Timestamp)>, Error> {
-        let sql = list(filter, self.dialect());
-        self.fetch_all(sql).await?.iter().map(|row| Ok((read(row)?, row.time(WIDTH)?))).collect()
-    }
-
-    /// How many holds a filter finds, counting no further than `cap`.
-    pub async fn count_holds(&self, filter: &HoldFilter, cap: i64) -> Result<i64, Error> {
-        let table = table_by(filter, self.dialect());
-        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE 1 = 1"));
-        push_conditions(&mut sql, filter, self.dialect());
-        push_times(&mut sql, filter, false);
-        sql.push(" LIMIT ?) counted").add(cap);
-        self.fetch_one(sql).await?.int(0)
+        let sql = select_with::<Hold>(self.dialect().now(), " WHERE id = ?");
+        self.row(sql.bind(id.as_bytes())).await
     }
 
     /// Open holds of a customer whose time has run out at `now`, `limit` of them at most.
@@ -109,8 +106,7 @@ impl Store {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<Hold>, Error> {
-        let sql = due(std::slice::from_ref(customer), now, limit, self.dialect());
-        self.fetch_all(sql).await?.iter().map(read).collect()
+        self.rows(due(std::slice::from_ref(customer), now, limit, self.dialect())).await
     }
 
     /// A customer's holds that were open at an instant, in the order of creation, after a place. None lasts longer than
@@ -124,8 +120,8 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Hold>, Error> {
         let index = self.dialect().walking("holds_customer");
-        let mut sql = Sql::new(format!(
-            "SELECT {COLUMNS} FROM {TABLE}{index} WHERE customer_id = ? AND created_at <= ? AND expires_at > ? \
+        let mut sql = select::<Hold>(format_args!(
+            "{index} WHERE customer_id = ? AND created_at <= ? AND expires_at > ? \
              AND (state = 'open' OR updated_at > ?)"
         ));
         sql.add(customer.as_str()).add(at).add(at).add(at);
@@ -134,7 +130,7 @@ impl Store {
             None => drop(sql.push(" AND created_at >= ?").add(at.minus(longest))),
         }
         sql.push(" ORDER BY created_at, id LIMIT ?").add(limit);
-        self.fetch_all(sql).await?.iter().map(read).collect()
+        self.rows(sql).await
     }
 
     /// Whose the open holds are whose time has run out, the longest due first: a customer for each hold, and none of
@@ -146,94 +142,24 @@ impl Store {
     ) -> Result<Vec<CustomerId>, Error> {
         let (index, now) = (self.dialect().walking(DUE), self.dialect().now());
         let mut sql = Sql::new(format!(
-            "SELECT customer_id FROM {TABLE}{index} WHERE state = 'open' AND expires_at <= {now}"
+            "SELECT customer_id FROM holds{index} WHERE state = 'open' AND expires_at <= {now}"
         ));
         if but.len() > 0 {
             sql.push(" AND customer_id NOT IN ").push_in(but.map(CustomerId::as_str));
         }
         sql.push(" ORDER BY expires_at LIMIT ?").add(limit);
-        let rows = self.fetch_all(sql).await?;
-        rows.iter()
-            .map(|row| {
-                let id = row.str(0)?;
-                CustomerId::parse(id).map_err(|e| Error::inconsistent(TABLE, id, e))
-            })
-            .collect()
+        self.fetch_all(sql).await?.iter().map(|row| first("holds", row)).collect()
     }
 }
 
 /// Open holds of these customers whose time has run out at `now`.
 fn due(customers: &[CustomerId], now: Timestamp, limit: usize, dialect: Dialect) -> Sql<'_> {
     let index = dialect.walking("holds_expiring");
-    let mut sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE}{index} WHERE customer_id IN "));
+    let mut sql = select::<Hold>(format_args!("{index} WHERE customer_id IN "));
     sql.push_in(customers.iter().map(CustomerId::as_str));
     sql.push(" AND state = 'open' AND expires_at <= ?").add(now);
     sql.push(" LIMIT ?").add(i64::try_from(limit).unwrap_or(i64::MAX));
     sql
-}
-
-/// The table, with the index to read a list by: that of the most selective filter, in the order of creation. What has
-/// expired is of two states, and is looked for along the list.
-fn table_by(filter: &HoldFilter, dialect: Dialect) -> String {
-    let by_state = matches!(filter.state, Some(HoldState::Open | HoldState::Captured | HoldState::Released));
-    let index = match (&filter.customer_id, &filter.user_id) {
-        _ if filter.transno.is_some() => "holds_transno",
-        (Some(_), Some(_)) => "holds_user",
-        (Some(_), None) if by_state => "holds_state",
-        (Some(_), None) => "holds_customer",
-        (None, _) if by_state => "holds_state_created",
-        (None, _) => "holds_created",
-    };
-    format!("{TABLE}{}", dialect.walking(index))
-}
-
-pub(super) fn list(filter: &HoldFilter, dialect: Dialect) -> Sql<'_> {
-    let table = table_by(filter, dialect);
-    let mut sql = Sql::new(format!("SELECT {COLUMNS}, {} FROM {table} WHERE 1 = 1", dialect.now()));
-    push_conditions(&mut sql, filter, dialect);
-    push_times(&mut sql, filter, filter.after.is_some());
-    let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
-    if let Some((time, id)) = &filter.after {
-        dialect.push_place(&mut sql, compare, *time, id.as_bytes());
-    }
-    sql.push(&format!(" ORDER BY created_at {order}, id {order} LIMIT ?")).add(filter.limit);
-    sql
-}
-
-fn push_conditions<'a>(sql: &mut Sql<'a>, filter: &'a HoldFilter, dialect: Dialect) {
-    if let Some(customer) = &filter.customer_id {
-        sql.push(" AND customer_id = ?").add(customer.as_str());
-    }
-    if let Some(user) = &filter.user_id {
-        sql.push(" AND user_id = ?").add(user.as_str());
-    }
-    if let Some(transno) = &filter.transno {
-        sql.push(" AND transno = ?").add(transno.as_str());
-    }
-    let now = dialect.now();
-    match filter.state {
-        Some(HoldState::Open) => drop(sql.push(&format!(" AND state = 'open' AND expires_at > {now}"))),
-        Some(HoldState::Expired) => {
-            sql.push(&format!(" AND (state = 'expired' OR (state = 'open' AND expires_at <= {now}))"));
-        }
-        Some(state) => drop(sql.push(" AND state = ?").add(state.as_str())),
-        None => {}
-    }
-}
-
-/// Bounds the time of creation. Where a list goes on from a place, the plus keeps SQLite from beginning at the bound on
-/// that side instead, which would read every page before this one again.
-fn push_times(sql: &mut Sql<'_>, filter: &HoldFilter, from_a_place: bool) {
-    let (from, to) = match (from_a_place, filter.ascending) {
-        (false, _) => (" AND created_at >= ?", " AND created_at < ?"),
-        (true, true) => (" AND +created_at >= ?", " AND created_at < ?"),
-        (true, false) => (" AND created_at >= ?", " AND +created_at < ?"),
-    };
-    for (condition, bound) in [(from, filter.from), (to, filter.to)] {
-        if let Some(bound) = bound {
-            sql.push(condition).add(bound);
-        }
-    }
 }
 
 impl Tx {
@@ -245,7 +171,7 @@ impl Tx {
         limit: usize,
     ) -> Result<Vec<Hold>, Error> {
         let sql = due(customers, now, limit, self.dialect());
-        self.conn.fetch_all(sql).await?.iter().map(read).collect()
+        self.conn.rows(sql).await
     }
 
     /// The holds that some of these transnos made.
@@ -254,30 +180,20 @@ impl Tx {
         named: impl ExactSizeIterator<Item = (&'a CustomerId, &'a Transno)>,
     ) -> Result<Vec<Hold>, Error> {
         let index = self.dialect().by_index("holds_transno");
-        let select = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE}{index} WHERE "));
+        let select = select::<Hold>(format_args!("{index} WHERE "));
         let Some(sql) = super::ledger::with_pairs(select, named) else { return Ok(Vec::new()) };
-        self.conn.fetch_all(sql).await?.iter().map(read).collect()
+        self.conn.rows(sql).await
     }
 
     /// Holds by their ids.
     pub async fn holds_by_id(&mut self, ids: &[RecordId]) -> Result<Vec<Hold>, Error> {
-        let mut sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE id IN "));
+        let mut sql = select::<Hold>(" WHERE id IN ");
         sql.push_in(ids.iter().map(RecordId::as_bytes));
-        self.conn.fetch_all(sql).await?.iter().map(read).collect()
+        self.conn.rows(sql).await
     }
 }
 
 /// Writes new holds, and what became of known ones.
 pub(super) fn upsert(rows: &[Hold], dialect: Dialect) -> Sql<'_> {
-    let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({COLUMNS}) VALUES "));
-    sql.push_rows(rows.len(), WIDTH);
-    for hold in rows {
-        bind(&mut sql, hold);
-    }
-    sql.push(&dialect.on_conflict("id"));
-    for (i, column) in ["captured", "state", "updated_at"].iter().enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
-    }
-    sql
+    columns::upsert(rows, dialect, "id", &["captured", "state", "updated_at"])
 }

@@ -1,15 +1,24 @@
 //! Keys of REST clients.
 
+use ipnet::IpNet;
+
 use super::cache_events::Changed;
+use super::columns::{FromRow as _, TableRow as _, columns, select_with};
 use super::error::Error;
 use super::sealed::SealedAt;
 use super::sql::{Row, Sql};
 use super::{Store, Tx};
 use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Secret, Timestamp};
 
-const TABLE: &str = "dapi_keys";
-const COLUMNS: &str = "key_id, name, customer_id, scopes, auth_mode, secret, previous_secret, previous_until, \
-     enabled, expires_at, allowed_cidrs, version, created_at, updated_at";
+const TABLE: &str = Key::TABLE;
+/// The secrets of a key, sealed: they follow the columns of the key.
+const SECRETS: &str = "secret, previous_secret";
+
+columns!(Key in "dapi_keys":
+    key_id; name, customer_id, scopes, auth_mode, previous_until, enabled, expires_at, allowed_cidrs, version, created_at,
+    updated_at;
+    secret: None, previous_secret: None
+);
 
 /// A key to be stored.
 #[derive(Debug, Clone)]
@@ -28,8 +37,8 @@ pub struct NewKey {
     pub secret: StoredKey,
     /// From when on it works no more.
     pub expires_at: Option<Timestamp>,
-    /// From where it may be used, comma-separated; empty is anywhere.
-    pub allowed_cidrs: String,
+    /// From where it may be used; empty is anywhere.
+    pub allowed_cidrs: Vec<IpNet>,
 }
 
 /// What is kept of a secret.
@@ -47,36 +56,15 @@ fn at<'a>(row: &'a str, column: &'static str) -> SealedAt<'a> {
 
 impl Store {
     fn read_key(&self, row: &Row) -> Result<Key, Error> {
-        let key_id = row.str(0)?;
-        let bad = |what: &str| Error::inconsistent(TABLE, key_id, what);
-        let secret = |index, column| match row.opt_bytes(index)? {
-            Some(sealed) => self.inner.keyring.open_text(at(key_id, column), sealed).map(Some),
+        let mut key = Key::from_row(row)?;
+        let open = |index, column| match row.opt_bytes(index)? {
+            Some(sealed) => self.inner.keyring.open_text(at(key.key_id.as_str(), column), sealed).map(Some),
             None => Ok(None),
         };
-        let cidrs = row.str(10)?;
-        Ok(Key {
-            key_id: KeyId::parse(key_id).map_err(|e| bad(&e.to_string()))?,
-            name: row.opt_text(1)?,
-            customer_id: match row.opt_text(2)? {
-                Some(id) => Some(CustomerId::parse(&id).map_err(|e| bad(&e.to_string()))?),
-                None => None,
-            },
-            scopes: Scopes::parse(row.str(3)?).map_err(|s| bad(&format!("unknown scope {s}")))?,
-            auth_mode: AuthMode::parse(row.str(4)?).ok_or_else(|| bad("unknown auth_mode"))?,
-            secret: secret(5, "secret")?,
-            previous_secret: secret(6, "previous_secret")?,
-            previous_until: row.opt_time(7)?,
-            enabled: row.int(8)? != 0,
-            expires_at: row.opt_time(9)?,
-            allowed_cidrs: cidrs
-                .split(',')
-                .filter(|c| !c.is_empty())
-                .map(|c| c.parse().map_err(|_| bad("allowed_cidrs holds no network")))
-                .collect::<Result<_, _>>()?,
-            version: row.int(11)?,
-            created_at: row.time(12)?,
-            updated_at: row.time(13)?,
-        })
+        let secret = open(Key::WIDTH, "secret")?;
+        let previous_secret = open(Key::WIDTH + 1, "previous_secret")?;
+        (key.secret, key.previous_secret) = (secret, previous_secret);
+        Ok(key)
     }
 
     async fn key_where(
@@ -84,7 +72,7 @@ impl Store {
         condition: &'static str,
         value: super::sql::Arg<'_>,
     ) -> Result<Option<Key>, Error> {
-        let sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE {condition}")).bind(value);
+        let sql = select_with::<Key>(SECRETS, format_args!(" WHERE {condition}")).bind(value);
         self.fetch_optional(sql).await?.map(|row| self.read_key(&row)).transpose()
     }
 
@@ -110,7 +98,7 @@ impl Store {
 
     /// Every key, oldest first, `limit` after `after`.
     pub async fn keys(&self, after: &str, limit: i64) -> Result<Vec<Key>, Error> {
-        let sql = Sql::new(format!("SELECT {COLUMNS} FROM {TABLE} WHERE key_id > ? ORDER BY key_id LIMIT ?"));
+        let sql = select_with::<Key>(SECRETS, " WHERE key_id > ? ORDER BY key_id LIMIT ?");
         let rows = self.fetch_all(sql.bind(after).bind(limit)).await?;
         rows.iter().map(|row| self.read_key(row)).collect()
     }
@@ -127,19 +115,30 @@ impl Store {
                 (store.clone(), new.clone(), sealed.clone(), token_hash.clone());
             Box::pin(async move {
                 let now = tx.now().await?;
-                let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({COLUMNS}, token_hash) VALUES "));
-                sql.push_placeholders(15);
-                sql.add(new.key_id.as_str()).add(new.name.as_deref());
-                sql.add(new.customer_id.as_ref().map(CustomerId::as_str));
-                sql.add(new.scopes.to_string()).add(new.auth_mode.as_str()).add(sealed);
-                sql.add(None::<i64>)
-                    .add(None::<i64>)
-                    .add(true)
-                    .add(new.expires_at)
-                    .add(new.allowed_cidrs.as_str());
-                sql.add(1).add(now).add(now).add(token_hash);
+                let key = Key {
+                    key_id: new.key_id,
+                    name: new.name,
+                    customer_id: new.customer_id,
+                    scopes: new.scopes,
+                    auth_mode: new.auth_mode,
+                    secret: None,
+                    previous_secret: None,
+                    previous_until: None,
+                    enabled: true,
+                    expires_at: new.expires_at,
+                    allowed_cidrs: new.allowed_cidrs,
+                    version: 1,
+                    created_at: now,
+                    updated_at: now,
+                };
+                let columns = Key::COLUMNS;
+                let mut sql =
+                    Sql::new(format!("INSERT INTO {TABLE} ({columns}, secret, token_hash) VALUES "));
+                sql.push_placeholders(Key::WIDTH + 2);
+                key.bind(&mut sql);
+                sql.add(sealed).add(token_hash);
                 tx.conn.execute(sql).await?;
-                store.announce(tx, &Changed::key(&new.key_id)).await.map(drop)
+                store.announce(tx, &Changed::key(&key.key_id)).await.map(drop)
             })
         })
         .await

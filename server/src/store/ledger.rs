@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::columns::{FromRow, first, select, select_with};
 use super::conn::{BATCH_BYTES, Conn, Stopped, Tx};
-use super::customers::{self, CUSTOMER_COLUMNS};
 use super::dialect::Dialect;
 use super::error::Error;
-use super::records::{self, RECORD_COLUMNS, read_record};
 use super::sql::{Form, Row, Sql};
-use super::{Changed, NonceUse, ReplayTable, Reversal, Store, cache_events, holds, replay, reversals};
+use super::{
+    Changed, NonceUse, ReplayTable, Reversal, Store, cache_events, customers, holds, records, replay,
+    reversals,
+};
 use crate::model::{Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
 
 /// How long the database may be silent in the middle of a booking: longer than it waits for locks. Without a timeout a
@@ -252,16 +254,14 @@ async fn with_timeout<T>(dialect: Dialect, work: impl Future<Output = Result<T, 
 
 /// Locks the customers that exist, in the order of their ids, and reads the database's clock.
 fn locking(ids: &[CustomerId], dialect: Dialect) -> Sql<'_> {
-    let mut sql = Sql::new(format!(
-        "SELECT {CUSTOMER_COLUMNS}, {now} FROM customer_balance WHERE customer_id IN ",
-        now = dialect.now()
-    ));
+    let mut sql = select_with::<Customer>(dialect.now(), " WHERE customer_id IN ");
     sql.push_in(ids.iter().map(CustomerId::as_str)).push(" ORDER BY customer_id").push(dialect.for_update());
     sql
 }
 
 fn read_ledger_row(row: &Row) -> Result<LedgerRow, Error> {
-    Ok(LedgerRow { customer: customers::read_customer(row)?, now: row.time(customers::CUSTOMER_WIDTH)? })
+    let (customer, now) = FromRow::from_row(row)?;
+    Ok(LedgerRow { customer, now })
 }
 
 impl Tx {
@@ -277,16 +277,16 @@ impl Tx {
         bookings: impl ExactSizeIterator<Item = (&'a CustomerId, &'a Transno)>,
     ) -> Result<Vec<Record>, Error> {
         let index = self.dialect().by_index("accounting_records_transno");
-        let select = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM accounting_records{index} WHERE "));
+        let select = select::<Record>(format_args!("{index} WHERE "));
         let Some(sql) = with_pairs(select, bookings) else { return Ok(Vec::new()) };
-        self.conn.fetch_all(sql).await?.iter().map(read_record).collect()
+        self.conn.rows(sql).await
     }
 
     /// Records by their ids.
     pub async fn records_by_id(&mut self, ids: &[RecordId]) -> Result<Vec<Record>, Error> {
-        let mut sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM accounting_records WHERE id IN "));
+        let mut sql = select::<Record>(" WHERE id IN ");
         sql.push_in(ids.iter().map(RecordId::as_bytes));
-        self.conn.fetch_all(sql).await?.iter().map(read_record).collect()
+        self.conn.rows(sql).await
     }
 
     /// Records the nonces; for each, whether it was new.
@@ -327,9 +327,7 @@ fn push_pair<'a>(sql: &mut Sql<'a>, count: usize, customer: &'a CustomerId, tran
 impl Store {
     /// A customer as it stands, not locked, and the database's clock.
     pub async fn ledger_row(&self, id: &CustomerId) -> Result<Option<LedgerRow>, Error> {
-        let now = self.dialect().now();
-        let sql =
-            Sql::new(format!("SELECT {CUSTOMER_COLUMNS}, {now} FROM customer_balance WHERE customer_id = ?"));
+        let sql = select_with::<Customer>(self.dialect().now(), " WHERE customer_id = ?");
         self.fetch_optional(sql.bind(id.as_str())).await?.as_ref().map(read_ledger_row).transpose()
     }
 
@@ -345,8 +343,7 @@ impl Store {
 
     async fn customer_of(&self, table: &'static str, id: RecordId) -> Result<Option<CustomerId>, Error> {
         let sql = Sql::new(format!("SELECT customer_id FROM {table} WHERE id = ?")).bind(id.as_bytes());
-        let Some(row) = self.fetch_optional(sql).await? else { return Ok(None) };
-        CustomerId::parse(row.str(0)?).map(Some).map_err(|e| Error::inconsistent(table, id, e))
+        self.fetch_optional(sql).await?.map(|row| first(table, &row)).transpose()
     }
 
     /// Which of these customers another transaction keeps locked at this moment.

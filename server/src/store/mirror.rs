@@ -2,17 +2,18 @@
 //! from that list.
 
 mod quarantine;
+mod reading;
 
 use super::cache_events::Changed;
 use super::dialect::Dialect;
 use super::error::Error;
 use super::leases::Lease;
-use super::sql::{Arg, Row, Sql};
+use super::sql::{Arg, Sql};
 use super::sync_state::fenced;
 use super::{Store, Tx};
-use crate::model::{Cell, Entity, MirrorRow, Money, TextId, Timestamp};
-use quarantine::unreadable;
+use crate::model::{Cell, Entity, TextId, Timestamp};
 pub use quarantine::{Partial, Quarantined};
+pub use reading::{MirrorFilter, Validity};
 
 /// Pages of more rows than this tell other instances to drop the whole entity.
 const NAMED_ROWS: usize = 100;
@@ -70,104 +71,8 @@ pub struct PageCounts {
     pub quarantined: u64,
 }
 
-/// Which rows of a mirror table to list. Deleted rows are never listed.
-#[derive(Debug, Clone, Default)]
-pub struct MirrorFilter {
-    /// Columns that must equal a text; the names come from [`Entity::columns`].
-    pub equals: Vec<(&'static str, String)>,
-    /// A text that must occur in one of these columns.
-    pub contains: Option<(&'static [&'static str], String)>,
-    /// Pricing rows of programs that a llmage row of this llmid names.
-    pub llmid: Option<String>,
-    /// Pricing rows of programs that a published llmage row names, without provider-cost programs.
-    pub published_only: bool,
-    /// Pricing rows by their validity on a day.
-    pub validity: Option<(Validity, String)>,
-    /// Created at or after.
-    pub from: Option<Timestamp>,
-    /// Created before.
-    pub to: Option<Timestamp>,
-    /// Continue after this position.
-    pub after: Option<(Timestamp, String)>,
-    /// Rows too whose newest version cannot be read, of an entity that decides prices.
-    pub with_unreadable: bool,
-    /// Oldest first instead of newest first.
-    pub ascending: bool,
-    /// How many rows at most.
-    pub limit: i64,
-}
-
-/// Where a day lies in a pricing row's validity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Validity {
-    /// enabled_date <= day < expired_date.
-    Current,
-    /// Not yet.
-    Future,
-    /// No longer.
-    Expired,
-}
-
 fn column_list(entity: Entity) -> String {
     entity.columns().iter().fold(String::from("id"), |list, c| list + ", " + c.name)
-}
-
-/// Leaves tombstones out. The plus keeps SQLite from taking the index of the sweeps for it, which nearly
-/// every row fits; MySQL knows by itself.
-const ALIVE: &str = "+deleted = 0";
-
-fn select<'a>(entity: Entity) -> Sql<'a> {
-    select_from(entity, entity.table())
-}
-
-fn select_from<'a>(entity: Entity, table: &str) -> Sql<'a> {
-    let columns = column_list(entity);
-    let unreadable = unreadable(entity);
-    Sql::new(format!(
-        "SELECT {columns}, created_at, sync_version, cached_at, CASE WHEN {unreadable} THEN 1 ELSE 0 END \
-         FROM {table} WHERE {ALIVE}"
-    ))
-}
-
-/// Columns with an index of their own, in the order of creation or of a few rows each.
-const INDEXED: [&str; 4] = ["orgid", "username", "ppid", "llmid"];
-
-/// The table to list, with the index of its order where no filter has one of its own: for a page of a row or two SQLite
-/// would sort the whole table. Of a person's name few have the same, of which no database is sure.
-fn table_by(entity: Entity, filter: &MirrorFilter, dialect: Dialect) -> String {
-    let table = entity.table();
-    let named = |wanted: &str| filter.equals.iter().any(|(column, _)| *column == wanted);
-    let index = if named("username") {
-        "username"
-    } else if filter.llmid.is_some() || INDEXED.iter().any(|column| named(column)) {
-        return table.to_owned();
-    } else {
-        "created"
-    };
-    format!("{table}{}", dialect.walking(&format!("{table}_{index}")))
-}
-
-fn read(entity: Entity, row: &Row) -> Result<MirrorRow, Error> {
-    let id = row.str(0)?;
-    let columns = entity.columns();
-    let cells = columns.iter().enumerate().map(|(i, column)| {
-        Ok(match column.kind {
-            crate::model::ColumnKind::Money => match row.opt_int(i + 1)? {
-                Some(nanos) if Money::from_nanos(nanos).is_some() => Cell::Int(nanos),
-                Some(_) => return Err(Error::inconsistent(entity.table(), id, "money out of range")),
-                None => Cell::Null,
-            },
-            _ => row.opt_text(i + 1)?.map_or(Cell::Null, |text| Cell::Text(text.into())),
-        })
-    });
-    Ok(MirrorRow {
-        id: TextId::parse(id).map_err(|e| Error::inconsistent(entity.table(), id, e))?,
-        cells: cells.collect::<Result<_, Error>>()?,
-        created_at: row.time(columns.len() + 1)?,
-        version: row.int(columns.len() + 2)?,
-        cached_at: row.time(columns.len() + 3)?,
-        unreadable: row.int(columns.len() + 4)? != 0,
-    })
 }
 
 impl Store {
@@ -233,18 +138,11 @@ impl Store {
                 ));
                 let rows = tx.conn.fetch_all(sql.bind(generation).bind(SWEEP_SLICE)).await?;
                 if rows.is_empty() {
-                    let end = Sql::new(
-                        "UPDATE sync_state SET snapshot = 0, last_snapshot_time = ? \
-                         WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
-                    );
-                    fenced(tx, end.bind(now).bind(entity.as_str()).bind(lease.token)).await?;
+                    let end = Sql::new("snapshot = 0, last_snapshot_time = ?").bind(now);
+                    fenced(tx, &lease, end).await?;
                     return Ok(0);
                 }
-                let fence = Sql::new(
-                    "UPDATE sync_state SET updated_at = ? \
-                     WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
-                );
-                fenced(tx, fence.bind(now).bind(entity.as_str()).bind(lease.token)).await?;
+                fenced(tx, &lease, Sql::new("updated_at = ?").bind(now)).await?;
                 let ids = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
                 let mut sql = Sql::new(format!(
                     "UPDATE {table} SET deleted = 1, cached_at = ?, generation = ? WHERE generation < ? AND id IN "
@@ -285,134 +183,6 @@ impl Store {
         })
         .await
     }
-
-    /// A row that is not deleted, by the upstream's id.
-    pub async fn mirror_row(&self, entity: Entity, id: &str) -> Result<Option<MirrorRow>, Error> {
-        let mut sql = select(entity).bind(id);
-        sql.push(" AND id = ?");
-        self.fetch_optional(sql).await?.map(|row| read(entity, &row)).transpose()
-    }
-
-    /// Rows by creation, newest first unless the filter says otherwise.
-    pub async fn mirror_rows(&self, entity: Entity, filter: &MirrorFilter) -> Result<Vec<MirrorRow>, Error> {
-        self.fetch_all(list(entity, filter, self.dialect()))
-            .await?
-            .iter()
-            .map(|row| read(entity, row))
-            .collect()
-    }
-
-    /// How many rows a filter finds, counting no further than `cap`.
-    pub async fn mirror_count(&self, entity: Entity, filter: &MirrorFilter, cap: i64) -> Result<i64, Error> {
-        let mut sql =
-            Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} WHERE {ALIVE}", entity.table()));
-        push_conditions(&mut sql, entity, filter, self.dialect());
-        push_times(&mut sql, filter, false);
-        sql.push(" LIMIT ?) counted").add(cap);
-        self.fetch_one(sql).await?.int(0)
-    }
-
-    /// The pricing row of a program that is valid on a day (`YYYY-MM-DD`): the one enabled last. One that cannot be read,
-    /// not even the day from which it counts, goes before all others: it may stand for any of them.
-    pub async fn pricing_on(
-        &self,
-        ppid: &str,
-        day: &str,
-        published_only: bool,
-    ) -> Result<Option<MirrorRow>, Error> {
-        let filter = MirrorFilter {
-            equals: vec![("ppid", ppid.to_owned())],
-            validity: Some((Validity::Current, day.to_owned())),
-            published_only,
-            with_unreadable: true,
-            ..MirrorFilter::default()
-        };
-        let mut sql = select(Entity::Pricing);
-        push_conditions(&mut sql, Entity::Pricing, &filter, self.dialect());
-        let unreadable = unreadable(Entity::Pricing);
-        sql.push(&format!(
-            " ORDER BY CASE WHEN enabled_date IS NULL AND {unreadable} THEN 0 ELSE 1 END, enabled_date DESC, id DESC \
-             LIMIT 1"
-        ));
-        self.fetch_optional(sql).await?.map(|row| read(Entity::Pricing, &row)).transpose()
-    }
-}
-
-pub(super) fn list(entity: Entity, filter: &MirrorFilter, dialect: Dialect) -> Sql<'_> {
-    let mut sql = select_from(entity, &table_by(entity, filter, dialect));
-    push_conditions(&mut sql, entity, filter, dialect);
-    push_times(&mut sql, filter, filter.after.is_some());
-    let (compare, order) = if filter.ascending { (">", "ASC") } else { ("<", "DESC") };
-    if let Some((time, id)) = &filter.after {
-        dialect.push_place(&mut sql, compare, *time, id.as_str());
-    }
-    sql.push(&format!(" ORDER BY created_at {order}, id {order} LIMIT ?")).add(filter.limit);
-    sql
-}
-
-fn push_conditions<'a>(sql: &mut Sql<'a>, entity: Entity, filter: &'a MirrorFilter, dialect: Dialect) {
-    if entity.decides_prices() && !filter.with_unreadable {
-        sql.push(&format!(" AND NOT ({})", unreadable(entity)));
-    }
-    for (column, value) in &filter.equals {
-        sql.push(&format!(" AND {column} = ?")).add(value.as_str());
-    }
-    if let Some((columns, text)) = &filter.contains {
-        let pattern = format!("%{}%", text.replace('!', "!!").replace('%', "!%").replace('_', "!_"));
-        for (i, column) in columns.iter().enumerate() {
-            // Folded on both sides, because the two kinds of database differ in what LIKE folds.
-            sql.push(&format!(
-                "{}LOWER({column}) LIKE LOWER(?) ESCAPE '!'",
-                if i == 0 { " AND (" } else { " OR " }
-            ));
-            sql.add(Arg::from(pattern.clone()));
-        }
-        sql.push(")");
-    }
-    if let Some(llmid) = &filter.llmid {
-        sql.push(&format!(" AND ppid IN (SELECT ppid FROM llmage_cache WHERE llmid = ? AND {ALIVE})"))
-            .add(llmid.as_str());
-    }
-    if filter.published_only {
-        // As a value and not as EXISTS, which MariaDB answers by reading all models for every list. Left to itself,
-        // SQLite would read all that are not deleted for every row.
-        let index = dialect.walking("llmage_cache_ppid");
-        sql.push(&format!(
-            " AND (SELECT 1 FROM llmage_cache m{index} WHERE m.ppid = pricing_cache.ppid \
-             AND m.status = 'published' AND m.deleted = 0 LIMIT 1) = 1 \
-             AND (pricing_belong IS NULL OR pricing_belong <> 'provider')"
-        ));
-    }
-    if let Some((validity, day)) = &filter.validity {
-        let day = day.as_str();
-        match validity {
-            Validity::Current => {
-                sql.push(" AND (enabled_date IS NULL OR enabled_date <= ?)").add(day);
-                sql.push(" AND (expired_date IS NULL OR expired_date > ?)").add(day);
-            }
-            Validity::Future => {
-                sql.push(" AND enabled_date > ?").add(day);
-            }
-            Validity::Expired => {
-                sql.push(" AND expired_date <= ?").add(day);
-            }
-        }
-    }
-}
-
-/// Bounds the time of creation. Where a list goes on from a place, the plus keeps SQLite from beginning at the bound on
-/// that side instead, which would read every page before this one again.
-fn push_times(sql: &mut Sql<'_>, filter: &MirrorFilter, from_a_place: bool) {
-    let (from, to) = match (from_a_place, filter.ascending) {
-        (false, _) => (" AND created_at >= ?", " AND created_at < ?"),
-        (true, true) => (" AND +created_at >= ?", " AND created_at < ?"),
-        (true, false) => (" AND created_at >= ?", " AND +created_at < ?"),
-    };
-    for (condition, bound) in [(from, filter.from), (to, filter.to)] {
-        if let Some(bound) = bound {
-            sql.push(condition).add(bound);
-        }
-    }
 }
 
 async fn apply(
@@ -425,12 +195,8 @@ async fn apply(
     let now = tx.now().await?;
     let applied = i64::try_from(page.changes.len()).unwrap_or(i64::MAX);
     if let (Some(lease), Some(cursor)) = (&lease, &page.cursor) {
-        let sql = Sql::new(
-            "UPDATE sync_state SET `cursor` = ?, rows_applied = rows_applied + ?, updated_at = ? \
-             WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
-        );
-        let sql = sql.bind(cursor.as_str()).bind(applied).bind(now).bind(entity.as_str()).bind(lease.token);
-        fenced(tx, sql).await?;
+        let progress = Sql::new("`cursor` = ?, rows_applied = rows_applied + ?, updated_at = ?");
+        fenced(tx, lease, progress.bind(cursor.as_str()).bind(applied).bind(now)).await?;
     }
     let sql = Sql::new("SELECT generation FROM sync_state WHERE entity_type = ? AND entity_id = ''");
     let generation = match tx.conn.fetch_optional(sql.bind(entity.as_str())).await? {

@@ -3,6 +3,7 @@
 
 mod cache_events;
 mod checkpoint;
+mod columns;
 mod conn;
 mod customers;
 mod dialect;
@@ -14,6 +15,7 @@ mod hosts;
 mod keys;
 mod leases;
 mod ledger;
+mod list;
 mod migrate;
 mod mirror;
 #[cfg(test)]
@@ -53,10 +55,11 @@ pub use holds::HoldFilter;
 pub use keys::{NewKey, StoredKey};
 pub use leases::Lease;
 pub use ledger::{LedgerChanges, LedgerRow, NotCommitted, Writer};
+pub use list::{Filter, Window};
 pub use migrate::{Migrate, MigrateError, MigrationStep, OwnerCheck, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Partial, Quarantined, Validity};
 pub use proof::{Moved, VerifyRow};
-pub use records::{RecordFigures, RecordFilter, RecordOrder, RecordPosition};
+pub use records::{RecordFigures, RecordFilter, RecordPosition};
 pub use replay::{NonceUse, ReplayTable};
 pub use reversals::Reversal;
 pub use sealed::{Keyring, KeyringError, SealedAt};

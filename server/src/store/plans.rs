@@ -10,12 +10,14 @@ mod fill;
 mod judge;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use sageapi_test_support::database::{Kind, TestDatabase, kinds};
 
+use super::list::Conditions;
 use super::sql::Sql;
 use super::test_store::migrated;
-use super::{Dialect, Store};
+use super::{Dialect, Filter, Store};
 use exceptions::{FEW, WALKED, WALKED_IN_UPKEEP};
 use fill::customer;
 use judge::{Exception, Step, Taken, missing_of, selects, stale};
@@ -40,6 +42,9 @@ struct Bench {
     _database: TestDatabase,
     exceptions: &'static [Exception],
     taken: Taken,
+    /// The conditions that lists declare, and those that cases have asked for.
+    declared: BTreeSet<(&'static str, &'static str)>,
+    asked: BTreeSet<(&'static str, &'static str)>,
     wrong: Vec<String>,
     statements: usize,
 }
@@ -49,7 +54,9 @@ impl Bench {
         let database = TestDatabase::fresh(kind).await;
         let store = migrated(&database).await;
         let (taken, wrong) = (Taken::new(), Vec::new());
-        let bench = Self { store, _database: database, exceptions, taken, wrong, statements: 0 };
+        let (declared, asked) = (BTreeSet::new(), BTreeSet::new());
+        let bench =
+            Self { store, _database: database, exceptions, taken, declared, asked, wrong, statements: 0 };
         bench.fill().await;
         bench
     }
@@ -73,6 +80,13 @@ impl Bench {
             self.judge(what, &text, sql).await;
         }
         result
+    }
+
+    /// Notes which conditions a list declares, and which of them a case asks for.
+    fn declared_by(&mut self, filter: &impl Filter) {
+        let conditions = Conditions::of(filter, self.store.dialect());
+        self.declared.extend(conditions.declared.iter().map(|name| (filter.name(), *name)));
+        self.asked.extend(conditions.named.iter().map(|(name, _)| (filter.name(), *name)));
     }
 
     /// Notes what is wrong with the plan of a statement.
@@ -101,10 +115,12 @@ impl Bench {
         }
     }
 
-    /// Fails with all plans that are not as they should be, and with exceptions that none of them needs. Those are
+    /// Fails with all plans that are not as they should be, with conditions of lists that no case asks for, and with exceptions that none of them needs. Those are
     /// sought on SQLite, which plans the same always.
     fn done(mut self) {
         assert!(self.statements > 0, "no statement was looked at");
+        let unasked = self.declared.difference(&self.asked);
+        self.wrong.extend(unasked.map(|(list, condition)| format!("no case asks {list} by {condition}")));
         if self.store.dialect() == Dialect::Sqlite {
             let stale = stale(self.exceptions, &self.taken);
             self.wrong.extend(stale.into_iter().map(|exception| format!("no case needs {exception}")));

@@ -1,12 +1,10 @@
 //! What `verify` reads: every row in the order of its key, and all that it takes to hold the tables against each
 //! other. A row that cannot be read as one is a finding, so that it is told apart from a database that fails.
 
-use super::customers::{CUSTOMER_COLUMNS, read_customer};
+use super::columns::{FromRow, TableRow as _, columns, select, select_with};
 use super::error::Error;
-use super::holds;
-use super::records::{RECORD_COLUMNS, RECORD_WIDTH, read_id, read_record};
-use super::reversals::{self, Reversal};
-use super::sql::{Row, Sql};
+use super::reversals::Reversal;
+use super::sql::Sql;
 use super::{Store, Tx};
 use crate::model::{Customer, CustomerId, Hold, Kind, Money, Record, RecordId, Timestamp};
 
@@ -32,31 +30,16 @@ pub struct Moved {
     pub hold_id: Option<RecordId>,
 }
 
-const MOVED: &str = "SELECT id, customer_id, kind, amount, delta, reverses, hold_id FROM accounting_records";
-
-fn read_moved(row: &Row) -> Result<Moved, Error> {
-    let id = read_id(row.bytes(0)?)?;
-    let bad = |what: &str| Error::inconsistent("accounting_records", id, what);
-    let money = |i: usize| Money::from_nanos(row.int(i)?).ok_or_else(|| bad("an amount is out of range"));
-    Ok(Moved {
-        id,
-        customer_id: CustomerId::parse(row.str(1)?).map_err(|e| bad(&e.to_string()))?,
-        kind: Kind::parse(row.str(2)?).ok_or_else(|| bad("unknown kind"))?,
-        amount: money(3)?,
-        delta: money(4)?,
-        reverses: row.opt_bytes(5)?.map(read_id).transpose()?,
-        hold_id: row.opt_bytes(6)?.map(read_id).transpose()?,
-    })
-}
+columns!(Moved in "accounting_records": id; customer_id, kind, amount, delta, reverses, hold_id);
 
 /// A record whose total is the sum of its tokens: the total is in no hash.
-fn read_whole(row: &Row) -> Result<Record, Error> {
-    let record = read_record(row)?;
-    if row.opt_int(RECORD_WIDTH)? == record.total_tokens() {
+fn with_total((record, total_tokens): (Record, Option<i64>)) -> VerifyRow<Record> {
+    if total_tokens == record.total_tokens() {
         return Ok(record);
     }
     let which = format!("{}/{}", record.customer_id, record.seq);
-    Err(Error::inconsistent("accounting_records", which, "total_tokens is not the sum of its tokens"))
+    let what = "total_tokens is not the sum of its tokens";
+    Err(Error::inconsistent(Record::TABLE, which, what).to_string())
 }
 
 impl Store {
@@ -74,10 +57,8 @@ impl Tx {
         after: &str,
         limit: i64,
     ) -> Result<Vec<VerifyRow<Customer>>, Error> {
-        let sql = Sql::new(format!(
-            "SELECT {CUSTOMER_COLUMNS} FROM customer_balance WHERE customer_id > ? ORDER BY customer_id LIMIT ?"
-        ));
-        self.readable(sql.bind(after).bind(limit), read_customer).await
+        let sql = select::<Customer>(" WHERE customer_id > ? ORDER BY customer_id LIMIT ?");
+        self.readable(sql.bind(after).bind(limit)).await
     }
 
     /// The first customer after `after` that has records or holds.
@@ -102,11 +83,9 @@ impl Tx {
         seq: i64,
         limit: i64,
     ) -> Result<Vec<VerifyRow<Record>>, Error> {
-        let sql = Sql::new(format!(
-            "SELECT {RECORD_COLUMNS}, total_tokens FROM accounting_records WHERE customer_id = ? AND seq > ? \
-             ORDER BY seq LIMIT ?"
-        ));
-        self.readable(sql.bind(customer.as_str()).bind(seq).bind(limit), read_whole).await
+        let rest = " WHERE customer_id = ? AND seq > ? ORDER BY seq LIMIT ?";
+        let sql = select_with::<Record>("total_tokens", rest).bind(customer.as_str()).bind(seq).bind(limit);
+        Ok(self.readable(sql).await?.into_iter().map(|row| row.and_then(with_total)).collect())
     }
 
     /// A customer's holds after a place, in the order of creation and id.
@@ -117,11 +96,11 @@ impl Tx {
         limit: i64,
     ) -> Result<Vec<VerifyRow<Hold>>, Error> {
         let index = self.dialect().walking("holds_customer");
-        let mut sql = Sql::new(format!("SELECT {} FROM holds{index} WHERE customer_id = ?", holds::COLUMNS));
+        let mut sql = select::<Hold>(format_args!("{index} WHERE customer_id = ?"));
         sql.add(customer.as_str());
         self.dialect().push_place(&mut sql, ">", after.0, after.1.as_bytes());
         sql.push(" ORDER BY created_at, id LIMIT ?").add(limit);
-        self.readable(sql, holds::read).await
+        self.readable(sql).await
     }
 
     /// A transno of these holds of a customer that one of its records has too.
@@ -144,9 +123,9 @@ impl Tx {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut sql = Sql::new(format!("SELECT {} FROM holds WHERE id IN ", holds::COLUMNS));
+        let mut sql = select::<Hold>(" WHERE id IN ");
         sql.push_in(ids.iter().map(RecordId::as_bytes));
-        self.readable(sql, holds::read).await
+        self.readable(sql).await
     }
 
     /// The records that settle these holds, which closed when their record was booked: there is an index by that
@@ -161,10 +140,10 @@ impl Tx {
         }
         // Left to themselves, both kinds of database read all records of the customer.
         let index = self.dialect().walking("accounting_records_time");
-        let mut sql = Sql::new(format!("{MOVED}{index} WHERE customer_id = ?")).bind(customer.as_str());
+        let mut sql = select::<Moved>(format_args!("{index} WHERE customer_id = ?")).bind(customer.as_str());
         sql.push(" AND created_at IN ").push_in(captured.iter().map(|hold| hold.updated_at));
         sql.push(" AND hold_id IN ").push_in(captured.iter().map(|hold| hold.id.as_bytes()));
-        self.readable(sql, read_moved).await
+        self.readable(sql).await
     }
 
     /// Records by their ids.
@@ -172,9 +151,9 @@ impl Tx {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut sql = Sql::new(format!("{MOVED} WHERE id IN "));
+        let mut sql = select::<Moved>(" WHERE id IN ");
         sql.push_in(ids.iter().map(RecordId::as_bytes));
-        self.readable(sql, read_moved).await
+        self.readable(sql).await
     }
 
     /// What is noted of these originals by these records, a pair each.
@@ -182,12 +161,12 @@ impl Tx {
         &mut self,
         pairs: &[(RecordId, RecordId)],
     ) -> Result<Vec<VerifyRow<Reversal>>, Error> {
-        let mut sql = Sql::new("SELECT original_id, reversal_id, amount FROM record_reversals WHERE ");
+        let mut sql = select::<Reversal>(" WHERE ");
         for (i, (original, reversal)) in pairs.iter().enumerate() {
             sql.push(if i == 0 { "" } else { " OR " }).push("(original_id = ? AND reversal_id = ?)");
             sql.add(original.as_bytes()).add(reversal.as_bytes());
         }
-        if pairs.is_empty() { Ok(Vec::new()) } else { self.readable(sql, reversals::read).await }
+        if pairs.is_empty() { Ok(Vec::new()) } else { self.readable(sql).await }
     }
 
     /// Every reversal noted, after this pair of original and reversal.
@@ -196,22 +175,17 @@ impl Tx {
         (original, reversal): (RecordId, RecordId),
         limit: i64,
     ) -> Result<Vec<VerifyRow<Reversal>>, Error> {
-        let sql = Sql::new(
-            "SELECT original_id, reversal_id, amount FROM record_reversals \
-             WHERE original_id >= ? AND (original_id > ? OR reversal_id > ?) \
+        let sql = select::<Reversal>(
+            " WHERE original_id >= ? AND (original_id > ? OR reversal_id > ?) \
              ORDER BY original_id, reversal_id LIMIT ?",
         );
         let sql = sql.bind(original.as_bytes()).bind(original.as_bytes()).bind(reversal.as_bytes());
-        self.readable(sql.bind(limit), reversals::read).await
+        self.readable(sql.bind(limit)).await
     }
 
-    async fn readable<T>(
-        &mut self,
-        sql: Sql<'_>,
-        read: fn(&Row) -> Result<T, Error>,
-    ) -> Result<Vec<VerifyRow<T>>, Error> {
+    async fn readable<T: FromRow>(&mut self, sql: Sql<'_>) -> Result<Vec<VerifyRow<T>>, Error> {
         let rows = self.conn.fetch_all(sql).await?;
-        Ok(rows.iter().map(|row| read(row).map_err(|e| e.to_string())).collect())
+        Ok(rows.iter().map(|row| T::from_row(row).map_err(|e| e.to_string())).collect())
     }
 }
 

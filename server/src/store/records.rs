@@ -1,50 +1,40 @@
-//! The ledger's records: reading them.
+//! The ledger's records: writing and reading them.
+
+use std::borrow::Cow;
 
 use super::Store;
+use super::columns::{FromRow, TableRow, columns, select};
 use super::dialect::Dialect;
 use super::error::Error;
+use super::list::{Conditions, Filter, Place, Window};
 use super::sql::{Row, Sql};
-use crate::model::{BookingDetails, Currency, CustomerId, Kind, Money, Record, RecordId, Timestamp, Transno};
+use crate::model::{
+    BookingDetails, Currency, CustomerId, Kind, Money, Record, RecordId, RecordStatus, Timestamp,
+};
 
-const TABLE: &str = "accounting_records";
-pub(super) const RECORD_COLUMNS: &str = "customer_id, seq, id, transno, kind, amount, delta, currency, user_id, \
-     llmid, model_name, pricing_id, pricing_version, input_tokens, output_tokens, quantity, unrounded, request_id, \
-     reverses, hold_id, note, balance_after, held_after, available_after, body_hash, prev_hash, hash, event_time, \
-     created_at, arithmetic";
-pub(super) const RECORD_WIDTH: usize = 30;
-
-fn bind_record<'a>(sql: &mut Sql<'a>, r: &'a Record) {
-    sql.add(r.customer_id.as_str())
-        .add(r.seq)
-        .add(r.id.as_bytes())
-        .add(r.transno.as_str())
-        .add(r.kind.as_str());
-    sql.add(r.amount).add(r.delta).add(r.currency.as_str());
-    let d = &r.details;
-    sql.add(d.user_id.as_deref()).add(d.llmid.as_deref()).add(d.model_name.as_deref());
-    sql.add(d.pricing_id.as_deref()).add(r.pricing_version).add(d.input_tokens).add(d.output_tokens);
-    sql.add(d.usage.as_deref()).add(r.unrounded.as_deref()).add(d.request_id.as_deref());
-    sql.add(r.reverses.as_ref().map(RecordId::as_bytes)).add(r.hold_id.as_ref().map(RecordId::as_bytes));
-    sql.add(d.note.as_deref());
-    sql.add(r.balance_after).add(r.held_after).add(r.available_after);
-    sql.add(&r.body_hash).add(&r.prev_hash).add(&r.hash).add(r.event_time).add(r.created_at);
-    sql.add(r.arithmetic.as_deref());
-}
+columns!(Record in "accounting_records":
+    customer_id, seq; id, transno, kind, amount, delta, currency,
+    details: BookingDetails {
+        user_id, llmid, model_name, pricing_id, input_tokens, output_tokens, usage = "quantity", request_id, note
+    },
+    pricing_version, unrounded, reverses, hold_id, balance_after, held_after, available_after, body_hash, prev_hash, hash,
+    event_time, created_at, arithmetic,
+);
 
 /// Inserts records. On MySQL it names no column that is NULL in all of them: there a third of a transaction's time
 /// goes into reading its text.
 pub(super) fn insertion(rows: &[Record], dialect: Dialect) -> Sql<'_> {
-    let mut sql = Sql::new(format!("INSERT INTO {TABLE} ("));
+    let mut sql = Sql::new(format!("INSERT INTO {} (", Record::TABLE));
     for record in rows {
         sql.add(record.total_tokens());
-        bind_record(&mut sql, record);
+        record.bind(&mut sql);
     }
     let used = match dialect {
-        Dialect::MySql => sql.drop_null_columns(RECORD_WIDTH + 1),
+        Dialect::MySql => sql.drop_null_columns(Record::WIDTH + 1),
         // It keeps statements prepared: the fewer different ones, the better.
-        Dialect::Sqlite => vec![true; RECORD_WIDTH + 1],
+        Dialect::Sqlite => vec![true; Record::WIDTH + 1],
     };
-    let columns = std::iter::once("total_tokens").chain(RECORD_COLUMNS.split(", "));
+    let columns = std::iter::once("total_tokens").chain(Record::COLUMNS.split(", "));
     let mut width = 0;
     for (column, _) in columns.zip(used).filter(|(_, used)| *used) {
         sql.push(if width == 0 { "" } else { ", " }).push(column);
@@ -52,59 +42,6 @@ pub(super) fn insertion(rows: &[Record], dialect: Dialect) -> Sql<'_> {
     }
     sql.push(") VALUES ").push_rows(rows.len(), width);
     sql
-}
-
-pub(super) fn read_record(row: &Row) -> Result<Record, Error> {
-    let (customer, seq) = (row.str(0)?, row.int(1)?);
-    let bad = |what: &str| Error::inconsistent(TABLE, format_args!("{customer}/{seq}"), what);
-    let money = |i: usize, what: &str| Money::from_nanos(row.int(i)?).ok_or_else(|| bad(what));
-    let id =
-        |bytes: &[u8]| uuid::Uuid::from_slice(bytes).map(RecordId).map_err(|_| bad("an id is not 16 bytes"));
-    let opt_id = |i: usize| row.opt_bytes(i)?.map(id).transpose();
-    let hash = |i: usize| row.bytes(i)?.try_into().map_err(|_| bad("a hash is not 32 bytes"));
-    Ok(Record {
-        customer_id: CustomerId::parse(customer).map_err(|e| bad(&e.to_string()))?,
-        seq,
-        id: id(row.bytes(2)?)?,
-        transno: Transno::parse(row.str(3)?).map_err(|e| bad(&e.to_string()))?,
-        kind: Kind::parse(row.str(4)?).ok_or_else(|| bad("unknown kind"))?,
-        amount: money(5, "amount out of range")?,
-        delta: money(6, "delta out of range")?,
-        currency: Currency::parse(row.str(7)?).ok_or_else(|| bad("unknown currency"))?,
-        details: BookingDetails {
-            user_id: row.opt_text(8)?,
-            llmid: row.opt_text(9)?,
-            model_name: row.opt_text(10)?,
-            pricing_id: row.opt_text(11)?,
-            input_tokens: row.opt_int(13)?,
-            output_tokens: row.opt_int(14)?,
-            usage: row.opt_text(15)?,
-            request_id: row.opt_text(17)?,
-            note: row.opt_text(20)?,
-        },
-        pricing_version: row.opt_int(12)?,
-        unrounded: row.opt_text(16)?,
-        reverses: opt_id(18)?,
-        hold_id: opt_id(19)?,
-        balance_after: money(21, "balance_after out of range")?,
-        held_after: money(22, "held_after out of range")?,
-        available_after: money(23, "available_after out of range")?,
-        body_hash: hash(24)?,
-        prev_hash: hash(25)?,
-        hash: hash(26)?,
-        event_time: row.time(27)?,
-        created_at: row.time(28)?,
-        arithmetic: row.opt_text(29)?,
-    })
-}
-
-/// Where a list of records stands, and in which order it goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RecordOrder {
-    /// Within a customer, by `seq`; after this one.
-    Seq(Option<i64>),
-    /// Over all customers, by creation; after this time and id.
-    Created(Option<(Timestamp, RecordId)>),
 }
 
 /// The place of a record in a list.
@@ -116,17 +53,34 @@ pub enum RecordPosition {
     Created(Timestamp, RecordId),
 }
 
-/// Which records to list.
+impl Place for RecordPosition {
+    fn push<'a>(&'a self, sql: &mut Sql<'a>, compare: &str, dialect: Dialect) {
+        match self {
+            Self::Seq(seq) => drop(sql.push(&format!(" AND seq {compare} ?")).add(*seq)),
+            Self::Created(time, id) => dialect.push_place(sql, compare, *time, id.as_bytes()),
+        }
+    }
+}
+
+/// Which records to list: within a customer by `seq`, else by creation.
 #[derive(Debug, Clone, Default)]
 pub struct RecordFilter {
     /// Whose.
     pub customer_id: Option<CustomerId>,
-    /// Columns that must equal a text.
-    pub equals: Vec<(&'static str, String)>,
-    /// Whether reversals have taken back all of it.
-    pub reversed: Option<bool>,
-    /// No later place in the list than this one.
-    pub until: Option<RecordPosition>,
+    /// The person who caused it.
+    pub user_id: Option<String>,
+    /// The model's name.
+    pub model_name: Option<String>,
+    /// The model's id.
+    pub llmid: Option<String>,
+    /// The caller's name for the booking.
+    pub transno: Option<String>,
+    /// The caller's request.
+    pub request_id: Option<String>,
+    /// What it is.
+    pub kind: Option<Kind>,
+    /// What became of it.
+    pub status: Option<RecordStatus>,
     /// Booked at or after.
     pub from: Option<Timestamp>,
     /// Booked before.
@@ -135,129 +89,120 @@ pub struct RecordFilter {
     pub event_from: Option<Timestamp>,
     /// Happened before.
     pub event_to: Option<Timestamp>,
+    /// No earlier place in the list than this one.
+    pub since: Option<RecordPosition>,
+    /// No later place in the list than this one.
+    pub until: Option<RecordPosition>,
 }
 
-impl Store {
-    /// A record by its id.
-    pub async fn record(&self, id: RecordId) -> Result<Option<Record>, Error> {
-        let sql = Sql::new(format!("SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE id = ?"));
-        self.fetch_optional(sql.bind(id.as_bytes())).await?.as_ref().map(read_record).transpose()
+/// What reversals took back of the row at hand; NULL for nothing. Never more than the row's own amount, so
+/// that the database's sum stays within 64 bits.
+const TAKEN_BACK: &str =
+    "(SELECT SUM(r.amount) FROM record_reversals r WHERE r.original_id = accounting_records.id)";
+
+impl Filter for RecordFilter {
+    type Row = Record;
+    type Place = RecordPosition;
+
+    fn name(&self) -> &'static str {
+        "accounting"
     }
 
-    /// Records, newest first unless `ascending`.
-    pub async fn records(
-        &self,
-        filter: &RecordFilter,
-        order: &RecordOrder,
-        ascending: bool,
-        limit: i64,
-    ) -> Result<Vec<Record>, Error> {
-        let rows = self.listed(RECORD_COLUMNS, filter, order, ascending, limit).await?;
-        rows.iter().map(read_record).collect()
+    fn place(&self, row: &Record) -> RecordPosition {
+        self.position(row.seq, row.created_at, row.id)
     }
 
-    /// What sums are made of, oldest first.
-    pub async fn record_figures(
-        &self,
-        filter: &RecordFilter,
-        order: &RecordOrder,
-        limit: i64,
-    ) -> Result<Vec<RecordFigures>, Error> {
-        let rows = self.listed(FIGURE_COLUMNS, filter, order, true, limit).await?;
-        rows.iter().map(read_figures).collect()
+    fn declare<'a>(&'a self, conditions: &mut Conditions<'a>) {
+        conditions.equal("customer_id", self.customer_id.as_ref().map(CustomerId::as_str));
+        conditions.special("status", self.status.map(RecordStatus::as_str), || {
+            Sql::new(match self.status {
+                Some(RecordStatus::Reversed) => format!(" AND {TAKEN_BACK} >= ABS(delta)"),
+                _ => format!(" AND COALESCE({TAKEN_BACK}, -1) < ABS(delta)"),
+            })
+        });
+        conditions.equal("user_id", self.user_id.as_deref());
+        conditions.equal("model_name", self.model_name.as_deref());
+        conditions.equal("llmid", self.llmid.as_deref());
+        conditions.equal("transno", self.transno.as_deref());
+        conditions.equal("request_id", self.request_id.as_deref());
+        conditions.equal("kind", self.kind.map(Kind::as_str));
+        conditions.created(self.from, self.to);
+        conditions.compare("event_from", "event_time", ">=", self.event_from);
+        conditions.compare("event_to", "event_time", "<", self.event_to);
+        conditions.place(">=", self.since.as_ref());
+        conditions.place("<=", self.until.as_ref());
     }
 
-    /// How many records a filter finds, counting no further than `cap`.
-    pub async fn count_records(&self, filter: &RecordFilter, cap: i64) -> Result<i64, Error> {
-        let Some(span) = self.span(filter).await? else { return Ok(0) };
-        let table = table_by(filter, self.dialect());
-        let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE 1 = 1"));
-        push_conditions(&mut sql, filter, span, TIMES, self.dialect());
-        sql.push(" LIMIT ?) counted").add(cap);
-        self.fetch_one(sql).await?.int(0)
+    fn table(&self) -> &'static str {
+        Record::TABLE
     }
 
-    /// The last place in the list of a customer, or of all; `None` while there is no record.
-    pub async fn newest_record(
-        &self,
-        customer: Option<&CustomerId>,
-    ) -> Result<Option<RecordPosition>, Error> {
-        let mut sql = Sql::new(format!("SELECT seq, created_at, id FROM {TABLE}"));
-        match customer {
-            Some(customer) => {
-                sql.push(" WHERE customer_id = ? ORDER BY seq DESC").add(customer.as_str());
-            }
-            None => drop(sql.push(" ORDER BY created_at DESC, id DESC")),
-        }
-        sql.push(" LIMIT ?").add(1);
-        let Some(row) = self.fetch_optional(sql).await? else { return Ok(None) };
-        Ok(Some(match customer {
-            Some(_) => RecordPosition::Seq(row.int(0)?),
-            None => RecordPosition::Created(row.time(1)?, read_id(row.bytes(2)?)?),
+    fn columns(&self, _dialect: Dialect) -> String {
+        Record::COLUMNS.to_owned()
+    }
+
+    fn read(&self, row: &Row) -> Result<Record, Error> {
+        Record::from_row(row)
+    }
+
+    fn order(&self) -> &'static [&'static str] {
+        if self.customer_id.is_some() { &["seq"] } else { &["created_at", "id"] }
+    }
+
+    /// The most selective filter first.
+    fn index(&self) -> Option<Cow<'static, str>> {
+        let within = self.customer_id.is_some();
+        Some(Cow::Borrowed(match self {
+            Self { transno: Some(_), .. } => "accounting_records_transno",
+            Self { request_id: Some(_), .. } => "accounting_records_request",
+            Self { user_id: Some(_), .. } if within => "accounting_records_user",
+            Self { model_name: Some(_), .. } if within => "accounting_records_model",
+            _ if within => "PRIMARY",
+            _ => "accounting_records_created",
         }))
     }
 
-    /// A customer's last record that was booked no later than `at`.
-    pub async fn record_at(&self, customer: &CustomerId, at: Timestamp) -> Result<Option<Record>, Error> {
-        let sql = Sql::new(format!(
-            "SELECT {RECORD_COLUMNS} FROM {TABLE} WHERE customer_id = ? AND created_at <= ? \
-             ORDER BY created_at DESC, seq DESC LIMIT 1"
-        ));
-        let row = self.fetch_optional(sql.bind(customer.as_str()).bind(at)).await?;
-        row.as_ref().map(read_record).transpose()
-    }
-
-    async fn listed(
-        &self,
-        columns: &str,
-        filter: &RecordFilter,
-        order: &RecordOrder,
-        ascending: bool,
-        limit: i64,
-    ) -> Result<Vec<Row>, Error> {
-        match self.span(filter).await? {
-            Some(span) => {
-                let sql = list(columns, filter, span, order, ascending, limit, self.dialect());
-                self.fetch_all(sql).await
+    /// Turns times into places of a customer's list, of which a look-up finds each: within a customer time never goes
+    /// back, and the list walks nothing outside them.
+    async fn resolve(&self, store: &Store) -> Result<Option<Self>, Error> {
+        // A ledger holds what was booked alone: nothing in it is pending or failed.
+        if matches!(self.status, Some(RecordStatus::Pending | RecordStatus::Failed)) {
+            return Ok(None);
+        }
+        let mut resolved = self.clone();
+        let Some(customer) = &self.customer_id else { return Ok(Some(resolved)) };
+        if let Some(from) = resolved.from.take() {
+            let rest = " WHERE customer_id = ? AND created_at >= ? ORDER BY created_at, seq LIMIT 1";
+            let Some(mut first) = store.seq_at(customer, from, rest).await? else { return Ok(None) };
+            if let Some(RecordPosition::Seq(since)) = self.since {
+                first = first.max(since);
             }
-            None => Ok(Vec::new()),
+            resolved.since = Some(RecordPosition::Seq(first));
         }
-    }
-
-    /// The places that the filter's times leave; `None` if they leave none. Within a customer time never
-    /// goes back, so that two look-ups turn times into places, and the list walks nothing outside them.
-    async fn span(&self, filter: &RecordFilter) -> Result<Option<Span>, Error> {
-        let Some(customer) = &filter.customer_id else {
-            return Ok(Some(Span { from: filter.from, to: filter.to, ..Span::default() }));
-        };
-        let mut span = Span::default();
-        let select = format!("SELECT seq FROM {TABLE} WHERE customer_id = ? AND created_at ");
-        if let Some(from) = filter.from {
-            let sql = Sql::new(format!("{select}>= ? ORDER BY created_at, seq LIMIT 1"));
-            let Some(row) = self.fetch_optional(sql.bind(customer.as_str()).bind(from)).await? else {
-                return Ok(None);
-            };
-            span.first = Some(row.int(0)?);
+        if let Some(to) = resolved.to.take() {
+            let rest = " WHERE customer_id = ? AND created_at < ? ORDER BY created_at DESC, seq DESC LIMIT 1";
+            let Some(mut last) = store.seq_at(customer, to, rest).await? else { return Ok(None) };
+            if let Some(RecordPosition::Seq(until)) = self.until {
+                last = last.min(until);
+            }
+            resolved.until = Some(RecordPosition::Seq(last));
         }
-        if let Some(to) = filter.to {
-            let sql = Sql::new(format!("{select}< ? ORDER BY created_at DESC, seq DESC LIMIT 1"));
-            let Some(row) = self.fetch_optional(sql.bind(customer.as_str()).bind(to)).await? else {
-                return Ok(None);
-            };
-            span.last = Some(row.int(0)?);
-        }
-        let empty = span.first.zip(span.last).is_some_and(|(first, last)| first > last);
-        Ok((!empty).then_some(span))
+        let empty = matches!(
+            (resolved.since, resolved.until),
+            (Some(RecordPosition::Seq(first)), Some(RecordPosition::Seq(last))) if first > last
+        );
+        Ok((!empty).then_some(resolved))
     }
 }
 
-/// The part of a list that its times leave: places within a customer, else times.
-#[derive(Debug, Clone, Copy, Default)]
-struct Span {
-    first: Option<i64>,
-    last: Option<i64>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+impl RecordFilter {
+    /// The place of a record in the list of this filter.
+    pub fn position(&self, seq: i64, created_at: Timestamp, id: RecordId) -> RecordPosition {
+        match self.customer_id {
+            Some(_) => RecordPosition::Seq(seq),
+            None => RecordPosition::Created(created_at, id),
+        }
+    }
 }
 
 /// What sums are made of.
@@ -283,137 +228,47 @@ pub struct RecordFigures {
     pub output_tokens: Option<i64>,
 }
 
-const FIGURE_COLUMNS: &str =
-    "seq, created_at, id, model_name, kind, currency, delta, input_tokens, output_tokens";
+columns!(RecordFigures in "accounting_records":
+    id; seq, created_at, model_name, kind, currency, delta, input_tokens, output_tokens,
+);
 
-fn read_figures(row: &Row) -> Result<RecordFigures, Error> {
-    let id = read_id(row.bytes(2)?)?;
-    let bad = |what: &str| Error::inconsistent(TABLE, id, what);
-    Ok(RecordFigures {
-        seq: row.int(0)?,
-        created_at: row.time(1)?,
-        id,
-        model_name: row.opt_text(3)?,
-        kind: Kind::parse(row.str(4)?).ok_or_else(|| bad("unknown kind"))?,
-        currency: Currency::parse(row.str(5)?).ok_or_else(|| bad("unknown currency"))?,
-        delta: Money::from_nanos(row.int(6)?).ok_or_else(|| bad("delta out of range"))?,
-        input_tokens: row.opt_int(7)?,
-        output_tokens: row.opt_int(8)?,
-    })
-}
-
-pub(super) fn read_id(bytes: &[u8]) -> Result<RecordId, Error> {
-    let id = uuid::Uuid::from_slice(bytes);
-    id.map(RecordId).map_err(|_| Error::inconsistent(TABLE, "?", "an id is not 16 bytes"))
-}
-
-/// Filters that have an index within a customer, and over all: the most selective first.
-const INDEXED: [(&str, &str, Option<&str>); 4] = [
-    ("transno", "accounting_records_transno", Some("accounting_records_transno")),
-    ("request_id", "accounting_records_request", Some("accounting_records_request")),
-    ("user_id", "accounting_records_user", None),
-    ("model_name", "accounting_records_model", None),
-];
-
-/// The table, with the index to read a list by. Left to themselves, databases sort a table that has just grown rather
-/// than walk its index, or walk a customer's whole list in hope of a full page soon.
-fn table_by(filter: &RecordFilter, dialect: Dialect) -> String {
-    let named = |column: &str| filter.equals.iter().any(|(name, _)| *name == column);
-    let mut indexes = INDEXED.iter().filter(|(column, ..)| named(column));
-    let index = if filter.customer_id.is_some() {
-        indexes.next().map_or("PRIMARY", |(_, within, _)| within)
-    } else {
-        indexes.find_map(|(_, _, over_all)| *over_all).unwrap_or("accounting_records_created")
-    };
-    format!("{TABLE}{}", dialect.walking(index))
-}
-
-fn list<'a>(
-    columns: &str,
-    filter: &'a RecordFilter,
-    span: Span,
-    order: &'a RecordOrder,
-    ascending: bool,
-    limit: i64,
-    dialect: Dialect,
-) -> Sql<'a> {
-    let table = table_by(filter, dialect);
-    let (compare, direction) = if ascending { (">", "ASC") } else { ("<", "DESC") };
-    let mut sql = Sql::new(format!("SELECT {columns} FROM {table} WHERE 1 = 1"));
-    // Where a list goes on from a place, the plus keeps SQLite from beginning at the bound on that side instead, which
-    // would read every page before this one again.
-    let times = match order {
-        RecordOrder::Created(Some(_)) if ascending => [" AND +created_at >= ?", TIMES[1]],
-        RecordOrder::Created(Some(_)) => [TIMES[0], " AND +created_at < ?"],
-        RecordOrder::Created(None) | RecordOrder::Seq(_) => TIMES,
-    };
-    push_conditions(&mut sql, filter, span, times, dialect);
-    match order {
-        RecordOrder::Seq(after) => {
-            if let Some(seq) = after {
-                sql.push(&format!(" AND seq {compare} ?")).add(*seq);
-            }
-            sql.push(&format!(" ORDER BY seq {direction}"));
-        }
-        RecordOrder::Created(after) => {
-            if let Some((time, id)) = after {
-                dialect.push_place(&mut sql, compare, *time, id.as_bytes());
-            }
-            sql.push(&format!(" ORDER BY created_at {direction}, id {direction}"));
-        }
+impl Store {
+    /// A record by its id.
+    pub async fn record(&self, id: RecordId) -> Result<Option<Record>, Error> {
+        self.row(select::<Record>(" WHERE id = ?").bind(id.as_bytes())).await
     }
-    sql.push(" LIMIT ?").add(limit);
-    sql
-}
 
-/// What reversals took back of the row at hand; NULL for nothing. Never more than the row's own amount, so
-/// that the database's sum stays within 64 bits.
-const TAKEN_BACK: &str =
-    "(SELECT SUM(r.amount) FROM record_reversals r WHERE r.original_id = accounting_records.id)";
+    /// A customer's last record that was booked no later than `at`.
+    pub async fn record_at(&self, customer: &CustomerId, at: Timestamp) -> Result<Option<Record>, Error> {
+        let sql = select::<Record>(
+            " WHERE customer_id = ? AND created_at <= ? ORDER BY created_at DESC, seq DESC LIMIT 1",
+        );
+        self.row(sql.bind(customer.as_str()).bind(at)).await
+    }
 
-/// Bounds of the time of booking.
-const TIMES: [&str; 2] = [" AND created_at >= ?", " AND created_at < ?"];
+    /// A list of records, of which sums are made.
+    pub async fn record_figures(
+        &self,
+        filter: &RecordFilter,
+        window: &Window<RecordPosition>,
+    ) -> Result<Vec<RecordFigures>, Error> {
+        let rows = self.select_list(filter, RecordFigures::COLUMNS, window).await?;
+        rows.iter().map(RecordFigures::from_row).collect()
+    }
 
-fn push_conditions<'a>(
-    sql: &mut Sql<'a>,
-    filter: &'a RecordFilter,
-    span: Span,
-    [from, to]: [&str; 2],
-    dialect: Dialect,
-) {
-    let RecordFilter { customer_id, equals, reversed, until, from: _, to: _, event_from, event_to } = filter;
-    if let Some(customer) = customer_id {
-        sql.push(" AND customer_id = ?").add(customer.as_str());
+    /// The last place in the list of a customer, or of all; `None` while there is no record.
+    pub async fn newest_record(
+        &self,
+        customer: Option<&CustomerId>,
+    ) -> Result<Option<RecordPosition>, Error> {
+        let filter = RecordFilter { customer_id: customer.cloned(), ..RecordFilter::default() };
+        let newest = self.record_figures(&filter, &Window::newest(1)).await?;
+        Ok(newest.first().map(|record| filter.position(record.seq, record.created_at, record.id)))
     }
-    for (column, value) in equals {
-        sql.push(&format!(" AND {column} = ?")).add(value.as_str());
-    }
-    for (condition, bound) in [(" AND seq >= ?", span.first), (" AND seq <= ?", span.last)] {
-        if let Some(bound) = bound {
-            sql.push(condition).add(bound);
-        }
-    }
-    let bounds = [
-        (from, span.from),
-        (to, span.to),
-        (" AND event_time >= ?", *event_from),
-        (" AND event_time < ?", *event_to),
-    ];
-    for (condition, bound) in bounds {
-        if let Some(bound) = bound {
-            sql.push(condition).add(bound);
-        }
-    }
-    match until {
-        Some(RecordPosition::Seq(seq)) => drop(sql.push(" AND seq <= ?").add(*seq)),
-        Some(RecordPosition::Created(time, id)) => {
-            dialect.push_place(sql, "<=", *time, id.as_bytes());
-        }
-        None => {}
-    }
-    match reversed {
-        Some(true) => drop(sql.push(&format!(" AND {TAKEN_BACK} >= ABS(delta)"))),
-        Some(false) => drop(sql.push(&format!(" AND COALESCE({TAKEN_BACK}, -1) < ABS(delta)"))),
-        None => {}
+
+    /// The place in a customer's list that a condition on the time of booking finds.
+    async fn seq_at(&self, customer: &CustomerId, at: Timestamp, rest: &str) -> Result<Option<i64>, Error> {
+        let sql = Sql::new(format!("SELECT seq FROM {}{rest}", Record::TABLE));
+        self.fetch_optional(sql.bind(customer.as_str()).bind(at)).await?.map(|row| row.int(0)).transpose()
     }
 }

@@ -1,8 +1,9 @@
 //! How much of a record was taken back: an index over the ledger's reversal records, kept in the same
 //! transaction.
 
+use super::columns::{columns, insert, select};
 use super::error::Error;
-use super::sql::{Row, Sql};
+use super::sql::Sql;
 use super::{Store, Tx};
 use crate::model::{Money, RecordId};
 
@@ -17,21 +18,10 @@ pub struct Reversal {
     pub amount: Money,
 }
 
-const SELECT: &str = "SELECT original_id, reversal_id, amount FROM record_reversals WHERE original_id IN ";
-
-pub(super) fn read(row: &Row) -> Result<Reversal, Error> {
-    let id = |i: usize| -> Result<RecordId, Error> {
-        let id = uuid::Uuid::from_slice(row.bytes(i)?);
-        id.map(RecordId).map_err(|e| Error::inconsistent("record_reversals", "?", e))
-    };
-    let original = id(0)?;
-    let amount = Money::from_nanos(row.int(2)?)
-        .ok_or_else(|| Error::inconsistent("record_reversals", original, "amount out of range"))?;
-    Ok(Reversal { original, reversal: id(1)?, amount })
-}
+columns!(Reversal in "record_reversals": original = "original_id", reversal = "reversal_id"; amount);
 
 pub(super) fn of(ids: &[RecordId]) -> Sql<'_> {
-    let mut sql = Sql::new(SELECT);
+    let mut sql = select::<Reversal>(" WHERE original_id IN ");
     sql.push_in(ids.iter().map(RecordId::as_bytes));
     sql
 }
@@ -42,7 +32,7 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.fetch_all(of(ids)).await?.iter().map(read).collect()
+        self.rows(of(ids)).await
     }
 }
 
@@ -52,16 +42,11 @@ impl Tx {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.conn.fetch_all(of(ids)).await?.iter().map(read).collect()
+        self.conn.rows(of(ids)).await
     }
 }
 
-/// Writes new reversals down.
+/// Inserts reversals.
 pub(super) fn insertion(rows: &[Reversal]) -> Sql<'_> {
-    let mut sql = Sql::new("INSERT INTO record_reversals (original_id, reversal_id, amount) VALUES ");
-    sql.push_rows(rows.len(), 3);
-    for row in rows {
-        sql.add(row.original.as_bytes()).add(row.reversal.as_bytes()).add(row.amount);
-    }
-    sql
+    insert("INSERT INTO", rows)
 }

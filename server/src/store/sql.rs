@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use sqlx::mysql::MySqlRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Arguments as _, Row as _};
+use sqlx::{Arguments as _, Row as _, ValueRef as _};
 
 use super::dialect;
 use super::error::Error;
@@ -12,16 +12,28 @@ use crate::model::{Money, Timestamp};
 
 /// A value bound to a `?`.
 #[derive(Debug, Clone)]
-pub(super) enum Arg<'a> {
+pub enum Arg<'a> {
     Null,
     Int(i64),
     Text(Cow<'a, str>),
     Bytes(Cow<'a, [u8]>),
 }
 
+impl Arg<'_> {
+    /// Its bytes: of a number the eight of it, the highest first.
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Null => Vec::new(),
+            Self::Int(number) => number.to_be_bytes().to_vec(),
+            Self::Text(text) => text.into_owned().into_bytes(),
+            Self::Bytes(bytes) => bytes.into_owned(),
+        }
+    }
+}
+
 /// How a statement that changes something travels to MySQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// With its values written out, together with others.
     Text,
     /// Prepared, on its own.
@@ -31,7 +43,7 @@ pub(super) enum Form {
 /// SQL text with its arguments. The text is made of literals and dialect parts only; values are
 /// always bound.
 #[derive(Debug, Clone)]
-pub(super) struct Sql<'a> {
+pub struct Sql<'a> {
     text: Cow<'static, str>,
     args: Vec<Arg<'a>>,
     form: Form,
@@ -61,6 +73,12 @@ impl<'a> Sql<'a> {
     pub fn push(&mut self, text: &str) -> &mut Self {
         self.text.to_mut().push_str(text);
         self
+    }
+
+    /// Appends another statement's text and arguments.
+    pub fn append(&mut self, other: Self) {
+        self.text.to_mut().push_str(&other.text);
+        self.args.extend(other.args);
     }
 
     pub fn bind(mut self, arg: impl Into<Arg<'a>>) -> Self {
@@ -243,8 +261,8 @@ impl<'a, T: Into<Arg<'a>>> From<Option<T>> for Arg<'a> {
     }
 }
 
-/// A row of either kind. Columns are read by position, in the order of the SELECT.
-pub(super) enum Row {
+/// A row of either kind. `columns.rs` reads the columns of tables; these methods are for single values.
+pub enum Row {
     MySql(MySqlRow),
     Sqlite(SqliteRow),
 }
@@ -262,6 +280,13 @@ macro_rules! get {
 }
 
 impl Row {
+    pub fn is_null(&self, index: usize) -> Result<bool, Error> {
+        Ok(match self {
+            Self::MySql(row) => row.try_get_raw(index)?.is_null(),
+            Self::Sqlite(row) => row.try_get_raw(index)?.is_null(),
+        })
+    }
+
     pub fn int(&self, index: usize) -> Result<i64, Error> {
         get!(self, index, i64)
     }
@@ -292,9 +317,5 @@ impl Row {
 
     pub fn time(&self, index: usize) -> Result<Timestamp, Error> {
         self.int(index).map(Timestamp::from_micros)
-    }
-
-    pub fn opt_time(&self, index: usize) -> Result<Option<Timestamp>, Error> {
-        Ok(self.opt_int(index)?.map(Timestamp::from_micros))
     }
 }

@@ -1,13 +1,12 @@
 //! How far each entity is mirrored, and how its last run went.
 
+use super::columns::{columns, select};
 use super::error::Error;
 use super::leases::Lease;
-use super::sql::{Row, Sql};
+use super::sql::Sql;
 use super::{Store, Tx};
 use crate::model::{Entity, Timestamp};
 
-const COLUMNS: &str = "`cursor`, generation, snapshot, last_sync_time, last_snapshot_time, sync_status, error_class, \
-     error_msg, retry_count, rows_applied, lease_owner, fencing_token";
 /// Longest error text kept.
 const MAX_MESSAGE: usize = 1000;
 
@@ -54,29 +53,16 @@ pub enum SyncOutcome {
     },
 }
 
-fn read(row: &Row) -> Result<SyncState, Error> {
-    Ok(SyncState {
-        cursor: row.opt_text(0)?,
-        generation: row.int(1)?,
-        snapshot: row.int(2)? != 0,
-        last_sync_time: row.opt_time(3)?,
-        last_snapshot_time: row.opt_time(4)?,
-        status: row.text(5)?,
-        error_class: row.opt_text(6)?,
-        error_msg: row.opt_text(7)?,
-        retry_count: row.int(8)?,
-        rows_applied: row.int(9)?,
-        lease_owner: row.opt_text(10)?,
-        fencing_token: row.int(11)?,
-    })
-}
+columns!(SyncState in "sync_state":
+    ; cursor = "`cursor`", generation, snapshot, last_sync_time, last_snapshot_time, status = "sync_status", error_class,
+    error_msg, retry_count, rows_applied, lease_owner, fencing_token,
+);
 
 impl Store {
     /// The state of an entity; `None` before its first run.
     pub async fn sync_state(&self, entity: Entity) -> Result<Option<SyncState>, Error> {
-        let sql =
-            Sql::new(format!("SELECT {COLUMNS} FROM sync_state WHERE entity_type = ? AND entity_id = ''"));
-        self.fetch_optional(sql.bind(entity.as_str())).await?.as_ref().map(read).transpose()
+        let sql = select::<SyncState>(" WHERE entity_type = ? AND entity_id = ''");
+        self.row(sql.bind(entity.as_str())).await
     }
 
     /// Starts a snapshot from the beginning: a new generation, no cursor.
@@ -85,11 +71,8 @@ impl Store {
         self.write("sync.start_snapshot", move |tx| {
             let lease = lease.clone();
             Box::pin(async move {
-                let sql = Sql::new(
-                    "UPDATE sync_state SET generation = generation + 1, snapshot = 1, `cursor` = NULL \
-                     WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
-                );
-                fenced(tx, sql.bind(lease.name.as_str()).bind(lease.token)).await
+                let changes = Sql::new("generation = generation + 1, snapshot = 1, `cursor` = NULL");
+                fenced(tx, &lease, changes).await
             })
         })
         .await
@@ -102,31 +85,34 @@ impl Store {
             let (lease, outcome) = (lease.clone(), outcome.clone());
             Box::pin(async move {
                 let now = tx.now().await?;
-                let sql = match &outcome {
+                let changes = match &outcome {
                     SyncOutcome::Success => Sql::new(
-                        "UPDATE sync_state SET sync_status = 'success', error_class = NULL, error_msg = NULL, \
-                         retry_count = 0, last_sync_time = ?, updated_at = ? \
-                         WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+                        "sync_status = 'success', error_class = NULL, error_msg = NULL, retry_count = 0, \
+                         last_sync_time = ?, updated_at = ?",
                     )
                     .bind(now)
                     .bind(now),
                     SyncOutcome::Failed { class, message } => Sql::new(
-                        "UPDATE sync_state SET sync_status = 'failed', error_class = ?, error_msg = ?, \
-                         retry_count = retry_count + 1, updated_at = ? \
-                         WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?",
+                        "sync_status = 'failed', error_class = ?, error_msg = ?, retry_count = retry_count + 1, \
+                         updated_at = ?",
                     )
                     .bind(*class)
                     .bind(message.chars().take(MAX_MESSAGE).collect::<String>())
                     .bind(now),
                 };
-                fenced(tx, sql.bind(lease.name.as_str()).bind(lease.token)).await
+                fenced(tx, &lease, changes).await
             })
         })
         .await
     }
 }
 
-/// Runs an UPDATE that names the fencing token; no row means that another instance has taken over.
-pub(super) async fn fenced(tx: &mut Tx, update: Sql<'_>) -> Result<(), Error> {
-    if tx.conn.execute(update).await? == 0 { Err(Error::LeaseLost) } else { Ok(()) }
+/// Updates the state of the entity that is leased. Another fencing token there means that another instance has taken
+/// over.
+pub(super) async fn fenced(tx: &mut Tx, lease: &Lease, changes: Sql<'_>) -> Result<(), Error> {
+    let mut sql = Sql::new("UPDATE sync_state SET ");
+    sql.append(changes);
+    sql.push(" WHERE entity_type = ? AND entity_id = '' AND fencing_token = ?");
+    sql.add(lease.name.clone()).add(lease.token);
+    if tx.conn.execute(sql).await? == 0 { Err(Error::LeaseLost) } else { Ok(()) }
 }

@@ -44,7 +44,7 @@ async fn known(site: &Site) -> Credentials {
         auth_mode: AuthMode::Signed,
         secret: StoredKey::Secret(Secret::new(secret)),
         expires_at: None,
-        allowed_cidrs: String::new(),
+        allowed_cidrs: Vec::new(),
     };
     site.env().store().create_key(new).await.unwrap();
     Credentials { key_id: key_id.to_owned(), secret: secret.to_owned() }

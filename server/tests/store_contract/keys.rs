@@ -21,7 +21,7 @@ fn new(n: u8, secret: StoredKey) -> NewKey {
         auth_mode: AuthMode::Signed,
         secret,
         expires_at: Some(Timestamp::from_micros(1_900_000_000_000_000)),
-        allowed_cidrs: "10.0.0.0/8,::1/128".to_owned(),
+        allowed_cidrs: ["10.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()).into(),
     }
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sageapi_server::model::{Cell, Entity, TextId, Timestamp};
 use sageapi_server::store::{
-    Change, Error, MirrorFilter, Op, Page, Quarantined, Store, SyncOutcome, Validity,
+    Change, Error, MirrorFilter, Op, Page, Quarantined, Store, SyncOutcome, Validity, Window,
 };
 
 use crate::contract;
@@ -36,15 +36,13 @@ fn page(changes: Vec<Change>) -> Page {
 }
 
 async fn names(store: &Store) -> Vec<String> {
-    let filter = MirrorFilter { ascending: true, limit: 1000, ..MirrorFilter::default() };
-    let rows = store.mirror_rows(Entity::Users, &filter).await.unwrap();
+    let rows = store.list(&MirrorFilter::of(Entity::Users), &Window::oldest(1000)).await.unwrap();
     rows.iter().map(|row| row.text(Entity::Users, "username").unwrap().to_owned()).collect()
 }
 
-async fn ids(store: &Store, entity: Entity, filter: MirrorFilter) -> Vec<String> {
-    let filter = MirrorFilter { ascending: true, limit: 1000, ..filter };
-    let rows = store.mirror_rows(entity, &filter).await.unwrap();
-    let count = store.mirror_count(entity, &filter, 1000).await.unwrap();
+async fn ids(store: &Store, filter: MirrorFilter) -> Vec<String> {
+    let rows = store.list(&filter, &Window::oldest(1000)).await.unwrap();
+    let count = store.count(&filter, 1000).await.unwrap();
     assert_eq!(count, i64::try_from(rows.len()).unwrap(), "{filter:?}");
     rows.into_iter().map(|row| row.id.to_string()).collect()
 }
@@ -177,9 +175,9 @@ contract! {
         db.store.apply_page(Entity::Users, None, page(vec![delete("u9", 6)])).await.unwrap();
         assert_eq!(db.store.finish_snapshot(Entity::Users, &lease, 0.3).await.unwrap(), 2);
         let left: Vec<_> = (0..7).chain([10]).map(|n| format!("u{n}")).collect();
-        assert_eq!(ids(&db.store, Entity::Users, MirrorFilter::default()).await, left);
+        assert_eq!(ids(&db.store, MirrorFilter::of(Entity::Users)).await, left);
         db.store.apply_page(Entity::Users, None, page(vec![user("u8", 5, "org_a")])).await.unwrap();
-        assert_eq!(ids(&db.store, Entity::Users, MirrorFilter::default()).await, left, "a sweep keeps versions");
+        assert_eq!(ids(&db.store, MirrorFilter::of(Entity::Users)).await, left, "a sweep keeps versions");
     }
 
     async fn a_sweep_that_would_delete_too_much_is_refused(db: ready) {
@@ -191,7 +189,7 @@ contract! {
         db.store.apply_page(Entity::Users, Some(&lease), page(some)).await.unwrap();
         let refused = db.store.finish_snapshot(Entity::Users, &lease, 0.3).await;
         assert!(matches!(refused, Err(Error::SweepRefused { gone: 4, total: 10 })), "{refused:?}");
-        assert_eq!(ids(&db.store, Entity::Users, MirrorFilter::default()).await.len(), 10);
+        assert_eq!(ids(&db.store, MirrorFilter::of(Entity::Users)).await.len(), 10);
         assert!(db.store.sync_state(Entity::Users).await.unwrap().unwrap().snapshot, "it is still under way");
         assert_eq!(db.store.finish_snapshot(Entity::Users, &lease, 0.4).await.unwrap(), 4);
     }
@@ -205,7 +203,7 @@ contract! {
         db.store.start_snapshot(&lease).await.unwrap();
         db.store.apply_page(Entity::Users, Some(&lease), page(vec![user("u5", 1, "org_a")])).await.unwrap();
         assert_eq!(db.store.finish_snapshot(Entity::Users, &lease, 1.0).await.unwrap(), 2699);
-        assert_eq!(ids(&db.store, Entity::Users, MirrorFilter::default()).await, ["u5"]);
+        assert_eq!(ids(&db.store, MirrorFilter::of(Entity::Users)).await, ["u5"]);
     }
 
     async fn old_tombstones_are_forgotten_and_rows_are_not(db: ready) {
@@ -240,17 +238,16 @@ contract! {
     async fn lists_are_filtered_and_walked_in_both_directions(db: ready) {
         let rows = (0..30).map(|n| user(&format!("u{n}"), 1, if n % 3 == 0 { "org_a" } else { "org_b" })).collect();
         db.store.apply_page(Entity::Users, None, page(rows)).await.unwrap();
-        let of_a = MirrorFilter { equals: vec![("orgid", "org_a".into())], ..MirrorFilter::default() };
+        let of_a = MirrorFilter { equals: vec![("orgid", "org_a".into())], ..MirrorFilter::of(Entity::Users) };
         let all: Vec<_> = (0..30).filter(|n| n % 3 == 0).map(|n| format!("u{n}")).collect();
-        assert_eq!(ids(&db.store, Entity::Users, of_a.clone()).await, all);
+        assert_eq!(ids(&db.store, of_a.clone()).await, all);
         for ascending in [true, false] {
             let mut walked = Vec::new();
             let mut after = None;
             loop {
-                let filter = MirrorFilter { after, ascending, limit: 3, ..of_a.clone() };
-                let rows = db.store.mirror_rows(Entity::Users, &filter).await.unwrap();
+                let rows = db.store.list(&of_a, &Window { after, ascending, limit: 3 }).await.unwrap();
                 let Some(last) = rows.last() else { break };
-                after = Some((last.created_at, last.id.to_string()));
+                after = Some((last.created_at, last.id.clone()));
                 walked.extend(rows.into_iter().map(|row| row.id.to_string()));
             }
             if !ascending {
@@ -260,8 +257,8 @@ contract! {
         }
         let at = |n: i64| Some(Timestamp::from_micros(1_700_000_000_000_000 + n));
         let ranged = MirrorFilter { from: at(3), to: at(9), ..of_a.clone() };
-        assert_eq!(ids(&db.store, Entity::Users, ranged).await, ["u3", "u6"]);
-        assert_eq!(db.store.mirror_count(Entity::Users, &of_a, 4).await.unwrap(), 4, "counting stops at its cap");
+        assert_eq!(ids(&db.store, ranged).await, ["u3", "u6"]);
+        assert_eq!(db.store.count(&of_a, 4).await.unwrap(), 4, "counting stops at its cap");
     }
 
     async fn a_text_is_searched_for_without_wildcards_and_without_case(db: ready) {
@@ -272,7 +269,7 @@ contract! {
         db.store.apply_page(Entity::Users, None, page(rows.collect())).await.unwrap();
         let found = async |text: &str| {
             let contains = Some((["username", "email"].as_slice(), text.to_owned()));
-            ids(&db.store, Entity::Users, MirrorFilter { contains, ..MirrorFilter::default() }).await
+            ids(&db.store, MirrorFilter { contains, ..MirrorFilter::of(Entity::Users) }).await
         };
         assert_eq!(found("aDA").await, ["u0"]);
         assert_eq!(found("0%").await, ["u1"]);
@@ -306,18 +303,18 @@ contract! {
             model("m3", "llm_2", "pp_d", "published"),
         ];
         db.store.apply_page(Entity::Llmage, None, page(models)).await.unwrap();
-        let of = async |filter| ids(&db.store, Entity::Pricing, filter).await;
+        let of = async |filter| ids(&db.store, filter).await;
         let valid = |validity, day: &str| MirrorFilter {
             validity: Some((validity, day.to_owned())),
-            ..MirrorFilter::default()
+            ..MirrorFilter::of(Entity::Pricing)
         };
         assert_eq!(of(valid(Validity::Current, "2026-05-31")).await, ["p1", "p3", "p5"]);
         assert_eq!(of(valid(Validity::Current, "2026-06-01")).await, ["p2", "p3", "p5"]);
         assert_eq!(of(valid(Validity::Future, "2026-06-01")).await, ["p4"]);
         assert_eq!(of(valid(Validity::Expired, "2026-06-01")).await, ["p1"]);
         let llmid = Some("llm_1".to_owned());
-        assert_eq!(of(MirrorFilter { llmid: llmid.clone(), ..MirrorFilter::default() }).await, ["p1", "p2", "p3"]);
-        assert_eq!(of(MirrorFilter { published_only: true, ..MirrorFilter::default() }).await, ["p1", "p2"]);
+        assert_eq!(of(MirrorFilter { llmid: llmid.clone(), ..MirrorFilter::of(Entity::Pricing) }).await, ["p1", "p2", "p3"]);
+        assert_eq!(of(MirrorFilter { published_only: true, ..MirrorFilter::of(Entity::Pricing) }).await, ["p1", "p2"]);
         let on = async |ppid: &str, day: &str, published| {
             let row = db.store.pricing_on(ppid, day, published).await.unwrap();
             row.map(|row| row.id.to_string())

@@ -12,7 +12,7 @@ use sageapi_server::domain::booking::{Action, Booking, Outcome, Request};
 use sageapi_server::domain::verify::verify;
 use sageapi_server::domain::{Error, booking};
 use sageapi_server::model::{CustomerId, CustomerStatus, Kind, Mode, Money, RecordId};
-use sageapi_server::store::{HoldFilter, NewCustomer, RecordFilter, RecordOrder};
+use sageapi_server::store::{HoldFilter, NewCustomer, RecordFilter, Window};
 use sageapi_test_support::database::kinds;
 
 use crate::model::ledger::{Asked, Model, Verdict, What};
@@ -266,13 +266,12 @@ impl<'d> Both<'d> {
             prop_assert_eq!(row.balance.wide(), account.balance());
             prop_assert_eq!(row.held.wide(), account.held());
             let filter = RecordFilter { customer_id: Some(id.clone()), ..RecordFilter::default() };
-            let records =
-                self.db.store.records(&filter, &RecordOrder::Seq(None), true, 10_000).await.unwrap();
+            let records = self.db.store.list(&filter, &Window::oldest(10_000)).await.unwrap();
             let found: Vec<_> = records.iter().map(|r| (r.transno.to_string(), r.delta.wide())).collect();
             prop_assert_eq!(found, account.movements());
             prop_assert_eq!(row.last_seq, i64::try_from(records.len()).unwrap());
-            let filter = HoldFilter { customer_id: Some(id), limit: 10_000, ..HoldFilter::default() };
-            let holds = self.db.store.holds(&filter).await.unwrap();
+            let filter = HoldFilter { customer_id: Some(id), ..HoldFilter::default() };
+            let holds = self.db.store.list(&filter, &Window::newest(10_000)).await.unwrap();
             let mut found: Vec<_> = holds
                 .iter()
                 .map(|(hold, _)| (hold.transno.to_string(), hold.state, hold.captured.wide()))

@@ -3,7 +3,7 @@ use std::time::Duration;
 use sageapi_server::domain::booking::{Action, Booking};
 use sageapi_server::domain::verify::{Verified, verify};
 use sageapi_server::model::{Kind, Timestamp};
-use sageapi_server::store::{LedgerChanges, NewCustomer, RecordFilter, RecordOrder, Store};
+use sageapi_server::store::{LedgerChanges, NewCustomer, RecordFilter, Store, Window};
 use sageapi_test_support::app::App;
 use sageapi_test_support::database::TestDatabase;
 
@@ -159,7 +159,7 @@ contract! {
         fill(&db, &engine, "org_a").await;
         engine.drain().await;
         let filter = RecordFilter { customer_id: Some(customer("org_a")), ..RecordFilter::default() };
-        let records = db.store.records(&filter, &RecordOrder::Seq(None), false, 100).await.unwrap();
+        let records = db.store.list(&filter, &Window::newest(100)).await.unwrap();
         let capture = records.iter().find(|record| record.kind == Kind::Capture).unwrap();
         let mut row = db.store.customer(&customer("org_a")).await.unwrap().unwrap();
         // Well made otherwise: the chain goes on, and the balance follows.

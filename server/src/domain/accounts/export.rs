@@ -1,6 +1,6 @@
-use super::{AccountingQuery, Asked, RecordView, place_after, start_of, views};
+use super::{AccountingQuery, RecordView, views};
 use crate::domain::Error;
-use crate::store::{RecordFilter, RecordOrder, Store};
+use crate::store::{Filter as _, RecordFilter, RecordPosition, Store, Window};
 
 /// Records of a page: a record may take ten thousand bytes and more, several times over on its way, and exports
 /// take long.
@@ -12,7 +12,7 @@ pub const EXPORT_PAGE: u16 = 100;
 pub struct Export {
     store: Store,
     /// What is still to be walked through; `None` at the end.
-    rest: Option<(RecordFilter, RecordOrder)>,
+    rest: Option<(RecordFilter, Window<RecordPosition>)>,
 }
 
 impl Export {
@@ -20,21 +20,17 @@ impl Export {
     ///
     /// Fails with [`Error::Invalid`] for an unknown status.
     pub async fn start(store: Store, q: AccountingQuery) -> Result<Self, Error> {
-        let filter = Asked::new(q)?.bounded(&store).await?;
-        let rest = filter.map(|filter| {
-            let start = start_of(&filter);
-            (filter, start)
-        });
+        let rest = q.bounded(&store).await?.map(|filter| (filter, Window::oldest(i64::from(EXPORT_PAGE))));
         Ok(Self { store, rest })
     }
 
     /// The next records, up to [`EXPORT_PAGE`]; none at the end.
     pub async fn next_page(&mut self) -> Result<Vec<RecordView>, Error> {
-        let Some((filter, order)) = &mut self.rest else { return Ok(Vec::new()) };
-        let rows = self.store.records(filter, order, true, i64::from(EXPORT_PAGE)).await?;
+        let Some((filter, window)) = &mut self.rest else { return Ok(Vec::new()) };
+        let rows = self.store.list(filter, window).await?;
         match rows.last() {
             Some(last) if rows.len() == usize::from(EXPORT_PAGE) => {
-                *order = place_after(filter, last.seq, last.created_at, last.id);
+                window.after = Some(filter.place(last));
             }
             _ => self.rest = None,
         }

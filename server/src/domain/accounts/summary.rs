@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use super::{AccountingQuery, Asked, place_after, start_of};
+use super::AccountingQuery;
 use crate::domain::{Error, FieldError};
 use crate::model::{Currency, Kind, Timestamp};
-use crate::store::{RecordFigures, Store};
+use crate::store::{RecordFigures, Store, Window};
 
 /// Groups of one summary; beyond that it is refused, so that its memory is bounded.
 const MAX_GROUPS: usize = 10_000;
@@ -72,14 +72,14 @@ pub async fn summarize(store: &Store, q: AccountingQuery, by: GroupBy) -> Result
     if by == GroupBy::default() {
         return Err(invalid("must name at least one of day, model and kind"));
     }
-    let Some(filter) = Asked::new(q)?.bounded(store).await? else { return Ok(Vec::new()) };
-    let mut order = start_of(&filter);
+    let Some(filter) = q.bounded(store).await? else { return Ok(Vec::new()) };
+    let mut window = Window::oldest(ROWS_AT_ONCE);
     let mut groups = Groups::new(by, MAX_GROUPS);
     loop {
-        let rows = store.record_figures(&filter, &order, ROWS_AT_ONCE).await?;
+        let rows = store.record_figures(&filter, &window).await?;
         let full = i64::try_from(rows.len()) == Ok(ROWS_AT_ONCE);
         if let Some(last) = rows.last() {
-            order = place_after(&filter, last.seq, last.created_at, last.id);
+            window.after = Some(filter.position(last.seq, last.created_at, last.id));
         }
         for record in rows {
             groups.add(record)?;

@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::page::TOTAL_CAP;
 use crate::model::{BookingDetails, Currency, Money, Transno};
 use crate::store::LedgerChanges;
 use crate::store::test_store::TestStore;

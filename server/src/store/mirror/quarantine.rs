@@ -2,6 +2,7 @@
 //! `sync_version`, the row is unreadable. What could be read of it is written under the version before, so that the
 //! same version, once it can be read, still counts as newer.
 
+use super::super::columns::push_overwrite;
 use super::super::dialect::Dialect;
 use super::super::error::Error;
 use super::super::sql::Sql;
@@ -138,18 +139,14 @@ impl RowWriter {
     }
 
     async fn quarantine(&self, tx: &mut Tx, row: &Quarantined, version: i64) -> Result<(), Error> {
-        let dialect = tx.dialect();
         let mut sql = Sql::new(
             "INSERT INTO sync_quarantine (entity_type, entity_id, version, error_msg, row_text, created_at) VALUES ",
         );
         sql.push_placeholders(6);
         sql.add(self.entity.as_str()).add(row.id.as_str()).add(version).add(row.error.as_str());
         sql.add(row.text.as_str()).add(self.now);
-        sql.push(&dialect.on_conflict("entity_type, entity_id"));
-        for (i, column) in ["version", "error_msg", "row_text", "created_at"].iter().enumerate() {
-            let comma = if i == 0 { "" } else { ", " };
-            sql.push(&format!("{comma}{column} = {}", dialect.incoming(column)));
-        }
+        let overwritten = ["version", "error_msg", "row_text", "created_at"];
+        push_overwrite(&mut sql, tx.dialect(), "entity_type, entity_id", &overwritten);
         tx.conn.execute(sql).await.map(drop)
     }
 }

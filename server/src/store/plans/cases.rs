@@ -3,81 +3,60 @@
 use std::time::Duration;
 
 use super::super::{
-    Error, HoldFilter, Lease, MirrorFilter, NonceUse, Page, RecordFilter, RecordOrder, ReplayTable,
-    SyncOutcome, Validity,
+    Error, Filter, HoldFilter, Lease, MirrorFilter, NonceUse, Page, RecordFilter, ReplayTable, SyncOutcome,
+    Validity, Window,
 };
 use super::Bench;
 use super::fill::{ROWS, change, customer, hash, hold, id, record, time};
-use crate::model::{CustomerId, CustomerStatus, Entity, HoldState, KeyId, RecordId};
-
-fn equal(pairs: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
-    pairs.iter().map(|(column, value)| (*column, (*value).to_owned())).collect()
-}
+use crate::model::{CustomerStatus, Entity, HoldState, KeyId, Kind, RecordId, RecordStatus};
 
 impl Bench {
+    /// Pages of a list in both directions, and its count.
+    async fn list<F: Filter>(&mut self, what: &str, filter: F) {
+        let store = self.store.clone();
+        self.declared_by(&filter);
+        for ascending in [false, true] {
+            let window = |limit| Window { after: None, ascending, limit };
+            let rows = self.look(what, store.list(&filter, &window(11))).await;
+            assert!(!rows.is_empty(), "{what}: the case finds nothing");
+            // A page of one row reads two: for so few, a database may find it cheaper to sort the whole table.
+            self.look(&format!("{what}, small page"), store.list(&filter, &window(2))).await;
+            let after = Some(filter.place(&rows[rows.len() / 2]));
+            let next = Window { after, ..window(11) };
+            self.look(&format!("{what}, next page"), store.list(&filter, &next)).await;
+        }
+        self.look(&format!("{what}, counted"), store.count(&filter, 10_000)).await;
+    }
+
+    /// A list of records, and the walk that sums are made by.
     async fn records(&mut self, what: &str, filter: RecordFilter) {
         let store = self.store.clone();
-        let within = filter.customer_id.is_some();
-        for ascending in [false, true] {
-            let first = if within { RecordOrder::Seq(None) } else { RecordOrder::Created(None) };
-            let rows =
-                self.look(&format!("records {what}"), store.records(&filter, &first, ascending, 11)).await;
-            assert!(!rows.is_empty(), "records {what}: the case finds nothing");
-            let last = &rows[rows.len() / 2];
-            let next = match first {
-                RecordOrder::Seq(_) => RecordOrder::Seq(Some(last.seq)),
-                RecordOrder::Created(_) => RecordOrder::Created(Some((last.created_at, last.id))),
-            };
-            self.look(&format!("records {what}, next page"), store.records(&filter, &next, ascending, 11))
-                .await;
-        }
-        self.look(&format!("records {what}, counted"), store.count_records(&filter, 10_000)).await;
+        self.list(&format!("records {what}"), filter.clone()).await;
         let until = store.newest_record(filter.customer_id.as_ref());
         let until = self.look(&format!("records {what}, newest"), until).await;
         let (filter, what) = (RecordFilter { until, ..filter }, format!("sums of records {what}"));
-        let first = if within { RecordOrder::Seq(None) } else { RecordOrder::Created(None) };
-        let rows = self.look(&what, store.record_figures(&filter, &first, 11)).await;
+        let rows = self.look(&what, store.record_figures(&filter, &Window::oldest(11))).await;
         let last = &rows[rows.len() / 2];
-        let next = if within {
-            RecordOrder::Seq(Some(last.seq))
-        } else {
-            RecordOrder::Created(Some((last.created_at, last.id)))
-        };
-        self.look(&what, store.record_figures(&filter, &next, 11)).await;
+        let after = Some(filter.position(last.seq, last.created_at, last.id));
+        self.look(&what, store.record_figures(&filter, &Window { after, ..Window::oldest(11) })).await;
     }
 
-    async fn mirrored(&mut self, entity: Entity, what: &str, filter: MirrorFilter) {
-        let store = self.store.clone();
-        for ascending in [false, true] {
-            let filter = MirrorFilter { ascending, limit: 11, ..filter.clone() };
-            let rows = self.look(&format!("{entity} {what}"), store.mirror_rows(entity, &filter)).await;
-            assert!(!rows.is_empty(), "{entity} {what}: the case finds nothing");
-            // A page of one row reads two: for so few, a database may find it cheaper to sort the whole table.
-            let small = MirrorFilter { limit: 2, ..filter.clone() };
-            self.look(&format!("{entity} {what}, small page"), store.mirror_rows(entity, &small)).await;
-            let last = &rows[rows.len() / 2];
-            let filter = MirrorFilter { after: Some((last.created_at, last.id.to_string())), ..filter };
-            self.look(&format!("{entity} {what}, next page"), store.mirror_rows(entity, &filter)).await;
-        }
-        self.look(&format!("{entity} {what}, counted"), store.mirror_count(entity, &filter, 10_000)).await;
+    async fn mirrored(&mut self, what: &str, filter: MirrorFilter) {
+        self.list(&format!("{} {what}", filter.entity), filter).await;
     }
 }
 
 pub(super) async fn lists_of_records(bench: &mut Bench) {
-    let of = |customer_id: Option<CustomerId>, equals: &[(&'static str, &str)]| RecordFilter {
-        customer_id,
-        equals: equal(equals),
-        ..RecordFilter::default()
-    };
-    let filters: [&[(&'static str, &str)]; 8] = [
-        &[],
-        &[("user_id", "user_4")],
-        &[("model_name", "model-4")],
-        &[("model_name", "rare")],
-        &[("llmid", "llm_4")],
-        &[("transno", "t104")],
-        &[("request_id", "r104")],
-        &[("kind", "credit")],
+    let whole = RecordFilter::default;
+    let filters = [
+        ("", whole()),
+        (" by user_id", RecordFilter { user_id: Some("user_4".into()), ..whole() }),
+        (" by model_name", RecordFilter { model_name: Some("model-4".into()), ..whole() }),
+        (" by model_name", RecordFilter { model_name: Some("rare".into()), ..whole() }),
+        (" by llmid", RecordFilter { llmid: Some("llm_4".into()), ..whole() }),
+        (" by transno", RecordFilter { transno: Some("t104".into()), ..whole() }),
+        (" by request_id", RecordFilter { request_id: Some("r104".into()), ..whole() }),
+        (" by kind", RecordFilter { kind: Some(Kind::Credit), ..whole() }),
     ];
     let ranges = |filter: &RecordFilter| {
         let (from, to) = (Some(time(100)), Some(time(300)));
@@ -87,78 +66,80 @@ pub(super) async fn lists_of_records(bench: &mut Bench) {
             (" of an event time", RecordFilter { event_from: from, event_to: to, ..filter.clone() }),
         ]
     };
-    for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
-        for equals in filters {
-            for (when, filter) in ranges(&of(owner.clone(), equals)) {
-                let by = equals.first().map_or(String::new(), |(column, _)| format!(" by {column}"));
+    for (whose, customer_id) in [("of a customer", Some(customer(0))), ("of all", None)] {
+        for (by, filter) in &filters {
+            let filter = RecordFilter { customer_id: customer_id.clone(), ..filter.clone() };
+            for (when, filter) in ranges(&filter) {
                 bench.records(&format!("{whose}{by}{when}"), filter).await;
             }
         }
-    }
-    for (whose, owner) in [("of a customer", Some(customer(0))), ("of all", None)] {
-        for reversed in [Some(false), Some(true)] {
-            let filter = RecordFilter { reversed, ..of(owner.clone(), &[]) };
-            bench.records(&format!("{whose}, reversed: {reversed:?}"), filter).await;
+        for status in [RecordStatus::Accounted, RecordStatus::Reversed] {
+            let filter = RecordFilter { status: Some(status), customer_id: customer_id.clone(), ..whole() };
+            bench.records(&format!("{whose}, {status}"), filter).await;
         }
     }
-    bench
-        .records("of a customer by two", of(Some(customer(0)), &[("user_id", "user_4"), ("kind", "charge")]))
-        .await;
+    let user_id = Some("user_4".into());
+    let filter =
+        RecordFilter { customer_id: Some(customer(0)), user_id, kind: Some(Kind::Charge), ..whole() };
+    bench.records("of a customer by two", filter).await;
 }
 
 pub(super) async fn lists_of_the_mirror(bench: &mut Bench) {
-    let by =
-        |equals: &[(&'static str, &str)]| MirrorFilter { equals: equal(equals), ..MirrorFilter::default() };
+    let by = |entity, equals: &[(&'static str, &str)]| MirrorFilter {
+        equals: equals.iter().map(|(column, value)| (*column, (*value).to_owned())).collect(),
+        ..MirrorFilter::of(entity)
+    };
     let contains = Some((["username", "nick_name", "email", "mobile"].as_slice(), "name 12".to_owned()));
     let (from, to) = (Some(time(100)), Some(time(300)));
-    let whole = MirrorFilter::default();
+    for entity in Entity::ALL {
+        bench.mirrored("all", MirrorFilter::of(entity)).await;
+        bench.mirrored("of a time", MirrorFilter { from, to, ..MirrorFilter::of(entity) }).await;
+    }
+    let users = |equals: &[(&'static str, &str)]| by(Entity::Users, equals);
     for (what, filter) in [
-        ("all", whole.clone()),
-        ("of a customer", by(&[("orgid", "org_0007")])),
-        ("by name", by(&[("username", "username 7")])),
-        ("by status", by(&[("user_status", "1")])),
-        ("of a customer by name", by(&[("orgid", "org_0007"), ("username", "username 7")])),
-        ("of a customer by status", by(&[("orgid", "org_0007"), ("user_status", "1")])),
-        ("of a time", MirrorFilter { from, to, ..whole.clone() }),
-        ("of a customer and a time", MirrorFilter { from, to, ..by(&[("orgid", "org_0007")]) }),
-        ("searched", MirrorFilter { contains: contains.clone(), ..whole.clone() }),
-        ("searched of a customer", MirrorFilter { contains, ..by(&[("orgid", "org_0000")]) }),
+        ("of a customer", users(&[("orgid", "org_0007")])),
+        ("by name", users(&[("username", "username 7")])),
+        ("by status", users(&[("user_status", "1")])),
+        ("of a customer by name", users(&[("orgid", "org_0007"), ("username", "username 7")])),
+        ("of a customer by status", users(&[("orgid", "org_0007"), ("user_status", "1")])),
+        ("of a customer and a time", MirrorFilter { from, to, ..users(&[("orgid", "org_0007")]) }),
+        ("searched", MirrorFilter { contains: contains.clone(), ..users(&[]) }),
+        ("searched of a customer", MirrorFilter { contains, ..users(&[("orgid", "org_0000")]) }),
     ] {
-        bench.mirrored(Entity::Users, what, filter).await;
+        bench.mirrored(what, filter).await;
     }
     let day = |validity| Some((validity, "2027-06-01".to_owned()));
+    let pricing = |equals: &[(&'static str, &str)]| by(Entity::Pricing, equals);
     for (what, filter) in [
-        ("all", whole.clone()),
-        ("of a program", by(&[("ppid", "pp_12")])),
-        ("of a type", by(&[("pricing_type", "pricing_type 12")])),
-        ("of a model", MirrorFilter { llmid: Some("llm_12".into()), ..whole.clone() }),
-        ("published", MirrorFilter { published_only: true, ..whole.clone() }),
+        ("of a program", pricing(&[("ppid", "pp_12")])),
+        ("of a type", pricing(&[("pricing_type", "pricing_type 12")])),
+        ("of a model", MirrorFilter { llmid: Some("llm_12".into()), ..pricing(&[]) }),
+        ("published", MirrorFilter { published_only: true, ..pricing(&[]) }),
         (
             "published of a model",
-            MirrorFilter { published_only: true, llmid: Some("llm_12".into()), ..whole.clone() },
+            MirrorFilter { published_only: true, llmid: Some("llm_12".into()), ..pricing(&[]) },
         ),
-        ("current", MirrorFilter { validity: day(Validity::Current), ..whole.clone() }),
-        ("future", MirrorFilter { validity: day(Validity::Future), ..whole.clone() }),
-        ("expired", MirrorFilter { validity: day(Validity::Expired), ..whole.clone() }),
+        ("current", MirrorFilter { validity: day(Validity::Current), ..pricing(&[]) }),
+        ("future", MirrorFilter { validity: day(Validity::Future), ..pricing(&[]) }),
+        ("expired", MirrorFilter { validity: day(Validity::Expired), ..pricing(&[]) }),
         (
             "current of a program",
-            MirrorFilter { validity: day(Validity::Current), ..by(&[("ppid", "pp_12")]) },
+            MirrorFilter { validity: day(Validity::Current), ..pricing(&[("ppid", "pp_12")]) },
         ),
     ] {
-        bench.mirrored(Entity::Pricing, what, filter).await;
+        bench.mirrored(what, filter).await;
     }
+    let models = |equals: &[(&'static str, &str)]| by(Entity::Llmage, equals);
     for (what, filter) in [
-        ("all", whole.clone()),
-        ("of a model", by(&[("llmid", "llm_12")])),
-        ("by name", by(&[("model", "model 12")])),
-        ("of a program", by(&[("ppid", "pp_12")])),
-        ("published", by(&[("status", "published")])),
-        ("published of a model", by(&[("llmid", "llm_12"), ("status", "published")])),
+        ("of a model", models(&[("llmid", "llm_12")])),
+        ("by name", models(&[("model", "model 12")])),
+        ("of a program", models(&[("ppid", "pp_12")])),
+        ("published", models(&[("status", "published")])),
+        ("published of a model", models(&[("llmid", "llm_12"), ("status", "published")])),
     ] {
-        bench.mirrored(Entity::Llmage, what, filter).await;
+        bench.mirrored(what, filter).await;
     }
-    bench.mirrored(Entity::Uapi, "all", whole.clone()).await;
-    bench.mirrored(Entity::Uapi, "by name", by(&[("name", "name 12")])).await;
+    bench.mirrored("by name", by(Entity::Uapi, &[("name", "name 12")])).await;
 }
 
 pub(super) async fn single_rows(bench: &mut Bench) {
@@ -177,7 +158,7 @@ pub(super) async fn single_rows(bench: &mut Bench) {
         .look("a customer suspended", store.set_customer_status(&customer(3), CustomerStatus::Suspended))
         .await;
     let filter = RecordFilter { customer_id: Some(customer(0)), ..RecordFilter::default() };
-    let some = store.records(&filter, &RecordOrder::Seq(None), true, 1).await.unwrap().remove(0);
+    let some = store.list(&filter, &Window::oldest(1)).await.unwrap().remove(0);
     assert!(bench.look("a record", store.record(some.id)).await.is_some());
     assert!(bench.look("the customer of a record", store.customer_of_record(some.id)).await.is_some());
     assert!(bench.look("a past record", store.record_at(&customer(0), time(1000))).await.is_some());
@@ -277,39 +258,25 @@ pub(super) async fn verify(bench: &mut Bench) {
 
 pub(super) async fn lists_of_holds(bench: &mut Bench) {
     let store = bench.store.clone();
-    let whole = HoldFilter { limit: 11, ..HoldFilter::default() };
-    let user_id = Some("user_4".to_owned());
+    let (from, to) = (Some(time(100)), Some(time(300)));
     for (whose, customer_id) in [("of a customer", Some(customer(0))), ("of all", None)] {
-        let whole = HoldFilter { customer_id, ..whole.clone() };
-        let (from, to) = (Some(time(100)), Some(time(300)));
-        let user_10 = Some("user_10".to_owned());
+        let whole = || HoldFilter { customer_id: customer_id.clone(), ..HoldFilter::default() };
+        let state = |state| HoldFilter { state: Some(state), ..whole() };
+        let user = || HoldFilter { user_id: Some("user_4".into()), ..whole() };
         for (by, filter) in [
-            ("", whole.clone()),
-            (" by user", HoldFilter { user_id: user_id.clone(), ..whole.clone() }),
-            (" by transno", HoldFilter { transno: Some("h104".into()), ..whole.clone() }),
-            (" open", HoldFilter { state: Some(HoldState::Open), ..whole.clone() }),
-            (" expired", HoldFilter { state: Some(HoldState::Expired), ..whole.clone() }),
-            (" captured", HoldFilter { state: Some(HoldState::Captured), ..whole.clone() }),
-            (" released", HoldFilter { state: Some(HoldState::Released), ..whole.clone() }),
-            (" of a time", HoldFilter { from, to, ..whole.clone() }),
-            (
-                " by user and open",
-                HoldFilter { user_id: user_10, state: Some(HoldState::Open), ..whole.clone() },
-            ),
-            (" by user of a time", HoldFilter { user_id: user_id.clone(), from, to, ..whole.clone() }),
-            (
-                " captured of a time",
-                HoldFilter { state: Some(HoldState::Captured), from, to, ..whole.clone() },
-            ),
+            ("", whole()),
+            (" by user", user()),
+            (" by transno", HoldFilter { transno: Some("h104".into()), ..whole() }),
+            (" open", state(HoldState::Open)),
+            (" expired", state(HoldState::Expired)),
+            (" captured", state(HoldState::Captured)),
+            (" released", state(HoldState::Released)),
+            (" of a time", HoldFilter { from, to, ..whole() }),
+            (" by user and open", HoldFilter { user_id: Some("user_10".into()), ..state(HoldState::Open) }),
+            (" by user of a time", HoldFilter { from, to, ..user() }),
+            (" captured of a time", HoldFilter { from, to, ..state(HoldState::Captured) }),
         ] {
-            for ascending in [false, true] {
-                let filter = HoldFilter { ascending, ..filter.clone() };
-                let rows = bench.look(&format!("holds {whose}{by}"), store.holds(&filter)).await;
-                let last = &rows[rows.len() / 2].0;
-                let filter = HoldFilter { after: Some((last.created_at, last.id)), ..filter };
-                bench.look(&format!("holds {whose}{by}, next page"), store.holds(&filter)).await;
-            }
-            bench.look(&format!("holds {whose}{by}, counted"), store.count_holds(&filter, 10_000)).await;
+            bench.list(&format!("holds {whose}{by}"), filter).await;
         }
     }
     let (first, day) = (customer(0), Duration::from_hours(24));

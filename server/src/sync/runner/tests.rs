@@ -13,7 +13,7 @@ use super::*;
 use crate::config::LiveConfig;
 use crate::config::{self, Config};
 use crate::model::{Secret, SeededEntropy, SystemClock, TextId};
-use crate::store::{Change, Context, Keyring, Migrate, MirrorFilter, Op, Store, SyncState};
+use crate::store::{Change, Context, Keyring, Migrate, MirrorFilter, Op, Store, SyncState, Window};
 use crate::sync::SyncService;
 use crate::sync::timer::Step;
 use crate::telemetry::metrics::Metrics;
@@ -74,8 +74,7 @@ async fn state(service: &SyncService) -> SyncState {
 
 /// Names of the rows that are there, by id.
 async fn names(service: &SyncService) -> BTreeMap<String, String> {
-    let filter = MirrorFilter { limit: 10_000, ..MirrorFilter::default() };
-    let rows = service.inner.store.mirror_rows(USERS, &filter).await.unwrap();
+    let rows = service.inner.store.list(&MirrorFilter::of(USERS), &Window::newest(10_000)).await.unwrap();
     rows.iter().map(|row| (row.id.to_string(), row.text(USERS, "username").unwrap().to_owned())).collect()
 }
 
