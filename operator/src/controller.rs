@@ -10,6 +10,8 @@ mod queue;
 mod reconcile;
 mod refused;
 mod status;
+#[cfg(test)]
+mod tests;
 mod written;
 
 pub use self::context::Context;

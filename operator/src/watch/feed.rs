@@ -25,6 +25,8 @@ pub(super) struct Feed<K> {
     pub api: Api<K>,
     pub selector: Option<String>,
     pub kind: Kind,
+    /// Whether a cluster without this kind counts as one without such objects.
+    pub may_be_absent: bool,
     /// Whose turn it is to list: memory at the start, when every watch lists, is that of a few pages.
     pub lists: Arc<Semaphore>,
     pub clock: Arc<dyn Clock>,
@@ -53,7 +55,7 @@ where
                 Err(error) => {
                     drop(turn.take());
                     self.failed(&error, std::mem::replace(&mut failing, true));
-                    if self.kind.row().may_be_absent && cause(&error).1 == 404 {
+                    if self.may_be_absent && cause(&error).1 == 404 {
                         sink.list_begins();
                         sink.list_ends();
                         if let Some(synced) = synced.take() {
@@ -98,9 +100,7 @@ where
         }
         let advice = match code {
             403 => "grant this service account list and watch on it (the chart's RBAC does)",
-            404 if self.kind.row().may_be_absent => {
-                "the operator works without such objects until it is defined"
-            }
+            404 if self.may_be_absent => "the operator works without such objects until it is defined",
             404 => "install its definition: sageapi-operator crd | kubectl apply --server-side -f -",
             _ => "it is retried",
         };
@@ -123,5 +123,62 @@ fn code(error: &kube::Error) -> u16 {
     match error {
         kube::Error::Api(status) => status.code,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Client;
+    use kube::client::Body;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[derive(Default)]
+    struct Lists(usize);
+
+    impl Sink<ConfigMap> for &mut Lists {
+        fn list_begins(&mut self) {}
+        fn listed(&mut self, _object: ConfigMap) {}
+        fn list_ends(&mut self) {
+            self.0 += 1;
+        }
+        fn changed(&mut self, _object: ConfigMap) {}
+        fn deleted(&mut self, _object: &ConfigMap) {}
+    }
+
+    /// Watches a kind that the API server does not know. Whether the cache counts as filled, and complete lists.
+    async fn watched(may_be_absent: bool) -> (bool, usize) {
+        let not_found = async |_: Request<Body>| {
+            let status =
+                r#"{"kind":"Status","status":"Failure","message":"no","reason":"NotFound","code":404}"#;
+            let response = Response::builder().status(404).body(Body::from(status.as_bytes().to_vec()));
+            Ok::<_, Infallible>(response.unwrap())
+        };
+        let feed = Feed {
+            api: Api::<ConfigMap>::all(Client::new(tower::service_fn(not_found), "billing")),
+            selector: None,
+            kind: Kind::ConfigMap,
+            may_be_absent,
+            lists: Arc::new(Semaphore::new(1)),
+            clock: SystemClock::new(),
+            heartbeats: Heartbeats::default(),
+            restarts: Family::default(),
+        };
+        let (mut lists, mut synced) = (Lists::default(), false);
+        let running = feed.run(&mut lists, || synced = true);
+        assert!(tokio::time::timeout(Duration::from_millis(500), running).await.is_err(), "it goes on");
+        (synced, lists.0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kind_that_may_be_absent_counts_as_an_empty_list_and_others_are_waited_for() {
+        assert_eq!(watched(true).await, (true, 1));
+        assert_eq!(watched(false).await, (false, 0));
     }
 }

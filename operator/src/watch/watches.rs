@@ -168,6 +168,7 @@ impl Watches {
             api,
             selector,
             kind,
+            may_be_absent: kind.row().may_be_absent,
             lists: Arc::clone(&self.lists),
             clock: Arc::clone(&self.clock),
             heartbeats: self.metrics.heartbeats.clone(),
