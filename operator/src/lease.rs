@@ -84,7 +84,7 @@ impl Elector {
         self.release().await;
     }
 
-    /// One look at the lease, and what follows from it. The time until the next one.
+    /// Reads or writes the lease once. Returns the time until the next turn.
     async fn turn(&mut self) -> Duration {
         let wait = match self.attempt().await {
             Ok(wait) => wait,

@@ -277,6 +277,7 @@ mod tests {
     use super::*;
     use crate::client::RequestLabels;
     use crate::clock::ManualClock;
+    use crate::kinds::Write;
     use crate::metrics::KindLabel;
 
     fn registered() -> (Metrics, Instruments) {
@@ -289,23 +290,18 @@ mod tests {
     #[test]
     fn counters_are_there_with_every_label_before_anything_happens() {
         let text = registered().0.encode();
-        let children = [
-            "ServiceAccount",
-            "Secret",
-            "ConfigMap",
-            "Job",
-            "Service",
-            "NetworkPolicy",
-            "Deployment",
-            "PodDisruptionBudget",
-        ];
-        let applied = ["ServiceAccount", "Service", "NetworkPolicy", "Deployment", "PodDisruptionBudget"];
+        let named = |write: &[Write]| -> Vec<&str> {
+            Kind::all().map(Kind::row).filter(|row| write.contains(&row.write)).map(|row| row.name).collect()
+        };
+        let applied = named(&[Write::Apply]);
+        let children = named(&[Write::Apply, Write::Create]);
+        assert!(applied.contains(&"Deployment") && children.contains(&"Secret"));
         for (metric, label, values) in [
             ("reconcile", "result", crate::controller::RECONCILE_RESULTS.to_vec()),
             ("migration_runs", "result", crate::sageapi::MIGRATION_RESULTS.to_vec()),
             ("rollouts", "trigger", crate::sageapi::ROLLOUT_TRIGGERS.to_vec()),
-            ("noop_skipped", "kind", applied.to_vec()),
-            ("drift_corrected", "kind", applied.to_vec()),
+            ("noop_skipped", "kind", applied.clone()),
+            ("drift_corrected", "kind", applied.clone()),
             ("api_writes", "kind", [&children[..], &["SageApi", "Event", "Lease"]].concat()),
             ("watch_restarts", "kind", [&children[..], &["SageApi", "ReplicaSet", "Pod"]].concat()),
         ] {

@@ -1,4 +1,4 @@
-//! What is known of the cluster: caches filled by watches, on every replica, and which resources to reconcile when
+//! What is known about the cluster: caches filled by watches, on every replica, and which resources to reconcile when
 //! something changes.
 //!
 //! One object that cannot be decoded stops nothing: custom resources are decoded one by one, and all else is

@@ -307,7 +307,7 @@ mod tests {
             assert!(covers(&limits(written, "1Gi"), &limits(kept, "1Gi")), "{written}");
         }
         assert!(!covers(&limits("1", "64M"), &limits("1", "64Mi")));
-        assert!(!covers(&json!({"name": "1000m"}), &json!({"name": "1"})), "a name is no quantity");
+        assert!(!covers(&json!({"name": "1000m"}), &json!({"name": "1"})), "a name is not a quantity");
     }
 
     #[test]

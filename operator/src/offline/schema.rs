@@ -124,7 +124,7 @@ impl Check {
         };
         if !fits {
             let wanted = if wanted.is_empty() { "integer or string" } else { wanted };
-            self.problem(path, format!("{value} is no {wanted}"));
+            self.problem(path, format!("{value} is not of type {wanted}"));
         }
         fits
     }
@@ -255,13 +255,13 @@ mod tests {
             (told(|object| object["metadata"] = json!({})), "metadata.name: required"),
             (told(|object| object["metadata"]["lables"] = json!({})), "metadata.lables: unknown field"),
             (told(|object| object["spcc"] = json!({})), "spcc: unknown field"),
-            (told(|object| object["spec"] = Value::Null), "spec: null is no object"),
-            (told(spec("image", json!({"tag": null}))), "spec.image.tag: null is no string"),
+            (told(|object| object["spec"] = Value::Null), "spec: null is not of type object"),
+            (told(spec("image", json!({"tag": null}))), "spec.image.tag: null is not of type string"),
             (told(spec("instances", json!(0))), "spec.instances: 0 should be greater than or equal to 1"),
-            (told(spec("instances", json!(1.5))), "spec.instances: 1.5 is no integer"),
+            (told(spec("instances", json!(1.5))), "spec.instances: 1.5 is not of type integer"),
             (told(spec("instance", json!(2))), "spec.instance: unknown field"),
             (told(spec("database", json!({}))), "spec.database.mysql: required"),
-            (told(spec("paused", json!("yes"))), "spec.paused: \"yes\" is no boolean"),
+            (told(spec("paused", json!("yes"))), "spec.paused: \"yes\" is not of type boolean"),
             (
                 told(spec("extraEnv", json!([{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]))),
                 "spec.extraEnv[1]",
@@ -274,11 +274,14 @@ mod tests {
                 told(spec("accounting", json!({"mode": "Lax"}))),
                 "spec.accounting.mode: \"Lax\" is not supported",
             ),
-            (told(spec("nodeSelector", json!({"disk": true}))), "spec.nodeSelector.disk: true is no string"),
+            (
+                told(spec("nodeSelector", json!({"disk": true}))),
+                "spec.nodeSelector.disk: true is not of type string",
+            ),
             (told(spec("resources", json!({"limits": {"cpu": "lots"}}))), "spec.resources.limits.cpu"),
             (
                 told(spec("resources", json!({"limits": {"cpu": 0.5}}))),
-                "spec.resources.limits.cpu: 0.5 is no integer or string",
+                "spec.resources.limits.cpu: 0.5 is not of type integer or string",
             ),
             (
                 told(users(json!({"every": "1m", "schedule": "* * * * *"}))),

@@ -12,7 +12,7 @@ const WAITED_FOR: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl Decision<'_> {
     /// Says what instances report about the database. `Some`: the state of an installation that lacks nothing else.
-    pub(super) fn say_database(&mut self) -> Option<Assessment> {
+    pub(super) fn set_database(&mut self) -> Option<Assessment> {
         let of = ConditionType::DatabaseReady;
         let identity = self.database.as_ref().and_then(|database| database.identity.as_deref())?;
         if self.before.database.as_ref().and_then(|before| before.identity.as_deref()) != Some(identity) {

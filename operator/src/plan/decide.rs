@@ -68,7 +68,7 @@ impl<'a> Decision<'a> {
             before,
         };
         decision.assessment = decision.gates();
-        decision.heed_refusals(uid);
+        decision.report_refusals(uid);
         decision
     }
 
@@ -134,7 +134,7 @@ impl<'a> Decision<'a> {
         self.failed = outcome.failed;
         self.notes = outcome.notes;
         if let Some(closed) = outcome.closed {
-            self.say_outdated(&render::deployment(&context), false);
+            self.set_up_to_date(&render::deployment(&context), false);
             return closed;
         }
         gate("workload", || self.serve(&context), |assessment| assessment.phase == Phase::Ready)
@@ -215,7 +215,7 @@ impl<'a> Decision<'a> {
             }
             for object in of_kind {
                 if kind.row().pods == Pods::Contains {
-                    outdated = self.say_outdated(&object, true);
+                    outdated = self.set_up_to_date(&object, true);
                     applied = children.has(&object);
                 }
                 self.steps.push(Step::Apply(object));
@@ -233,7 +233,7 @@ impl<'a> Decision<'a> {
     }
 
     /// Says whether the pods match the specification, and if not, why: from the change until the rollout ends.
-    fn say_outdated(&mut self, wanted: &Object, applying: bool) -> Option<Reason> {
+    fn set_up_to_date(&mut self, wanted: &Object, applying: bool) -> Option<Reason> {
         let of = ConditionType::UpToDate;
         let Some(live) = self.workload.live else {
             let (reason, message) = if applying {
@@ -320,7 +320,7 @@ impl<'a> Decision<'a> {
     }
 
     /// Reports what the API server refused, or would refuse: a name that somebody else holds.
-    fn heed_refusals(&mut self, uid: &str) {
+    fn report_refusals(&mut self, uid: &str) {
         let children = &self.observed.children;
         let refusals = children.refused(&self.observed.refusals, &self.steps, uid);
         let stops = refusals.iter().any(|refusal| children.lack(refusal));

@@ -66,7 +66,7 @@ pub(super) struct Gate<'a> {
 }
 
 /// One Job of the present migration.
-struct Try<'a> {
+struct JobAttempt<'a> {
     number: u32,
     job: &'a Job,
     attempt: Attempt,
@@ -109,11 +109,11 @@ impl Gate<'_> {
             // It is recorded in the status, so Jobs can be deleted.
             outcome.steps = self.lingering();
             outcome.steps.extend(self.former());
-            Self::say_applied(&outcome.database, conditions);
+            Self::set_applied(&outcome.database, conditions);
             let before = status.and_then(|status| status.condition(ConditionType::DatabaseReady));
             let reason = before.filter(|before| before.status == "False").map(|before| &before.reason);
             if !reason.and_then(|reason| Reason::parse(reason)).is_some_and(is_trouble) {
-                self.say_reachable(conditions);
+                self.set_reachable(conditions);
             }
             return outcome;
         }
@@ -181,17 +181,17 @@ impl Gate<'_> {
         conditions: &mut Conditions,
     ) {
         let hash = &self.context.schema_hash;
-        let mut tries: Vec<Try<'_>> = self
+        let mut jobs: Vec<JobAttempt<'_>> = self
             .jobs()
             .filter_map(|job| {
                 let number = names::migration_attempt(name(&job.metadata), hash)?;
-                Some(Try { number, job, attempt: self.look(job) })
+                Some(JobAttempt { number, job, attempt: self.look(job) })
             })
             .collect();
-        tries.sort_by_key(|a_try| a_try.number);
+        jobs.sort_by_key(|one| one.number);
         let recorded = before.last_job.as_deref().filter(|_| same);
         let recorded = recorded.and_then(|job| names::migration_attempt(job, hash)).unwrap_or(0);
-        let next = tries.last().map_or(0, |newest| newest.number).max(recorded) + 1;
+        let next = jobs.last().map_or(0, |newest| newest.number).max(recorded) + 1;
         // The image was another one in between: a new attempt finds out what its migration left.
         let last_other = self.last_other();
         // One that is being deleted was found to prove nothing any more.
@@ -201,11 +201,9 @@ impl Gate<'_> {
             leaves
                 || outcome.steps.iter().any(|step| matches!(step, Step::Delete(object) if object.uid == *uid))
         };
-        tries.retain(|a_try| {
-            a_try.attempt.end().is_none() || (made(a_try.job) >= last_other && !goes(a_try.job))
-        });
-        let newest = tries.last();
-        // New secrets, another configuration or a new retry-migration may be the cure: what failed before does not count.
+        jobs.retain(|one| one.attempt.end().is_none() || (made(one.job) >= last_other && !goes(one.job)));
+        let newest = jobs.last();
+        // New secrets, another configuration or a new retry-migration may be the fix: what failed before does not count.
         let fresh = match newest {
             Some(newest) => !self.same_inputs(newest.job),
             None => before.inputs.is_some() && before.inputs != Some(self.inputs()),
@@ -245,24 +243,24 @@ impl Gate<'_> {
             // If this Job is not created, or is deleted before it ends, the next one is due at once.
             outcome.migration.next_attempt_at = Some(whole_seconds(self.observed.now));
             outcome.migration.inputs = Some(self.inputs());
-            self.start(next, &tries, outcome, conditions);
+            self.start(next, &jobs, outcome, conditions);
             return;
         }
 
         let before_count = before.attempts.filter(|_| same).unwrap_or(0);
-        let counts = |a_try: &&Try<'_>| {
-            a_try.number > recorded
-                && self.same_inputs(a_try.job)
-                && matches!(a_try.attempt, Attempt::Failed(Failure::Counted | Failure::TooLong, _))
+        let counts = |one: &&JobAttempt<'_>| {
+            one.number > recorded
+                && self.same_inputs(one.job)
+                && matches!(one.attempt, Attempt::Failed(Failure::Counted | Failure::TooLong, _))
         };
-        let attempts = before_count + i32::try_from(tries.iter().filter(counts).count()).unwrap_or(0);
+        let attempts = before_count + i32::try_from(jobs.iter().filter(counts).count()).unwrap_or(0);
         outcome.migration.attempts = Some(attempts);
         let used_up =
             u32::try_from(attempts).is_ok_and(|attempts| attempts >= self.context.validated.max_attempts);
 
-        let Some(Try { number, attempt: Attempt::Failed(failure, ended), .. }) = newest else {
+        let Some(JobAttempt { number, attempt: Attempt::Failed(failure, ended), .. }) = newest else {
             // The Job is gone, by its time to live or by hand; the status remembers how it ended.
-            self.remember(before, used_up, next, &tries, outcome, conditions);
+            self.remember(before, used_up, next, &jobs, outcome, conditions);
             return;
         };
         let last = newest.filter(|_| *number > recorded);
@@ -283,13 +281,7 @@ impl Gate<'_> {
                     Reason::Pending,
                     "the database cannot be reached",
                 );
-                self.again(
-                    outcome,
-                    next,
-                    &tries,
-                    (Phase::Resolving, Reason::Unreachable, message),
-                    conditions,
-                )
+                self.again(outcome, next, &jobs, (Phase::Resolving, Reason::Unreachable, message), conditions)
             }
             Failure::Counted | Failure::TooLong => {
                 let reason =
@@ -309,7 +301,7 @@ impl Gate<'_> {
                     self.again(
                         outcome,
                         next,
-                        &tries,
+                        &jobs,
                         (Phase::Migrating, Reason::MigrationPending, message),
                         conditions,
                     )
@@ -326,9 +318,9 @@ impl Gate<'_> {
     }
 
     /// Whether a Job is what would be created now.
-    fn same_job(&self, a_try: &Try<'_>) -> bool {
-        let wanted = migration_job(self.context, self.owner, a_try.number, self.retry().as_deref());
-        annotation(&a_try.job.metadata, labels::SPEC_HASH) == annotation(wanted.metadata(), labels::SPEC_HASH)
+    fn same_job(&self, one: &JobAttempt<'_>) -> bool {
+        let wanted = migration_job(self.context, self.owner, one.number, self.retry().as_deref());
+        annotation(&one.job.metadata, labels::SPEC_HASH) == annotation(wanted.metadata(), labels::SPEC_HASH)
     }
 
     fn succeed(&self, ended: &Ended, outcome: &mut Outcome, conditions: &mut Conditions) {
@@ -340,29 +332,35 @@ impl Gate<'_> {
             database.schema_version = Some(i64::from(result.to));
             database.verdict = Some(result.verdict.to_string());
         }
-        self.say_reachable(conditions);
-        Self::say_applied(&outcome.database, conditions);
+        self.set_reachable(conditions);
+        Self::set_applied(&outcome.database, conditions);
     }
 
-    pub(super) fn say_reachable(&self, conditions: &mut Conditions) {
+    pub(super) fn set_reachable(&self, conditions: &mut Conditions) {
         let message = format!("{} answered", self.identity);
         conditions.yes(ConditionType::DatabaseReady, Reason::Reachable, message);
     }
 
-    fn say_applied(database: &DatabaseStatus, conditions: &mut Conditions) {
+    fn set_applied(database: &DatabaseStatus, conditions: &mut Conditions) {
         let version =
             database.schema_version.map(|version| format!("version {version} ")).unwrap_or_default();
         conditions.yes(ConditionType::SchemaUpToDate, Reason::Applied, format!("{version}fits the image"));
     }
 
     /// The Job is created, after which nothing but its end matters.
-    fn start(&self, number: u32, tries: &[Try<'_>], outcome: &mut Outcome, conditions: &mut Conditions) {
+    fn start(
+        &self,
+        number: u32,
+        jobs: &[JobAttempt<'_>],
+        outcome: &mut Outcome,
+        conditions: &mut Conditions,
+    ) {
         let job = migration_job(self.context, self.owner, number, self.retry().as_deref());
         let assessment = self.running(job.name(), None, conditions);
         outcome.steps.push(Step::Create(job));
         // Waiting for a database creates a Job each time. Only the last of those is of use; what failed is kept.
-        let last = tries.last().map(|last| last.number);
-        for waited in tries.iter().filter(|a_try| Some(a_try.number) != last) {
+        let last = jobs.last().map(|last| last.number);
+        for waited in jobs.iter().filter(|one| Some(one.number) != last) {
             if matches!(waited.attempt, Attempt::Failed(Failure::Unavailable, _)) {
                 outcome.steps.push(delete(Kind::Job, &waited.job.metadata));
             }
@@ -407,7 +405,7 @@ impl Gate<'_> {
         &self,
         outcome: &mut Outcome,
         next: u32,
-        tries: &[Try<'_>],
+        jobs: &[JobAttempt<'_>],
         assessment: (Phase, Reason, String),
         conditions: &mut Conditions,
     ) -> Option<Assessment> {
@@ -417,7 +415,7 @@ impl Gate<'_> {
             let (phase, reason, message) = assessment;
             return Some(Assessment::new(phase, reason, message, wait));
         }
-        self.start(next, tries, outcome, conditions);
+        self.start(next, jobs, outcome, conditions);
         outcome.closed.take()
     }
 
@@ -426,19 +424,13 @@ impl Gate<'_> {
         before: &MigrationStatus,
         used_up: bool,
         next: u32,
-        tries: &[Try<'_>],
+        jobs: &[JobAttempt<'_>],
         outcome: &mut Outcome,
         conditions: &mut Conditions,
     ) {
         let message = before.message.clone().unwrap_or_default();
         outcome.closed = if before.next_attempt_at.is_some() {
-            self.again(
-                outcome,
-                next,
-                tries,
-                (Phase::Migrating, Reason::MigrationPending, message),
-                conditions,
-            )
+            self.again(outcome, next, jobs, (Phase::Migrating, Reason::MigrationPending, message), conditions)
         } else if used_up {
             Some(Self::given_up(Reason::BackoffLimitExceeded, &message, conditions))
         } else {

@@ -24,7 +24,7 @@ impl Gate<'_> {
             outcome.database.schema_version = Some(i64::from(result.from)).filter(|_| result.from > 0);
         }
         let schema = |conditions: &mut Conditions, reason, message: &str| {
-            self.say_reachable(conditions);
+            self.set_reachable(conditions);
             conditions.no(ConditionType::SchemaUpToDate, reason, message);
         };
         let (phase, reason, message) = match verdict {

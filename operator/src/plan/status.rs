@@ -43,14 +43,14 @@ impl Decision<'_> {
         } else {
             self.conditions.no(ConditionType::Paused, Reason::NotPaused, "paused is not set");
         }
-        let held_up = if paused { None } else { self.say_database() };
-        self.say_workload(held_up.is_some());
+        let held_up = if paused { None } else { self.set_database() };
+        self.set_workload(held_up.is_some());
         let lacks_nothing_else =
             matches!(self.assessment.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
         if let Some(assessment) = held_up.filter(|_| lacks_nothing_else) {
             self.assessment = assessment;
         }
-        self.say_standing();
+        self.set_progress();
         let mirror = sync::judge(
             &self.observed.resource.spec,
             &self.health(),
@@ -155,7 +155,7 @@ impl Decision<'_> {
     }
 
     /// Reconciling and Stalled, by which tools wait.
-    fn say_standing(&mut self) {
+    fn set_progress(&mut self) {
         let Assessment { phase, reason, message, stalled, .. } = self.assessment.clone();
         let moving = matches!(phase, Phase::Resolving | Phase::Migrating | Phase::Rolling) && !stalled;
         let of = ConditionType::Reconciling;
@@ -170,7 +170,7 @@ impl Decision<'_> {
 
     /// Ready and WorkloadAvailable: what serves, whatever the operator is doing. Without the database too instances
     /// serve what they can, unless they report otherwise.
-    fn say_workload(&mut self, without_database: bool) {
+    fn set_workload(&mut self, without_database: bool) {
         let workload = &self.workload;
         // Behind a closed gate the number of instances is still the previous one.
         let serving = matches!(self.assessment.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);

@@ -12,7 +12,7 @@ use crate::validate::{Validated, span_text};
 /// The configuration as YAML.
 pub fn configuration(validated: &Validated) -> Result<String, serde_yaml::Error> {
     let mut file = Map::new();
-    // A new field does not compile until it is thought of here.
+    // A new field does not compile until it is considered here.
     let SageApiSpec {
         instances: _,
         image: _,

@@ -68,7 +68,7 @@ where
     }
 }
 
-/// Keeps nothing, not even of a list, and triggers the resources that refer to a Secret.
+/// Keeps nothing, not even a list, and triggers the resources that refer to a Secret.
 pub(super) struct Match {
     references: Arc<References>,
     namespace: Option<String>,
