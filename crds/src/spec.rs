@@ -49,7 +49,7 @@ use crate::{
         name = "Instances",
         type_ = "string",
         json_path = ".status.ready",
-        description = "Instances that serve, of those asked for"
+        description = "Serving and wanted instances"
     ),
     printcolumn(
         name = "Version",

@@ -338,8 +338,8 @@ mod tests {
         let bench = Bench::new();
         let reconcile = tracing::debug_span!(target: telemetry::RECONCILE_TARGET, "reconcile");
         let read = request(Method::GET, "/api/v1/namespaces/billing/secrets/a?x=1");
-        let told = Arc::<std::sync::Mutex<http::HeaderMap>>::default();
-        let noted = Arc::clone(&told);
+        let received = Arc::<std::sync::Mutex<http::HeaderMap>>::default();
+        let noted = Arc::clone(&received);
         let not_found = move |request: Request<Body>| {
             *noted.lock().unwrap() = request.headers().clone();
             let mut response = Response::new(());
@@ -366,7 +366,7 @@ mod tests {
             assert_eq!(attribute(&span, name).as_deref(), Some(value), "{name}");
         }
         let (trace, id) = (span.span_context.trace_id(), span.span_context.span_id());
-        assert_eq!(told.lock().unwrap()["traceparent"], format!("00-{trace}-{id}-01"));
+        assert_eq!(received.lock().unwrap()["traceparent"], format!("00-{trace}-{id}-01"));
     }
 
     fn ok() -> std::future::Ready<Result<Response<()>, BoxError>> {

@@ -44,7 +44,7 @@ pub enum RunError {
     /// The API server does not answer, or refuses.
     #[error("the API server of the cluster cannot be used: {0}")]
     Cluster(String),
-    /// The cluster cannot be told from others.
+    /// The cluster cannot be identified.
     #[error(
         "reading the namespace kube-system, whose UID names the cluster, is forbidden: allow it, or give --cluster NAME"
     )]
@@ -323,6 +323,7 @@ mod tests {
         instruments.client.requests.get_or_create(&request).inc();
         instruments.client.writes.get_or_create(&KindLabel { kind: "Deployment" }).inc();
         instruments.leader.set(1);
+        instruments.watch.heartbeats.beat("SageApi", Duration::ZERO);
         let text = metrics.encode();
         for line in [
             r#"sageapi_operator_reconcile_total{result="ok"} 1"#,
@@ -330,6 +331,7 @@ mod tests {
             r#"sageapi_operator_api_requests_total{verb="get",resource="secrets",code="200"} 1"#,
             r#"sageapi_operator_api_writes_total{kind="Deployment"} 1"#,
             "sageapi_operator_leader 1",
+            r#"sageapi_operator_watch_last_event_age_seconds{kind="SageApi"} 0.0"#,
             "sageapi_operator_queue_depth 0",
             "sageapi_operator_objects_in_backoff 0",
             concat!(r#"sageapi_operator_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sageapi_crds::{Phase, Reason};
 
-/// Where the installation stands, and why.
+/// The state of the installation, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Assessment {
     pub(super) phase: Phase,

@@ -120,19 +120,19 @@ fn summary(states: &[State]) -> String {
 fn state(
     spec: &SageApiSpec,
     entity: Entity,
-    told: Option<&EntityHealth>,
+    reported: Option<&EntityHealth>,
     now: Timestamp,
 ) -> (SyncState, Option<String>) {
-    let Some(told) = told else { return (SyncState::Unknown, None) };
-    let late = || told.age_s.is_some_and(|age| age > longest(spec, entity, now).as_secs_f64());
-    match told.status.as_str() {
+    let Some(reported) = reported else { return (SyncState::Unknown, None) };
+    let late = || reported.age_s.is_some_and(|age| age > longest(spec, entity, now).as_secs_f64());
+    match reported.status.as_str() {
         "disabled" => (SyncState::Disabled, None),
-        "failed" => (SyncState::Failing, told.error_class.as_deref().map(|class| cut(class, 64))),
+        "failed" => (SyncState::Failing, reported.error_class.as_deref().map(|class| cut(class, 64))),
         "success" if late() => (SyncState::Late, None),
         "success" => (SyncState::Healthy, None),
         "pending" if late() => (SyncState::Late, None),
         // An age is from an earlier run, of this instance or of another.
-        "pending" if told.age_s.is_some() => (SyncState::Healthy, None),
+        "pending" if reported.age_s.is_some() => (SyncState::Healthy, None),
         _ => (SyncState::Unknown, None),
     }
 }

@@ -1,4 +1,4 @@
-//! The server's configuration. Only what was asked for is written: the rest is the server's own default, which
+//! The server's configuration. Only what the specification sets is written: the rest is the server's own default, which
 //! may then change with its version.
 
 use sageapi_crds::{

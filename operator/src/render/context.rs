@@ -24,7 +24,7 @@ pub(super) const USER: i64 = 65532;
 /// What every object is rendered from.
 #[derive(Debug, Clone)]
 pub struct Context<'a> {
-    /// What was asked for.
+    /// The validated specification.
     pub validated: &'a Validated,
     /// Files of secrets that pods get, by name ([`sageapi_contract::SECRET_FILES`]).
     pub files: Vec<&'static str>,

@@ -99,7 +99,7 @@ impl Check {
                 self.problem(&format!("spec.resources.requests.{name}"), "it is more than its limit");
             }
         }
-        // A default never contradicts what was asked for: a lower limit is the request too, a higher request the limit.
+        // A default never contradicts the specification: a lower limit is the request too, a higher request the limit.
         let below = |default: &str, limit: Option<&String>| match limit {
             Some(limit) if Quantity::parse(limit) < Quantity::parse(default) => limit.clone(),
             _ => default.to_owned(),

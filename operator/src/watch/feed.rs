@@ -71,7 +71,7 @@ where
             self.heartbeats.beat(self.kind.name(), self.clock.monotonic());
             match event {
                 watcher::Event::Init => {
-                    // The first page is not asked for before the next turn of this loop. The semaphore is never closed.
+                    // The first page is not requested before the next turn of this loop. The semaphore is never closed.
                     turn = self.lists.acquire().await.ok();
                     sink.list_begins();
                 }
