@@ -3,15 +3,15 @@ use crate::status::words;
 words! {
     /// Which aspect of the installation a condition is about.
     ConditionType {
-        /// Enough instances serve; stays True during a roll while enough old ones do.
+        /// Enough instances serve; stays True during a rollout while enough old ones do.
         Ready = "Ready",
-        /// The cluster is being brought to what the specification asks for.
+        /// The cluster is being changed to match the specification.
         Reconciling = "Reconciling",
-        /// Nothing more will happen without a human.
+        /// Nothing more happens without human action.
         Stalled = "Stalled",
-        /// The specification can be followed.
+        /// The specification is valid.
         SpecValid = "SpecValid",
-        /// All referenced Secrets and entries are there.
+        /// All referenced Secrets and entries exist.
         CredentialsReady = "CredentialsReady",
         /// The database can be used.
         DatabaseReady = "DatabaseReady",
@@ -21,9 +21,9 @@ words! {
         WorkloadAvailable = "WorkloadAvailable",
         /// The mirror of the platform is current.
         SyncHealthy = "SyncHealthy",
-        /// The instances' pods are made from the present specification and secrets.
+        /// The instances' pods match the current specification and secrets.
         UpToDate = "UpToDate",
-        /// The operator was asked to change nothing.
+        /// `paused` is set.
         Paused = "Paused",
     }
 }
@@ -35,7 +35,7 @@ words! {
         True = "True",
         /// It does not.
         False = "False",
-        /// It cannot be told yet.
+        /// It is not known yet.
         Unknown = "Unknown",
     }
 }
@@ -43,7 +43,7 @@ words! {
 words! {
     /// Why a condition has its status.
     Reason {
-        /// Not looked at yet.
+        /// Not checked yet.
         Pending = "Pending",
         /// All instances serve.
         AllReady = "AllReady",
@@ -59,15 +59,15 @@ words! {
         Paused = "Paused",
         /// `paused` is not set.
         NotPaused = "NotPaused",
-        /// Everything asked for is done.
+        /// The cluster matches the specification.
         Converged = "Converged",
-        /// Nothing stands in the way.
+        /// Nothing blocks progress.
         Progressing = "Progressing",
-        /// The specification can be followed.
+        /// The specification is valid.
         Valid = "Valid",
-        /// A value of the specification cannot be followed.
+        /// A value of the specification is invalid.
         InvalidSpec = "InvalidSpec",
-        /// All referenced Secrets and entries are there.
+        /// All referenced Secrets and entries exist.
         Resolved = "Resolved",
         /// A referenced Secret does not exist.
         SecretNotFound = "SecretNotFound",
@@ -79,7 +79,7 @@ words! {
         Forbidden = "Forbidden",
         /// The API server refused an object.
         Rejected = "Rejected",
-        /// An object of this name belongs to somebody else.
+        /// An object of this name belongs to another owner.
         NameConflict = "NameConflict",
         /// The database answered.
         Reachable = "Reachable",
@@ -95,47 +95,47 @@ words! {
         Applied = "Applied",
         /// The migration runs.
         Running = "Running",
-        /// The migration failed, and is tried again unless Stalled says otherwise.
+        /// The migration failed, and is retried unless Stalled says otherwise.
         Failed = "Failed",
-        /// The migration failed as often as it may.
+        /// The migration failed too often.
         BackoffLimitExceeded = "BackoffLimitExceeded",
         /// The migration took too long.
         DeadlineExceeded = "DeadlineExceeded",
         /// The schema is newer than the image can serve.
         NewerSchema = "NewerSchema",
-        /// A migration that the database has is not that of the image.
+        /// The database has a migration that differs from the image's.
         DirtySchema = "DirtySchema",
         /// Enough instances are available.
         MinimumReplicasAvailable = "MinimumReplicasAvailable",
         /// An image cannot be pulled.
         ImagePullError = "ImagePullError",
-        /// A container cannot be made.
+        /// A container cannot be created.
         ContainerConfigError = "ContainerConfigError",
-        /// Instances end soon after their start.
+        /// Instances exit soon after they start.
         CrashLooping = "CrashLooping",
-        /// No node takes a pod.
+        /// No node can run a pod.
         Unschedulable = "Unschedulable",
-        /// A quota or an admission rule keeps pods from being made.
+        /// A quota or an admission rule keeps pods from being created.
         QuotaExceeded = "QuotaExceeded",
         /// Instances did not get ready in time.
         ProgressDeadlineExceeded = "ProgressDeadlineExceeded",
         /// Every mirrored entity is current.
         Healthy = "Healthy",
-        /// An entity was not mirrored for too long.
+        /// An entity has not been mirrored for too long.
         Late = "Late",
         /// The last run of an entity failed.
         SyncFailing = "SyncFailing",
         /// Nothing is mirrored.
         SyncDisabled = "SyncDisabled",
-        /// No instance told its health.
+        /// No instance reported its health.
         ServerUnreachable = "ServerUnreachable",
-        /// Pods are made from the present specification and secrets.
+        /// Pods match the current specification and secrets.
         Current = "Current",
-        /// Another image is asked for than pods run.
+        /// Pods run another image than the specification names.
         ImageChanged = "ImageChanged",
-        /// A referenced Secret has other values than pods have.
+        /// A referenced Secret has changed since pods were created.
         SecretChanged = "SecretChanged",
-        /// Something else of the specification changed.
+        /// Another part of the specification changed.
         SpecChanged = "SpecChanged",
     }
 }

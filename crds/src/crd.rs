@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use crate::SageApi;
 
-/// The definition that a cluster needs before it takes resources.
+/// The definition that a cluster needs before it accepts resources.
 ///
-/// What the derive macros say is tidied: a field that is `null` is one left out, and is not admitted as
+/// The derived schema is tidied: a field that is `null` is one left out, and is not admitted as
 /// a value of its own; doc comments lose their line ends.
 pub fn crd() -> CustomResourceDefinition {
     let definition = SageApi::crd();
@@ -19,7 +19,7 @@ pub fn crd() -> CustomResourceDefinition {
 /// The definition as YAML, as it is committed and shipped.
 pub fn yaml() -> Result<String, serde_yaml::Error> {
     Ok(format!(
-        "# Generated from crds/src; UPDATE=1 cargo test -p sageapi-crds writes it anew.\n{}",
+        "# Generated from crds/src; to regenerate: UPDATE=1 cargo test -p sageapi-crds.\n{}",
         serde_yaml::to_string(&crd())?
     ))
 }

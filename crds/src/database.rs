@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{SecretKeyRef, TIME};
 
-/// Where data is kept.
+/// Where data is stored.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Database {
@@ -21,7 +21,7 @@ pub struct Database {
 pub struct Mysql {
     /// The entry (default `url`) that holds mysql://user:password@host:3306/name.
     pub url_secret_ref: SecretKeyRef,
-    /// Most connections of one instance at a time. Default: 20.
+    /// Maximum number of connections per instance. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_connections: Option<i32>,
@@ -49,7 +49,7 @@ pub struct Migration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 12), regex(pattern = TIME))]
     pub active_deadline: Option<String>,
-    /// How many attempts may fail before a human is asked. Default: 3.
+    /// How many attempts may fail before the migration is given up. Default: 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 20))]
     pub max_attempts: Option<i32>,

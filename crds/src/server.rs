@@ -9,7 +9,7 @@ use crate::{TIME, URL};
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Server {
-    /// Least severity that is logged. Default: info.
+    /// Lowest level that is logged. Default: info.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_level: Option<LogLevel>,
     /// How long one request may take, 10ms to 1h. Default: 30s. Pods get this and 15s more to end.
@@ -20,33 +20,33 @@ pub struct Server {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_073_741_824))]
     pub max_body_bytes: Option<i64>,
-    /// Networks of proxies whose X-Forwarded-* headers are believed.
+    /// Networks of proxies whose X-Forwarded-* headers are trusted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "networks")]
     pub trusted_proxies: Vec<String>,
-    /// What clients call the API, scheme and host alone: fixes what they sign.
+    /// The API's address as clients know it, scheme and host alone. Signatures must be made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 2048), regex(pattern = URL))]
     pub public_url: Option<String>,
 }
 
-/// Least severity that is logged. Default: info.
+/// Lowest level that is logged. Default: info.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Everything.
     Trace,
-    /// What helps to find faults.
+    /// Details for debugging.
     Debug,
-    /// What happens.
+    /// Normal events.
     Info,
-    /// What may need a look.
+    /// Possible problems.
     Warn,
-    /// What went wrong.
+    /// Errors.
     Error,
 }
 
-/// Answers kept in memory.
+/// The cache of answers in memory.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Cache {
@@ -58,7 +58,7 @@ pub struct Cache {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 12), regex(pattern = TIME))]
     pub ttl: Option<String>,
-    /// How long the absence of something may be reused, 1ms to 1d. Default: 5s.
+    /// How long a "not found" may be reused, 1ms to 1d. Default: 5s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 12), regex(pattern = TIME))]
     pub negative_ttl: Option<String>,

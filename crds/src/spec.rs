@@ -49,7 +49,7 @@ use crate::{
         name = "Instances",
         type_ = "string",
         json_path = ".status.ready",
-        description = "Instances that serve, of those asked for"
+        description = "Serving and wanted instances"
     ),
     printcolumn(
         name = "Version",
@@ -93,18 +93,18 @@ pub struct SageApiSpec {
     /// The server's image. Default: the one that the operator was released with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
-    /// Where data is kept.
+    /// Where data is stored.
     pub database: Database,
     /// The Sage platform that data is mirrored from. Without it nothing is pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Upstream>,
-    /// How the mirror is kept.
+    /// How data is mirrored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync: Option<Sync>,
     /// How charges and credits are booked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounting: Option<Accounting>,
-    /// Answers kept in memory.
+    /// The cache of answers in memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
     /// The REST listener and the log.
@@ -113,13 +113,13 @@ pub struct SageApiSpec {
     /// CPU and memory of an instance. Default: requests of cpu 100m and memory 64Mi, a limit of memory 256Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// How the API is reached.
+    /// How clients reach the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
     /// Who may reach the instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
-    /// How many instances may be away at a time when nodes are drained.
+    /// How many instances may be unavailable at a time when nodes are drained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disruption_budget: Option<DisruptionBudget>,
     /// Labels that a node must have.
@@ -139,17 +139,17 @@ pub struct SageApiSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub extra_env: Vec<EnvVar>,
-    /// Change nothing in the cluster; the status tells what would be changed.
+    /// Change nothing in the cluster; the status says what would be changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
 
-/// `instances` where none are given. In the schema too: autoscalers read it through /scale.
+/// Default of `instances`. In the schema too: autoscalers read it through /scale.
 const fn one() -> i32 {
     1
 }
 
-/// A Secret of the same namespace; which of its entries are read stands with the field.
+/// A Secret of the same namespace; each field says which of its entries are read.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
@@ -165,7 +165,7 @@ pub struct SecretKeyRef {
     /// The Secret's name.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     pub name: String,
-    /// The entry's name; its default stands with the field.
+    /// The entry's name; each field has its own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub key: Option<String>,

@@ -3,19 +3,19 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the operator has seen and done.
+/// What the operator observed and did.
 // Words are kept as text, so that a status written by a newer operator can still be read.
 #[derive(Serialize, Deserialize, KubeSchema, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct SageApiStatus {
-    /// The generation of the specification that this status is about.
+    /// The generation of the specification that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// What the operator is doing, in one word derived from the conditions.
+    /// What the operator is doing, derived from the conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub phase: Option<String>,
-    /// What holds and what does not; all types are always there.
+    /// The conditions; every type is always present.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -28,7 +28,7 @@ pub struct SageApiStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ready_instances: Option<i32>,
-    /// Instances that serve, of those asked for, like 2/3.
+    /// Serving and wanted instances, like 2/3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub ready: Option<String>,
@@ -36,11 +36,11 @@ pub struct SageApiStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub selector: Option<String>,
-    /// Where the API is.
+    /// The API's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub url: Option<String>,
-    /// The image that instances are to run.
+    /// The image that instances should run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 600))]
     pub image: Option<String>,
@@ -62,7 +62,7 @@ pub struct SageApiStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["entity".into()]))]
     pub sync: Vec<SyncStatus>,
-    /// The mirror in a few words.
+    /// A summary of the mirror.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub sync_summary: Option<String>,
@@ -90,15 +90,15 @@ pub struct Condition {
     /// True, False or Unknown.
     #[schemars(length(min = 1, max = 16))]
     pub status: String,
-    /// Why, as one word for programs.
+    /// Why, as a stable code for programs.
     #[schemars(length(min = 1, max = 64))]
     pub reason: String,
     /// Why, for people.
     #[schemars(length(max = 1024))]
     pub message: String,
-    /// Since when `status` is what it is.
+    /// When `status` last changed.
     pub last_transition_time: Time,
-    /// The generation of the specification that this is about.
+    /// The generation of the specification that this describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
@@ -114,15 +114,15 @@ pub struct DatabaseStatus {
     /// Version of its schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_version: Option<i64>,
-    /// The migration (image, database, trigger) that it was last brought up to date by.
+    /// The migration (image, database, trigger) that last brought it up to date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub applied_hash: Option<String>,
-    /// What the last look at the schema found.
+    /// Result of the last check of the schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub verdict: Option<String>,
-    /// Fingerprint of the encryption key that it was filled with.
+    /// Fingerprint of the encryption key of its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub key_fingerprint: Option<String>,
@@ -139,7 +139,7 @@ pub struct MigrationStatus {
     /// Attempts that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
-    /// Not before then is the next attempt made.
+    /// The next attempt is not made before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Time>,
     /// The last Job that ended; attempts are counted up to it.
@@ -150,8 +150,8 @@ pub struct MigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
-    /// A hash of what may cure a failure: secrets, configuration, and the annotation retry-migration. Of the
-    /// last first attempt; other ones start over.
+    /// A hash of what may fix a failure: secrets, configuration, and the annotation retry-migration, as of the
+    /// first attempt. When it changes, attempts start over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub inputs: Option<String>,
@@ -167,11 +167,11 @@ pub struct SyncStatus {
     /// Healthy, Late, Failing, Disabled or Unknown.
     #[schemars(length(min = 1, max = 32))]
     pub state: String,
-    /// A stable word for what is wrong.
+    /// A stable code for what is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub reason: Option<String>,
-    /// Since when `state` is what it is.
+    /// When `state` last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
 }
@@ -209,9 +209,9 @@ pub(crate) use words;
 words! {
     /// What the operator is doing. The first that holds, in this order, is shown.
     Phase {
-        /// Asked to change nothing.
+        /// `paused` is set.
         Paused = "Paused",
-        /// The specification cannot be followed.
+        /// The specification is invalid.
         Invalid = "Invalid",
         /// Something referenced is missing, or the database cannot be reached.
         Resolving = "Resolving",
@@ -219,13 +219,13 @@ words! {
         Blocked = "Blocked",
         /// The schema is being brought up to date.
         Migrating = "Migrating",
-        /// It could not be; the instances from before go on.
+        /// The migration failed; the previous instances keep serving.
         MigrationFailed = "MigrationFailed",
         /// Instances are being started or replaced.
         Rolling = "Rolling",
         /// Too few instances serve.
         Degraded = "Degraded",
-        /// All is as asked for.
+        /// Everything matches the specification.
         Ready = "Ready",
     }
 }
@@ -245,11 +245,11 @@ words! {
 }
 
 words! {
-    /// How the mirror of one entity is.
+    /// State of the mirror of one entity.
     SyncState {
-        /// Runs end well, in time.
+        /// Runs succeed in time.
         Healthy = "Healthy",
-        /// No run ended well for too long.
+        /// No run has succeeded for too long.
         Late = "Late",
         /// The last run failed.
         Failing = "Failing",

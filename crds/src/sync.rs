@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TIME;
 
-/// How the mirror of the platform is kept.
+/// How the platform's data is mirrored.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Sync {

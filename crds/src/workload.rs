@@ -60,7 +60,7 @@ pub struct Resources {
     pub limits: BTreeMap<String, IntOrString>,
 }
 
-/// How the API is reached.
+/// How clients reach the API.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
@@ -102,7 +102,7 @@ pub struct NetworkPolicy {
     pub ingress_from: Vec<NetworkPolicyPeer>,
 }
 
-/// How many instances may be away at a time when nodes are drained.
+/// How many instances may be unavailable at a time when nodes are drained.
 #[derive(Serialize, Deserialize, JsonSchema, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct DisruptionBudget {

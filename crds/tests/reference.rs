@@ -66,7 +66,7 @@ fn table(part: &str) -> String {
     text
 }
 
-/// The text with what stands between the two markers of `part` made anew.
+/// The text with the content between the two markers of `part` regenerated.
 fn with_table(text: &str, part: &str) -> String {
     let (begin, end) = (format!("<!-- {part}: generated -->\n"), format!("<!-- {part}: end -->"));
     let (head, rest) =

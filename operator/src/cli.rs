@@ -1,25 +1,24 @@
-//! The commands. stdout carries the result alone; logs go to stderr.
+//! The commands. Only the result goes to stdout; logs go to stderr.
 
 use std::ffi::OsString;
 use std::io::Read as _;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
-use sageapi_contract::{ExitCode, OPERATOR_ADMIN_PORT};
+use sageapi_contract::ExitCode;
 use sageapi_runtime::command;
-use sageapi_runtime::telemetry::{self, LogFormat, Otlp, TelemetryError};
+use sageapi_runtime::telemetry::{self, Otlp, TelemetryError};
 
 use crate::offline;
+use crate::options::{RunOptions, default_image};
 use crate::run::{self, RunError};
 use crate::telemetry::SERVICE;
-use crate::watch::SecretsAccess;
 
 const PROGRAM: &str = "sageapi-operator";
 
-/// The operator of SageAPI: makes each SageApi resource of a Kubernetes cluster a migrated, served, scaled
-/// installation, and keeps it so.
+/// The operator of SageAPI: turns each SageApi resource of a Kubernetes cluster into a migrated, serving, scaled
+/// installation, and keeps it that way.
 ///
 /// Exit codes: 0 done, 64 usage, 69 the cluster cannot be reached, 70 internal.
 #[derive(Debug, Parser)]
@@ -34,9 +33,9 @@ enum Command {
     /// Watch SageApi resources and act on them, until SIGTERM
     ///
     /// Inside a cluster the pod's service account is used, elsewhere the current context of KUBECONFIG or
-    /// ~/.kube/config. Of several replicas one acts; the others are warm and take over within seconds.
+    /// ~/.kube/config. Of several replicas one acts; the others are on standby and take over within seconds.
     /// Port 8081 has /livez, /readyz and /metrics.
-    Run(Box<Run>),
+    Run(Box<RunOptions>),
     /// Print the definition of the SageApi resource
     ///
     /// Example: sageapi-operator crd | kubectl apply --server-side -f -
@@ -61,64 +60,16 @@ enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Run {
-    /// Act in these namespaces only [default: all]
-    #[arg(long, value_name = "A,B", value_delimiter = ',', env = "SAGEAPI_OPERATOR_NAMESPACES")]
-    pub namespaces: Vec<String>,
-    /// The server's image where a SageApi names none
-    #[arg(long, value_name = "REF", env = "SAGEAPI_OPERATOR_SERVER_IMAGE", default_value_t = default_image())]
-    pub server_image: String,
-    /// What may be done with Secrets that SageApis refer to
-    #[arg(long, value_enum, default_value_t = SecretsAccess::Watch, value_name = "HOW", env = "SAGEAPI_OPERATOR_SECRETS")]
-    pub secrets: SecretsAccess,
-    /// This cluster's name in a database's claim; never change it [default: the UID of the namespace kube-system]
-    #[arg(long, value_name = "NAME", env = "SAGEAPI_OPERATOR_CLUSTER")]
-    pub cluster: Option<String>,
-    /// Where this operator runs: its Lease is there, and its pods may reach the servers' admin port
-    /// [default: the namespace of its service account, else of the kubeconfig's context]
-    #[arg(long, value_name = "NAMESPACE", env = "SAGEAPI_OPERATOR_NAMESPACE")]
-    pub namespace: Option<String>,
-    /// Namespaces whose pods may scrape the servers' metrics
-    #[arg(long, value_name = "A,B", value_delimiter = ',', env = "SAGEAPI_OPERATOR_MONITORING_NAMESPACES")]
-    pub monitoring_namespaces: Vec<String>,
-    /// This replica's name, which no other has [default: POD_NAME, else the host's]
-    #[arg(long, value_name = "NAME", env = "POD_NAME")]
-    pub identity: Option<String>,
-    /// How many resources are worked on at a time
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=128))]
-    pub concurrency: u8,
-    /// Where probes and metrics are served
-    #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], OPERATOR_ADMIN_PORT)))]
-    pub admin_listen: SocketAddr,
-    /// What is logged: off, error, warn, info, debug, trace, or target=level pairs, separated by commas
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "SAGEAPI_OPERATOR_LOG_LEVEL")]
-    pub log_level: String,
-    /// How log lines look
-    #[arg(long, value_enum, default_value_t = LogFormat::Json, value_name = "FORMAT", env = "SAGEAPI_OPERATOR_LOG_FORMAT")]
-    pub log_format: LogFormat,
-    /// Send spans of reconciles to this OTLP/HTTP collector, such as http://collector:4318
-    #[arg(long, value_name = "URL", env = "SAGEAPI_OPERATOR_OTLP_ENDPOINT")]
-    pub otlp_endpoint: Option<String>,
-    /// Share of reconciles traced, 0 to 1
-    #[arg(long, value_name = "RATIO", default_value_t = 0.05, env = "SAGEAPI_OPERATOR_OTLP_SAMPLING_RATIO")]
-    pub otlp_sampling_ratio: f64,
-}
-
-#[derive(Debug, ClapArgs)]
 struct Render {
     /// A manifest with one SageApi; - reads stdin
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
-    /// The server's image where the SageApi names none
+    /// The server's image if the SageApi names none
     #[arg(long, value_name = "REF", env = "SAGEAPI_OPERATOR_SERVER_IMAGE", default_value_t = default_image())]
     server_image: String,
 }
 
-fn default_image() -> String {
-    format!("sageapi.io/sageapi-server:{}", env!("CARGO_PKG_VERSION"))
-}
-
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("{0}")]
@@ -199,6 +150,7 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(failed)
 }
 
+/// A reader that closes early, like `head`, is not a failure.
 fn print(text: &str) -> Result<(), Failure> {
     command::print(text).map_err(Failure::Output)
 }

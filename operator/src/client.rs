@@ -1,5 +1,5 @@
-//! The one client of the operator: every request is counted, has a time-out, and is sent once. A write leaves only
-//! while this process leads (rule: no write may overlap another leader's).
+//! The one client of the operator: every request is counted, has a timeout, and is sent once. A write is sent only while
+//! this process leads, so that no write can overlap another leader's.
 
 mod span;
 
@@ -11,11 +11,17 @@ use std::time::Duration;
 use http::{Method, Request, Response, Uri};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
 use tower::{BoxError, Layer, Service};
 use tracing::Instrument as _;
 
-use crate::lease::Claim;
-use crate::metrics::{KindLabel, Metrics, RequestLabels, VerbLabel};
+use crate::claim::Claim;
+use crate::heartbeats::Heartbeats;
+use crate::kinds::Kind;
+use crate::metrics::{KindLabel, Metrics, VerbLabel};
 use crate::telemetry;
 use sageapi_runtime::Clock;
 
@@ -24,8 +30,55 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a read may take; a page of a list is the slowest.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 
-/// Why a request was not sent, or not answered.
+/// One request to the API server. `code` is 0 if there was no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The verb as RBAC names it.
+    pub verb: &'static str,
+    /// The resource as RBAC names it, with its subresource.
+    pub resource: &'static str,
+    /// The status code.
+    pub code: u16,
+}
+
+/// Metrics of requests to the API server.
+#[derive(Debug, Clone)]
+pub struct ClientMetrics {
+    /// Requests.
+    pub requests: Family<RequestLabels, Counter>,
+    /// Time to the head of the answer, except for watches.
+    pub request_seconds: Family<VerbLabel, Histogram, fn() -> Histogram>,
+    /// Writes that the API server accepted, the lease's as well.
+    pub writes: Family<KindLabel, Counter>,
+    /// When each watch was last answered.
+    pub heartbeats: Heartbeats,
+}
+
+impl ClientMetrics {
+    /// Registers them.
+    pub fn register(metrics: &mut Metrics, heartbeats: Heartbeats) -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(REQUEST_SECONDS);
+        let writes: Family<KindLabel, Counter> =
+            metrics.register("api_writes", "Writes that the API server accepted", Family::default());
+        for kind in Kind::all().filter(|kind| kind.is_written()) {
+            drop(writes.get_or_create(&KindLabel { kind: kind.name() }));
+        }
+        Self {
+            requests: metrics.register("api_requests", "Requests to the API server", Family::default()),
+            request_seconds: metrics.register(
+                "api_request_duration_seconds",
+                "Time to the head of the API server's answer, except for watches",
+                Family::new_with_constructor(histogram),
+            ),
+            writes,
+            heartbeats,
+        }
+    }
+}
+
+/// Why a request was not sent or not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// The lease does not last until the write would be over.
@@ -36,7 +89,7 @@ pub enum RequestError {
     TimedOut(Duration),
 }
 
-/// What [`RequestError`] an error of the client stands for, if one.
+/// The [`RequestError`] behind an error of the client, if there is one.
 pub fn request_error(error: &kube::Error) -> Option<RequestError> {
     match error {
         kube::Error::Service(cause) => cause.downcast_ref::<RequestError>().copied(),
@@ -56,12 +109,12 @@ pub fn brief(error: &kube::Error) -> String {
 /// The client that everything in the operator uses.
 ///
 /// # Errors
-/// A configuration that no client can be made of: certificates, tokens, proxies.
+/// A configuration that the client cannot use: certificates, tokens, proxies.
 pub fn connect(
     mut config: Config,
     claim: Arc<Claim>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    metrics: ClientMetrics,
 ) -> Result<Client, kube::Error> {
     // The default is 15 tries within one call: a throttled write would outlive the lease it started under.
     config.default_retry = false;
@@ -70,13 +123,13 @@ pub fn connect(
     Ok(ClientBuilder::try_from(config)?.with_layer(&gate).build())
 }
 
-/// The layer that does what this module promises.
+/// The layer that counts, limits and checks requests.
 #[derive(Clone)]
 struct Gate {
     cluster: Uri,
     claim: Arc<Claim>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    metrics: ClientMetrics,
 }
 
 impl<S> Layer<S> for Gate {
@@ -112,7 +165,7 @@ where
         let Gate { cluster, claim, clock, metrics } = self.gate.clone();
         let started = clock.monotonic();
         // The lease itself is what a write's permission comes from.
-        if call.is_write() && call.resource != LEASES && !claim.covers(started, WRITE_TIMEOUT) {
+        if call.is_write() && call.kind != Kind::Lease.name() && !claim.covers(started, WRITE_TIMEOUT) {
             return Box::pin(async { Err(RequestError::NotLeader.into()) });
         }
         let span = span::of(&request, &cluster);
@@ -140,7 +193,7 @@ where
                 metrics.request_seconds.get_or_create(&VerbLabel { verb }).observe(took);
             }
             if verb == "watch" && code == 200 {
-                metrics.heartbeats.seen(kind, clock.monotonic());
+                metrics.heartbeats.beat(kind, clock.monotonic());
             }
             if call.is_write() && (200..300).contains(&code) {
                 metrics.writes.get_or_create(&KindLabel { kind }).inc();
@@ -159,26 +212,8 @@ struct Call {
     kind: &'static str,
 }
 
-const LEASES: &str = "leases";
-
-/// Every resource that the operator knows: plural, subresource, kind.
-const RESOURCES: &[(&str, &str)] = &[
-    ("sageapis", "SageApi"),
-    ("sageapis/status", "SageApi"),
-    ("serviceaccounts", "ServiceAccount"),
-    ("secrets", "Secret"),
-    ("configmaps", "ConfigMap"),
-    ("services", "Service"),
-    ("pods", "Pod"),
-    ("jobs", "Job"),
-    ("deployments", "Deployment"),
-    ("replicasets", "ReplicaSet"),
-    ("networkpolicies", "NetworkPolicy"),
-    ("poddisruptionbudgets", "PodDisruptionBudget"),
-    ("events", "Event"),
-    (LEASES, "Lease"),
-    ("customresourcedefinitions", "CustomResourceDefinition"),
-];
+/// What a request that is about none of the operator's kinds is counted as.
+const OTHER: &str = "other";
 
 impl Call {
     fn of(request: &Request<Body>) -> Self {
@@ -191,13 +226,18 @@ impl Call {
             rest.drain(..2);
         }
         let named = rest.len() > 1;
-        let path = match rest.as_slice() {
-            [resource, _, subresource] => format!("{resource}/{subresource}"),
-            [resource, ..] => (*resource).to_owned(),
-            [] => String::new(),
+        let (plural, path) = match rest.as_slice() {
+            [plural, _, subresource] => (*plural, format!("{plural}/{subresource}")),
+            [plural, ..] => (*plural, (*plural).to_owned()),
+            [] => ("", String::new()),
         };
-        let known = RESOURCES.iter().find(|(resource, _)| *resource == path);
-        let (resource, kind) = known.copied().unwrap_or(("other", "other"));
+        let row = Kind::all().map(Kind::row).find(|row| row.plural == plural);
+        let resource = row.and_then(|row| {
+            let resources = row.rights.iter().map(|(resource, _)| *resource);
+            resources.chain([row.plural]).find(|resource| *resource == path)
+        });
+        let (resource, kind) =
+            row.zip(resource).map_or((OTHER, OTHER), |(row, resource)| (resource, row.name));
         let watches =
             uri.query().is_some_and(|query| query.split('&').any(|part| part.starts_with("watch=")));
         let verb = match *request.method() {
@@ -208,7 +248,7 @@ impl Call {
             Method::PUT => "update",
             Method::PATCH => "patch",
             Method::DELETE => "delete",
-            _ => "other",
+            _ => OTHER,
         };
         Self { verb, resource, kind }
     }
@@ -256,12 +296,13 @@ mod tests {
     struct Bench {
         claim: Arc<Claim>,
         clock: Arc<ManualClock>,
-        metrics: Arc<Metrics>,
+        metrics: ClientMetrics,
     }
 
     impl Bench {
         fn new() -> Self {
-            Self { claim: Arc::default(), clock: Arc::default(), metrics: Arc::default() }
+            let metrics = ClientMetrics::register(&mut Metrics::default(), Heartbeats::default());
+            Self { claim: Arc::default(), clock: Arc::default(), metrics }
         }
 
         async fn send<F>(&self, request: Request<Body>, answer: F) -> Result<StatusCode, BoxError>
@@ -284,7 +325,7 @@ mod tests {
                 cluster: Uri::from_static("https://cluster.example:6443/"),
                 claim: Arc::clone(&self.claim),
                 clock: self.clock.clone(),
-                metrics: Arc::clone(&self.metrics),
+                metrics: self.metrics.clone(),
             };
             Ok(gate.layer(tower::service_fn(server)).oneshot(request).await?.status())
         }
@@ -297,8 +338,8 @@ mod tests {
         let bench = Bench::new();
         let reconcile = tracing::debug_span!(target: telemetry::RECONCILE_TARGET, "reconcile");
         let read = request(Method::GET, "/api/v1/namespaces/billing/secrets/a?x=1");
-        let told = Arc::<std::sync::Mutex<http::HeaderMap>>::default();
-        let noted = Arc::clone(&told);
+        let received = Arc::<std::sync::Mutex<http::HeaderMap>>::default();
+        let noted = Arc::clone(&received);
         let not_found = move |request: Request<Body>| {
             *noted.lock().unwrap() = request.headers().clone();
             let mut response = Response::new(());
@@ -325,7 +366,7 @@ mod tests {
             assert_eq!(attribute(&span, name).as_deref(), Some(value), "{name}");
         }
         let (trace, id) = (span.span_context.trace_id(), span.span_context.span_id());
-        assert_eq!(told.lock().unwrap()["traceparent"], format!("00-{trace}-{id}-01"));
+        assert_eq!(received.lock().unwrap()["traceparent"], format!("00-{trace}-{id}-01"));
     }
 
     fn ok() -> std::future::Ready<Result<Response<()>, BoxError>> {

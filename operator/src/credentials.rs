@@ -1,4 +1,4 @@
-//! The referenced Secrets: which entries are read, and what they become in a pod.
+//! The referenced Secrets: which entries are read, and which files they become in a pod.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,10 +10,10 @@ use crate::observed::Referenced;
 use crate::render::Keys;
 use crate::validate::Validated;
 
-/// The entry that holds a CA where none is named.
+/// The default entry of a CA.
 const CA: &str = "ca.crt";
 
-/// All that pods get of secrets.
+/// Everything secret that pods get.
 #[derive(Clone, PartialEq)]
 pub struct Credentials {
     /// Contents by file name.
@@ -97,7 +97,7 @@ pub fn resolve(
             database = Some(named.ok_or_else(|| Missing {
                 reason: Reason::InvalidCredentials,
                 message: format!(
-                    "entry {key} of Secret {secret} is no URL like mysql://user:password@host:3306/name"
+                    "entry {key} of Secret {secret} is not a URL like mysql://user:password@host:3306/name"
                 ),
             })?);
         }
@@ -106,7 +106,7 @@ pub fn resolve(
     Ok(Credentials { files, identity: database.unwrap_or_default() })
 }
 
-/// Adds the installation's own keys, as far as the server acts on them yet: it warns of what it does not.
+/// Adds the installation's own keys, as far as the server uses them yet: it warns of others.
 pub fn with_keys(mut files: BTreeMap<&'static str, Vec<u8>>, keys: &Keys) -> BTreeMap<&'static str, Vec<u8>> {
     files.extend(own_files().filter_map(|file| Some((file, keys.get(file)?.to_vec()))));
     files
@@ -130,7 +130,7 @@ fn entry(secrets: &BTreeMap<String, Referenced>, name: &str, key: &str) -> Resul
         ),
         Some(Referenced::Forbidden) => missing(
             Reason::Forbidden,
-            format!("Secret {name} may not be read; allow the operator's service account to get it"),
+            format!("reading Secret {name} is forbidden; allow the operator's service account to get it"),
         ),
         Some(Referenced::Found(entries)) => {
             // The server drops line ends at the end of a file, and so does the hash.
@@ -150,7 +150,7 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// As much as the status holds.
+/// Cut to what the status can hold.
 const IDENTITY_MAX: usize = 512;
 
 /// host:port/name of a MySQL URL; nothing of user and password.

@@ -8,9 +8,9 @@ pub const NAME: &str = "app.kubernetes.io/name";
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// What an object is a part of: [`COMPONENT_SERVER`] or [`COMPONENT_MIGRATION`].
 pub const COMPONENT: &str = "app.kubernetes.io/component";
-/// Who made an object: [`OPERATOR`].
+/// Who created an object: [`OPERATOR`].
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// UID of the SageApi that an object was made for. Never in pod templates: a resource made anew would roll.
+/// UID of the SageApi that an object was created for. Never in pod templates: a recreated resource would roll.
 pub const OWNER_UID: &str = "sageapi.io/owner-uid";
 
 /// Value of [`NAME`].
@@ -56,7 +56,7 @@ pub fn child_labels(instance: &str, component: &str, owner_uid: &str) -> BTreeMa
     labels
 }
 
-/// Selects the pods that serve. Frozen for ever: a Deployment's selector cannot be changed.
+/// Selects the pods that serve. Never to be changed: a Deployment's selector is immutable.
 pub fn selector(instance: &str) -> BTreeMap<String, String> {
     pod_labels(instance, COMPONENT_SERVER)
 }

@@ -1,63 +1,40 @@
 //! Which replica acts: a Lease, written with its resourceVersion only.
 //!
-//! Other replicas' clocks are never believed: a lease has run out when its renewTime was seen not to change for its
-//! duration. The holder counts from when it sent the renewal, so it stops before anyone else begins.
+//! Other replicas' clocks are never trusted: a lease has expired when its renewTime was seen not to change for its
+//! duration. The holder counts from when it sent the renewal, so it stops before another replica starts.
 
 mod election;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::election::{Election, Step};
-use crate::client::brief;
+pub use self::election::{Election, LEASE_DURATION, LEASE_NAME, Step};
+use crate::claim::Claim;
+use crate::client::{RequestError, brief};
 use crate::metrics::Metrics;
 use sageapi_runtime::Clock;
 
-/// The Lease's name.
-pub const LEASE_NAME: &str = "sageapi-operator";
-/// How long a claim lasts without renewal.
-pub const LEASE_DURATION: Duration = Duration::from_secs(12);
 /// How often the holder renews.
 const RENEW_INTERVAL: Duration = Duration::from_secs(4);
-/// How often the others look, and the holder tries again after a failure.
+/// How often the others read the lease, and how soon the holder retries after a failure.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long after a collision the lease is looked at.
-const COLLISION_WAIT: Duration = Duration::from_millis(100);
+/// How long after a conflict the lease is read again.
+const CONFLICT_WAIT: Duration = Duration::from_millis(100);
 /// How long one request about the lease may take: several fit into a lease's life.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Until when this process may write, on its own monotonic clock.
-#[derive(Debug, Default)]
-pub struct Claim(AtomicU64);
-
-impl Claim {
-    /// Whether the claim, at `now`, lasts for longer than `span`.
-    pub fn covers(&self, now: Duration, span: Duration) -> bool {
-        micros(now.saturating_add(span)) < self.0.load(Ordering::Acquire)
-    }
-
-    /// The claim lasts until `until`.
-    pub fn extend_until(&self, until: Duration) {
-        self.0.store(micros(until), Ordering::Release);
-    }
-
-    /// The claim is over.
-    pub fn give_up(&self) {
-        self.0.store(0, Ordering::Release);
-    }
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+/// Registers the gauge that tells the leader.
+pub fn leader_gauge(metrics: &mut Metrics) -> Gauge {
+    metrics.register("leader", "1 on the replica that acts", Gauge::default())
 }
 
 /// Takes part in the election until stopped, then gives the lease back.
@@ -67,7 +44,7 @@ pub struct Elector {
     claim: Arc<Claim>,
     leading: watch::Sender<bool>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    leader: Gauge,
 }
 
 impl Elector {
@@ -78,7 +55,7 @@ impl Elector {
         identity: String,
         claim: Arc<Claim>,
         clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
+        leader: Gauge,
     ) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
@@ -86,7 +63,7 @@ impl Elector {
             claim,
             leading: watch::Sender::new(false),
             clock,
-            metrics,
+            leader,
         }
     }
 
@@ -107,7 +84,7 @@ impl Elector {
         self.release().await;
     }
 
-    /// One look at the lease, and what follows from it. The time until the next one.
+    /// Reads or writes the lease once. Returns the time until the next turn.
     async fn turn(&mut self) -> Duration {
         let wait = match self.attempt().await {
             Ok(wait) => wait,
@@ -123,7 +100,7 @@ impl Elector {
     }
 
     async fn attempt(&mut self) -> Result<Duration, kube::Error> {
-        if self.election.must_look(self.clock.monotonic()) {
+        if self.election.must_read(self.clock.monotonic()) {
             let found = bounded(self.api.get_opt(LEASE_NAME)).await?;
             self.election.saw(found, self.clock.monotonic());
         }
@@ -140,10 +117,10 @@ impl Elector {
                 self.election.won(lease, sent);
                 Ok(RENEW_INTERVAL)
             }
-            // Somebody was faster, or an earlier request of our own arrived after all: look who it was.
+            // Another replica was faster, or an earlier request of our own arrived after all: read it again.
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 self.election.forget_version();
-                Ok(COLLISION_WAIT)
+                Ok(CONFLICT_WAIT)
             }
             Err(error) => Err(error),
         }
@@ -159,11 +136,11 @@ impl Elector {
         let changed = self.leading.send_if_modified(|leading| std::mem::replace(leading, leads) != leads);
         if changed {
             tracing::info!(leads, identity = self.election.identity(), "leadership changed");
-            self.metrics.leader.set(i64::from(leads));
+            self.leader.set(i64::from(leads));
         }
     }
 
-    /// Lets the next replica begin at once. By now no write of ours may be under way.
+    /// Lets the next replica start at once. By now no write of ours may be under way.
     async fn release(mut self) {
         self.claim.give_up();
         let held = self.election.claimed_until().is_some();
@@ -171,15 +148,15 @@ impl Elector {
         if let Some(lease) = release.filter(|_| held)
             && let Err(error) = bounded(self.api.replace(LEASE_NAME, &PostParams::default(), &lease)).await
         {
-            tracing::warn!(error = %brief(&error), "the lease was not released; it runs out by itself");
+            tracing::warn!(error = %brief(&error), "the lease was not released; it expires by itself");
         }
         self.leading.send_replace(false);
-        self.metrics.leader.set(0);
+        self.leader.set(0);
     }
 }
 
 async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
-    tokio::time::timeout(REQUEST_TIMEOUT, request).await.unwrap_or_else(|_| {
-        Err(kube::Error::Service(crate::client::RequestError::TimedOut(REQUEST_TIMEOUT).into()))
-    })
+    tokio::time::timeout(REQUEST_TIMEOUT, request)
+        .await
+        .unwrap_or_else(|_| Err(kube::Error::Service(RequestError::TimedOut(REQUEST_TIMEOUT).into())))
 }

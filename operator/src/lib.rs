@@ -1,13 +1,18 @@
 //! The operator: each SageApi of a cluster becomes a migrated, served installation, and stays one.
 //!
-//! observe -> validate -> plan -> apply -> status. `controller` observes and applies; everything in between is pure.
+//! observe -> plan -> apply -> status. `controller` does this for any kind of resource; what is particular to SageApi is
+//! in `sageapi`, which observes, and `plan`, which decides and is pure.
 
 pub mod admin;
+pub mod children;
+pub mod claim;
 pub mod cli;
 pub mod client;
 pub mod controller;
 pub mod credentials;
 pub mod hashes;
+pub mod heartbeats;
+pub mod kinds;
 pub mod labels;
 pub mod lease;
 pub mod metrics;
@@ -15,10 +20,14 @@ pub mod names;
 pub mod object;
 pub mod observed;
 pub mod offline;
+pub mod options;
 pub mod plan;
 pub mod rbac;
+pub mod reconciler;
 pub mod render;
 pub mod run;
+pub mod sageapi;
+pub mod steps;
 pub mod telemetry;
 pub mod validate;
 pub mod watch;

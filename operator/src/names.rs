@@ -25,12 +25,12 @@ pub fn config(name: &str, hash: &str) -> String {
     bounded(name, &format!("{}{}", config_infix(), short(hash, SHORT)))
 }
 
-/// What stands between the resource's name and the hash in [`secrets`].
+/// The text between the resource's name and the hash in [`secrets`].
 pub const fn secrets_infix() -> &'static str {
     "-secrets-"
 }
 
-/// What stands between the resource's name and the hash in [`config`].
+/// The text between the resource's name and the hash in [`config`].
 pub const fn config_infix() -> &'static str {
     "-config-"
 }

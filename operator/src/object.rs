@@ -1,130 +1,149 @@
-//! The objects that the operator makes: a closed set of kinds, so that whatever is done to one is done to all.
+//! Objects: as they should be ([`Object`]), as they are ([`Live`]), and which one is meant ([`ObjectRef`]).
 
+use std::any::Any;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use kube::core::DynamicObject;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-macro_rules! kinds {
-    ($($kind:ident $group:literal $version:literal $plural:literal)+) => {
-        /// A kind of child object.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum ObjectKind { $(#[expect(missing_docs)] $kind,)+ }
+use crate::kinds::Kind;
 
-        impl ObjectKind {
-            /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$kind,)+];
-
-            /// Its name, like `Deployment`.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$kind => stringify!($kind),)+ }
-            }
-
-            /// Its API group, empty for the core group.
-            pub const fn group(self) -> &'static str {
-                match self { $(Self::$kind => $group,)+ }
-            }
-
-            /// Its version, like `v1`.
-            pub const fn version(self) -> &'static str {
-                match self { $(Self::$kind => $version,)+ }
-            }
-
-            /// Its name in paths, like `deployments`.
-            pub const fn plural(self) -> &'static str {
-                match self { $(Self::$kind => $plural,)+ }
-            }
-        }
-
-        /// A child object as it should be.
-        #[derive(Clone, PartialEq)]
-        pub enum Object { $(#[expect(missing_docs)] $kind(Box<$kind>),)+ }
-
-        impl Object {
-            /// Its kind.
-            pub const fn kind(&self) -> ObjectKind {
-                match self { $(Self::$kind(_) => ObjectKind::$kind,)+ }
-            }
-
-            /// Its metadata.
-            pub fn metadata(&self) -> &ObjectMeta {
-                match self { $(Self::$kind(object) => &object.metadata,)+ }
-            }
-
-            pub(crate) fn metadata_mut(&mut self) -> &mut ObjectMeta {
-                match self { $(Self::$kind(object) => &mut object.metadata,)+ }
-            }
-
-            /// The whole object as JSON, `apiVersion` and `kind` included.
-            pub fn to_value(&self) -> Result<Value, serde_json::Error> {
-                match self { $(Self::$kind(object) => serde_json::to_value(object),)+ }
-            }
-        }
-
-        $(impl From<$kind> for Object {
-            fn from(object: $kind) -> Self {
-                Self::$kind(Box::new(object))
-            }
-        })+
-    };
-}
-
-kinds! {
-    ServiceAccount "" "v1" "serviceaccounts"
-    Secret "" "v1" "secrets"
-    ConfigMap "" "v1" "configmaps"
-    Job "batch" "v1" "jobs"
-    Service "" "v1" "services"
-    NetworkPolicy "networking.k8s.io" "v1" "networkpolicies"
-    Deployment "apps" "v1" "deployments"
-    PodDisruptionBudget "policy" "v1" "poddisruptionbudgets"
-}
-
-impl ObjectKind {
-    /// Whether pods mount it, run under it or are made by it. The other kinds stand beside the pods.
-    pub const fn carries_pods(self) -> bool {
-        match self {
-            Self::ServiceAccount | Self::Secret | Self::ConfigMap | Self::Job => true,
-            Self::Service | Self::NetworkPolicy | Self::Deployment | Self::PodDisruptionBudget => false,
-        }
-    }
-
-    /// Group and version as in an object's `apiVersion`.
-    pub fn api_version(self) -> String {
-        match self.group() {
-            "" => self.version().to_owned(),
-            group => format!("{group}/{}", self.version()),
-        }
-    }
-}
-
-impl fmt::Display for ObjectKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// A child object as it should be. It is serialised once, when it is rendered.
+#[derive(Clone, PartialEq)]
+pub struct Object {
+    kind: Kind,
+    metadata: ObjectMeta,
+    body: Arc<Value>,
 }
 
 impl Object {
+    /// The object, with an annotation that is computed from its JSON.
+    pub fn annotated<K>(object: &K, name: &str, value: impl FnOnce(&Value) -> String) -> Self
+    where
+        K: k8s_openapi::Resource + Resource<DynamicType = ()> + Serialize,
+    {
+        // Kubernetes' own types can always be serialised.
+        let mut body = serde_json::to_value(object).unwrap_or_default();
+        let mut metadata = object.meta().clone();
+        metadata.annotations.get_or_insert_default().insert(name.to_owned(), value(&body));
+        body["metadata"] = serde_json::to_value(&metadata).unwrap_or_default();
+        Self { kind: Kind::of::<K>(), metadata, body: Arc::new(body) }
+    }
+
+    /// The object as a dry run prints it: without its data and annotations.
+    #[must_use]
+    pub fn without_data(&self) -> Self {
+        let (mut metadata, mut body) = (self.metadata.clone(), Value::clone(&self.body));
+        metadata.annotations = None;
+        if let Some(members) = body.as_object_mut() {
+            members.shift_remove("data");
+            members.insert("metadata".to_owned(), serde_json::to_value(&metadata).unwrap_or_default());
+        }
+        Self { kind: self.kind, metadata, body: Arc::new(body) }
+    }
+
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its metadata.
+    pub const fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
-        self.metadata().name.as_deref().unwrap_or_default()
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// The whole object as JSON, `apiVersion` and `kind` included.
+    pub fn body(&self) -> &Value {
+        &self.body
     }
 
     /// Which object it is. Its namespace is that of the resource.
     pub fn reference(&self) -> ObjectRef {
-        ObjectRef { kind: self.kind(), name: self.name().to_owned(), uid: None }
+        ObjectRef { kind: self.kind, name: self.name().to_owned(), uid: None }
     }
 }
 
 /// Kind and name alone: an object may hold secrets.
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind(), self.name())
+        write!(f, "{} {}", self.kind, self.name())
+    }
+}
+
+/// An object as it was last seen. Its JSON is shared with the cache, and decoded once, if its content is needed.
+pub struct Live {
+    kind: Kind,
+    metadata: ObjectMeta,
+    json: Arc<[u8]>,
+    decoded: OnceLock<Option<Box<dyn Any + Send + Sync>>>,
+}
+
+impl Live {
+    /// What the cache keeps of an object.
+    pub fn read(kind: Kind, object: DynamicObject) -> serde_json::Result<Self> {
+        Self::parse(kind, kind.keep(object)?.into())
+    }
+
+    /// The object that the cache kept as this JSON.
+    pub fn parse(kind: Kind, json: Arc<[u8]>) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Partial {
+            metadata: ObjectMeta,
+        }
+        let Partial { metadata } = serde_json::from_slice(&json)?;
+        Ok(Self { kind, metadata, json, decoded: OnceLock::new() })
+    }
+
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its metadata.
+    pub const fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    /// The object as its own type; `None` if it is of another one.
+    pub fn decoded<K>(&self) -> Option<&K>
+    where
+        K: k8s_openapi::Resource + DeserializeOwned + Send + Sync + 'static,
+    {
+        if Kind::of::<K>() != self.kind {
+            return None;
+        }
+        let decode = || {
+            let object: K = serde_json::from_slice(&self.json).ok()?;
+            Some(Box::new(object) as Box<dyn Any + Send + Sync>)
+        };
+        self.decoded.get_or_init(decode).as_ref()?.downcast_ref()
+    }
+
+    /// Its JSON.
+    pub const fn json(&self) -> &Arc<[u8]> {
+        &self.json
+    }
+
+    /// Its JSON, parsed.
+    pub fn to_value(&self) -> serde_json::Result<Value> {
+        serde_json::from_slice(&self.json)
+    }
+}
+
+/// Kind and name alone: an object may hold secrets.
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.metadata.name.as_deref().unwrap_or_default())
     }
 }
 
@@ -132,10 +151,10 @@ impl fmt::Debug for Object {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef {
     /// Its kind.
-    pub kind: ObjectKind,
+    pub kind: Kind,
     /// Its name.
     pub name: String,
-    /// Its UID where one object and no later one of the same name is meant: what is deleted.
+    /// Its UID, if one object and no later one of the same name is meant: for deletions.
     pub uid: Option<String>,
 }
 

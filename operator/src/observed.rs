@@ -1,58 +1,35 @@
-//! What the planner sees: plain data, gathered by the runtime, made by hand in tests.
+//! What the planner sees: plain data, gathered by the reconciler, written by hand in tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use sageapi_crds::{SageApi, SageApiSpec};
 use serde::Deserialize;
 
-use crate::object::ObjectRef;
+use crate::children::Children;
+use crate::steps::Refusal;
 
-/// Everything that a plan rests on.
+/// Everything that a plan is based on.
 #[derive(Clone)]
 pub struct Observed {
     /// The resource, status included.
-    pub resource: SageApi,
-    /// What there is of its children.
+    pub resource: Arc<SageApi>,
+    /// The objects around it.
     pub children: Children,
-    /// The Secrets that the specification names ([`referenced_secrets`]). One that is not here counts as missing.
+    /// The Secrets that the specification names ([`referenced_secrets`]). One that is not in here counts as missing.
     pub secrets: BTreeMap<String, Referenced>,
-    /// What was refused when the plan before this was followed; at the start of a reconcile deletions alone.
+    /// What was refused when the previous plan was followed; at the start of a reconcile deletions alone.
     pub refusals: Vec<Refusal>,
-    /// What an instance said of itself.
+    /// What an instance reported about itself.
     pub health: Health,
     /// The time.
     pub now: Timestamp,
     /// Fresh random bytes, for keys if there are none yet.
     pub seed: KeySeed,
-    /// What holds for every resource alike.
+    /// Settings of the operator that apply to every resource.
     pub settings: Settings,
-}
-
-/// Objects in the resource's namespace that carry our labels with its name, whoever owns them; the planner
-/// tells ours by the controlling UID. `managedFields` are not needed.
-#[derive(Clone, Default)]
-#[expect(missing_docs, reason = "one list a kind")]
-pub struct Children {
-    pub service_accounts: Vec<ServiceAccount>,
-    /// `<name>-keys` and `<name>-secrets-*`, with data.
-    pub secrets: Vec<Secret>,
-    pub config_maps: Vec<ConfigMap>,
-    pub jobs: Vec<Job>,
-    pub services: Vec<Service>,
-    pub network_policies: Vec<NetworkPolicy>,
-    pub deployments: Vec<Deployment>,
-    pub disruption_budgets: Vec<PodDisruptionBudget>,
-    /// Of the Deployment.
-    pub replica_sets: Vec<ReplicaSet>,
-    /// Of the Deployment and of Jobs.
-    pub pods: Vec<Pod>,
 }
 
 /// A Secret that the specification names.
@@ -77,29 +54,7 @@ impl fmt::Debug for Referenced {
     }
 }
 
-/// A step that the API server did not let pass, for good or until somebody acts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The object.
-    pub object: ObjectRef,
-    /// Why.
-    pub cause: RefusalCause,
-    /// The API server's words; nothing secret.
-    pub message: String,
-}
-
-/// Why a step did not pass; of several the first is told first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RefusalCause {
-    /// An object of that name is controlled by somebody else, or by an earlier resource of our name.
-    NameTaken,
-    /// 403: a right is missing, or a quota is used up.
-    Forbidden,
-    /// 422 or 400: the API server, or a webhook, finds the object wrong.
-    Rejected,
-}
-
-/// What an instance said of itself.
+/// What an instance reported about itself.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Health {
     /// None was asked: what is known stays.
@@ -111,7 +66,7 @@ pub enum Health {
     Report(HealthReport),
 }
 
-/// What the server's admin port answers at /health, as far as it matters here.
+/// The part of the server's answer at /health that matters here.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct HealthReport {
     /// ok, degraded or down.
@@ -126,20 +81,20 @@ pub struct HealthReport {
     /// The mirror, by entity.
     #[serde(default)]
     pub sync: BTreeMap<String, EntityHealth>,
-    /// Whether the instance was ready when it was asked; it does not say so itself.
+    /// Whether the instance was ready when it was asked; the answer does not contain it.
     #[serde(skip)]
     pub serving: bool,
 }
 
-/// How an instance finds its database.
+/// How an instance sees its database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub struct DatabaseHealth {
-    /// In one word.
+    /// Its state.
     #[serde(default)]
     pub status: DatabaseState,
 }
 
-/// How a database is.
+/// The state of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DatabaseState {
@@ -147,24 +102,24 @@ pub enum DatabaseState {
     Ok,
     /// It does not.
     Away,
-    /// It answers, and has no room for writes.
+    /// It answers, and has no space for writes.
     Full,
-    /// The instance says neither, as before its start is over.
+    /// The instance reports neither, as while it starts.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
-/// How one entity of the mirror is.
+/// The state of one entity of the mirror.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct EntityHealth {
-    /// Seconds since a run last ended well.
+    /// Seconds since a run last succeeded.
     #[serde(default)]
     pub age_s: Option<f64>,
     /// disabled, pending, success or failed.
     #[serde(default)]
     pub status: String,
-    /// A stable word for what failed last.
+    /// A stable code for what failed last.
     #[serde(default)]
     pub error_class: Option<String>,
 }
@@ -190,10 +145,10 @@ impl fmt::Debug for KeySeed {
     }
 }
 
-/// What holds for every resource alike.
+/// Settings of the operator that apply to every resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The server's image where a resource names none.
+    /// The server's image of resources that name none.
     pub server_image: String,
     /// Names this cluster in the claim of a database: the UID of the namespace kube-system.
     pub cluster: String,

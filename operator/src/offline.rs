@@ -2,7 +2,6 @@
 
 mod schema;
 
-use k8s_openapi::api::core::v1::Secret;
 use sageapi_crds::SageApi;
 use serde::Deserialize as _;
 use serde_yaml::Value;
@@ -10,14 +9,13 @@ use serde_yaml::Value;
 use crate::credentials;
 use crate::object::Object;
 use crate::observed::{KeySeed, Settings};
-use crate::plan::render_context;
 use crate::render::{self, Context, Keys};
 use crate::validate::{Problem, validate};
 
-/// Stands for what only a cluster knows: UIDs, the database, hashes over secrets.
+/// Placeholder for what only a cluster knows: UIDs, the database, hashes over secrets.
 const OFFLINE: &str = "offline";
 
-const HEADER: &str = "# What sageapi-operator makes of a new SageApi. Not to be applied by hand: Secrets have no data, and names\n# with a hash over a secret or over the database differ in a cluster.\n";
+const HEADER: &str = "# The objects that sageapi-operator creates for a new SageApi. Do not apply them: Secrets have no data, and names\n# with a hash over a secret or over the database differ in a cluster.\n";
 
 /// Why a manifest was not rendered.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +30,8 @@ pub enum RenderError {
         sageapi_crds::VERSION
     )]
     None,
-    /// An object of our group in a version that there is not.
-    #[error("{found} is no version of SageApi; write {}/{}", sageapi_crds::GROUP, sageapi_crds::VERSION)]
+    /// An object of our group in an unknown version.
+    #[error("{found} is not a version of SageApi; write {}/{}", sageapi_crds::GROUP, sageapi_crds::VERSION)]
     Version {
         /// Its `apiVersion`.
         found: String,
@@ -46,10 +44,10 @@ pub enum RenderError {
         /// All that is wrong.
         problems: String,
     },
-    /// It fits the definition and is not understood.
+    /// It fits the definition and cannot be decoded.
     #[error("the manifest cannot be read: {0}")]
     Resource(serde_json::Error),
-    /// A fault of our own.
+    /// An internal error.
     #[error("an object cannot be written: {0}")]
     Object(#[from] serde_json::Error),
 }
@@ -83,7 +81,7 @@ pub fn render(manifest: &str, server_image: &str) -> Result<String, RenderError>
         resource.metadata.uid = Some(OFFLINE.to_owned());
         for object in objects(&resource, &settings)? {
             text.push_str("---\n");
-            text.push_str(&serde_yaml::to_string(&object.to_value()?)?);
+            text.push_str(&serde_yaml::to_string(object.body())?);
         }
     }
     if found { Ok(text) } else { Err(RenderError::None) }
@@ -119,31 +117,18 @@ fn objects(resource: &SageApi, settings: &Settings) -> Result<Vec<Object>, Rende
     let files = files.map(|file| (file, Vec::new())).collect();
     let context = Context {
         secrets_hash: OFFLINE.to_owned(),
-        ..render_context(&validated, &owner, &configuration, &files, OFFLINE, &[])
+        ..Context::new(&validated, &owner, &configuration, &files, OFFLINE, &[])
     };
-    let policy = render::network_policy(&context, settings);
-    let first = [
+    let mut objects = vec![
         render::service_account(&context),
-        without_data(render::keys_secret(&validated, &Keys::generate(&KeySeed([0; 128])))),
-        without_data(render::secrets(&context, &files, &[])),
+        render::keys_secret(&validated, &Keys::generate(&KeySeed([0; 128]))).without_data(),
+        render::secrets(&context, &files, &[]).without_data(),
         render::config_map(&context, &configuration),
         render::migration_job(&context, &owner, 1, None),
-        render::service(&context),
     ];
-    let last = [render::deployment(&context), render::disruption_budget(&context)];
-    Ok(first.into_iter().chain(policy).chain(last).collect())
-}
-
-/// The Secret with its labels alone: what is in it only a cluster has.
-fn without_data(object: Object) -> Object {
-    match object {
-        Object::Secret(secret) => {
-            let mut metadata = secret.metadata;
-            metadata.annotations = None;
-            Object::from(Secret { metadata, data: None, ..*secret })
-        }
-        other => other,
-    }
+    objects.extend(render::serving(&context, settings));
+    objects.sort_by_key(Object::kind);
+    Ok(objects)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Config};
+use prometheus_client::metrics::gauge::Gauge;
 use sageapi_contract::ExitCode;
 use sageapi_runtime::lifecycle::Signals;
 use sageapi_runtime::{Clock, Entropy, SystemClock, SystemEntropy, command, listener};
@@ -14,15 +15,20 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health};
-use crate::cli;
-use crate::client::{brief, connect};
-use crate::controller::{Contested, Context, Controller, HealthBook, Refused, Written};
-use crate::lease::{Claim, Elector};
-use crate::metrics::{ClusterCollector, Metrics};
+use crate::claim::Claim;
+use crate::client::{ClientMetrics, brief, connect};
+use crate::controller::{Context, Controller, ControllerMetrics};
+use crate::heartbeats::Heartbeats;
+use crate::kinds::Kind;
+use crate::labels;
+use crate::lease::{Elector, leader_gauge};
+use crate::metrics::Metrics;
 use crate::observed::Settings;
-use crate::watch::{Caches, Scope, Watches};
+use crate::options::RunOptions;
+use crate::sageapi::{Conditions, InstallationMetrics, SageApiReconciler};
+use crate::watch::{Caches, Scope, WatchMetrics, Watches};
 
-/// How often, and how many times, a cluster is asked for that does not answer at the start.
+/// How often, and how many times, an API server that does not answer at the start is asked.
 const CRD_POLL_INTERVAL: Duration = Duration::from_secs(3);
 const ASK_TIMES: u32 = 20;
 /// Everything after the stop; Kubernetes kills after 30 s.
@@ -37,7 +43,7 @@ pub enum RunError {
     /// The API server does not answer, or refuses.
     #[error("the API server of the cluster cannot be used: {0}")]
     Cluster(String),
-    /// The cluster cannot be told from others.
+    /// The cluster cannot be identified.
     #[error(
         "reading the namespace kube-system, whose UID names the cluster, is forbidden: allow it, or give --cluster NAME"
     )]
@@ -67,8 +73,8 @@ impl RunError {
     }
 }
 
-/// This process' name in the Lease: what it was called, or the host, and something that no other process has.
-pub(crate) fn identity(options: &cli::Run) -> String {
+/// This process' name in the Lease: the given name or the host's, and a random part that makes it unique.
+pub(crate) fn identity(options: &RunOptions) -> String {
     let name = options.identity.clone().unwrap_or_else(command::host_name);
     let mut random = [0; 4];
     SystemEntropy.fill(&mut random);
@@ -76,16 +82,20 @@ pub(crate) fn identity(options: &cli::Run) -> String {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunError> {
-    // First of all: process 1 of a container ignores signals without a handler.
+pub(crate) async fn run(options: RunOptions, identity: String) -> Result<(), RunError> {
+    // First of all: as process 1 of a container, signals without a handler would be ignored.
     let mut signals = Signals::install().map_err(RunError::Signals)?;
     let config = Config::infer().await.map_err(|error| RunError::Config(error.to_string()))?;
     let namespace = options.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
 
     let clock: Arc<dyn Clock> = SystemClock::new();
-    let (claim, caches) = (Arc::<Claim>::default(), Arc::<Caches>::default());
-    let metrics = Arc::new(Metrics::new(ClusterCollector::new(&caches, &claim, &clock)));
-    let client = connect(config, Arc::clone(&claim), Arc::clone(&clock), Arc::clone(&metrics))
+    let claim = Arc::<Claim>::default();
+    let caches = Arc::new(Caches::new(labels::INSTANCE, Kind::children()));
+    let mut metrics = Metrics::default();
+    let instruments = Instruments::register(&mut metrics, &clock);
+    Conditions::register(&mut metrics, &caches, &claim, &clock);
+    let metrics = Arc::new(metrics);
+    let client = connect(config, Arc::clone(&claim), Arc::clone(&clock), instruments.client)
         .map_err(|error| RunError::Config(brief(&error)))?;
 
     let health = Arc::new(Health::default());
@@ -113,8 +123,8 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
     let watch_stop = CancellationToken::new();
     let scope = Scope { namespaces: options.namespaces, secrets: options.secrets };
     let mut watches =
-        Watches::new(client.clone(), scope, Arc::clone(&clock), Arc::clone(&metrics), watch_stop.clone());
-    watches.start(&caches);
+        Watches::new(client.clone(), scope, Arc::clone(&clock), instruments.watch, watch_stop.clone());
+    watches.start(Kind::SageApi, &caches);
     tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal, "stopped before the caches were filled");
@@ -123,7 +133,7 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
         () = watches.synced() => {}
     }
     health.set_ready(true);
-    tracing::info!(resources = caches.sageapis.all().len(), "the caches are filled");
+    tracing::info!(resources = caches.resources.keys().len(), "the caches are filled");
 
     let elector = Elector::new(
         client.clone(),
@@ -131,14 +141,14 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
         identity.clone(),
         claim,
         Arc::clone(&clock),
-        Arc::clone(&metrics),
+        instruments.leader,
     );
     let leading = elector.leading();
     let reporter = Reporter { controller: "sageapi-operator".to_owned(), instance: Some(identity) };
-    let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter),
-        client,
-        caches,
+    let entropy: Arc<dyn Entropy> = SystemEntropy::new();
+    let reconciler = Arc::new(SageApiReconciler {
+        client: client.clone(),
+        caches: Arc::clone(&caches),
         settings: Settings {
             server_image: options.server_image,
             cluster,
@@ -146,14 +156,14 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
             monitoring_namespaces: options.monitoring_namespaces,
         },
         secrets: options.secrets,
-        health: HealthBook::default(),
-        contested: Contested::default(),
-        refused: Refused::default(),
-        written: Written::default(),
-        clock,
-        entropy: SystemEntropy::new(),
-        metrics,
+        health: Arc::default(),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        metrics: instruments.installations,
     });
+    let recorder = Recorder::new(client.clone(), reporter);
+    let context =
+        Arc::new(Context::new(client, caches, reconciler, recorder, clock, entropy, instruments.controller));
     let controller = Controller { context, concurrency: usize::from(options.concurrency), leading };
 
     let (work_stop, lease_stop) = (CancellationToken::new(), CancellationToken::new());
@@ -186,12 +196,34 @@ pub(crate) async fn run(options: cli::Run, identity: String) -> Result<(), RunEr
     ended
 }
 
+/// The metrics of each module.
+struct Instruments {
+    client: ClientMetrics,
+    watch: WatchMetrics,
+    controller: ControllerMetrics,
+    installations: InstallationMetrics,
+    leader: Gauge,
+}
+
+impl Instruments {
+    fn register(metrics: &mut Metrics, clock: &Arc<dyn Clock>) -> Self {
+        let heartbeats = Heartbeats::register(metrics, clock);
+        Self {
+            client: ClientMetrics::register(metrics, heartbeats.clone()),
+            watch: WatchMetrics::register(metrics, heartbeats),
+            controller: ControllerMetrics::register(metrics),
+            installations: InstallationMetrics::register(metrics),
+            leader: leader_gauge(metrics),
+        }
+    }
+}
+
 async fn joined(task: JoinHandle<()>, name: &'static str) -> Result<(), RunError> {
     task.await.map_err(|_panicked| RunError::Ended(name))
 }
 
-/// What tells this cluster from others in the claim of a database. It must never be guessed: under another name the
-/// database would be refused.
+/// The name of this cluster in the claim of a database. It must never be guessed: under another name the database would
+/// be refused.
 async fn name_cluster(client: &Client, given: Option<String>) -> Result<String, RunError> {
     if let Some(name) = given {
         return Ok(name);
@@ -216,4 +248,72 @@ async fn name_cluster(client: &Client, given: Option<String>) -> Result<String, 
         tokio::time::sleep(CRD_POLL_INTERVAL).await;
     }
     Err(RunError::Cluster(said))
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::RequestLabels;
+    use crate::kinds::Write;
+    use crate::metrics::KindLabel;
+    use sageapi_runtime::ManualClock;
+
+    fn registered() -> (Metrics, Instruments) {
+        let mut metrics = Metrics::default();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let instruments = Instruments::register(&mut metrics, &clock);
+        (metrics, instruments)
+    }
+
+    #[test]
+    fn counters_are_there_with_every_label_before_anything_happens() {
+        let text = registered().0.encode();
+        let named = |write: &[Write]| -> Vec<&str> {
+            Kind::all().map(Kind::row).filter(|row| write.contains(&row.write)).map(|row| row.name).collect()
+        };
+        let applied = named(&[Write::Apply]);
+        let children = named(&[Write::Apply, Write::Create]);
+        assert!(applied.contains(&"Deployment") && children.contains(&"Secret"));
+        for (metric, label, values) in [
+            ("reconcile", "result", crate::controller::RECONCILE_RESULTS.to_vec()),
+            ("migration_runs", "result", crate::sageapi::MIGRATION_RESULTS.to_vec()),
+            ("rollouts", "trigger", crate::sageapi::ROLLOUT_TRIGGERS.to_vec()),
+            ("noop_skipped", "kind", applied.clone()),
+            ("drift_corrected", "kind", applied.clone()),
+            ("api_writes", "kind", [&children[..], &["SageApi", "Event", "Lease"]].concat()),
+            ("watch_restarts", "kind", [&children[..], &["SageApi", "ReplicaSet", "Pod"]].concat()),
+        ] {
+            let name = format!("sageapi_operator_{metric}_total");
+            let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(&name)).collect();
+            assert_eq!(lines.len(), values.len(), "{lines:?}");
+            for value in values {
+                let line = format!(r#"{name}{{{label}="{value}"}} 0"#);
+                assert!(lines.contains(&line.as_str()), "{line} is not in\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_metrics_have_the_names_of_the_contract() {
+        let (metrics, instruments) = registered();
+        instruments.controller.reconciled("ok", Duration::from_millis(3));
+        let request = RequestLabels { verb: "get", resource: "secrets", code: 200 };
+        instruments.client.requests.get_or_create(&request).inc();
+        instruments.client.writes.get_or_create(&KindLabel { kind: "Deployment" }).inc();
+        instruments.leader.set(1);
+        instruments.watch.heartbeats.beat("SageApi", Duration::ZERO);
+        let text = metrics.encode();
+        for line in [
+            r#"sageapi_operator_reconcile_total{result="ok"} 1"#,
+            "sageapi_operator_reconcile_duration_seconds_count 1",
+            r#"sageapi_operator_api_requests_total{verb="get",resource="secrets",code="200"} 1"#,
+            r#"sageapi_operator_api_writes_total{kind="Deployment"} 1"#,
+            "sageapi_operator_leader 1",
+            r#"sageapi_operator_watch_last_event_age_seconds{kind="SageApi"} 0.0"#,
+            "sageapi_operator_queue_depth 0",
+            "sageapi_operator_objects_in_backoff 0",
+            concat!(r#"sageapi_operator_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ type Right = (String, String, String, String);
 fn listed(rules: &[Rule]) -> BTreeSet<Right> {
     let rights = rules.iter().flat_map(|rule| {
         let name = rule.name.unwrap_or_default();
-        rule.verbs.iter().map(move |verb| [rule.group, rule.resource, verb, name].map(str::to_owned))
+        rule.verbs.iter().map(move |verb| [rule.group, rule.resource, *verb, name].map(str::to_owned))
     });
     rights.map(|[group, resource, verb, name]| (group, resource, verb, name)).collect()
 }
@@ -66,7 +66,7 @@ fn in_the_whole_cluster_the_chart_grants_what_the_operator_uses() {
         let role = granted(&documents, "ClusterRole", "system-sageapi-operator");
         assert_eq!(role, listed(&rbac::watched(access)));
         let identity = granted(&documents, "ClusterRole", "system-sageapi-operator-identity");
-        assert_eq!(identity, listed(rbac::CLUSTER));
+        assert_eq!(identity, listed(&rbac::cluster()));
     }
 }
 
@@ -84,7 +84,7 @@ fn in_some_namespaces_the_chart_grants_what_the_operator_uses() {
 fn the_chart_grants_the_one_lease_and_no_other() {
     let role = granted(&rendered(&[]), "Role", "sageapi-operator-leader");
     let all = role.iter().map(|(group, resource, verb, _)| (group, resource, verb)).collect::<BTreeSet<_>>();
-    let used = listed(rbac::OWN);
+    let used = listed(&rbac::own());
     let used = used.iter().map(|(group, resource, verb, _)| (group, resource, verb)).collect();
     assert_eq!(all, used);
     // What is made has no name yet.

@@ -1,5 +1,5 @@
 //! What the operator's start costs in memory: in clusters of many resources, and of many Secrets that are none of its
-//! business. The API server is played, so that the cluster may be as large as one likes.
+//! business. The API server is simulated, so that the cluster can be of any size.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is code of tests")]
 
 #[path = "memory/api_server.rs"]

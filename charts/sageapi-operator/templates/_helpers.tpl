@@ -55,7 +55,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
-{{/* What pods of this chart may be: little. */}}
+{{/* Pods of this chart run with few privileges. */}}
 {{- define "operator.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -71,7 +71,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Rights in the namespaces where SageApis are: what operator/src/rbac.rs lists, which is what it uses. */}}
+{{/* Rights in the namespaces where SageApis are: those that follow from the table in operator/src/kinds.rs. */}}
 {{- define "operator.rules" -}}
 - apiGroups: [sageapi.io]
   resources: [sageapis]

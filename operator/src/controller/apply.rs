@@ -1,41 +1,42 @@
-//! Follows a plan's steps: server-side apply as one field manager, under the version that was looked at, and only
-//! where something would change.
+//! Does a plan's steps: server-side apply as one field manager, under the version that was observed, and only where
+//! something would change.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use kube::core::DynamicObject;
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::live::{first_difference, without_foreign};
+use super::metrics::ControllerMetrics;
 use super::refused::Refused;
-use crate::metrics::{KindLabel, Metrics};
-use crate::object::{Object, ObjectKind, ObjectRef};
-use crate::observed::{Refusal, RefusalCause};
-use crate::plan::Step;
-use crate::watch::{Cache, Caches, Key};
-use crate::{labels, names};
+use crate::children::Children;
+use crate::client::brief;
+use crate::kinds::Kind;
+use crate::labels;
+use crate::metrics::KindLabel;
+use crate::object::{Live, Object, ObjectRef};
+use crate::steps::{Refusal, RefusalCause, Step};
+use crate::watch::{ChildCaches, Key};
 
 /// Who owns the fields of children.
-pub const FIELD_MANAGER: &str = "sageapi-operator";
+const FIELD_MANAGER: &str = "sageapi-operator";
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// For good, or until somebody acts: the next plan speaks of it.
+    /// For good, or until somebody acts: the next plan reports it.
     #[error("{} was refused: {}", .0.object, .0.message)]
     Refused(Refusal),
-    /// The plan rests on what is not so any more: look again.
-    #[error("{0} has changed since it was looked at")]
+    /// The plan is out of date.
+    #[error("{0} has changed since it was observed")]
     Stale(ObjectRef),
-    /// Anything else: tried again later.
-    #[error("{object}: {}", crate::client::brief(cause))]
+    /// Anything else: retried later.
+    #[error("{object}: {}", brief(cause))]
     Api {
         /// The object.
         object: ObjectRef,
@@ -44,17 +45,19 @@ pub enum StepError {
     },
 }
 
-/// Follows steps for one resource.
+/// Does steps for one resource.
 pub struct Applier<'a> {
     /// The client.
     pub client: &'a Client,
-    /// What is known of the cluster; answers to our writes go into it at once.
-    pub caches: &'a Caches,
-    /// Counts.
-    pub metrics: &'a Metrics,
-    /// What others keep changing back.
+    /// What was observed around the resource.
+    pub children: &'a Children,
+    /// Where answers to writes are put at once.
+    pub caches: &'a ChildCaches,
+    /// Metrics.
+    pub metrics: &'a ControllerMetrics,
+    /// Children that something else keeps changing back.
     pub contested: &'a Contested,
-    /// What the API server refused.
+    /// Writes that the API server refused.
     pub refused: &'a Refused,
     /// The time, on the monotonic clock.
     pub now: Duration,
@@ -68,25 +71,23 @@ pub struct Applier<'a> {
 pub struct Contested(Mutex<HashMap<String, String>>);
 
 impl Contested {
-    fn is_settled(&self, meta: &impl Resource) -> bool {
+    fn is_settled(&self, metadata: &ObjectMeta) -> bool {
         let settled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state_of(meta).is_some_and(|(uid, state)| settled.get(&uid) == Some(&state))
+        state_of(metadata).is_some_and(|(uid, state)| settled.get(&uid) == Some(&state))
     }
 
-    fn settle(&self, meta: &impl Resource) {
-        if let Some((uid, state)) = state_of(meta) {
+    fn settle(&self, metadata: &ObjectMeta) {
+        if let Some((uid, state)) = state_of(metadata) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, state);
         }
     }
 }
 
 /// The UID and what changes when the specification does.
-fn state_of(object: &impl Resource) -> Option<(String, String)> {
-    let meta = object.meta();
-    let hash = meta.annotations.as_ref().and_then(|annotations| annotations.get(labels::SPEC_HASH));
-    let state = meta.generation.map(|generation| generation.to_string());
-    let state = state.or_else(|| meta.resource_version.clone())?;
-    Some((meta.uid.clone()?, format!("{state} {}", hash.map_or("", String::as_str))))
+fn state_of(metadata: &ObjectMeta) -> Option<(String, String)> {
+    let state = metadata.generation.map(|generation| generation.to_string());
+    let state = state.or_else(|| metadata.resource_version.clone())?;
+    Some((metadata.uid.clone()?, format!("{state} {}", spec_hash(metadata).unwrap_or_default())))
 }
 
 impl Applier<'_> {
@@ -99,165 +100,120 @@ impl Applier<'_> {
         }
     }
 
-    async fn apply(&self, object: &Object) -> Result<(), StepError> {
-        let of = object.reference();
-        match object {
-            Object::ServiceAccount(wanted) => {
-                self.apply_in(&self.caches.service_accounts, &**wanted, of).await
-            }
-            Object::Secret(wanted) => self.apply_in(&self.caches.secrets, &**wanted, of).await,
-            Object::ConfigMap(wanted) => self.apply_in(&self.caches.config_maps, &**wanted, of).await,
-            Object::Job(wanted) => self.apply_in(&self.caches.jobs, &**wanted, of).await,
-            Object::Service(wanted) => self.apply_in(&self.caches.services, &**wanted, of).await,
-            Object::NetworkPolicy(wanted) => {
-                self.apply_in(&self.caches.network_policies, &**wanted, of).await
-            }
-            Object::Deployment(wanted) => self.apply_in(&self.caches.deployments, &**wanted, of).await,
-            Object::PodDisruptionBudget(wanted) => self.apply_in(&self.caches.budgets, &**wanted, of).await,
-        }
-    }
-
-    async fn create(&self, object: &Object) -> Result<(), StepError> {
-        let of = object.reference();
-        match object {
-            Object::ServiceAccount(wanted) => {
-                self.create_in(&self.caches.service_accounts, &**wanted, of).await
-            }
-            Object::Secret(wanted) => self.create_in(&self.caches.secrets, &**wanted, of).await,
-            Object::ConfigMap(wanted) => self.create_in(&self.caches.config_maps, &**wanted, of).await,
-            Object::Job(wanted) => self.create_in(&self.caches.jobs, &**wanted, of).await,
-            Object::Service(wanted) => self.create_in(&self.caches.services, &**wanted, of).await,
-            Object::NetworkPolicy(wanted) => {
-                self.create_in(&self.caches.network_policies, &**wanted, of).await
-            }
-            Object::Deployment(wanted) => self.create_in(&self.caches.deployments, &**wanted, of).await,
-            Object::PodDisruptionBudget(wanted) => self.create_in(&self.caches.budgets, &**wanted, of).await,
-        }
-    }
-
-    async fn delete(&self, object: &ObjectRef) -> Result<(), StepError> {
-        match object.kind {
-            ObjectKind::ServiceAccount => self.delete_in(&self.caches.service_accounts, object).await,
-            ObjectKind::Secret => self.delete_in(&self.caches.secrets, object).await,
-            ObjectKind::ConfigMap => self.delete_in(&self.caches.config_maps, object).await,
-            ObjectKind::Job => self.delete_in(&self.caches.jobs, object).await,
-            ObjectKind::Service => self.delete_in(&self.caches.services, object).await,
-            ObjectKind::NetworkPolicy => self.delete_in(&self.caches.network_policies, object).await,
-            ObjectKind::Deployment => self.delete_in(&self.caches.deployments, object).await,
-            ObjectKind::PodDisruptionBudget => self.delete_in(&self.caches.budgets, object).await,
-        }
-    }
-
-    async fn apply_in<K: Child>(&self, cache: &Cache<K>, wanted: &K, of: ObjectRef) -> Result<(), StepError> {
-        let api = self.api::<K>();
-        let kind = KindLabel { kind: of.kind.name() };
-        // The first time, whatever stands there under this name must be seen: an apply would take it over.
-        let live = match cache.get(&self.key(&of)) {
-            Some(live) => Some(live),
-            None => api.get_opt(&of.name).await.map_err(|cause| failed(&of, cause))?.map(Arc::new),
-        };
-        let mut body = to_value(wanted, &of)?;
+    async fn apply(&self, wanted: &Object) -> Result<(), StepError> {
+        let of = wanted.reference();
+        let api = self.api(of.kind);
+        // The first time, an object that already has this name must be seen: an apply would take it over.
+        let known = self.children.get(of.kind, &of.name);
+        let fetched = if known.is_some() { None } else { self.fetch(&api, &of).await? };
         let mut foreign = Foreign::default();
-        let mut over = String::new();
-        if let Some(live) = &live {
-            if !is_ours(wanted, live.as_ref()) {
-                return Err(StepError::Refused(taken(self.owner, of)));
+        let (mut over, mut version) = (String::new(), None);
+        if let Some(live) = known.or(fetched.as_ref()) {
+            let metadata = live.metadata();
+            if !is_ours(wanted.metadata(), metadata) {
+                return Err(StepError::Refused(taken(wanted)));
             }
-            let same_hash = spec_hash(wanted) == spec_hash(live.as_ref());
-            let found = to_value(live.as_ref(), &of)?;
-            let difference = first_difference(&body, &found);
-            match difference {
+            let kind = KindLabel { kind: of.kind.name() };
+            let same_hash = spec_hash(wanted.metadata()) == spec_hash(metadata);
+            let found = live.to_value().map_err(|cause| unreadable(&of, cause))?;
+            match first_difference(wanted.body(), &found) {
                 None if same_hash => {
                     self.metrics.noops.get_or_create(&kind).inc();
-                    self.refused.passed(self.owner, &of);
+                    self.refused.succeeded(self.owner, &of);
                     return Ok(());
                 }
-                Some(_) if same_hash && self.contested.is_settled(live.as_ref()) => {
+                Some(_) if same_hash && self.contested.is_settled(metadata) => {
                     self.metrics.noops.get_or_create(&kind).inc();
-                    self.refused.passed(self.owner, &of);
+                    self.refused.succeeded(self.owner, &of);
                     return Ok(());
                 }
                 Some(path) if same_hash => {
-                    tracing::info!(resource = %self.owner, object = %of, path, "changed by someone else; put right");
+                    tracing::info!(resource = %self.owner, object = %of, path, "changed by someone else; corrected");
                     self.metrics.drifts.get_or_create(&kind).inc();
                 }
                 _ => {}
             }
-            foreign = Foreign { cleared: without_foreign(&body, &found), may_be_ours: !same_hash };
-            over = state_of(live.as_ref()).map(|(uid, state)| format!("{uid} {state}")).unwrap_or_default();
-            body["metadata"]["resourceVersion"] = json!(live.resource_version());
+            let cleared = without_foreign(wanted.body(), &found);
+            foreign = Foreign { cleared, may_be_ours: !same_hash };
+            over = state_of(metadata).map(|(uid, state)| format!("{uid} {state}")).unwrap_or_default();
+            version = metadata.resource_version.clone();
         }
-        let write = format!("{} over {over}", spec_hash(wanted).map_or("", String::as_str));
-        let written = self.attempt(&of, write, put::<K>(&api, &of.name, &mut body, foreign));
-        let written: K = written.await?;
-        if let Some(meta) = body["metadata"].as_object_mut() {
-            meta.remove("resourceVersion");
-        }
-        if let Some(path) = first_difference(&body, &to_value(&written, &of)?) {
+        let write = format!("{} over {over}", spec_hash(wanted.metadata()).unwrap_or_default());
+        let written = match self.attempt(&of, write, put(&api, wanted, version, foreign)).await {
+            Err(StepError::Api { cause: kube::Error::Api(status), .. }) if is_undefined(of.kind, &status) => {
+                return Ok(());
+            }
+            written => written?,
+        };
+        let kept = written.to_value().map_err(|cause| unreadable(&of, cause))?;
+        if let Some(path) = first_difference(wanted.body(), &kept) {
             tracing::warn!(
                 resource = %self.owner, object = %of, path,
-                "the API server keeps another value than the one written, as an admission webhook would make it"
+                "the API server keeps another value than the one written, probably because of an admission webhook"
             );
-            self.contested.settle(&written);
+            self.contested.settle(written.metadata());
         }
-        cache.put(written);
+        self.caches.put(&written);
         Ok(())
     }
 
-    async fn create_in<K: Child>(
-        &self,
-        cache: &Cache<K>,
-        wanted: &K,
-        of: ObjectRef,
-    ) -> Result<(), StepError> {
-        let api = self.api::<K>();
+    async fn create(&self, wanted: &Object) -> Result<(), StepError> {
+        let of = wanted.reference();
+        let api = self.api(of.kind);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let write = spec_hash(wanted).cloned().unwrap_or_default();
-        match self.attempt(&of, write, api.create(&params, wanted)).await {
-            Ok(made) => {
-                cache.put(made);
+        let write = spec_hash(wanted.metadata()).unwrap_or_default().to_owned();
+        let creation = async {
+            let object = serde_json::from_value(wanted.body().clone()).map_err(kube::Error::SerdeError)?;
+            read(of.kind, api.create(&params, &object).await?)
+        };
+        match self.attempt(&of, write, creation).await {
+            Ok(created) => {
+                self.caches.put(&created);
                 Ok(())
             }
-            // It exists: what was seen is out of date.
-            Err(StepError::Stale(_)) => {
-                match api.get_opt(&of.name).await.map_err(|cause| failed(&of, cause))? {
-                    Some(live) if is_ours(wanted, &live) => {
-                        cache.put(live);
-                        Err(StepError::Stale(of))
-                    }
-                    Some(_) => Err(StepError::Refused(taken(self.owner, of))),
-                    None => Err(StepError::Stale(of)),
+            // It exists: the plan is out of date.
+            Err(StepError::Stale(_)) => match self.fetch(&api, &of).await? {
+                Some(live) if !is_ours(wanted.metadata(), live.metadata()) => {
+                    Err(StepError::Refused(taken(wanted)))
                 }
-            }
+                Some(live) => {
+                    self.caches.put(&live);
+                    Err(StepError::Stale(of))
+                }
+                None => Err(StepError::Stale(of)),
+            },
             Err(error) => Err(error),
         }
     }
 
-    async fn delete_in<K: Child>(&self, cache: &Cache<K>, of: &ObjectRef) -> Result<(), StepError> {
-        let key = self.key(of);
-        if cache.get(&key).is_some_and(|live| is_leaving(live.as_ref())) {
+    async fn delete(&self, of: &ObjectRef) -> Result<(), StepError> {
+        if self.children.find(of.kind, &of.name).is_some_and(is_leaving) {
             return Ok(());
         }
-        // A Job stays until its pods are gone: what they may still do is seen as long as they do it.
+        // A Job stays until its pods are gone: what they may still do is observed as long as they do it.
         let params = match of.kind {
-            ObjectKind::Job => DeleteParams::foreground(),
+            Kind::Job => DeleteParams::foreground(),
             _ => DeleteParams::background(),
         };
         let preconditions = Preconditions { uid: of.uid.clone(), resource_version: None };
         let params = params.preconditions(preconditions);
-        let api = self.api::<K>();
+        let api = self.api(of.kind);
+        let key = Key::new(self.owner.namespace.as_str(), of.name.as_str());
         match self.attempt(of, String::new(), api.delete(&of.name, &params)).await {
-            Ok(answer) => match answer.left().filter(is_leaving) {
-                Some(leaving) => cache.put(leaving),
-                None => cache.remove(&key),
+            Ok(answer) => match answer.left().filter(|object| is_leaving(&object.metadata)) {
+                Some(leaving) => {
+                    let leaving = read(of.kind, leaving).map_err(|cause| failed(of, cause))?;
+                    self.caches.put(&leaving);
+                }
+                None => self.caches.remove(of.kind, &key),
             },
             // It is gone, or another one of its name has taken its place.
-            Err(StepError::Stale(_)) => cache.remove(&key),
+            Err(StepError::Stale(_)) => self.caches.remove(of.kind, &key),
             Err(StepError::Api { cause: kube::Error::Api(status), .. }) if status.code == 404 => {
-                cache.remove(&key)
+                self.caches.remove(of.kind, &key);
             }
             Err(error) => return Err(error),
-        };
+        }
         Ok(())
     }
 
@@ -273,19 +229,20 @@ impl Applier<'_> {
         }
         let result = writing.await.map_err(|cause| failed(of, cause));
         match &result {
-            Ok(_) => self.refused.passed(self.owner, of),
+            Ok(_) => self.refused.succeeded(self.owner, of),
             Err(StepError::Refused(refusal)) => self.refused.note(self.owner, write, refusal, self.now),
             Err(_) => {}
         }
         result
     }
 
-    fn api<K: Child>(&self) -> Api<K> {
-        Api::namespaced(self.client.clone(), &self.owner.namespace)
+    async fn fetch(&self, api: &Api<DynamicObject>, of: &ObjectRef) -> Result<Option<Live>, StepError> {
+        let found = api.get_opt(&of.name).await.map_err(|cause| failed(of, cause))?;
+        found.map(|live| read(of.kind, live)).transpose().map_err(|cause| failed(of, cause))
     }
 
-    fn key(&self, of: &ObjectRef) -> Key {
-        Key::new(self.owner.namespace.as_str(), of.name.as_str())
+    fn api(&self, kind: Kind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.owner.namespace, &kind.api_resource())
     }
 }
 
@@ -298,23 +255,30 @@ struct Foreign {
     may_be_ours: bool,
 }
 
-/// Applies an object. What others added is taken out first, by a merge patch: an apply would leave it. What is ours
-/// the apply removes by itself, in the same change as the rest; patched beforehand, a Deployment would roll twice.
-async fn put<K: Child>(
-    api: &Api<K>,
-    name: &str,
-    body: &mut Value,
+/// Applies an object over the version that was observed. What others added is taken out first, by a merge patch: an
+/// apply would leave it. What is ours the apply removes by itself, in the same change as the rest; patched beforehand, a
+/// Deployment would roll twice.
+async fn put(
+    api: &Api<DynamicObject>,
+    wanted: &Object,
+    version: Option<String>,
     foreign: Foreign,
-) -> Result<K, kube::Error> {
+) -> Result<Live, kube::Error> {
+    let (kind, name) = (wanted.kind(), wanted.name());
     let params = PatchParams::apply(FIELD_MANAGER).force();
+    let mut body = wanted.body().clone();
+    if let Some(version) = version {
+        body["metadata"]["resourceVersion"] = json!(version);
+    }
     if let Some(mut cleared) = foreign.cleared {
         if foreign.may_be_ours {
-            match api.patch(name, &params, &Patch::Apply(&*body)).await {
+            match api.patch(name, &params, &Patch::Apply(&body)).await {
                 Ok(written) => {
-                    let kept = serde_json::to_value(&written).map_err(kube::Error::SerdeError)?;
-                    let Some(others) = without_foreign(body, &kept) else { return Ok(written) };
+                    let written = read(kind, written)?;
+                    let kept = written.to_value().map_err(kube::Error::SerdeError)?;
+                    let Some(others) = without_foreign(wanted.body(), &kept) else { return Ok(written) };
                     cleared = others;
-                    body["metadata"]["resourceVersion"] = json!(written.resource_version());
+                    body["metadata"]["resourceVersion"] = json!(written.metadata().resource_version);
                 }
                 // What others added can be in the way of ours, such as a Service's port of the same name.
                 Err(kube::Error::Api(status)) if status.code == 422 => {}
@@ -324,81 +288,63 @@ async fn put<K: Child>(
         let version = json!({"resourceVersion": body["metadata"]["resourceVersion"]});
         let cleared = Patch::Merge(json!({"metadata": version, "spec": cleared["spec"]}));
         let merge = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let cleared: K = api.patch(name, &merge, &cleared).await?;
-        body["metadata"]["resourceVersion"] = json!(cleared.resource_version());
+        let cleared = api.patch(name, &merge, &cleared).await?;
+        body["metadata"]["resourceVersion"] = json!(cleared.metadata.resource_version);
     }
-    api.patch(name, &params, &Patch::Apply(&*body)).await
+    read(kind, api.patch(name, &params, &Patch::Apply(&body)).await?)
 }
 
-/// What a child's type can do.
-trait Child:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + Serialize
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
+fn read(kind: Kind, object: DynamicObject) -> Result<Live, kube::Error> {
+    Live::read(kind, object).map_err(kube::Error::SerdeError)
 }
 
-impl<K> Child for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static
-{
+/// Whether the live object is the same resource's. What outlives its resource has no owner and is matched by labels.
+fn is_ours(wanted: &ObjectMeta, live: &ObjectMeta) -> bool {
+    let uid = controller_uid(wanted);
+    let labels = [labels::MANAGED_BY, labels::INSTANCE];
+    controller_uid(live) == uid
+        && (uid.is_some() || labels.iter().all(|name| label(live, name) == label(wanted, name)))
 }
 
-/// Whether what stands there is the same resource's. What outlives its resource has no owner and goes by its labels.
-fn is_ours<K: Resource>(wanted: &K, live: &K) -> bool {
-    match controller_uid(wanted) {
-        Some(uid) => controller_uid(live) == Some(uid),
-        None => {
-            controller_uid(live).is_none()
-                && [labels::MANAGED_BY, labels::INSTANCE]
-                    .iter()
-                    .all(|label| live.labels().get(*label) == wanted.labels().get(*label))
-        }
-    }
+fn label<'a>(metadata: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+    metadata.labels.as_ref()?.get(name).map(String::as_str)
 }
 
 /// Whether it is being deleted and something holds it.
-fn is_leaving(object: &impl Resource) -> bool {
-    let meta = object.meta();
-    meta.deletion_timestamp.is_some() && meta.finalizers.as_ref().is_some_and(|held| !held.is_empty())
+fn is_leaving(metadata: &ObjectMeta) -> bool {
+    metadata.deletion_timestamp.is_some() && metadata.finalizers.as_ref().is_some_and(|held| !held.is_empty())
 }
 
-fn controller_uid(object: &impl Resource) -> Option<&str> {
-    let references = object.meta().owner_references.as_deref().unwrap_or_default();
+fn controller_uid(metadata: &ObjectMeta) -> Option<&str> {
+    let references = metadata.owner_references.as_deref().unwrap_or_default();
     references
         .iter()
         .find(|reference| reference.controller == Some(true))
         .map(|reference| reference.uid.as_str())
 }
 
-fn spec_hash(object: &impl Resource) -> Option<&String> {
-    object.annotations().get(labels::SPEC_HASH)
+fn spec_hash(metadata: &ObjectMeta) -> Option<&str> {
+    metadata.annotations.as_ref()?.get(labels::SPEC_HASH).map(String::as_str)
 }
 
-fn to_value(object: &impl Serialize, of: &ObjectRef) -> Result<Value, StepError> {
-    serde_json::to_value(object)
-        .map_err(|cause| StepError::Api { object: of.clone(), cause: kube::Error::SerdeError(cause) })
+/// Whether the API server does not know the kind, and need not.
+fn is_undefined(kind: Kind, status: &kube::core::Status) -> bool {
+    kind.row().may_be_absent && status.code == 404
 }
 
-fn taken(owner: &Key, object: ObjectRef) -> Refusal {
-    // The keys alone have no owner: those that somebody restored may be the only copy there is.
-    let message = if object.kind == ObjectKind::Secret && object.name == names::keys(&owner.name) {
-        let (made, instance) = (labels::MANAGED_BY, labels::INSTANCE);
+fn unreadable(of: &ObjectRef, cause: serde_json::Error) -> StepError {
+    StepError::Api { object: of.clone(), cause: kube::Error::SerdeError(cause) }
+}
+
+fn taken(wanted: &Object) -> Refusal {
+    let object = wanted.reference();
+    // What has no owner outlives its resource. One that somebody restored may be the only copy there is.
+    let message = if controller_uid(wanted.metadata()).is_none() {
+        let labels = [labels::MANAGED_BY, labels::INSTANCE]
+            .map(|name| format!("{name}={}", label(wanted.metadata(), name).unwrap_or_default()));
         format!(
-            "{object} exists without the labels by which an installation's keys are found; if they are this one's, add {made}={} and {instance}={}",
-            labels::OPERATOR,
-            owner.name
+            "{object} exists without the labels by which it is recognised; if it is this resource's, add {}",
+            labels.join(" and ")
         )
     } else {
         format!("{object} exists and is not this resource's; rename one of them, or delete it")
@@ -421,20 +367,27 @@ fn failed(object: &ObjectRef, cause: kube::Error) -> StepError {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::{ConfigMap, Service};
+    use std::sync::Arc;
+
+    use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
     use kube::client::Body;
 
     use super::*;
 
-    fn object(owner: Option<&str>, instance: &str) -> ConfigMap {
-        let mut object = ConfigMap::default();
-        object.labels_mut().insert(labels::MANAGED_BY.to_owned(), labels::OPERATOR.to_owned());
-        object.labels_mut().insert(labels::INSTANCE.to_owned(), instance.to_owned());
-        object.metadata.owner_references = owner.map(|uid| {
-            vec![OwnerReference { uid: uid.to_owned(), controller: Some(true), ..OwnerReference::default() }]
-        });
-        object
+    fn object(owner: Option<&str>, instance: &str) -> ObjectMeta {
+        let labels = [(labels::MANAGED_BY, labels::OPERATOR), (labels::INSTANCE, instance)];
+        ObjectMeta {
+            labels: Some(labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+            owner_references: owner.map(|uid| {
+                vec![OwnerReference {
+                    uid: uid.to_owned(),
+                    controller: Some(true),
+                    ..OwnerReference::default()
+                }]
+            }),
+            ..ObjectMeta::default()
+        }
     }
 
     #[test]
@@ -448,7 +401,7 @@ mod tests {
     fn what_outlives_its_resource_is_taken_up_by_name_and_label() {
         assert!(is_ours(&object(None, "prod"), &object(None, "prod")));
         assert!(!is_ours(&object(None, "prod"), &object(None, "test")));
-        assert!(!is_ours(&object(None, "prod"), &ConfigMap::default()));
+        assert!(!is_ours(&object(None, "prod"), &ObjectMeta::default()));
         assert!(!is_ours(&object(None, "prod"), &object(Some("u1"), "prod")));
     }
 
@@ -456,13 +409,13 @@ mod tests {
     fn a_child_that_something_keeps_changing_back_is_left_until_its_specification_changes() {
         let contested = Contested::default();
         let mut child = object(Some("u1"), "prod");
-        child.metadata.uid = Some("c1".to_owned());
-        child.metadata.generation = Some(3);
+        child.uid = Some("c1".to_owned());
+        child.generation = Some(3);
         assert!(!contested.is_settled(&child));
         contested.settle(&child);
-        child.metadata.resource_version = Some("a status was written".to_owned());
+        child.resource_version = Some("a status was written".to_owned());
         assert!(contested.is_settled(&child));
-        child.metadata.generation = Some(4);
+        child.generation = Some(4);
         assert!(!contested.is_settled(&child));
     }
 
@@ -472,6 +425,23 @@ mod tests {
     fn service(ports: &[u16], version: &str) -> Value {
         let ports: Vec<Value> = ports.iter().map(|port| json!({"port": port, "protocol": "TCP"})).collect();
         json!({"metadata": {"name": "prod", "resourceVersion": version}, "spec": {"ports": ports}})
+    }
+
+    fn wanted() -> Object {
+        let port = ServicePort { port: 80, protocol: Some("TCP".to_owned()), ..ServicePort::default() };
+        let service = Service {
+            metadata: ObjectMeta { name: Some("prod".to_owned()), ..ObjectMeta::default() },
+            spec: Some(ServiceSpec { ports: Some(vec![port]), ..ServiceSpec::default() }),
+            status: None,
+        };
+        Object::annotated(&service, labels::SPEC_HASH, |_| "hash".to_owned())
+    }
+
+    /// What is applied over this version.
+    fn applied(version: &str) -> Value {
+        let mut body = wanted().body().clone();
+        body["metadata"]["resourceVersion"] = version.into();
+        body
     }
 
     /// The content types and bodies of the patches by which a Service with port 80 is put over one that has another
@@ -492,10 +462,10 @@ mod tests {
                 Ok::<_, std::convert::Infallible>(answer)
             }
         });
-        let api: Api<Service> = Api::namespaced(Client::new(server, "billing"), "billing");
-        let (mut body, live) = (service(&[80], "7"), service(&[80, 81], "7"));
-        let foreign = Foreign { cleared: without_foreign(&body, &live), may_be_ours };
-        put(&api, "prod", &mut body, foreign).await.unwrap();
+        let resource = Kind::Service.api_resource();
+        let api = Api::namespaced_with(Client::new(server, "billing"), "billing", &resource);
+        let cleared = without_foreign(wanted().body(), &service(&[80, 81], "7"));
+        put(&api, &wanted(), Some("7".to_owned()), Foreign { cleared, may_be_ours }).await.unwrap();
         let sent = sent.lock().unwrap();
         sent.clone()
     }
@@ -507,7 +477,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_specification_that_drops_elements_of_ours_is_one_change() {
         let patches = patches(true, (200, service(&[80], "8"))).await;
-        assert_eq!(patches, [(APPLY.to_owned(), service(&[80], "7"))]);
+        assert_eq!(patches, [(APPLY.to_owned(), applied("7"))]);
     }
 
     #[tokio::test]
@@ -516,7 +486,7 @@ mod tests {
         assert_eq!(kinds(&patches), [MERGE, APPLY]);
         let merged = json!({"metadata": {"resourceVersion": "7"}, "spec": service(&[80], "7")["spec"]});
         assert_eq!(patches[0].1, merged);
-        assert_eq!(patches[1].1, service(&[80], "8"));
+        assert_eq!(patches[1].1, applied("8"));
     }
 
     #[tokio::test]

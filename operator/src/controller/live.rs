@@ -1,5 +1,5 @@
-//! Whether an object already is what we want it to be: every leaf that we want equals the live one, and lists and maps
-//! of ours have nothing else in them. What others added besides (labels, annotations, fields) stays, and does not count.
+//! Whether an object already is as wanted: every wanted leaf equals the live one, and lists and maps of ours have nothing
+//! else in them. What others added elsewhere (labels, annotations, fields) stays, and does not count.
 
 use serde_json::{Map, Value};
 
@@ -307,7 +307,7 @@ mod tests {
             assert!(covers(&limits(written, "1Gi"), &limits(kept, "1Gi")), "{written}");
         }
         assert!(!covers(&limits("1", "64M"), &limits("1", "64Mi")));
-        assert!(!covers(&json!({"name": "1000m"}), &json!({"name": "1"})), "a name is no quantity");
+        assert!(!covers(&json!({"name": "1000m"}), &json!({"name": "1"})), "a name is not a quantity");
     }
 
     #[test]

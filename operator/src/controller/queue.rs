@@ -3,25 +3,25 @@ use std::time::Duration;
 
 use crate::watch::Key;
 
-/// How long after a change it is looked at: what changes together is looked at once. Later changes do not put it
-/// off, so that a busy object is not starved.
+/// How long after a change a resource is reconciled, so that changes made together cost one reconcile. Later changes do
+/// not postpone it, so that a busy object is not starved.
 pub const DEBOUNCE: Duration = Duration::from_millis(100);
 
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MOST: Duration = Duration::from_mins(5);
 
-/// What is to be reconciled when. Each key waits once, and runs once at a time. Pure: time comes in.
+/// Which resources to reconcile, and when. Each key waits once, and runs once at a time. Pure: time is a parameter.
 #[derive(Debug, Default)]
 pub struct Queue {
     due: HashMap<Key, Duration>,
     order: BTreeSet<(Duration, Key)>,
-    /// Under way, and when it is wanted again.
+    /// Under way, and when it is due again.
     running: HashMap<Key, Option<Duration>>,
     failures: HashMap<Key, u32>,
 }
 
 impl Queue {
-    /// The key is wanted at `at`, or earlier if it was already.
+    /// The key is due at `at`, or earlier if it was already.
     pub fn add(&mut self, key: Key, at: Duration) {
         if let Some(again) = self.running.get_mut(&key) {
             *again = Some(again.map_or(at, |before| before.min(at)));
@@ -37,7 +37,7 @@ impl Queue {
         self.order.insert((at, key));
     }
 
-    /// The key that has been due for longest, which is under way from now on.
+    /// Takes the key that has been due for longest; it is under way from now on.
     pub fn pop(&mut self, now: Duration) -> Option<Key> {
         let (at, key) = self.order.first().filter(|(at, _)| *at <= now)?.clone();
         self.order.remove(&(at, key.clone()));
@@ -51,7 +51,7 @@ impl Queue {
         self.order.first().map(|(at, _)| *at)
     }
 
-    /// A reconcile ended; it wants to be run again at `again` at the latest.
+    /// A reconcile ended; the next is due at `again` at the latest.
     pub fn done(&mut self, key: &Key, again: Option<Duration>) {
         let wanted = self.running.remove(key).flatten();
         if let Some(at) = wanted.into_iter().chain(again).min() {
@@ -83,7 +83,7 @@ impl Queue {
     }
 }
 
-/// The span give or take a fifth, so that what began together does not go on together.
+/// The span give or take a fifth, so that what started together spreads out.
 pub fn jittered(span: Duration, unit: f64) -> Duration {
     span.mul_f64(0.8 + 0.4 * unit.clamp(0.0, 1.0))
 }

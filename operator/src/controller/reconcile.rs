@@ -2,38 +2,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Resource as _;
-use sageapi_crds::SageApi;
+use kube::core::object::HasStatus as _;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use super::apply::{Applier, StepError};
-use super::{Context, status};
+use super::context::Context;
+use super::status;
 use crate::client::{RequestError, brief, request_error};
-use crate::metrics::{ResultLabel, TriggerLabel};
-use crate::observed::{Observed, Refusal};
-use crate::plan::{MetricUpdate, Plan, Step, plan};
+use crate::reconciler::{Observed as _, PlanOf, Reconciler};
+use crate::steps::{Refusal, Step};
 use crate::telemetry::{RECONCILE_TARGET, mark_failed};
-use crate::watch::{Key, SecretsAccess};
+use crate::watch::Key;
 
-/// One reconcile, everything in it.
+/// One whole reconcile.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// After a collision the caches are about to tell what happened.
-const COLLISION_WAIT: Duration = Duration::from_millis(250);
+/// After a conflict the caches are about to tell what happened.
+const CONFLICT_WAIT: Duration = Duration::from_millis(250);
 /// A replica that just lost the lease is about to learn so.
 const NOT_LEADER_WAIT: Duration = Duration::from_secs(1);
+/// The next reconcile of a resource that cannot be decoded; a change of it triggers one.
+const UNDECODABLE_WAIT: Duration = Duration::from_mins(10);
 
 /// How a reconcile ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// There is no such resource any more.
+    /// The resource does not exist any more.
     Gone,
-    /// Everything is as planned; look again after this long.
-    Settled(Duration),
-    /// Something changed meanwhile; look again soon.
-    Collided(Duration),
+    /// Everything is as planned; reconcile again after this long.
+    Done(Duration),
+    /// Something changed meanwhile; reconcile again soon.
+    Conflict(Duration),
     /// This replica may not write any more.
     NotLeader(Duration),
-    /// It failed; look again after a wait that grows, or after this one if the API server asked for it.
+    /// It failed; retry after a wait that grows, or after this one if the API server asked for it.
     Failed(Option<Duration>),
 }
 
@@ -42,7 +44,7 @@ pub enum Outcome {
 enum Failure {
     #[error("{0}")]
     Step(StepError),
-    #[error("the cluster could not be looked at: {}", brief(.0))]
+    #[error("the cluster could not be observed: {}", brief(.0))]
     Observe(kube::Error),
     #[error("the status could not be written: {}", brief(.0))]
     Status(kube::Error),
@@ -50,8 +52,8 @@ enum Failure {
     TimedOut,
 }
 
-/// Brings one resource a step nearer to what it asks for. Never runs beside itself.
-pub async fn reconcile(context: Arc<Context>, key: Key) -> Outcome {
+/// Reconciles one resource. There is never more than one reconcile of a resource at a time.
+pub async fn reconcile<R: Reconciler>(context: Arc<Context<R>>, key: Key) -> Outcome {
     let span = tracing::debug_span!(
         target: RECONCILE_TARGET, "reconcile",
         k8s.namespace.name = %key.namespace, sageapi.resource.name = %key.name, sageapi.reconcile.result = Empty,
@@ -82,13 +84,13 @@ fn judge(key: &Key, failure: &Failure) -> (Outcome, &'static str) {
     if matches!(failure, Failure::Step(StepError::Stale(_)))
         || matches!(cause, Some(kube::Error::Api(status)) if status.code == 409)
     {
-        tracing::debug!(resource = %key, %failure, "looked at again");
-        return (Outcome::Collided(COLLISION_WAIT), "conflict");
+        tracing::debug!(resource = %key, %failure, "conflict; reconciled again");
+        return (Outcome::Conflict(CONFLICT_WAIT), "conflict");
     }
     if cause.and_then(request_error) == Some(RequestError::NotLeader) {
         return (Outcome::NotLeader(NOT_LEADER_WAIT), "not_leader");
     }
-    tracing::warn!(resource = %key, %failure, "the reconcile failed; it is tried again");
+    tracing::warn!(resource = %key, %failure, "the reconcile failed; it is retried");
     let label = if matches!(failure, Failure::TimedOut) { "timeout" } else { "error" };
     (Outcome::Failed(cause.and_then(retry_after)), label)
 }
@@ -100,66 +102,55 @@ fn retry_after(error: &kube::Error) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
 }
 
-async fn attempt(context: &Context, key: &Key) -> Result<(Outcome, &'static str), Failure> {
-    let Some(found) = context.caches.sageapis.get(key) else {
-        context.forget(key);
-        return Ok((Outcome::Gone, "gone"));
-    };
-    let resource = match &found.0 {
-        Ok(resource) => resource,
-        Err(undecodable) => {
+async fn attempt<R: Reconciler>(context: &Context<R>, key: &Key) -> Result<(Outcome, &'static str), Failure> {
+    let resource = match context.caches.resources.get(key) {
+        Some(Ok(resource)) => resource,
+        None => {
+            context.forget(key);
+            return Ok((Outcome::Gone, "gone"));
+        }
+        Some(Err(error)) => {
             // Written by a newer operator, or under a newer definition: what runs is left alone.
             tracing::warn!(
-                resource = %key, error = undecodable.error,
-                "this resource cannot be understood and is left alone; is the operator older than its definition?"
+                resource = %key, %error,
+                "this resource cannot be decoded and is left alone; is the operator older than its definition?"
             );
-            return Ok((Outcome::Settled(UNDECODABLE_WAIT), "undecodable"));
+            return Ok((Outcome::Done(UNDECODABLE_WAIT), "undecodable"));
         }
     };
-    let observing = part("observe");
-    let observed = super::observe::observe(context, key, resource).instrument(observing).await;
-    let mut observed = observed.map_err(Failure::Observe)?;
-    let mut next = part("plan").in_scope(|| plan(&observed));
-    let refused_deletions = !observed.refusals.is_empty();
-    let refusals = follow(context, key, &observed, &next.steps, Phase::BeforeStatus).await;
+    let reconciler = &context.reconciler;
+    let observing = reconciler.observe(key, &resource, context.refused.deletions(key));
+    let mut observed = observing.instrument(part("observe")).await.map_err(Failure::Observe)?;
+    let mut plan = part("plan").in_scope(|| reconciler.plan(&observed));
+    let deletions_were_refused = !observed.refusals().is_empty();
+    let refusals = follow(context, key, &observed, &plan.steps, Phase::BeforeStatus).await;
     let refusals = refusals.map_err(Failure::Step)?;
     if !refusals.is_empty() {
-        observed.refusals.extend(refusals);
-        next = part("plan").in_scope(|| plan(&observed));
+        observed.refusals().extend(refusals);
+        plan = part("plan").in_scope(|| reconciler.plan(&observed));
     }
-    if let Some(wait) = may_wait(context, key, &observed, &next) {
-        return Ok((Outcome::Settled(wait), "ok"));
+    if let Some(wait) = may_wait(context, key, &resource, &plan) {
+        return Ok((Outcome::Done(wait), "ok"));
     }
-    let written = finish(context, key, &observed, &next).instrument(part("status")).await?;
-    // What a status remembers of an object must be written before the object goes.
-    let late =
-        follow(context, key, &observed, &next.steps, Phase::AfterStatus).await.map_err(Failure::Step)?;
-    let passed = refused_deletions && late.is_empty();
-    observed.refusals.retain(|refusal| refusal.object.uid.is_none());
-    observed.refusals.extend(late);
-    context.refused.keep(key, &observed.refusals);
+    let written = finish(context, key, &resource, &plan).instrument(part("status")).await?;
+    // What a status remembers of an object must be written before the object is deleted.
+    let late = follow(context, key, &observed, &plan.steps, Phase::AfterStatus).await;
+    let late = late.map_err(Failure::Step)?;
+    let deleted_at_last = deletions_were_refused && late.is_empty();
+    let refusals = observed.refusals();
+    refusals.retain(|refusal| refusal.object.uid.is_none());
+    refusals.extend(late);
+    context.refused.keep(key, refusals);
 
-    let label = match (observed.refusals.is_empty(), written) {
+    let label = match (refusals.is_empty(), written) {
         (false, _) => "refused",
         (true, true) => "changed",
         (true, false) => "ok",
     };
-    let mut requeue = match context.secrets {
-        SecretsAccess::Watch => next.requeue,
-        SecretsAccess::Get => next.requeue.min(SECRETS_INTERVAL),
-    };
-    if passed {
-        requeue = COLLISION_WAIT;
-    }
+    let requeue = if deleted_at_last { CONFLICT_WAIT } else { plan.requeue };
     let again = context.refused.wait(key, context.clock.monotonic());
-    Ok((Outcome::Settled(again.map_or(requeue, |again| requeue.min(again))), label))
+    Ok((Outcome::Done(again.map_or(requeue, |again| requeue.min(again))), label))
 }
-
-/// How often Secrets are read where they may not be watched.
-const SECRETS_INTERVAL: Duration = Duration::from_mins(1);
-
-/// The next look at a resource that cannot be understood; a change of it comes by itself.
-const UNDECODABLE_WAIT: Duration = Duration::from_mins(10);
 
 /// The span of a part of a reconcile.
 fn part(name: &'static str) -> Span {
@@ -184,17 +175,19 @@ enum Phase {
     AfterStatus,
 }
 
-/// Follows the steps of a phase, and tells which were refused. Only those that rest on what is missing are left.
-async fn follow(
-    context: &Context,
+/// Does the steps of a phase, and returns those that were refused. Only steps that depend on what is missing are left
+/// out.
+async fn follow<R: Reconciler>(
+    context: &Context<R>,
     key: &Key,
-    observed: &Observed,
+    observed: &R::Observed,
     steps: &[Step],
     phase: Phase,
 ) -> Result<Vec<Refusal>, StepError> {
     let applier = Applier {
         client: &context.client,
-        caches: &context.caches,
+        children: observed.children(),
+        caches: &context.caches.children,
         metrics: &context.metrics,
         contested: &context.contested,
         refused: &context.refused,
@@ -205,14 +198,14 @@ async fn follow(
     let mut stopped = false;
     for step in steps {
         let of = if matches!(step, Step::Delete(_)) { Phase::AfterStatus } else { Phase::BeforeStatus };
-        if of != phase || (stopped && !step.stands_alone()) {
+        if of != phase || (stopped && !step.is_independent_of_pods()) {
             continue;
         }
         match applier.follow(step).instrument(span_of(step)).await {
             Ok(()) => {}
             Err(StepError::Refused(refusal)) => {
                 tracing::warn!(resource = %key, object = %refusal.object, message = refusal.message, "refused");
-                stopped |= observed.children.lack(&refusal);
+                stopped |= observed.children().lack(&refusal);
                 refusals.push(refusal);
             }
             Err(error) => return Err(error),
@@ -221,39 +214,32 @@ async fn follow(
     Ok(refusals)
 }
 
-/// How long the plan's status may wait: it is a roll's progress, written a moment ago.
-fn may_wait(context: &Context, key: &Key, observed: &Observed, next: &Plan) -> Option<Duration> {
-    let (before, after) = (observed.resource.status.as_ref()?, next.status.as_ref()?);
-    let progress = before != after && status::only_counts_differ(before, after);
+/// How long the plan's status may wait: it is mere progress, and one was written a moment ago.
+fn may_wait<R: Reconciler>(
+    context: &Context<R>,
+    key: &Key,
+    resource: &R::Resource,
+    plan: &PlanOf<R>,
+) -> Option<Duration> {
+    let (before, after) = (resource.status()?, plan.status.as_ref()?);
+    let progress = before != after && context.reconciler.is_progress(before, after);
     context.written.wait(key, context.clock.monotonic()).filter(|_| progress)
 }
 
-/// Writes the status, then tells and counts what it says for the first time.
-async fn finish(context: &Context, key: &Key, observed: &Observed, next: &Plan) -> Result<bool, Failure> {
-    context.health.want(key, next.ask_health);
-    let Some(wanted) = &next.status else { return Ok(false) };
-    let resource: &SageApi = &observed.resource;
-    let written = status::write(context, key, resource, wanted).await.map_err(Failure::Status)?;
-    status::tell(context, &resource.object_ref(&()), &next.events).await;
-    for update in &next.metric_updates {
-        count(context, update);
+/// Writes the status, then emits and counts what it says for the first time. Whether it was written.
+async fn finish<R: Reconciler>(
+    context: &Context<R>,
+    key: &Key,
+    resource: &R::Resource,
+    plan: &PlanOf<R>,
+) -> Result<bool, Failure> {
+    let mut written = false;
+    if let Some(wanted) = &plan.status {
+        written = status::write(context, key, resource, wanted).await.map_err(Failure::Status)?;
+        status::emit(context, &resource.object_ref(&()), &plan.events).await;
     }
+    context.reconciler.follow_up(key, &plan.follow_up);
     Ok(written)
-}
-
-fn count(context: &Context, update: &MetricUpdate) {
-    let metrics = &context.metrics;
-    match *update {
-        MetricUpdate::Migration { result, seconds } => {
-            metrics.migrations.get_or_create(&ResultLabel { result }).inc();
-            if let Some(seconds) = seconds.filter(|_| result == "succeeded") {
-                metrics.migration_seconds.observe(seconds);
-            }
-        }
-        MetricUpdate::Rollout { trigger } => {
-            metrics.rollouts.get_or_create(&TriggerLabel { trigger }).inc();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -261,7 +247,8 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
-    use crate::object::{ObjectKind, ObjectRef};
+    use crate::kinds::Kind;
+    use crate::object::ObjectRef;
 
     fn api_error(code: u16) -> kube::Error {
         let mut status = Status::failure("the server says so", "Reason");
@@ -274,10 +261,10 @@ mod tests {
     }
 
     #[test]
-    fn a_collision_is_looked_at_again_and_is_no_failure() {
-        let object = ObjectRef { kind: ObjectKind::Service, name: "prod".to_owned(), uid: None };
+    fn a_conflict_is_reconciled_again_and_is_no_failure() {
+        let object = ObjectRef { kind: Kind::Service, name: "prod".to_owned(), uid: None };
         for failure in [Failure::Step(StepError::Stale(object)), Failure::Status(api_error(409))] {
-            assert_eq!(judged(&failure), Outcome::Collided(COLLISION_WAIT));
+            assert_eq!(judged(&failure), Outcome::Conflict(CONFLICT_WAIT));
         }
     }
 
@@ -288,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overloaded_server_is_left_alone_for_as_long_as_it_asks() {
+    fn an_overloaded_server_gets_the_pause_that_it_asks_for() {
         assert_eq!(judged(&Failure::Observe(api_error(503))), Outcome::Failed(None));
         let kube::Error::Api(mut status) = api_error(429) else { unreachable!() };
         status.details = serde_json::from_value(serde_json::json!({"retryAfterSeconds": 7})).unwrap();

@@ -3,17 +3,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::object::ObjectRef;
-use crate::observed::{Refusal, RefusalCause};
+use crate::steps::{Refusal, RefusalCause};
 use crate::watch::Key;
 
-/// The wait before a refused write is tried again; it doubles with each refusal.
+/// The wait before a refused write is retried; it doubles with each refusal.
 const WAIT_FIRST: Duration = Duration::from_secs(5);
 /// A right may be granted at any time, and nothing tells.
 const WAIT_FORBIDDEN: Duration = Duration::from_mins(1);
 const WAIT_REJECTED: Duration = Duration::from_mins(10);
 
-/// Writes that the API server refused. However often a resource is looked at, the same write is not repeated before its
-/// wait is over; one of something else, or to an object that has changed, is a new one.
+/// Writes that the API server refused. However often a resource is reconciled, the same write is not repeated before its
+/// wait is over; a write of something else, or to an object that has changed, is a new one.
 #[derive(Debug, Default)]
 pub struct Refused(Mutex<HashMap<Key, BTreeMap<ObjectRef, Entry>>>);
 
@@ -27,7 +27,7 @@ struct Entry {
 }
 
 impl Refused {
-    /// What the API server said of this very write, as long as it is too early to try it again.
+    /// What the API server said of this very write, while it is too early to retry it.
     pub fn remembered(&self, owner: &Key, of: &ObjectRef, write: &str, now: Duration) -> Option<Refusal> {
         self.with(|all| {
             let entry = all.get(owner)?.get(of)?;
@@ -35,7 +35,7 @@ impl Refused {
         })
     }
 
-    /// It was refused.
+    /// The write was refused.
     pub fn note(&self, owner: &Key, write: String, refusal: &Refusal, now: Duration) {
         let most = match refusal.cause {
             RefusalCause::Forbidden => WAIT_FORBIDDEN,
@@ -51,8 +51,8 @@ impl Refused {
         });
     }
 
-    /// A write to the object passed, or is not needed any more.
-    pub fn passed(&self, owner: &Key, of: &ObjectRef) {
+    /// A write to the object succeeded, or is not needed any more.
+    pub fn succeeded(&self, owner: &Key, of: &ObjectRef) {
         self.with(|all| {
             if let Some(entries) = all.get_mut(owner) {
                 entries.remove(of);
@@ -60,7 +60,7 @@ impl Refused {
         });
     }
 
-    /// Deletions that were refused: they come after the status, so that the next one tells of them.
+    /// Deletions that were refused: they come after the status, so the next one reports them.
     pub fn deletions(&self, owner: &Key) -> Vec<Refusal> {
         self.with(|all| {
             let entries = all.get(owner).into_iter().flat_map(BTreeMap::values);
@@ -71,7 +71,7 @@ impl Refused {
         })
     }
 
-    /// Forgets all but these: the others are not asked for any more.
+    /// Forgets all but these: the others are not wanted any more.
     pub fn keep(&self, owner: &Key, refusals: &[Refusal]) {
         self.with(|all| {
             let Some(entries) = all.get_mut(owner) else { return };
@@ -82,7 +82,7 @@ impl Refused {
         });
     }
 
-    /// How long until one of them is to be tried again.
+    /// How long until one of them is to be retried.
     pub fn wait(&self, owner: &Key, now: Duration) -> Option<Duration> {
         self.with(|all| all.get(owner)?.values().map(|entry| entry.due.saturating_sub(now)).min())
     }
@@ -95,15 +95,14 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::ObjectKind;
+    use crate::kinds::Kind;
 
     fn key() -> Key {
         Key::new("billing", "prod")
     }
 
     fn refusal(cause: RefusalCause, uid: Option<&str>) -> Refusal {
-        let object =
-            ObjectRef { kind: ObjectKind::Service, name: "prod".to_owned(), uid: uid.map(str::to_owned) };
+        let object = ObjectRef { kind: Kind::Service, name: "prod".to_owned(), uid: uid.map(str::to_owned) };
         Refusal { object, cause, message: "the webhook says no".to_owned() }
     }
 
@@ -132,7 +131,7 @@ mod tests {
         assert_eq!(remembered("ports over 7", 4), Some(refusal.clone()));
         assert_eq!(remembered("ports over 7", 5), None);
         assert_eq!(remembered("ports over 8", 4), None);
-        refused.passed(&key(), &refusal.object);
+        refused.succeeded(&key(), &refusal.object);
         assert_eq!(remembered("ports over 7", 4), None);
     }
 

@@ -4,14 +4,17 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
-use super::{LEASE_DURATION, LEASE_NAME};
+/// The Lease's name.
+pub const LEASE_NAME: &str = "sageapi-operator";
+/// How long a claim lasts without renewal.
+pub const LEASE_DURATION: Duration = Duration::from_secs(12);
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Another one holds the lease.
+    /// Another replica holds the lease.
     Wait,
-    /// There is no lease yet: create this one.
+    /// The lease does not exist yet: create this one.
     Create(Box<Lease>),
     /// Replace the lease by this one, which carries the resourceVersion that it replaces.
     Replace(Box<Lease>),
@@ -35,7 +38,7 @@ enum Known {
     Present(Box<Lease>),
 }
 
-/// What a living holder keeps changing.
+/// What a live holder keeps changing.
 #[derive(Debug, Clone, PartialEq)]
 struct Holder {
     identity: String,
@@ -59,13 +62,13 @@ impl Election {
         self.renewed.map(|sent| sent + LEASE_DURATION)
     }
 
-    /// Whether the lease must be read before [`Self::step`]: always, but for a holder that renews.
-    pub fn must_look(&self, now: Duration) -> bool {
+    /// Whether the lease must be read before [`Self::step`]: always, except by a holder that renews.
+    pub fn must_read(&self, now: Duration) -> bool {
         let holds = self.claimed_until().is_some_and(|until| now < until);
         !(holds && matches!(self.known, Some(Known::Present(_))))
     }
 
-    /// A request failed or collided: the version known is not to be built upon.
+    /// A request failed or conflicted: the known version may be out of date.
     pub fn forget_version(&mut self) {
         self.known = None;
     }
@@ -116,7 +119,7 @@ impl Election {
         self.known = Some(Known::Present(Box::new(lease)));
     }
 
-    /// The lease with nobody's name on it, if this candidate's claim is known to stand there.
+    /// The lease without a holder, if this candidate is known to hold it.
     pub fn release(&mut self, wall: Timestamp) -> Option<Box<Lease>> {
         self.renewed = None;
         let Some(Known::Present(mut lease)) = self.known.take() else { return None };
@@ -154,7 +157,7 @@ fn holder_of(lease: &Lease) -> Option<Holder> {
     })
 }
 
-/// What the holder promised; never less than our own, so that a mixed fleet stays safe.
+/// The holder's duration; never less than our own, so that replicas of different versions stay safe.
 fn duration_of(lease: &Lease) -> Duration {
     let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).max(LEASE_DURATION)

@@ -43,7 +43,7 @@ fn candidate(name: &str) -> Election {
 
 /// One turn of a candidate at `now`; `wall` is its own idea of the time.
 fn turn_by(candidate: &mut Election, server: &mut Server, now: Duration, wall: Timestamp) -> bool {
-    if candidate.must_look(now) {
+    if candidate.must_read(now) {
         candidate.saw(server.lease.clone(), now);
     }
     let step = candidate.step(now, wall);

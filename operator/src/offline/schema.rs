@@ -124,7 +124,7 @@ impl Check {
         };
         if !fits {
             let wanted = if wanted.is_empty() { "integer or string" } else { wanted };
-            self.problem(path, format!("{value} is no {wanted}"));
+            self.problem(path, format!("{value} is not of type {wanted}"));
         }
         fits
     }
@@ -224,7 +224,7 @@ mod tests {
         })
     }
 
-    fn told(change: impl FnOnce(&mut Value)) -> Vec<String> {
+    fn problems(change: impl FnOnce(&mut Value)) -> Vec<String> {
         let mut object = object();
         change(&mut object);
         check(&mut object).iter().map(ToString::to_string).collect()
@@ -247,46 +247,49 @@ mod tests {
     fn what_the_definition_refuses_is_refused_with_its_path() {
         let users = |sync: Value| move |object: &mut Value| object["spec"]["sync"] = json!({"users": sync});
         let spec = |name: &'static str, value: Value| move |object: &mut Value| object["spec"][name] = value;
-        for (told, path) in [
+        for (problems, path) in [
             (
-                told(|object| object["metadata"]["name"] = json!("1prod")),
+                problems(|object| object["metadata"]["name"] = json!("1prod")),
                 "metadata.name: the name must begin",
             ),
-            (told(|object| object["metadata"] = json!({})), "metadata.name: required"),
-            (told(|object| object["metadata"]["lables"] = json!({})), "metadata.lables: unknown field"),
-            (told(|object| object["spcc"] = json!({})), "spcc: unknown field"),
-            (told(|object| object["spec"] = Value::Null), "spec: null is no object"),
-            (told(spec("image", json!({"tag": null}))), "spec.image.tag: null is no string"),
-            (told(spec("instances", json!(0))), "spec.instances: 0 should be greater than or equal to 1"),
-            (told(spec("instances", json!(1.5))), "spec.instances: 1.5 is no integer"),
-            (told(spec("instance", json!(2))), "spec.instance: unknown field"),
-            (told(spec("database", json!({}))), "spec.database.mysql: required"),
-            (told(spec("paused", json!("yes"))), "spec.paused: \"yes\" is no boolean"),
+            (problems(|object| object["metadata"] = json!({})), "metadata.name: required"),
+            (problems(|object| object["metadata"]["lables"] = json!({})), "metadata.lables: unknown field"),
+            (problems(|object| object["spcc"] = json!({})), "spcc: unknown field"),
+            (problems(|object| object["spec"] = Value::Null), "spec: null is not of type object"),
+            (problems(spec("image", json!({"tag": null}))), "spec.image.tag: null is not of type string"),
+            (problems(spec("instances", json!(0))), "spec.instances: 0 should be greater than or equal to 1"),
+            (problems(spec("instances", json!(1.5))), "spec.instances: 1.5 is not of type integer"),
+            (problems(spec("instance", json!(2))), "spec.instance: unknown field"),
+            (problems(spec("database", json!({}))), "spec.database.mysql: required"),
+            (problems(spec("paused", json!("yes"))), "spec.paused: \"yes\" is not of type boolean"),
             (
-                told(spec("extraEnv", json!([{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]))),
+                problems(spec("extraEnv", json!([{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]))),
                 "spec.extraEnv[1]",
             ),
             (
-                told(spec("extraEnv", json!([{"name": "1A", "value": ""}]))),
+                problems(spec("extraEnv", json!([{"name": "1A", "value": ""}]))),
                 "spec.extraEnv[0].name: \"1A\" does not match",
             ),
             (
-                told(spec("accounting", json!({"mode": "Lax"}))),
+                problems(spec("accounting", json!({"mode": "Lax"}))),
                 "spec.accounting.mode: \"Lax\" is not supported",
             ),
-            (told(spec("nodeSelector", json!({"disk": true}))), "spec.nodeSelector.disk: true is no string"),
-            (told(spec("resources", json!({"limits": {"cpu": "lots"}}))), "spec.resources.limits.cpu"),
             (
-                told(spec("resources", json!({"limits": {"cpu": 0.5}}))),
-                "spec.resources.limits.cpu: 0.5 is no integer or string",
+                problems(spec("nodeSelector", json!({"disk": true}))),
+                "spec.nodeSelector.disk: true is not of type string",
+            ),
+            (problems(spec("resources", json!({"limits": {"cpu": "lots"}}))), "spec.resources.limits.cpu"),
+            (
+                problems(spec("resources", json!({"limits": {"cpu": 0.5}}))),
+                "spec.resources.limits.cpu: 0.5 is not of type integer or string",
             ),
             (
-                told(users(json!({"every": "1m", "schedule": "* * * * *"}))),
+                problems(users(json!({"every": "1m", "schedule": "* * * * *"}))),
                 "spec.sync.users: give at most one",
             ),
-            (told(users(json!({"timeZone": "UTC"}))), "spec.sync.users: timeZone is that of schedule"),
+            (problems(users(json!({"timeZone": "UTC"}))), "spec.sync.users: timeZone is that of schedule"),
         ] {
-            assert!(told.first().map_or("", String::as_str).starts_with(path), "{path}: {told:?}");
+            assert!(problems.first().map_or("", String::as_str).starts_with(path), "{path}: {problems:?}");
         }
     }
 
@@ -353,7 +356,7 @@ mod tests {
             "x-kubernetes-list-map-keys",
             "x-kubernetes-validations",
         ];
-        // `anyOf` and `format` say no more than what stands beside them.
+        // `anyOf` and `format` add nothing to the keywords beside them.
         let silent = ["anyOf", "default", "description", "title", "x-kubernetes-list-type"];
         for word in found {
             assert!(read.contains(&word.as_str()) || silent.contains(&word.as_str()), "{word}");

@@ -1,4 +1,4 @@
-//! How one attempt at a migration went: from its Job and the Job's pods.
+//! How one attempt at a migration went, from its Job and the Job's pods.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
@@ -8,16 +8,17 @@ use sageapi_crds::Reason;
 
 use super::conditions::cut;
 use super::workload::trouble;
+use crate::children::Children;
 use crate::render::MIGRATE_CONTAINER;
 
 /// How an attempt went.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Attempt {
-    /// No container runs. The text: what keeps one from starting.
+    /// No container runs. The text: what prevents one from starting.
     Waiting(Option<(Reason, String)>),
     /// Its container runs.
     Running,
-    /// The container ended well; what becomes of the Job does not matter.
+    /// The container succeeded; what becomes of the Job does not matter.
     Succeeded(Ended),
     /// It ended otherwise.
     Failed(Failure, Ended),
@@ -26,9 +27,9 @@ pub(super) enum Attempt {
 /// What a failure means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// A repetition changes nothing.
+    /// A retry changes nothing.
     Refused,
-    /// The database or its lock was not to be had: tried again, uncounted.
+    /// The database or its lock was not available: retried, uncounted.
     Unavailable,
     /// Anything else: counted.
     Counted,
@@ -52,12 +53,12 @@ pub(super) struct Ended {
 /// Longest part of a log that is shown.
 const TAIL_MAX: usize = 600;
 
-/// A Job without a pod after so long is not let make one.
+/// A Job without a pod after so long is prevented from creating one.
 const PODLESS: SignedDuration = SignedDuration::from_mins(1);
 
 /// Looks at an attempt.
-pub(super) fn look(job: &Job, pods: &[Pod], now: Timestamp) -> Attempt {
-    let pods: Vec<&Pod> = pods.iter().filter(|pod| belongs(pod, job)).collect();
+pub(super) fn look(job: &Job, children: &Children, now: Timestamp) -> Attempt {
+    let pods: Vec<&Pod> = children.all().filter(|pod| belongs(pod, job)).collect();
     let ends: Vec<(&Pod, &ContainerStateTerminated)> =
         pods.iter().filter_map(|pod| terminated(pod).map(|end| (*pod, end))).collect();
     if let Some((_, end)) = ends.iter().find(|(_, end)| end.exit_code == 0) {
@@ -70,7 +71,7 @@ pub(super) fn look(job: &Job, pods: &[Pod], now: Timestamp) -> Attempt {
     if failed.is_some_and(|reason| reason == "DeadlineExceeded") {
         return Attempt::Failed(Failure::TooLong, ended(last(&ends), job));
     }
-    // A pod that had to make room is replaced by the Job's controller.
+    // A pod that was evicted is replaced by the Job's controller.
     let own: Vec<_> = ends.iter().filter(|(pod, _)| !is_disrupted(pod)).copied().collect();
     if let Some(end) = last(&own) {
         return Attempt::Failed(meaning(end.exit_code), ended(Some(end), job));
@@ -86,22 +87,22 @@ pub(super) fn look(job: &Job, pods: &[Pod], now: Timestamp) -> Attempt {
     let made = job.metadata.creation_timestamp.as_ref();
     if pods.is_empty() && made.is_some_and(|made| made.0 + PODLESS <= now) {
         let name = job.metadata.name.as_deref().unwrap_or_default();
-        let message = format!("no pod is made for it; see `kubectl describe job {name}`");
+        let message = format!("no pod was created for it; see `kubectl describe job {name}`");
         return Attempt::Waiting(Some((Reason::QuotaExceeded, message)));
     }
     Attempt::Waiting(pods.iter().find_map(|pod| trouble(pod, MIGRATE_CONTAINER)))
 }
 
-/// Whether a container of the Job was ever started: the database may not be what it was before.
-pub(super) fn has_begun(job: &Job, pods: &[Pod]) -> bool {
-    // A pod that is gone is still counted.
+/// Whether a container of the Job was ever started: the database may have changed.
+pub(super) fn has_begun(job: &Job, children: &Children) -> bool {
+    // A deleted pod is still counted.
     let counted = job
         .status
         .as_ref()
         .is_some_and(|status| [status.succeeded, status.failed].into_iter().flatten().any(|pods| pods > 0));
     counted
         || condition(job, &["Complete", "SuccessCriteriaMet"]).is_some()
-        || pods.iter().any(|pod| belongs(pod, job) && (runs(pod) || terminated(pod).is_some()))
+        || children.all().any(|pod: &Pod| belongs(pod, job) && (runs(pod) || terminated(pod).is_some()))
 }
 
 impl Attempt {
@@ -189,7 +190,7 @@ fn ended(end: Option<&ContainerStateTerminated>, job: &Job) -> Ended {
     let message = match (&result, code) {
         (Some(result), _) if !result.message.is_empty() => result.message.clone(),
         (_, None) => "its pod is gone".to_owned(),
-        (_, Some(code)) if text.is_empty() => format!("it ended with exit code {code} and said nothing"),
+        (_, Some(code)) if text.is_empty() => format!("it ended with exit code {code} and without a message"),
         (_, Some(code)) => {
             let from = text.len().saturating_sub(TAIL_MAX);
             let from = (from..=text.len()).find(|from| text.is_char_boundary(*from)).unwrap_or(0);
@@ -214,7 +215,7 @@ fn ended(end: Option<&ContainerStateTerminated>, job: &Job) -> Ended {
     }
 }
 
-/// The text without the credentials of URLs. The server does not write any; what comes from elsewhere may.
+/// The text without the credentials in URLs. The server writes none; other text may.
 pub(super) fn redacted(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;

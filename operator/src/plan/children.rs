@@ -1,14 +1,15 @@
-//! Which of the objects that are there are this resource's.
+//! Which of the observed objects are this resource's.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::Step;
+use crate::children::Children;
+use crate::kinds::Kind;
 use crate::labels;
 use crate::names;
-use crate::object::{Object, ObjectKind, ObjectRef};
-use crate::observed::{Children, Refusal, RefusalCause};
+use crate::object::{Object, ObjectRef};
+use crate::steps::{Refusal, RefusalCause, Step};
 
 /// Whether the resource of this UID controls the object.
 pub(super) fn is_ours(metadata: &ObjectMeta, uid: &str) -> bool {
@@ -29,43 +30,17 @@ pub(super) fn name(metadata: &ObjectMeta) -> &str {
 }
 
 /// Deletes this very object.
-pub(super) fn delete(kind: ObjectKind, metadata: &ObjectMeta) -> Step {
+pub(super) fn delete(kind: Kind, metadata: &ObjectMeta) -> Step {
     Step::Delete(ObjectRef { kind, name: name(metadata).to_owned(), uid: metadata.uid.clone() })
 }
 
 impl Children {
-    /// Metadata of every child of a kind.
-    pub(super) fn of(&self, kind: ObjectKind) -> Vec<&ObjectMeta> {
-        match kind {
-            ObjectKind::ServiceAccount => self.service_accounts.iter().map(|o| &o.metadata).collect(),
-            ObjectKind::Secret => self.secrets.iter().map(|o| &o.metadata).collect(),
-            ObjectKind::ConfigMap => self.config_maps.iter().map(|o| &o.metadata).collect(),
-            ObjectKind::Job => self.jobs.iter().map(|o| &o.metadata).collect(),
-            ObjectKind::Service => self.services.iter().map(|o| &o.metadata).collect(),
-            ObjectKind::NetworkPolicy => self.network_policies.iter().map(|o| &o.metadata).collect(),
-            ObjectKind::Deployment => self.deployments.iter().map(|o| &o.metadata).collect(),
-            ObjectKind::PodDisruptionBudget => self.disruption_budgets.iter().map(|o| &o.metadata).collect(),
-        }
-    }
-
-    pub(super) fn find(&self, kind: ObjectKind, wanted: &str) -> Option<&ObjectMeta> {
-        self.of(kind).into_iter().find(|metadata| name(metadata) == wanted)
-    }
-
-    /// Whether a refused write leaves pods without what they mount or run under: its object is missing, or is somebody
-    /// else's. An object that merely stays as it was, or that no pod needs in order to start, holds up nothing.
-    pub(crate) fn lack(&self, refusal: &Refusal) -> bool {
-        let object = &refusal.object;
-        let missing = object.uid.is_none() && self.find(object.kind, &object.name).is_none();
-        object.kind.carries_pods() && (missing || refusal.cause == RefusalCause::NameTaken)
-    }
-
-    /// Whether the object that a refused write was about is still there, if it was about this one and no later one.
+    /// Whether the object that a refused write was about still exists, if it was about this one and no later one.
     fn still_have(&self, object: &ObjectRef) -> bool {
-        object.uid.is_none() || self.of(object.kind).iter().any(|live| live.uid == object.uid)
+        object.uid.is_none() || self.of(object.kind).any(|live| live.uid == object.uid)
     }
 
-    /// What was refused and is still asked for, and a name that somebody else holds.
+    /// What was refused and is still wanted, and a name that somebody else holds.
     pub(super) fn refused(&self, refusals: &[Refusal], steps: &[Step], uid: &str) -> Vec<Refusal> {
         let mut all: Vec<Refusal> =
             refusals.iter().filter(|refusal| self.still_have(&refusal.object)).cloned().collect();
@@ -76,15 +51,15 @@ impl Children {
         all
     }
 
-    /// The Deployment of this name, whoever owns it.
+    /// The Deployment of this name, if it is ours.
     pub(super) fn deployment(&self, wanted: &str, uid: &str) -> Option<&Deployment> {
-        self.deployments.iter().find(|d| name(&d.metadata) == wanted && is_ours(&d.metadata, uid))
+        let live = self.get(Kind::Deployment, wanted).filter(|live| is_ours(live.metadata(), uid));
+        live?.decoded()
     }
 
     /// The Secret with the installation's keys, which has no owner.
     pub(super) fn keys(&self, resource: &str) -> Option<&Secret> {
-        let wanted = names::keys(resource);
-        self.secrets.iter().find(|secret| name(&secret.metadata) == wanted)
+        self.get(Kind::Secret, &names::keys(resource))?.decoded()
     }
 
     /// Whether the live object carries the hash of the wanted one.
@@ -100,7 +75,7 @@ impl Children {
         steps.iter().filter_map(move |step| {
             let (Step::Apply(object) | Step::Create(object)) = step else { return None };
             let live = self.find(object.kind(), object.name())?;
-            // What has no owner is told by its labels, and those are what it was found by.
+            // What has no owner is recognised by its labels, and those are what it was found by.
             let owned = object.metadata().owner_references.is_some();
             let taken = if owned { !is_ours(live, uid) } else { live.owner_references.is_some() };
             taken.then(|| Refusal {

@@ -1,4 +1,4 @@
-//! Conditions: what is said now, over what was said before.
+//! Conditions: what is said now, merged with what was said before.
 
 use std::collections::BTreeMap;
 
@@ -27,12 +27,12 @@ impl Conditions {
         self.said.insert(of, (status, reason, message.into()));
     }
 
-    /// Says that it holds.
+    /// Says that it is true.
     pub(super) fn yes(&mut self, of: ConditionType, reason: Reason, message: impl Into<String>) {
         self.set(of, ConditionStatus::True, reason, message);
     }
 
-    /// Says that it does not.
+    /// Says that it is false.
     pub(super) fn no(&mut self, of: ConditionType, reason: Reason, message: impl Into<String>) {
         self.set(of, ConditionStatus::False, reason, message);
     }
@@ -49,7 +49,7 @@ impl Conditions {
         }
     }
 
-    /// Every type, in order. Of which nothing is said stays as it was. The time is that of the last change of
+    /// Every type, in order. A type of which nothing is said stays as it was. The time is that of the last change of
     /// status, not of reason or message.
     pub(super) fn over(
         self,
@@ -65,13 +65,7 @@ impl Conditions {
                 let unknown = || {
                     let before = before.cloned();
                     before.map_or_else(
-                        || {
-                            (
-                                "Unknown".to_owned(),
-                                Reason::Pending.to_string(),
-                                "not looked at yet".to_owned(),
-                            )
-                        },
+                        || ("Unknown".to_owned(), Reason::Pending.to_string(), "not checked yet".to_owned()),
                         |before| (before.status, before.reason, before.message),
                     )
                 };
@@ -108,4 +102,9 @@ pub(super) fn cut(text: &str, most: usize) -> String {
     }
     let end = (0..=most.saturating_sub(3)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     format!("{}...", &text[..end])
+}
+
+/// Whether the database is unusable for now, and recovers by itself.
+pub(super) fn is_trouble(reason: Reason) -> bool {
+    matches!(reason, Reason::Unreachable | Reason::StorageFull)
 }

@@ -1,21 +1,22 @@
-//! Whether the database can be used, as instances say: after the migration nothing else asks it.
+//! Whether the database can be used, as instances report: after the migration nothing else asks it.
 
 use sageapi_crds::{ConditionStatus, ConditionType, Phase, Reason};
 
-use super::Assessment;
+use super::assessment::Assessment;
+use super::conditions::is_trouble;
 use super::decide::Decision;
 use crate::observed::{DatabaseState, Health};
 
-/// Between looks while the database cannot be used; the instances' next word comes by itself.
+/// Between reconciles while the database cannot be used; the instances' next answer triggers one.
 const WAITED_FOR: std::time::Duration = std::time::Duration::from_mins(1);
 
 impl Decision<'_> {
-    /// Says what instances say of the database. `Some`: where that leaves an installation that lacks nothing else.
-    pub(super) fn say_database(&mut self) -> Option<Assessment> {
+    /// Says what instances report about the database. `Some`: the state of an installation that lacks nothing else.
+    pub(super) fn set_database(&mut self) -> Option<Assessment> {
         let of = ConditionType::DatabaseReady;
         let identity = self.database.as_ref().and_then(|database| database.identity.as_deref())?;
         if self.before.database.as_ref().and_then(|before| before.identity.as_deref()) != Some(identity) {
-            // What instances use is not what is asked for.
+            // Instances use another database than the specification names.
             return None;
         }
         let said = self.conditions.status(of);
@@ -31,10 +32,10 @@ impl Decision<'_> {
             DatabaseState::Full => {
                 (Reason::StorageFull, format!("{identity} has no room left and takes no writes"))
             }
-            // Until an instance tells of it, it is as it was.
+            // Until an instance reports, the condition stays.
             DatabaseState::Unknown => known?,
             DatabaseState::Ok => {
-                // A migration that waits for it knows better.
+                // A migration that waits for the database knows better.
                 if known.is_some() && self.assessment.reason != Reason::Unreachable {
                     self.conditions.yes(of, Reason::Reachable, format!("{identity} answered"));
                 }
@@ -47,9 +48,4 @@ impl Decision<'_> {
         self.conditions.no(of, reason, message.clone());
         Some(Assessment::new(Phase::Resolving, reason, message, WAITED_FOR.min(self.assessment.requeue)))
     }
-}
-
-/// Whether the database cannot be used for a while, and comes back by itself.
-pub(super) fn is_trouble(reason: Reason) -> bool {
-    matches!(reason, Reason::Unreachable | Reason::StorageFull)
 }

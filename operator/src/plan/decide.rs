@@ -1,33 +1,36 @@
-//! The gates in their order, and the status that follows.
+//! The gates in order, and what follows from each.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sageapi_crds::{ConditionType, DatabaseStatus, MigrationStatus, Phase, Reason, SageApiStatus};
-use serde_json::{Value, json};
 
+use super::assessment::{Assessment, RESYNC};
+use super::children;
 use super::conditions::{Conditions, cut};
+use super::follow_up::MetricUpdate;
 use super::garbage::garbage;
 use super::migration::Gate;
 use super::workload::{Workload, look, outdated};
-use super::{Assessment, MetricUpdate, Note, RESYNC, Step, children};
 use crate::credentials::{self, Credentials};
-use crate::object::{Object, ObjectKind};
-use crate::observed::{Observed, Refusal, RefusalCause};
+use crate::kinds::{Kind, Pods, Write};
+use crate::object::Object;
+use crate::observed::Observed;
+use crate::reconciler::Note;
 use crate::render::{self, Context, Keys};
+use crate::steps::{Refusal, RefusalCause, Step};
 use crate::telemetry::gate;
 use crate::validate::{Validated, validate};
 use crate::{labels, names};
 
-/// Missing Secrets are watched; this is for the case that the watch missed one.
+/// Missing Secrets are watched; this is in case the watch missed one.
 const RESOLVE: Duration = Duration::from_mins(1);
 /// While pods start; their changes are watched too.
 const ROLLING: Duration = Duration::from_secs(30);
-/// Children of an earlier resource of our name are soon gone.
+/// Children of an earlier resource of the same name are soon gone.
 const TAKEN: Duration = Duration::from_secs(10);
-/// A right may be granted any time, and nothing tells.
+/// A right may be granted at any time, without an event.
 const FORBIDDEN: Duration = Duration::from_mins(1);
-/// What was decided, piece by piece.
+/// The decision as it is built up.
 pub(super) struct Decision<'a> {
     pub(super) observed: &'a Observed,
     pub(super) before: SageApiStatus,
@@ -65,11 +68,11 @@ impl<'a> Decision<'a> {
             before,
         };
         decision.assessment = decision.gates();
-        decision.heed_refusals(uid);
+        decision.report_refusals(uid);
         decision
     }
 
-    /// The steps up to the first closed gate, and where that leaves the installation.
+    /// The steps up to the first closed gate, and the state of the installation that follows.
     fn gates(&mut self) -> Assessment {
         let validated = || validate(&self.observed.resource, &self.observed.settings);
         let validated = match gate("specification", validated, Result::is_ok) {
@@ -81,7 +84,7 @@ impl<'a> Decision<'a> {
                 return Assessment::stalled(Phase::Invalid, Reason::InvalidSpec, message);
             }
         };
-        self.conditions.yes(ConditionType::SpecValid, Reason::Valid, "the specification can be followed");
+        self.conditions.yes(ConditionType::SpecValid, Reason::Valid, "the specification is valid");
         self.validated = Some(validated.clone());
         let (keys, credentials) = match gate("credentials", || self.resolve(&validated), Result::is_ok) {
             Ok(resolved) => resolved,
@@ -89,13 +92,13 @@ impl<'a> Decision<'a> {
         };
         let Some(fingerprint) = keys.fingerprint() else {
             let message = format!(
-                "entry encryption_key of Secret {} is no key; restore it as it was",
+                "entry encryption_key of Secret {} is not a key; restore the original",
                 names::keys(&validated.name)
             );
             return self.unresolved(Reason::InvalidCredentials, message);
         };
         let of = ConditionType::CredentialsReady;
-        self.conditions.yes(of, Reason::Resolved, "all referenced Secrets and entries are there");
+        self.conditions.yes(of, Reason::Resolved, "all referenced Secrets and entries exist");
 
         let configuration = match render::configuration(&validated) {
             Ok(configuration) => configuration,
@@ -106,8 +109,8 @@ impl<'a> Decision<'a> {
         };
         let owner = self.owner(&validated);
         let files = credentials::with_keys(credentials.files, &keys);
-        let context =
-            context(&validated, &owner, &configuration, &files, &credentials.identity, keys.hash_key());
+        let identity = &credentials.identity;
+        let context = Context::new(&validated, &owner, &configuration, &files, identity, keys.hash_key());
         self.steps.push(Step::Apply(render::service_account(&context)));
         if self.observed.children.keys(&validated.name).is_none() {
             self.steps.push(Step::Create(render::keys_secret(&validated, &keys)));
@@ -131,7 +134,7 @@ impl<'a> Decision<'a> {
         self.failed = outcome.failed;
         self.notes = outcome.notes;
         if let Some(closed) = outcome.closed {
-            self.say_outdated(&render::deployment(&context), false);
+            self.set_up_to_date(&render::deployment(&context), false);
             return closed;
         }
         gate("workload", || self.serve(&context), |assessment| assessment.phase == Phase::Ready)
@@ -151,12 +154,12 @@ impl<'a> Decision<'a> {
         let secret = names::keys(&validated.name);
         let keys = match self.observed.children.keys(&validated.name) {
             Some(live) => Keys::read(live).map_err(|entry| {
-                let message = format!("Secret {secret} has no entry {entry}; restore it as it was");
+                let message = format!("Secret {secret} has no entry {entry}; restore the original");
                 self.unresolved(Reason::KeyMissing, message)
             })?,
             None if filled_with.is_some() => {
                 let message = format!(
-                    "Secret {secret} is gone, and the database was filled with its key; restore it, with the labels {}={} and {}={}: with a new one nothing stored could be read",
+                    "Secret {secret} is gone, and the database is encrypted with its key; restore it, with the labels {}={} and {}={}: a new key could not decrypt what is stored",
                     labels::MANAGED_BY,
                     labels::OPERATOR,
                     labels::INSTANCE,
@@ -173,7 +176,7 @@ impl<'a> Decision<'a> {
             && fingerprint.as_deref() != filled_with
         {
             let message = format!(
-                "Secret {secret} has another encryption_key than the database was filled with; restore it"
+                "Secret {secret} has another encryption_key than the database is encrypted with; restore it"
             );
             return Err(self.mismatch(message));
         }
@@ -201,19 +204,23 @@ impl<'a> Decision<'a> {
     fn serve(&mut self, context: &Context<'_>) -> Assessment {
         let validated = context.validated;
         let children = &self.observed.children;
-        self.steps.push(Step::Apply(render::service(context)));
-        if let Some(policy) = render::network_policy(context, &self.observed.settings) {
-            self.steps.push(Step::Apply(policy));
-        } else {
-            let live = children.find(ObjectKind::NetworkPolicy, &validated.name);
-            let ours = live.filter(|live| children::is_ours(live, &validated.uid));
-            self.steps.extend(ours.map(|live| children::delete(ObjectKind::NetworkPolicy, live)));
+        let mut wanted = render::serving(context, &self.observed.settings);
+        let (mut outdated, mut applied) = (None, true);
+        for kind in Kind::all().filter(|kind| kind.row().write == Write::Apply) {
+            let of_kind: Vec<Object> = wanted.extract_if(.., |object| object.kind() == kind).collect();
+            if of_kind.is_empty() && kind.row().delete {
+                let live = children.find(kind, &validated.name);
+                let ours = live.filter(|live| children::is_ours(live, &validated.uid));
+                self.steps.extend(ours.map(|live| children::delete(kind, live)));
+            }
+            for object in of_kind {
+                if kind.row().pods == Pods::Contains {
+                    outdated = self.set_up_to_date(&object, true);
+                    applied = children.has(&object);
+                }
+                self.steps.push(Step::Apply(object));
+            }
         }
-        let wanted = render::deployment(context);
-        let outdated = self.say_outdated(&wanted, true);
-        let applied = children.has(&wanted);
-        self.steps.push(Step::Apply(wanted));
-        self.steps.push(Step::Apply(render::disruption_budget(context)));
         let current = [
             names::secrets(&validated.name, &context.secrets_hash),
             names::config(&validated.name, &context.config_hash),
@@ -225,15 +232,14 @@ impl<'a> Decision<'a> {
         self.rolled(validated, applied && outdated.is_none())
     }
 
-    /// Says whether the pods are those that are asked for, and if not, why: from the change until the roll's end.
-    fn say_outdated(&mut self, wanted: &Object, applying: bool) -> Option<Reason> {
-        let Object::Deployment(wanted) = wanted else { return None };
+    /// Says whether the pods match the specification, and if not, why: from the change until the rollout ends.
+    fn set_up_to_date(&mut self, wanted: &Object, applying: bool) -> Option<Reason> {
         let of = ConditionType::UpToDate;
         let Some(live) = self.workload.live else {
             let (reason, message) = if applying {
                 (Reason::RolloutInProgress, "the first instances are being started")
             } else {
-                (Reason::Pending, "no instance was started yet")
+                (Reason::Pending, "no instance has been started yet")
             };
             self.conditions.no(of, reason, message);
             return None;
@@ -242,17 +248,17 @@ impl<'a> Decision<'a> {
         let before = self.before.condition(of).map(|before| before.status.as_str());
         match outdated {
             Some(Reason::ImageChanged) => {
-                self.conditions.no(of, Reason::ImageChanged, "another image is asked for");
+                self.conditions.no(of, Reason::ImageChanged, "the specification names another image");
             }
             Some(Reason::SecretChanged) => {
-                self.conditions.no(of, Reason::SecretChanged, "a referenced Secret has other values");
+                self.conditions.no(of, Reason::SecretChanged, "a referenced Secret has changed");
             }
             Some(reason) => self.conditions.no(of, reason, "the specification changed"),
             None if self.workload.complete => {
-                let message = "pods are made from the present specification and secrets";
+                let message = "pods match the current specification and secrets";
                 self.conditions.yes(of, Reason::Current, message);
             }
-            // Until the roll ends it is as it was: outdated if a change began it, current if pods were merely added.
+            // Until the rollout ends the condition stays: outdated if a change began it, current if pods were only added.
             None if matches!(before, Some("True" | "False")) => {}
             None => self.conditions.no(of, Reason::RolloutInProgress, "pods are being replaced"),
         }
@@ -270,7 +276,7 @@ impl<'a> Decision<'a> {
         })
     }
 
-    /// Where the roll stands.
+    /// The state of the rollout.
     fn rolled(&self, validated: &Validated, applied: bool) -> Assessment {
         let workload = &self.workload;
         let desired = validated.spec.instances;
@@ -285,8 +291,7 @@ impl<'a> Decision<'a> {
         let degraded =
             |reason: Reason, message: String| Assessment::new(Phase::Degraded, reason, message, ROLLING);
         if applied && workload.overdue {
-            let (_, why) =
-                trouble().unwrap_or((Reason::Degraded, "nothing is known to be in their way".to_owned()));
+            let (_, why) = trouble().unwrap_or((Reason::Degraded, "the cause is not known".to_owned()));
             let message = format!("new instances did not get ready in time: {why}");
             return Assessment { stalled: true, ..degraded(Reason::ProgressDeadlineExceeded, message) };
         }
@@ -314,8 +319,8 @@ impl<'a> Decision<'a> {
         degraded(reason, message)
     }
 
-    /// Says what the API server did not let pass, or would not: a name that somebody else holds.
-    fn heed_refusals(&mut self, uid: &str) {
+    /// Reports what the API server refused, or would refuse: a name that somebody else holds.
+    fn report_refusals(&mut self, uid: &str) {
         let children = &self.observed.children;
         let refusals = children.refused(&self.observed.refusals, &self.steps, uid);
         let stops = refusals.iter().any(|refusal| children.lack(refusal));
@@ -329,12 +334,12 @@ impl<'a> Decision<'a> {
             Step::Delete(_) => true,
         });
         if stops {
-            self.steps.retain(Step::stands_alone);
+            self.steps.retain(Step::is_independent_of_pods);
             self.notes.clear();
-            // What would have been begun was not.
+            // What would have been started was not.
             self.conditions.clear(ConditionType::SchemaUpToDate, &[Reason::Running]);
         }
-        if stops || refusals.iter().any(|refusal| refusal.object.kind == ObjectKind::Deployment) {
+        if stops || refusals.iter().any(|refusal| refusal.object.kind.row().pods == Pods::Contains) {
             self.metric_updates.retain(|update| !matches!(update, MetricUpdate::Rollout { .. }));
             self.conditions.clear(ConditionType::UpToDate, &[Reason::RolloutInProgress]);
         }
@@ -347,43 +352,12 @@ impl<'a> Decision<'a> {
             .iter()
             .map(|Refusal { object, cause, message }| match cause {
                 RefusalCause::NameTaken => message.clone(),
-                RefusalCause::Forbidden => format!("{object} may not be written: {message}"),
+                RefusalCause::Forbidden => format!("writing {object} is forbidden: {message}"),
                 RefusalCause::Rejected => format!("{object} is refused: {message}"),
             })
             .collect();
         let message = cut(&message.join("; "), 700);
         let refused = Assessment::stalled(Phase::Blocked, reason, message);
         self.assessment = Assessment { requeue: requeue.min(self.assessment.requeue), ..refused };
-    }
-}
-
-/// What every object is rendered from.
-pub(crate) fn context<'a>(
-    validated: &'a Validated,
-    owner: &str,
-    configuration: &str,
-    files: &BTreeMap<&'static str, Vec<u8>>,
-    identity: &str,
-    hash_key: &[u8],
-) -> Context<'a> {
-    use base64::Engine as _;
-    let contents: serde_json::Map<String, Value> = files
-        .iter()
-        .map(|(name, content)| {
-            ((*name).to_owned(), base64::engine::general_purpose::STANDARD.encode(content).into())
-        })
-        .collect();
-    let migration = json!({
-        "image": validated.image.reference(),
-        "arguments": render::arguments(owner),
-        "database": identity,
-        "trigger": validated.trigger,
-    });
-    Context {
-        validated,
-        files: files.keys().copied().collect(),
-        config_hash: crate::hashes::of_bytes(configuration.as_bytes()),
-        secrets_hash: crate::hashes::keyed(hash_key, &Value::Object(contents)),
-        schema_hash: crate::hashes::of(&migration),
     }
 }

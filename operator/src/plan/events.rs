@@ -1,9 +1,10 @@
-//! What is told as an event: changes, never states.
+//! Events: they report changes, never states.
 
 use sageapi_crds::{ConditionType, Phase, Reason, SageApiStatus};
 
+use super::assessment::Assessment;
 use super::conditions::cut;
-use super::{Assessment, NOTE_MAX_BYTES, Note};
+use crate::reconciler::{NOTE_MAX_BYTES, Note};
 
 /// Notes about what changed from one status to the next.
 pub(super) fn notes(before: &SageApiStatus, assessment: &Assessment, failed: Option<&str>) -> Vec<Note> {
@@ -19,7 +20,7 @@ pub(super) fn notes(before: &SageApiStatus, assessment: &Assessment, failed: Opt
     }
     let reason = assessment.reason.as_str();
     match assessment.phase {
-        // Told above, attempt by attempt.
+        // Reported above, attempt by attempt.
         Phase::MigrationFailed if failed.is_some() => {}
         Phase::Invalid => notes.push(note(true, reason, "Validate", &assessment.message)),
         Phase::Resolving => notes.push(note(true, reason, "Resolve", &assessment.message)),
@@ -32,7 +33,7 @@ pub(super) fn notes(before: &SageApiStatus, assessment: &Assessment, failed: Opt
             notes.push(note(true, reason, "Migrate", &assessment.message));
         }
         Phase::Degraded => notes.push(note(true, reason, "Serve", &assessment.message)),
-        // On the way only what keeps it from going on is worth an event.
+        // Of progress only what blocks it is worth an event.
         Phase::Migrating | Phase::Rolling => {
             if !matches!(assessment.reason, Reason::MigrationPending | Reason::RolloutInProgress) {
                 notes.push(note(true, reason, "Roll", &assessment.message));
@@ -47,7 +48,7 @@ pub(super) fn notes(before: &SageApiStatus, assessment: &Assessment, failed: Opt
     notes
 }
 
-/// Why the status before was what it was: the reason of Stalled or else of Reconciling.
+/// The cause in the previous status: the reason of Stalled or else of Reconciling.
 fn cause(before: &SageApiStatus) -> Option<&str> {
     let stalled = before.condition(ConditionType::Stalled).filter(|stalled| stalled.status == "True");
     stalled

@@ -1,29 +1,30 @@
-//! Configuration and secrets of former rolls: kept while anything could start a pod from them.
+//! Configuration and secrets of former rollouts: kept while anything could start a pod from them.
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::Step;
 use super::children::{delete, is_ours, name};
+use crate::children::Children;
+use crate::kinds::Kind;
 use crate::names;
-use crate::object::ObjectKind;
-use crate::observed::Children;
+use crate::steps::Step;
 
 /// How many are kept beyond those in use, the newest first: a rollback by hand may want one.
 const SPARE: usize = 3;
 
-/// What can go: immutable ConfigMaps and Secrets of ours that nothing names.
+/// What can be deleted: immutable ConfigMaps and Secrets of ours that nothing refers to.
 pub(super) fn garbage(children: &Children, uid: &str, current: &[&str]) -> Vec<Step> {
     let mut used = named(children);
     used.extend(current.iter().map(|name| (*name).to_owned()));
-    [(ObjectKind::Secret, names::secrets_infix()), (ObjectKind::ConfigMap, names::config_infix())]
+    [(Kind::Secret, names::secrets_infix()), (Kind::ConfigMap, names::config_infix())]
         .into_iter()
         .flat_map(|(kind, infix)| {
             let mut unused: Vec<&ObjectMeta> = children
                 .of(kind)
-                .into_iter()
                 .filter(|m| is_ours(m, uid) && name(m).contains(infix) && !used.contains(name(m)))
                 .collect();
             let age = |m: &ObjectMeta| m.creation_timestamp.as_ref().map(|time| time.0);
@@ -36,10 +37,10 @@ pub(super) fn garbage(children: &Children, uid: &str, current: &[&str]) -> Vec<S
 /// Names of ConfigMaps and Secrets that a ReplicaSet, a Job, the Deployment or a pod mounts.
 fn named(children: &Children) -> BTreeSet<String> {
     let sets =
-        children.replica_sets.iter().filter_map(|set| set.spec.as_ref()?.template.as_ref()?.spec.as_ref());
-    let jobs = children.jobs.iter().filter_map(|job| job.spec.as_ref()?.template.spec.as_ref());
-    let deployments = children.deployments.iter().filter_map(|d| d.spec.as_ref()?.template.spec.as_ref());
-    let pods = children.pods.iter().filter_map(|pod| pod.spec.as_ref());
+        children.all().filter_map(|set: &ReplicaSet| set.spec.as_ref()?.template.as_ref()?.spec.as_ref());
+    let jobs = children.all().filter_map(|job: &Job| job.spec.as_ref()?.template.spec.as_ref());
+    let deployments = children.all().filter_map(|one: &Deployment| one.spec.as_ref()?.template.spec.as_ref());
+    let pods = children.all().filter_map(|pod: &Pod| pod.spec.as_ref());
     sets.chain(jobs).chain(deployments).chain(pods).flat_map(mounted).collect()
 }
 

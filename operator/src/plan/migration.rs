@@ -1,4 +1,4 @@
-//! The gate before the Deployment: the database's schema fits the image, or pods stay as they are.
+//! The gate before the Deployment: either the database's schema fits the image, or pods stay as they are.
 
 use std::time::Duration;
 
@@ -7,14 +7,16 @@ use k8s_openapi::api::batch::v1::Job;
 use sageapi_crds::{ConditionType, DatabaseStatus, MigrationStatus, Phase, Reason};
 use serde_json::json;
 
+use super::assessment::Assessment;
 use super::attempt::{self, Attempt, Ended, Failure};
 use super::children::{annotation, delete, is_ours, label, name};
-use super::conditions::{Conditions, whole_seconds};
-use super::database::is_trouble;
-use super::{Assessment, MetricUpdate, Note, Step};
-use crate::object::ObjectKind;
+use super::conditions::{Conditions, is_trouble, whole_seconds};
+use super::follow_up::MetricUpdate;
+use crate::kinds::Kind;
 use crate::observed::Observed;
+use crate::reconciler::Note;
 use crate::render::{Context, migration_job};
+use crate::steps::Step;
 use crate::{labels, names};
 
 /// The wait before the second attempt; it doubles with each.
@@ -22,10 +24,10 @@ const BACKOFF: Duration = Duration::from_secs(10);
 const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// How long a Job may outlast its container, as one does that has a sidecar.
 const LINGER: Duration = Duration::from_mins(1);
-/// Between looks at a Job; its end is told by a watch.
+/// Between reconciles while a Job runs; its end triggers one.
 pub(super) const WATCHED: Duration = Duration::from_mins(1);
-/// Between looks at a Job that is being deleted.
-const MAKES_ROOM: Duration = Duration::from_secs(5);
+/// Between reconciles while a Job is being deleted.
+const DELETING: Duration = Duration::from_secs(5);
 
 /// What the gate found.
 pub(super) struct Outcome {
@@ -35,14 +37,14 @@ pub(super) struct Outcome {
     pub(super) database: DatabaseStatus,
     pub(super) migration: MigrationStatus,
     pub(super) metric_updates: Vec<MetricUpdate>,
-    /// An attempt that failed, told for the first time.
+    /// An attempt that failed, reported for the first time.
     pub(super) failed: Option<String>,
-    /// What else is told.
+    /// Other events.
     pub(super) notes: Vec<Note>,
 }
 
 impl Outcome {
-    /// Writes down how an attempt ended, and counts it if it is told for the first time.
+    /// Records how an attempt ended, and counts it if it is reported for the first time.
     pub(super) fn record(&mut self, job: &Job, attempt: &Attempt, first: bool) {
         let (Some(result), Some(ended)) = (attempt.result(), attempt.end()) else { return };
         self.migration.last_job = Some(name(&job.metadata).to_owned());
@@ -54,7 +56,7 @@ impl Outcome {
     }
 }
 
-/// What is needed to judge.
+/// What the gate needs.
 pub(super) struct Gate<'a> {
     pub(super) observed: &'a Observed,
     pub(super) context: &'a Context<'a>,
@@ -64,14 +66,14 @@ pub(super) struct Gate<'a> {
 }
 
 /// One Job of the present migration.
-struct Try<'a> {
+struct JobAttempt<'a> {
     number: u32,
     job: &'a Job,
     attempt: Attempt,
 }
 
 impl Gate<'_> {
-    /// Judges, and says so.
+    /// Decides, and sets the conditions.
     pub(super) fn judge(&self, conditions: &mut Conditions) -> Outcome {
         let status = self.observed.resource.status.as_ref();
         let hash = &self.context.schema_hash;
@@ -95,7 +97,7 @@ impl Gate<'_> {
         }
         let known = outcome.database.identity == status.and_then(|s| s.database.as_ref()?.identity.clone());
         if !known {
-            // What is known is about another database.
+            // What is known describes another database.
             outcome.database =
                 DatabaseStatus { identity: Some(self.identity.to_owned()), ..DatabaseStatus::default() };
         }
@@ -104,14 +106,14 @@ impl Gate<'_> {
             return outcome;
         }
         if outcome.database.applied_hash.as_ref() == Some(hash) {
-            // Written down, so that Jobs can go.
+            // It is recorded in the status, so Jobs can be deleted.
             outcome.steps = self.lingering();
             outcome.steps.extend(self.former());
-            Self::say_applied(&outcome.database, conditions);
+            Self::set_applied(&outcome.database, conditions);
             let before = status.and_then(|status| status.condition(ConditionType::DatabaseReady));
             let reason = before.filter(|before| before.status == "False").map(|before| &before.reason);
             if !reason.and_then(|reason| Reason::parse(reason)).is_some_and(is_trouble) {
-                self.say_reachable(conditions);
+                self.set_reachable(conditions);
             }
             return outcome;
         }
@@ -123,19 +125,19 @@ impl Gate<'_> {
         annotation(&self.observed.resource.metadata, labels::RETRY_MIGRATION).map(str::to_owned)
     }
 
-    /// A hash of what may cure a failure.
+    /// A hash of what may fix a failure.
     fn inputs(&self) -> String {
         crate::hashes::of(&json!([self.context.secrets_hash, self.context.config_hash, self.retry()]))
     }
 
     pub(super) fn jobs(&self) -> impl Iterator<Item = &Job> {
-        self.observed.children.jobs.iter().filter(|job| {
+        self.observed.children.all().filter(|job: &&Job| {
             is_ours(&job.metadata, &self.context.validated.uid)
                 && label(&job.metadata, labels::COMPONENT) == Some(labels::COMPONENT_MIGRATION)
         })
     }
 
-    /// Jobs whose container ended well some time ago, and that something else still holds. As a rule their controller
+    /// Jobs whose container succeeded some time ago, and that something else still holds. As a rule their controller
     /// is done with them a second later.
     fn lingering(&self) -> Vec<Step> {
         let done = |job: &&Job| match self.look(job) {
@@ -143,32 +145,32 @@ impl Gate<'_> {
             Attempt::Waiting(_) | Attempt::Running | Attempt::Failed(..) => false,
         };
         let held = self.jobs().filter(|job| !attempt::is_over(job)).filter(done);
-        held.map(|job| delete(ObjectKind::Job, &job.metadata)).collect()
+        held.map(|job| delete(Kind::Job, &job.metadata)).collect()
     }
 
-    /// Jobs of former migrations. Should their image come back, how they ended would tell nothing any more.
+    /// Ended Jobs of former migrations. If their image comes back, how they ended proves nothing any more.
     fn former(&self) -> impl Iterator<Item = Step> {
         let ended = self.jobs().filter(|job| !self.is_present(job) && self.look(job).end().is_some());
-        ended.map(|job| delete(ObjectKind::Job, &job.metadata))
+        ended.map(|job| delete(Kind::Job, &job.metadata))
     }
 
     pub(super) fn look(&self, job: &Job) -> Attempt {
-        attempt::look(job, &self.observed.children.pods, self.observed.now)
+        attempt::look(job, &self.observed.children, self.observed.now)
     }
 
     pub(super) fn is_present(&self, job: &Job) -> bool {
         names::migration_attempt(name(&job.metadata), &self.context.schema_hash).is_some()
     }
 
-    /// When the last Job of another migration was made: what ended before that says nothing of now.
+    /// When the last Job of another migration was created: what ended before proves nothing about now.
     fn last_other(&self) -> Option<Timestamp> {
         self.jobs().filter(|job| !self.is_present(job)).filter_map(made).max()
     }
 
-    pub(super) fn room(conditions: &mut Conditions) -> Assessment {
-        let message = "the Job of a former specification makes room";
+    pub(super) fn deleting(conditions: &mut Conditions) -> Assessment {
+        let message = "the Job of a former specification is being deleted";
         conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, message);
-        Assessment::new(Phase::Migrating, Reason::MigrationPending, message, MAKES_ROOM)
+        Assessment::new(Phase::Migrating, Reason::MigrationPending, message, DELETING)
     }
 
     fn present(
@@ -179,31 +181,29 @@ impl Gate<'_> {
         conditions: &mut Conditions,
     ) {
         let hash = &self.context.schema_hash;
-        let mut tries: Vec<Try<'_>> = self
+        let mut jobs: Vec<JobAttempt<'_>> = self
             .jobs()
             .filter_map(|job| {
                 let number = names::migration_attempt(name(&job.metadata), hash)?;
-                Some(Try { number, job, attempt: self.look(job) })
+                Some(JobAttempt { number, job, attempt: self.look(job) })
             })
             .collect();
-        tries.sort_by_key(|a_try| a_try.number);
+        jobs.sort_by_key(|one| one.number);
         let recorded = before.last_job.as_deref().filter(|_| same);
         let recorded = recorded.and_then(|job| names::migration_attempt(job, hash)).unwrap_or(0);
-        let next = tries.last().map_or(0, |newest| newest.number).max(recorded) + 1;
-        // The image was another one in between: what its migration left is for a new attempt to find out.
+        let next = jobs.last().map_or(0, |newest| newest.number).max(recorded) + 1;
+        // The image was another one in between: a new attempt finds out what its migration left.
         let last_other = self.last_other();
-        // One that is being deleted was found to tell nothing any more.
+        // One that is being deleted was found to prove nothing any more.
         let goes = |job: &Job| {
             let uid = &job.metadata.uid;
             let leaves = job.metadata.deletion_timestamp.is_some();
             leaves
                 || outcome.steps.iter().any(|step| matches!(step, Step::Delete(object) if object.uid == *uid))
         };
-        tries.retain(|a_try| {
-            a_try.attempt.end().is_none() || (made(a_try.job) >= last_other && !goes(a_try.job))
-        });
-        let newest = tries.last();
-        // New secrets, another configuration or a new retry-migration may be the cure: what failed before does not count.
+        jobs.retain(|one| one.attempt.end().is_none() || (made(one.job) >= last_other && !goes(one.job)));
+        let newest = jobs.last();
+        // New secrets, another configuration or a new retry-migration may be the fix: what failed before does not count.
         let fresh = match newest {
             Some(newest) => !self.same_inputs(newest.job),
             None => before.inputs.is_some() && before.inputs != Some(self.inputs()),
@@ -212,13 +212,13 @@ impl Gate<'_> {
         if let Some(newest) = newest {
             match &newest.attempt {
                 Attempt::Waiting(_) if newest.job.metadata.deletion_timestamp.is_some() => {
-                    outcome.closed = Some(Self::room(conditions));
+                    outcome.closed = Some(Self::deleting(conditions));
                     return;
                 }
                 Attempt::Waiting(Some(_)) if !self.same_job(newest) => {
                     // It cannot start, and another one may: the next look makes it.
-                    outcome.steps.push(delete(ObjectKind::Job, &newest.job.metadata));
-                    outcome.closed = Some(Self::room(conditions));
+                    outcome.steps.push(delete(Kind::Job, &newest.job.metadata));
+                    outcome.closed = Some(Self::deleting(conditions));
                     return;
                 }
                 Attempt::Waiting(trouble) => {
@@ -240,27 +240,27 @@ impl Gate<'_> {
         }
         if fresh || (newest.is_none() && recorded == 0) {
             outcome.migration.attempts = None;
-            // Should this Job not come about, or go before it ends, the next one is due at once.
+            // If this Job is not created, or is deleted before it ends, the next one is due at once.
             outcome.migration.next_attempt_at = Some(whole_seconds(self.observed.now));
             outcome.migration.inputs = Some(self.inputs());
-            self.start(next, &tries, outcome, conditions);
+            self.start(next, &jobs, outcome, conditions);
             return;
         }
 
         let before_count = before.attempts.filter(|_| same).unwrap_or(0);
-        let counts = |a_try: &&Try<'_>| {
-            a_try.number > recorded
-                && self.same_inputs(a_try.job)
-                && matches!(a_try.attempt, Attempt::Failed(Failure::Counted | Failure::TooLong, _))
+        let counts = |one: &&JobAttempt<'_>| {
+            one.number > recorded
+                && self.same_inputs(one.job)
+                && matches!(one.attempt, Attempt::Failed(Failure::Counted | Failure::TooLong, _))
         };
-        let attempts = before_count + i32::try_from(tries.iter().filter(counts).count()).unwrap_or(0);
+        let attempts = before_count + i32::try_from(jobs.iter().filter(counts).count()).unwrap_or(0);
         outcome.migration.attempts = Some(attempts);
         let used_up =
             u32::try_from(attempts).is_ok_and(|attempts| attempts >= self.context.validated.max_attempts);
 
-        let Some(Try { number, attempt: Attempt::Failed(failure, ended), .. }) = newest else {
-            // The Job is gone, by its time to live or by hand; the status remembers how it went.
-            self.remember(before, used_up, next, &tries, outcome, conditions);
+        let Some(JobAttempt { number, attempt: Attempt::Failed(failure, ended), .. }) = newest else {
+            // The Job is gone, by its time to live or by hand; the status remembers how it ended.
+            self.remember(before, used_up, next, &jobs, outcome, conditions);
             return;
         };
         let last = newest.filter(|_| *number > recorded);
@@ -281,13 +281,7 @@ impl Gate<'_> {
                     Reason::Pending,
                     "the database cannot be reached",
                 );
-                self.again(
-                    outcome,
-                    next,
-                    &tries,
-                    (Phase::Resolving, Reason::Unreachable, message),
-                    conditions,
-                )
+                self.again(outcome, next, &jobs, (Phase::Resolving, Reason::Unreachable, message), conditions)
             }
             Failure::Counted | Failure::TooLong => {
                 let reason =
@@ -307,7 +301,7 @@ impl Gate<'_> {
                     self.again(
                         outcome,
                         next,
-                        &tries,
+                        &jobs,
                         (Phase::Migrating, Reason::MigrationPending, message),
                         conditions,
                     )
@@ -323,10 +317,10 @@ impl Gate<'_> {
             && annotation(&job.metadata, labels::RETRY_MIGRATION) == self.retry().as_deref()
     }
 
-    /// Whether a Job is what would be made now.
-    fn same_job(&self, a_try: &Try<'_>) -> bool {
-        let wanted = migration_job(self.context, self.owner, a_try.number, self.retry().as_deref());
-        annotation(&a_try.job.metadata, labels::SPEC_HASH) == annotation(wanted.metadata(), labels::SPEC_HASH)
+    /// Whether a Job is what would be created now.
+    fn same_job(&self, one: &JobAttempt<'_>) -> bool {
+        let wanted = migration_job(self.context, self.owner, one.number, self.retry().as_deref());
+        annotation(&one.job.metadata, labels::SPEC_HASH) == annotation(wanted.metadata(), labels::SPEC_HASH)
     }
 
     fn succeed(&self, ended: &Ended, outcome: &mut Outcome, conditions: &mut Conditions) {
@@ -338,31 +332,37 @@ impl Gate<'_> {
             database.schema_version = Some(i64::from(result.to));
             database.verdict = Some(result.verdict.to_string());
         }
-        self.say_reachable(conditions);
-        Self::say_applied(&outcome.database, conditions);
+        self.set_reachable(conditions);
+        Self::set_applied(&outcome.database, conditions);
     }
 
-    pub(super) fn say_reachable(&self, conditions: &mut Conditions) {
+    pub(super) fn set_reachable(&self, conditions: &mut Conditions) {
         let message = format!("{} answered", self.identity);
         conditions.yes(ConditionType::DatabaseReady, Reason::Reachable, message);
     }
 
-    fn say_applied(database: &DatabaseStatus, conditions: &mut Conditions) {
+    fn set_applied(database: &DatabaseStatus, conditions: &mut Conditions) {
         let version =
             database.schema_version.map(|version| format!("version {version} ")).unwrap_or_default();
         conditions.yes(ConditionType::SchemaUpToDate, Reason::Applied, format!("{version}fits the image"));
     }
 
-    /// The Job is made, after which nothing but its end matters.
-    fn start(&self, number: u32, tries: &[Try<'_>], outcome: &mut Outcome, conditions: &mut Conditions) {
+    /// The Job is created, after which nothing but its end matters.
+    fn start(
+        &self,
+        number: u32,
+        jobs: &[JobAttempt<'_>],
+        outcome: &mut Outcome,
+        conditions: &mut Conditions,
+    ) {
         let job = migration_job(self.context, self.owner, number, self.retry().as_deref());
         let assessment = self.running(job.name(), None, conditions);
         outcome.steps.push(Step::Create(job));
-        // Waiting for a database makes a Job each time. Of those only the last is of use; what failed is kept.
-        let last = tries.last().map(|last| last.number);
-        for waited in tries.iter().filter(|a_try| Some(a_try.number) != last) {
+        // Waiting for a database creates a Job each time. Only the last of those is of use; what failed is kept.
+        let last = jobs.last().map(|last| last.number);
+        for waited in jobs.iter().filter(|one| Some(one.number) != last) {
             if matches!(waited.attempt, Attempt::Failed(Failure::Unavailable, _)) {
-                outcome.steps.push(delete(ObjectKind::Job, &waited.job.metadata));
+                outcome.steps.push(delete(Kind::Job, &waited.job.metadata));
             }
         }
         outcome.closed = Some(assessment);
@@ -380,7 +380,7 @@ impl Gate<'_> {
             .is_some_and(|before| before.status == "False" && before.reason == Reason::Unreachable.as_str());
         let again = trouble.is_none() && unreachable;
         if again {
-            // Until the database answers nothing is better than it was; the status stays as it is.
+            // Until the database answers nothing has improved; the status stays as it is.
             let message = status
                 .and_then(|status| status.condition(ConditionType::DatabaseReady))
                 .map(|c| c.message.clone());
@@ -405,7 +405,7 @@ impl Gate<'_> {
         &self,
         outcome: &mut Outcome,
         next: u32,
-        tries: &[Try<'_>],
+        jobs: &[JobAttempt<'_>],
         assessment: (Phase, Reason, String),
         conditions: &mut Conditions,
     ) -> Option<Assessment> {
@@ -415,7 +415,7 @@ impl Gate<'_> {
             let (phase, reason, message) = assessment;
             return Some(Assessment::new(phase, reason, message, wait));
         }
-        self.start(next, tries, outcome, conditions);
+        self.start(next, jobs, outcome, conditions);
         outcome.closed.take()
     }
 
@@ -424,19 +424,13 @@ impl Gate<'_> {
         before: &MigrationStatus,
         used_up: bool,
         next: u32,
-        tries: &[Try<'_>],
+        jobs: &[JobAttempt<'_>],
         outcome: &mut Outcome,
         conditions: &mut Conditions,
     ) {
         let message = before.message.clone().unwrap_or_default();
         outcome.closed = if before.next_attempt_at.is_some() {
-            self.again(
-                outcome,
-                next,
-                tries,
-                (Phase::Migrating, Reason::MigrationPending, message),
-                conditions,
-            )
+            self.again(outcome, next, jobs, (Phase::Migrating, Reason::MigrationPending, message), conditions)
         } else if used_up {
             Some(Self::given_up(Reason::BackoffLimitExceeded, &message, conditions))
         } else {
@@ -452,7 +446,7 @@ impl Gate<'_> {
     }
 
     fn given_up(reason: Reason, message: &str, conditions: &mut Conditions) -> Assessment {
-        let message = format!("{message}; mend the cause, then annotate with {}", labels::RETRY_MIGRATION);
+        let message = format!("{message}; fix the cause, then annotate with {}", labels::RETRY_MIGRATION);
         conditions.no(ConditionType::SchemaUpToDate, reason, message.clone());
         Assessment::stalled(Phase::MigrationFailed, reason, message)
     }

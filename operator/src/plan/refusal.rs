@@ -1,16 +1,16 @@
-//! What a database that refuses a migration means, by its verdict.
+//! What follows when a database refuses a migration, by its verdict.
 
 use sageapi_contract::Verdict;
 use sageapi_crds::{ConditionType, Phase, Reason};
 
-use super::Assessment;
+use super::assessment::Assessment;
 use super::attempt::Ended;
 use super::conditions::Conditions;
 use super::migration::{Gate, Outcome};
 use crate::{labels, names};
 
 impl Gate<'_> {
-    /// What follows from an end with exit code 64.
+    /// What follows from exit code 64.
     pub(super) fn refused(
         &self,
         ended: &Ended,
@@ -24,7 +24,7 @@ impl Gate<'_> {
             outcome.database.schema_version = Some(i64::from(result.from)).filter(|_| result.from > 0);
         }
         let schema = |conditions: &mut Conditions, reason, message: &str| {
-            self.say_reachable(conditions);
+            self.set_reachable(conditions);
             conditions.no(ConditionType::SchemaUpToDate, reason, message);
         };
         let (phase, reason, message) = match verdict {
@@ -42,7 +42,7 @@ impl Gate<'_> {
             Some(Verdict::KeyMismatch) => {
                 let keys = names::keys(&self.context.validated.name);
                 let message = format!(
-                    "the database was filled with another encryption key ({said}); restore Secret {keys} as it was"
+                    "the database is encrypted with another key ({said}); restore the original Secret {keys}"
                 );
                 conditions.no(ConditionType::DatabaseReady, Reason::EncryptionKeyMismatch, message.clone());
                 conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, "the database refuses the key");
@@ -56,7 +56,11 @@ impl Gate<'_> {
                     self.owner
                 );
                 conditions.no(ConditionType::DatabaseReady, Reason::OwnedByAnother, message.clone());
-                conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, "the database is another's");
+                conditions.no(
+                    ConditionType::SchemaUpToDate,
+                    Reason::Pending,
+                    "the database belongs to another installation",
+                );
                 (Phase::Blocked, Reason::OwnedByAnother, message)
             }
             Some(Verdict::None | Verdict::Forward | Verdict::Unreachable) | None => {
@@ -65,7 +69,7 @@ impl Gate<'_> {
                 (Phase::MigrationFailed, Reason::Failed, message)
             }
         };
-        let message = format!("{message}; when it is mended, annotate with {}", labels::RETRY_MIGRATION);
+        let message = format!("{message}; when it is fixed, annotate with {}", labels::RETRY_MIGRATION);
         Assessment::stalled(phase, reason, message)
     }
 }

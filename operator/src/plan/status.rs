@@ -1,20 +1,41 @@
-//! What was decided, as a status: conditions for programs, words for people.
+//! The decision as a status: conditions for programs, messages for people.
 
 use sageapi_crds::{Condition, ConditionStatus, ConditionType, Phase, Reason, SageApiStatus};
 
+use super::assessment::{Assessment, RESYNC};
 use super::conditions::Conditions;
 use super::decide::Decision;
 use super::events::notes;
-use super::{Ask, Assessment, Plan, RESYNC, Step, sync};
-use crate::observed::Health;
-use crate::{labels, render};
+use super::follow_up::{Ask, FollowUp};
+use super::sync;
+use crate::observed::{Health, Observed};
+use crate::steps::Step;
+use crate::{labels, reconciler, render};
+
+/// What to do about a SageApi.
+pub type Plan = reconciler::Plan<SageApiStatus, FollowUp>;
+
+/// Decides what to do about what was observed.
+pub fn plan(observed: &Observed) -> Plan {
+    if observed.resource.metadata.deletion_timestamp.is_some() {
+        // The garbage collector deletes the children, by their owner references.
+        return Plan {
+            steps: Vec::new(),
+            status: None,
+            events: Vec::new(),
+            follow_up: FollowUp::default(),
+            requeue: RESYNC,
+        };
+    }
+    Decision::about(observed).into_plan()
+}
 
 /// Most entries of wouldChange.
 const WOULD_CHANGE_MAX: usize = 20;
 
 impl Decision<'_> {
     /// The plan: what was decided, with the status that tells it.
-    pub(super) fn into_plan(mut self) -> Plan {
+    fn into_plan(mut self) -> Plan {
         let paused = self.observed.resource.spec.paused;
         let would_change = if paused { self.would_change() } else { Vec::new() };
         if paused {
@@ -22,14 +43,14 @@ impl Decision<'_> {
         } else {
             self.conditions.no(ConditionType::Paused, Reason::NotPaused, "paused is not set");
         }
-        let held_up = if paused { None } else { self.say_database() };
-        self.say_workload(held_up.is_some());
+        let held_up = if paused { None } else { self.set_database() };
+        self.set_workload(held_up.is_some());
         let lacks_nothing_else =
             matches!(self.assessment.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
         if let Some(assessment) = held_up.filter(|_| lacks_nothing_else) {
             self.assessment = assessment;
         }
-        self.say_standing();
+        self.set_progress();
         let mirror = sync::judge(
             &self.observed.resource.spec,
             &self.health(),
@@ -74,13 +95,12 @@ impl Decision<'_> {
             steps: self.steps,
             status: Some(status),
             events,
-            metric_updates: self.metric_updates,
+            follow_up: FollowUp { metric_updates: self.metric_updates, ask_health },
             requeue: self.assessment.requeue,
-            ask_health,
         }
     }
 
-    /// What instances that serve say of themselves. Where none does, that is worth saying once the mirror was known.
+    /// What serving instances report. If none serves, that is worth saying once the mirror was known.
     fn health(&self) -> Health {
         if self.workload.available == 0 {
             let was_known = self.workload.live.is_some() && !self.before.sync.is_empty();
@@ -92,7 +112,7 @@ impl Decision<'_> {
         }
     }
 
-    /// Instances that exist and that serve. While pods come and go, a change of the first alone is not worth a write.
+    /// Instances that exist and that serve. During a rollout, a change of the first alone is not worth a write.
     fn counts(&self) -> (i32, i32) {
         let ready = self.workload.available;
         let same = self.before.ready_instances == Some(ready)
@@ -102,7 +122,7 @@ impl Decision<'_> {
         (instances, ready)
     }
 
-    /// What the steps would do, in words.
+    /// What the steps would do, for people.
     fn would_change(&self) -> Vec<String> {
         let words = |step: &Step| match step {
             Step::Apply(object) if self.observed.children.has(object) => None,
@@ -116,7 +136,7 @@ impl Decision<'_> {
         self.steps.iter().filter_map(words).take(WOULD_CHANGE_MAX).collect()
     }
 
-    /// Only the status is written. What the gates would have begun is not said to have begun.
+    /// Only the status is written. Nothing that the gates would have started is reported as started.
     fn pause(&mut self) {
         self.steps.clear();
         self.metric_updates.clear();
@@ -128,14 +148,14 @@ impl Decision<'_> {
         self.conditions.yes(
             ConditionType::Paused,
             Reason::Paused,
-            "paused is set; wouldChange tells what waits",
+            "paused is set; wouldChange lists the pending changes",
         );
-        let message = "asked to change nothing";
+        let message = "nothing is changed while paused is set";
         self.assessment = Assessment::new(Phase::Paused, Reason::Paused, message, RESYNC);
     }
 
     /// Reconciling and Stalled, by which tools wait.
-    fn say_standing(&mut self) {
+    fn set_progress(&mut self) {
         let Assessment { phase, reason, message, stalled, .. } = self.assessment.clone();
         let moving = matches!(phase, Phase::Resolving | Phase::Migrating | Phase::Rolling) && !stalled;
         let of = ConditionType::Reconciling;
@@ -144,15 +164,15 @@ impl Decision<'_> {
         if stalled {
             self.conditions.yes(ConditionType::Stalled, reason, message);
         } else {
-            self.conditions.no(ConditionType::Stalled, Reason::Progressing, "nothing needs a human");
+            self.conditions.no(ConditionType::Stalled, Reason::Progressing, "no human action is needed");
         }
     }
 
-    /// Ready and WorkloadAvailable: what serves, whatever the operator is about. Without the database too instances
-    /// serve what they can, unless they say otherwise.
-    fn say_workload(&mut self, without_database: bool) {
+    /// Ready and WorkloadAvailable: what serves, whatever the operator is doing. Without the database too instances
+    /// serve what they can, unless they report otherwise.
+    fn set_workload(&mut self, without_database: bool) {
         let workload = &self.workload;
-        // Behind a closed gate the instances are still as many as were asked for before.
+        // Behind a closed gate the number of instances is still the previous one.
         let serving = matches!(self.assessment.phase, Phase::Rolling | Phase::Degraded | Phase::Ready);
         let replicas = workload.live.and_then(|live| live.spec.as_ref()?.replicas).filter(|_| !serving);
         let desired = replicas.unwrap_or(self.observed.resource.spec.instances);
@@ -172,7 +192,7 @@ impl Decision<'_> {
         let down = matches!(self.health(), Health::Report(report) if report.status == "down");
         if available >= enough && down {
             let message =
-                format!("{available} of {desired} instances are available, and say that they are down");
+                format!("{available} of {desired} instances are available, and report that they are down");
             self.conditions.no(ConditionType::Ready, Reason::Degraded, message.clone());
             self.conditions.yes(ConditionType::WorkloadAvailable, Reason::MinimumReplicasAvailable, counted);
             if self.assessment.phase == Phase::Ready {
@@ -201,7 +221,7 @@ impl Decision<'_> {
         let (reason, message) = match (&workload.problem, workload.live) {
             (Some((reason, message)), _) => (*reason, message.clone()),
             (None, None) if self.assessment.phase == Phase::Rolling => (Reason::RolloutInProgress, counted),
-            (None, None) => (Reason::Pending, "no instance was started yet".to_owned()),
+            (None, None) => (Reason::Pending, "no instance has been started yet".to_owned()),
             (None, Some(_)) if workload.overdue => (Reason::ProgressDeadlineExceeded, counted),
             (None, Some(_)) if in_motion => (Reason::RolloutInProgress, counted),
             (None, Some(_)) => (Reason::Degraded, counted),

@@ -1,4 +1,4 @@
-//! How the mirror is, from what a ready instance said. Written when a state changes; ages are in metrics.
+//! The state of the mirror, as a ready instance reported it. Written when a state changes; ages are in metrics.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::conditions::{Conditions, cut, whole_seconds};
 use crate::observed::{EntityHealth, Health};
 use crate::validate::parse_span;
 
-/// A run may be missed before the mirror counts as late, and so much more.
+/// The mirror is late after this many periods, and so much more.
 const LATE_FACTOR: u32 = 3;
 const LATE_SLACK: Duration = Duration::from_mins(1);
 
@@ -25,7 +25,7 @@ pub(super) struct Mirror {
     pub(super) summary: Option<String>,
 }
 
-/// Judges the mirror and says so.
+/// Assesses the mirror and sets its condition.
 pub(super) fn judge(
     spec: &SageApiSpec,
     health: &Health,
@@ -45,7 +45,7 @@ pub(super) fn judge(
         }
         Health::NotAsked => return as_before(previous),
         Health::Unreachable(why) => {
-            let message = format!("no instance told its health: {why}");
+            let message = format!("no instance reported its health: {why}");
             conditions.set(of, ConditionStatus::Unknown, Reason::ServerUnreachable, message);
             return as_before(previous);
         }
@@ -92,7 +92,7 @@ fn set_synced(states: &[State], conditions: &mut Conditions) {
         let message = format!("the last run failed: {}; the instances' log says more", failing.join(", "));
         conditions.no(of, Reason::SyncFailing, message);
     } else if !late.is_empty() {
-        conditions.no(of, Reason::Late, format!("no run ended well for too long: {}", late.join(", ")));
+        conditions.no(of, Reason::Late, format!("no run has succeeded for too long: {}", late.join(", ")));
     } else if !unknown.is_empty() {
         let message = format!("no run has ended yet: {}", unknown.join(", "));
         conditions.set(of, ConditionStatus::Unknown, Reason::Pending, message);
@@ -103,7 +103,7 @@ fn set_synced(states: &[State], conditions: &mut Conditions) {
     }
 }
 
-/// A few words for a column.
+/// A summary for a column.
 fn summary(states: &[State]) -> String {
     let wrong: Vec<_> = states
         .iter()
@@ -120,24 +120,24 @@ fn summary(states: &[State]) -> String {
 fn state(
     spec: &SageApiSpec,
     entity: Entity,
-    told: Option<&EntityHealth>,
+    reported: Option<&EntityHealth>,
     now: Timestamp,
 ) -> (SyncState, Option<String>) {
-    let Some(told) = told else { return (SyncState::Unknown, None) };
-    let late = || told.age_s.is_some_and(|age| age > longest(spec, entity, now).as_secs_f64());
-    match told.status.as_str() {
+    let Some(reported) = reported else { return (SyncState::Unknown, None) };
+    let late = || reported.age_s.is_some_and(|age| age > longest(spec, entity, now).as_secs_f64());
+    match reported.status.as_str() {
         "disabled" => (SyncState::Disabled, None),
-        "failed" => (SyncState::Failing, told.error_class.as_deref().map(|class| cut(class, 64))),
+        "failed" => (SyncState::Failing, reported.error_class.as_deref().map(|class| cut(class, 64))),
         "success" if late() => (SyncState::Late, None),
         "success" => (SyncState::Healthy, None),
         "pending" if late() => (SyncState::Late, None),
-        // An age tells of an earlier run, of this instance or of another.
-        "pending" if told.age_s.is_some() => (SyncState::Healthy, None),
+        // An age is from an earlier run, of this instance or of another.
+        "pending" if reported.age_s.is_some() => (SyncState::Healthy, None),
         _ => (SyncState::Unknown, None),
     }
 }
 
-/// How old a mirrored entity may get.
+/// How old a mirrored entity may become.
 fn longest(spec: &SageApiSpec, entity: Entity, now: Timestamp) -> Duration {
     let sync = spec.sync.as_ref();
     let asked = sync.and_then(|sync| match entity {

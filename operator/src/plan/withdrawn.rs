@@ -1,21 +1,21 @@
-//! Migrations of former specifications: those that have begun come to their end, the others are deleted.
+//! Migrations of former specifications: those that have started run to their end, the others are deleted.
 
 use k8s_openapi::api::batch::v1::Job;
 use sageapi_crds::{ConditionType, MigrationStatus, Phase, Reason};
 
-use super::Assessment;
+use super::assessment::Assessment;
 use super::attempt::{Attempt, has_begun};
 use super::children::{delete, name};
 use super::conditions::Conditions;
 use super::events::note;
 use super::migration::{Gate, Outcome, WATCHED};
+use crate::kinds::Kind;
 use crate::names;
-use crate::object::ObjectKind;
 
 impl Gate<'_> {
-    /// Half a migration is worse than a late one, so one that runs is let end. `Some`: the present one waits for it.
+    /// Half a migration is worse than a late one, so a running one is left to end. `Some`: the current one waits for it.
     ///
-    /// Until all are gone the status stays about the migration before (`same` is false), by which a later look
+    /// Until all are gone the status describes the previous migration (`same` is false), so that a later reconcile
     /// still knows that another one was wanted in between.
     pub(super) fn withdraw(
         &self,
@@ -27,11 +27,11 @@ impl Gate<'_> {
         let former = self.jobs().filter(|job| !self.is_present(job));
         let former: Vec<(&Job, Attempt)> = former.map(|job| (job, self.look(job))).collect();
         if self.has_changed_the_schema(&former, before, same, outcome) {
-            // What it made of the schema is for a check with the wanted image to find out; that the image was once
-            // content tells nothing any more.
+            // A check with the wanted image finds out what it did to the schema; that the image once fitted proves
+            // nothing any more.
             outcome.database.applied_hash = None;
             let ended = self.jobs().filter(|job| self.is_present(job) && self.look(job).end().is_some());
-            outcome.steps.extend(ended.map(|job| delete(ObjectKind::Job, &job.metadata)));
+            outcome.steps.extend(ended.map(|job| delete(Kind::Job, &job.metadata)));
         }
         let mut busy = None;
         let mut leaving = false;
@@ -41,9 +41,9 @@ impl Gate<'_> {
                 Attempt::Waiting(_) => {
                     leaving = true;
                     if job.metadata.deletion_timestamp.is_none() {
-                        outcome.steps.push(delete(ObjectKind::Job, &job.metadata));
+                        outcome.steps.push(delete(Kind::Job, &job.metadata));
                         let message = format!(
-                            "Job {} of a former specification does not run and is deleted",
+                            "Job {} of a former specification has not started and is deleted",
                             name(&job.metadata)
                         );
                         outcome.notes.push(note(false, "MigrationWithdrawn", "Delete", &message));
@@ -59,14 +59,14 @@ impl Gate<'_> {
             Self::record_ended(&former, before, outcome);
         }
         let Some(job) = busy else {
-            return leaving.then(|| Self::room(conditions));
+            return leaving.then(|| Self::deleting(conditions));
         };
         let message = format!("Job {job} migrates for a former specification; the present one follows");
         conditions.no(ConditionType::SchemaUpToDate, Reason::Pending, message.clone());
         Some(Assessment::new(Phase::Migrating, Reason::MigrationPending, message, WATCHED))
     }
 
-    /// Whether another migration than the applied one has begun since that was applied. Jobs that ended before then
+    /// Whether another migration than the applied one has started since that was applied. Jobs that ended before
     /// were deleted while the applied one was wanted.
     fn has_changed_the_schema(
         &self,
@@ -80,12 +80,12 @@ impl Gate<'_> {
         let begun = former.iter().any(|(job, attempt)| {
             is_another(name(&job.metadata))
                 && (!same || attempt.end().is_none())
-                && has_begun(job, &self.observed.children.pods)
+                && has_begun(job, &self.observed.children)
         });
         begun || (!same && before.last_job.as_deref().is_some_and(is_another))
     }
 
-    /// Tells of attempts at the migration before that ended when it was not wanted any more.
+    /// Reports attempts at the previous migration that ended after it was no longer wanted.
     fn record_ended(former: &[(&Job, Attempt)], before: &MigrationStatus, outcome: &mut Outcome) {
         let Some(hash) = &before.hash else { return };
         let number = |job: &str| names::migration_attempt(job, hash);

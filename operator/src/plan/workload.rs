@@ -1,4 +1,4 @@
-//! How the instances are: from the Deployment and its pods.
+//! The state of the instances, from the Deployment and its pods.
 
 use std::time::Duration;
 
@@ -6,15 +6,17 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use sageapi_crds::Reason;
+use serde_json::Value;
 
 use super::children::{annotation, label};
 use crate::labels;
+use crate::object::Object;
 use crate::observed::Observed;
 
 /// A pod that is not ready may still be starting so long.
 const STARTING: Duration = Duration::from_mins(2);
 
-/// How the instances are.
+/// The state of the instances.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workload<'a> {
     /// The live Deployment, if it is ours.
@@ -23,13 +25,13 @@ pub(super) struct Workload<'a> {
     pub(super) instances: i32,
     /// Pods that have been ready for a moment.
     pub(super) available: i32,
-    /// Whether the Deployment's controller has seen the last change and brought it to its end.
+    /// Whether the Deployment's controller has seen the last change and completed it.
     pub(super) complete: bool,
     /// New pods did not get ready in time.
     pub(super) overdue: bool,
-    /// What keeps pods from getting ready.
+    /// What prevents pods from getting ready.
     pub(super) problem: Option<(Reason, String)>,
-    /// Whether pods that are missing are merely young.
+    /// Whether pods that are not ready are just starting.
     pub(super) starting: bool,
 }
 
@@ -44,18 +46,18 @@ pub(super) fn look<'a>(observed: &'a Observed, name: &str, uid: &str) -> Workloa
         && condition("Progressing").is_some_and(|progressing| {
             progressing.status == "False" && progressing.reason.as_deref() == Some("ProgressDeadlineExceeded")
         });
-    // No condition yet is a Deployment that has never got its pods.
+    // No condition yet: the Deployment has never got its pods.
     let rolled = condition("Progressing")
         .is_some_and(|progressing| progressing.reason.as_deref() == Some("NewReplicaSetAvailable"));
     let replaced = count(status.updated_replicas) == count(status.replicas);
     let complete = seen && rolled && replaced && count(status.replicas) >= desired;
     let quota = condition("ReplicaFailure").filter(|failure| failure.status == "True").map(|failure| {
         let why = failure.message.as_deref().unwrap_or_default();
-        // What stands before names a pod that was never made, another one each time.
+        // The text before it names a pod that was never created, another one each time.
         let why = why.split_once("forbidden: ").map_or(why, |(_, why)| why);
-        (Reason::QuotaExceeded, format!("pods cannot be made: {why}"))
+        (Reason::QuotaExceeded, format!("pods cannot be created: {why}"))
     });
-    let pods: Vec<&Pod> = observed.children.pods.iter().filter(|pod| serves(pod, name)).collect();
+    let pods: Vec<&Pod> = observed.children.all().filter(|pod| serves(pod, name)).collect();
     let unready = || pods.iter().filter(|pod| !is_ready(pod));
     let problem = quota.or_else(|| unready().find_map(|pod| trouble(pod, "server")));
     let starting = problem.is_none() && unready().any(|pod| is_young(pod, observed.now));
@@ -89,7 +91,7 @@ fn is_young(pod: &Pod, now: Timestamp) -> bool {
     })
 }
 
-/// What keeps a pod from getting on, in words that stay the same while it does.
+/// What blocks a pod, in words that stay the same while it does.
 pub(super) fn trouble(pod: &Pod, container: &str) -> Option<(Reason, String)> {
     let status = pod.status.as_ref()?;
     let unscheduled = status.conditions.iter().flatten().find(|condition| {
@@ -97,7 +99,7 @@ pub(super) fn trouble(pod: &Pod, container: &str) -> Option<(Reason, String)> {
     });
     if let Some(unscheduled) = unscheduled {
         let why = unscheduled.message.as_deref().unwrap_or("the scheduler finds no node");
-        return Some((Reason::Unschedulable, format!("no node takes a pod: {why}")));
+        return Some((Reason::Unschedulable, format!("no node can run a pod: {why}")));
     }
     let status = status.container_statuses.iter().flatten().find(|status| status.name == container)?;
     let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
@@ -108,7 +110,7 @@ pub(super) fn trouble(pod: &Pod, container: &str) -> Option<(Reason, String)> {
         ) => Some((Reason::ImagePullError, format!("image {} cannot be pulled", status.image))),
         Some("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
             let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
-            Some((Reason::ContainerConfigError, format!("the container cannot be made: {message}")))
+            Some((Reason::ContainerConfigError, format!("the container cannot be created: {message}")))
         }
         _ if status.restart_count > 0 => Some((Reason::CrashLooping, crash(status))),
         _ => None,
@@ -118,31 +120,26 @@ pub(super) fn trouble(pod: &Pod, container: &str) -> Option<(Reason, String)> {
 fn crash(status: &ContainerStatus) -> String {
     let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
     let code = last.map(|last| format!(" with exit code {}", last.exit_code)).unwrap_or_default();
-    format!("instances end soon after their start{code}; see `kubectl logs --previous`")
+    format!("instances exit soon after they start{code}; see `kubectl logs --previous`")
 }
 
 /// Why the live pods are not those that are wanted; `None`: they are.
-pub(super) fn outdated(live: &Deployment, wanted: &Deployment) -> Option<Reason> {
-    let hash =
-        |deployment: &Deployment| annotation(&deployment.metadata, labels::SPEC_HASH).map(str::to_owned);
-    if hash(live).is_some() && hash(live) == hash(wanted) {
+pub(super) fn outdated(live: &Deployment, wanted: &Object) -> Option<Reason> {
+    let hash = |metadata, name| annotation(metadata, name).map(str::to_owned);
+    let differs = |name| hash(&live.metadata, name) != hash(wanted.metadata(), name);
+    if annotation(&live.metadata, labels::SPEC_HASH).is_some() && !differs(labels::SPEC_HASH) {
         return None;
     }
-    let image = |deployment: &Deployment| {
-        let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
-        pod.containers.first()?.image.clone()
-    };
-    let noted = |deployment: &Deployment, name: &str| {
-        let metadata = deployment.spec.as_ref()?.template.metadata.as_ref()?;
-        annotation(metadata, name).map(str::to_owned)
-    };
-    if image(live) != image(wanted) {
+    let template = live.spec.as_ref().map(|spec| &spec.template);
+    let container = template.and_then(|template| template.spec.as_ref()?.containers.first());
+    let image = container.and_then(|container| container.image.as_deref());
+    let body = wanted.body();
+    if image != body.pointer("/spec/template/spec/containers/0/image").and_then(Value::as_str) {
         return Some(Reason::ImageChanged);
     }
-    if noted(live, labels::SECRETS_HASH) != noted(wanted, labels::SECRETS_HASH) {
+    let secrets = template.and_then(|template| annotation(template.metadata.as_ref()?, labels::SECRETS_HASH));
+    if secrets != body["spec"]["template"]["metadata"]["annotations"][labels::SECRETS_HASH].as_str() {
         return Some(Reason::SecretChanged);
     }
-    let template =
-        |deployment: &Deployment| annotation(&deployment.metadata, labels::TEMPLATE_HASH).map(str::to_owned);
-    (template(live) != template(wanted)).then_some(Reason::SpecChanged)
+    differs(labels::TEMPLATE_HASH).then_some(Reason::SpecChanged)
 }

@@ -1,4 +1,4 @@
-//! The server's configuration. Only what was asked for is written: the rest is the server's own default, which
+//! The server's configuration. Only what the specification sets is written: the rest is the server's own default, which
 //! may then change with its version.
 
 use sageapi_crds::{
@@ -12,7 +12,7 @@ use crate::validate::{Validated, span_text};
 /// The configuration as YAML.
 pub fn configuration(validated: &Validated) -> Result<String, serde_yaml::Error> {
     let mut file = Map::new();
-    // A new field does not compile until it is thought of here.
+    // A new field does not compile until it is considered here.
     let SageApiSpec {
         instances: _,
         image: _,

@@ -1,6 +1,6 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::{Context, sealed, texts};
+use super::context::{Context, sealed, texts};
 use crate::object::Object;
 use crate::{labels, names};
 
@@ -16,5 +16,5 @@ pub fn config_map(context: &Context<'_>, configuration: &str) -> Object {
         data: Some(texts([(FILE, configuration)])),
         ..ConfigMap::default()
     };
-    sealed(map, None)
+    sealed(&map, None)
 }

@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sageapi_contract::{ADMIN_PORT, HTTP_PORT, LIVENESS_PATH, READINESS_PATH, STARTUP_PATH};
 
+use super::context::{ADMIN, Context, HTTP, REVISION, annotate, sealed};
 use super::pod::{container, pod};
-use super::{ADMIN, Context, HTTP, REVISION, annotate, sealed};
 use crate::object::Object;
 use crate::validate::PRE_STOP;
 use crate::{hashes, labels};
@@ -76,7 +76,7 @@ pub fn deployment(context: &Context<'_>) -> Object {
     let template = deployment.spec.as_ref().map(|spec| serde_json::to_value(&spec.template));
     let template = template.and_then(Result::ok).unwrap_or_default();
     annotate(&mut deployment.metadata, labels::TEMPLATE_HASH, &hashes::of(&template));
-    sealed(deployment, None)
+    sealed(&deployment, None)
 }
 
 fn port(name: &str, number: u16) -> ContainerPort {

@@ -2,12 +2,12 @@ use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec}
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Context, sealed};
+use super::context::{Context, sealed};
 use crate::labels;
 use crate::object::Object;
 
 /// How many instances may be away when nodes are drained. Those that are not ready can always be evicted, or a
-/// broken one would hold a node for ever.
+/// broken one would block a node's drain.
 pub fn disruption_budget(context: &Context<'_>) -> Object {
     let budget = PodDisruptionBudget {
         metadata: context.owned(context.name(), labels::COMPONENT_SERVER),
@@ -22,5 +22,5 @@ pub fn disruption_budget(context: &Context<'_>) -> Object {
         }),
         status: None,
     };
-    sealed(budget, None)
+    sealed(&budget, None)
 }

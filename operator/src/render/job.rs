@@ -4,8 +4,8 @@ use k8s_openapi::api::batch::v1::{
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::context::{Context, annotate, arguments, sealed, texts};
 use super::pod::{container, pod};
-use super::{Context, annotate, sealed, texts};
 use crate::object::Object;
 use crate::{labels, names};
 
@@ -13,11 +13,6 @@ use crate::{labels, names};
 pub const CONTAINER: &str = "migrate";
 /// How long a Job that ended is kept for its logs. Whether to run again does not depend on it.
 const KEPT_SECONDS: i32 = 7 * 24 * 60 * 60;
-
-/// What the server is called with to bring the schema up to date, claiming the database for `owner`.
-pub fn arguments(owner: &str) -> Vec<String> {
-    ["migrate", "--owner", owner, "--result-file", "/dev/termination-log"].map(str::to_owned).into()
-}
 
 /// One attempt at the migration. Created, never changed: a Job's template cannot be.
 pub fn migration_job(context: &Context<'_>, owner: &str, attempt: u32, retry: Option<&str>) -> Object {
@@ -34,7 +29,7 @@ pub fn migration_job(context: &Context<'_>, owner: &str, attempt: u32, retry: Op
     spec.restart_policy = Some("Never".to_owned());
     // The database refuses two migrations at a time; one that was asked to end gets the time to.
     spec.termination_grace_period_seconds = Some(60);
-    // A sidecar would keep the Job running for ever.
+    // A sidecar would keep the Job running.
     let no_sidecars = texts([("sidecar.istio.io/inject", "false")]);
     let mut pod_labels = labels::pod_labels(context.name(), component);
     pod_labels.extend(no_sidecars.clone());
@@ -61,7 +56,7 @@ pub fn migration_job(context: &Context<'_>, owner: &str, attempt: u32, retry: Op
         }),
         status: None,
     };
-    sealed(job, None)
+    sealed(&job, None)
 }
 
 fn disruption_is_no_failure() -> PodFailurePolicyRule {

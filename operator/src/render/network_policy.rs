@@ -5,12 +5,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sageapi_crds::NetworkPolicy as Asked;
 
-use super::{ADMIN, Context, HTTP, sealed, texts};
+use super::context::{ADMIN, Context, HTTP, sealed, texts};
 use crate::labels;
 use crate::object::Object;
 use crate::observed::Settings;
 
-/// Who may reach the instances: the API everyone or whoever is named, the admin port the operator and monitoring.
+/// Who may reach the instances: the API everyone or those who are named, the admin port the operator and monitoring.
 /// `None`: it is switched off. Migrations are not selected; they take no connections.
 pub fn network_policy(context: &Context<'_>, settings: &Settings) -> Option<Object> {
     let default = Asked::default();
@@ -47,7 +47,7 @@ pub fn network_policy(context: &Context<'_>, settings: &Settings) -> Option<Obje
             egress: None,
         }),
     };
-    Some(sealed(policy, None))
+    Some(sealed(&policy, None))
 }
 
 fn namespace_of(name: &str) -> NetworkPolicyPeer {

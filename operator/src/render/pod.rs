@@ -10,12 +10,13 @@ use k8s_openapi::api::core::v1::{
 use sageapi_contract::{CONFIG_PATH, CONFIG_VARIABLE, SECRET_FILES, SECRETS_DIRECTORY};
 use sageapi_crds::PullPolicy;
 
-use super::{Context, USER, config_map};
+use super::config_map;
+use super::context::{Context, USER};
 use crate::names;
 
 /// The volume with configuration and secrets.
 const CONFIG: &str = "config";
-/// The one folder that can be written to.
+/// The only writable folder.
 const TMP: &str = "tmp";
 
 /// A pod with this container; the rest is up to the caller.
@@ -85,7 +86,7 @@ pub(super) fn container(context: &Context<'_>, name: &str, arguments: Vec<String
     }
 }
 
-/// Where the configuration and each secret are, then what the user adds.
+/// The paths of the configuration and of each secret, then what the user adds.
 pub fn environment(context: &Context<'_>) -> Vec<EnvVar> {
     let variable = |name: &str, value: &str| EnvVar {
         name: name.to_owned(),
@@ -100,7 +101,7 @@ pub fn environment(context: &Context<'_>) -> Vec<EnvVar> {
     std::iter::once(variable(CONFIG_VARIABLE, CONFIG_PATH)).chain(files).chain(extra).collect()
 }
 
-/// Configuration and secrets as one folder: a mount inside a read-only mount cannot be made.
+/// Configuration and secrets as one folder: a mount inside a read-only mount cannot be created.
 fn configuration(context: &Context<'_>) -> Volume {
     let below = |path: &str| {
         let path = Path::new(path).strip_prefix(folder()).unwrap_or(Path::new(path));
@@ -140,7 +141,7 @@ fn tmp() -> Volume {
     Volume { name: TMP.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
 }
 
-/// What is not empty: the API server drops the rest, and it would look changed for ever.
+/// What is not empty: the API server drops the rest, and it would always look changed.
 fn some<T: Clone>(value: &T, is_empty: impl Fn(&T) -> bool) -> Option<T> {
     (!is_empty(value)).then(|| value.clone())
 }

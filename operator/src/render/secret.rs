@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Context, owned, sealed};
+use super::context::{Context, owned, sealed};
 use crate::object::Object;
 use crate::observed::KeySeed;
 use crate::validate::Validated;
@@ -41,7 +41,7 @@ impl Keys {
         Self { entries: Self::NAMES.into_iter().zip(keys).collect() }
     }
 
-    /// Those of a Secret; else the first entry that it lacks.
+    /// The keys in a Secret, or the first entry that it lacks.
     pub fn read(secret: &Secret) -> Result<Self, &'static str> {
         let data = secret.data.as_ref();
         let entry = |name: &'static str| {
@@ -61,7 +61,7 @@ impl Keys {
         self.get(HASH_KEY).unwrap_or_default()
     }
 
-    /// Names the encryption key without telling it, as the server does in the database. `None`: it is no key.
+    /// Identifies the encryption key without revealing it, as the server does in the database. `None`: it is not a key.
     pub fn fingerprint(&self) -> Option<String> {
         let key = STANDARD.decode(self.get(ENCRYPTION_KEY)?.trim_ascii()).ok()?;
         let mac = hashes::mac(&key, b"sageapi encryption key fingerprint")?;
@@ -87,7 +87,7 @@ pub fn keys_secret(validated: &Validated, keys: &Keys) -> Object {
         ),
         ..Secret::default()
     };
-    sealed(secret, Some(keys.hash_key()))
+    sealed(&secret, Some(keys.hash_key()))
 }
 
 /// The immutable copy of everything secret that pods get.
@@ -102,5 +102,5 @@ pub fn secrets(context: &Context<'_>, files: &BTreeMap<&'static str, Vec<u8>>, h
         ),
         ..Secret::default()
     };
-    sealed(secret, Some(hash_key))
+    sealed(&secret, Some(hash_key))
 }

@@ -2,7 +2,7 @@ use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sageapi_crds::{Service as AskedService, ServiceType};
 
-use super::{Context, HTTP, sealed};
+use super::context::{Context, HTTP, sealed};
 use crate::labels;
 use crate::object::Object;
 use crate::validate::Validated;
@@ -38,10 +38,10 @@ pub fn service(context: &Context<'_>) -> Object {
         }),
         status: None,
     };
-    sealed(service, None)
+    sealed(&service, None)
 }
 
-/// Where the API is: what clients call it, else the Service.
+/// The API's address: the public one, or else the Service's.
 pub fn url(validated: &Validated) -> String {
     if let Some(url) = validated.spec.server.as_ref().and_then(|server| server.public_url.as_ref()) {
         return url.trim_end_matches('/').to_owned();

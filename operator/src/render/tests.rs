@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::PodSpec;
 use sageapi_contract::CONFIG_PATH;
 use sageapi_crds::SageApi;
 use sageapi_server::model::Secret;
@@ -9,8 +10,8 @@ use sageapi_server::store::Keyring;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::kinds::Kind;
 use crate::observed::{KeySeed, Settings};
-use crate::plan::render_context;
 use crate::validate::validate;
 
 /// Every field of the specification that the server is configured by.
@@ -83,14 +84,8 @@ fn rendered(resource: &SageApi) -> Rendered {
     let files = crate::credentials::with_keys(files, &keys);
     let configuration = configuration(&validated).unwrap();
     let owner = "c/billing/prod";
-    let context = render_context(
-        &validated,
-        owner,
-        &configuration,
-        &files,
-        "db.example.com:3306/sage",
-        keys.hash_key(),
-    );
+    let context =
+        Context::new(&validated, owner, &configuration, &files, "db.example.com:3306/sage", keys.hash_key());
     let environment = super::environment(&context);
     let mut objects = vec![
         service_account(&context),
@@ -98,10 +93,9 @@ fn rendered(resource: &SageApi) -> Rendered {
         secrets(&context, &files, keys.hash_key()),
         config_map(&context, &configuration),
         migration_job(&context, owner, 1, None),
-        service(&context),
     ];
-    objects.extend(network_policy(&context, &settings()));
-    objects.extend([deployment(&context), disruption_budget(&context)]);
+    objects.extend(serving(&context, &settings()));
+    objects.sort_by_key(Object::kind);
     let environment = environment.into_iter().map(|v| (v.name, v.value.unwrap_or_default())).collect();
     Rendered { configuration, files, objects, environment }
 }
@@ -164,11 +158,9 @@ fn a_bearer_token_is_the_dapi_secret() {
 fn every_child_is_rendered_as_reviewed() {
     let mut text = String::new();
     for object in rendered(&full()).objects {
-        let mut value = object.to_value().unwrap();
+        let mut value = object.body().clone();
         // What is random in life is constant here, and still not worth reading.
-        if let Some(data) =
-            value.get_mut("data").filter(|_| object.kind() == crate::object::ObjectKind::Secret)
-        {
+        if let Some(data) = value.get_mut("data").filter(|_| object.kind() == Kind::Secret) {
             *data = data.as_object().unwrap().keys().cloned().collect::<Vec<_>>().into();
         }
         text += &format!("---\n{}", serde_yaml::to_string(&value).unwrap());
@@ -177,11 +169,9 @@ fn every_child_is_rendered_as_reviewed() {
 }
 
 fn deployment_of(resource: &SageApi) -> Deployment {
-    let found = rendered(resource).objects.into_iter().find_map(|object| match object {
-        Object::Deployment(deployment) => Some(*deployment),
-        _ => None,
-    });
-    found.unwrap()
+    let objects = rendered(resource).objects;
+    let found = objects.into_iter().find(|object| object.kind() == Kind::Deployment);
+    serde_json::from_value(found.unwrap().body().clone()).unwrap()
 }
 
 fn template(resource: &SageApi) -> Value {
@@ -207,7 +197,7 @@ fn what_does_not_concern_pods_does_not_roll_them() {
         before
     );
     assert_eq!(changed(&|r| r.metadata.generation = Some(7)), before);
-    assert_eq!(changed(&|r| r.metadata.uid = Some("made anew".to_owned())), before, "the UID is in no pod");
+    assert_eq!(changed(&|r| r.metadata.uid = Some("recreated".to_owned())), before, "the UID is in no pod");
     assert_ne!(
         changed(&|r| r.spec.server.as_mut().unwrap().request_timeout = Some("46s".to_owned())),
         before
@@ -216,10 +206,9 @@ fn what_does_not_concern_pods_does_not_roll_them() {
 
 #[test]
 fn every_pod_meets_the_restricted_standard_and_mounts_no_token() {
-    let pods = rendered(&full()).objects.into_iter().filter_map(|object| match object {
-        Object::Deployment(deployment) => deployment.spec?.template.spec,
-        Object::Job(job) => job.spec?.template.spec,
-        _ => None,
+    let pods = rendered(&full()).objects.into_iter().filter_map(|object| {
+        let pod = object.body().pointer("/spec/template/spec")?.clone();
+        Some(serde_json::from_value::<PodSpec>(pod).unwrap())
     });
     let pods: Vec<_> = pods.collect();
     assert_eq!(pods.len(), 2);
@@ -242,8 +231,8 @@ fn every_pod_meets_the_restricted_standard_and_mounts_no_token() {
 #[test]
 fn nothing_secret_is_outside_of_secrets() {
     for object in rendered(&full()).objects {
-        let text = object.to_value().unwrap().to_string();
-        let secret = object.kind() == crate::object::ObjectKind::Secret;
+        let text = object.body().to_string();
+        let secret = object.kind() == Kind::Secret;
         assert!(secret || !text.contains("content-of-this-entry") && !text.contains("sage:pw"), "{object:?}");
         assert!(!format!("{object:?}").contains("whsec"), "Debug tells no data");
     }

@@ -55,13 +55,13 @@ impl ImageRef {
 
     fn checked(self) -> Result<Self, &'static str> {
         if !is_repository(&self.repository) {
-            return Err("the repository is no image repository, like registry.example.com/team/name");
+            return Err("the repository is not an image repository, like registry.example.com/team/name");
         }
         if self.tag.as_deref().is_some_and(|tag| !is_tag(tag)) {
-            return Err("the tag is no image tag: letters, digits, _, . and -, at most 128");
+            return Err("the tag is not an image tag: letters, digits, _, . and -, at most 128");
         }
         if self.digest.as_deref().is_some_and(|digest| !is_digest(digest)) {
-            return Err("the digest is no image digest, like sha256: and 64 hex digits");
+            return Err("the digest is not an image digest, like sha256: and 64 hex digits");
         }
         Ok(self)
     }

@@ -48,7 +48,7 @@ impl Measure {
             Self::Cores => cores(text),
             Self::Bytes => bytes(text),
             Self::Things => parse(text, "1").and_then(|things| match split(text) {
-                (_, "m") => Err(format!("{text:?} is no whole number; write it like 1")),
+                (_, "m") => Err(format!("{text:?} is not a whole number; write it like 1")),
                 _ => Ok(things),
             }),
         }
@@ -56,7 +56,7 @@ impl Measure {
 }
 
 fn parse(text: &str, like: &str) -> Result<Quantity, String> {
-    Quantity::parse(text).ok_or_else(|| format!("{text:?} is no quantity; write it like {like}"))
+    Quantity::parse(text).ok_or_else(|| format!("{text:?} is not a quantity; write it like {like}"))
 }
 
 /// An amount of memory or disk that can be meant; nothing at all can.
@@ -99,7 +99,7 @@ impl Check {
                 self.problem(&format!("spec.resources.requests.{name}"), "it is more than its limit");
             }
         }
-        // A default never contradicts what was asked for: a lower limit is the request too, a higher request the limit.
+        // A default never contradicts the specification: a lower limit is the request too, a higher request the limit.
         let below = |default: &str, limit: Option<&String>| match limit {
             Some(limit) if Quantity::parse(limit) < Quantity::parse(default) => limit.clone(),
             _ => default.to_owned(),
@@ -128,7 +128,7 @@ impl Check {
             match Measure::of(name).map(|measure| measure.read(&text)) {
                 None => self.problem(
                     &path,
-                    "it is no resource of a container; write cpu, memory, ephemeral-storage, or a name with its domain",
+                    "it is not a resource of a container; write cpu, memory, ephemeral-storage, or a name with its domain",
                 ),
                 Some(Err(why)) => self.problem(&path, why),
                 Some(Ok(amount)) => {

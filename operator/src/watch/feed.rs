@@ -1,4 +1,3 @@
-use std::collections::{BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,47 +5,40 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
-use super::{Cache, Key, References, Triggers};
+use super::sink::Sink;
 use crate::client::brief;
-use crate::metrics::{KindLabel, Metrics};
+use crate::heartbeats::Heartbeats;
+use crate::kinds::Kind;
+use crate::metrics::KindLabel;
 use sageapi_runtime::Clock;
 
 /// Objects in a page of a list. Decoded, with the managers of all its fields, an object takes some 50 KB.
 const PAGE: u32 = 50;
 
-/// What becomes of the events of one watch.
-pub(super) trait Sink<K>: Send {
-    /// A complete list begins.
-    fn list_begins(&mut self);
-    /// An object of the list.
-    fn listed(&mut self, object: K);
-    /// The list is complete.
-    fn list_ends(&mut self);
-    /// A new or changed object.
-    fn changed(&mut self, object: K);
-    /// A deleted object.
-    fn deleted(&mut self, object: &K);
-}
-
 /// One watch: a kind, in one namespace or in all.
 pub(super) struct Feed<K> {
     pub api: Api<K>,
     pub selector: Option<String>,
-    pub kind: &'static str,
+    pub kind: Kind,
+    /// Whether a cluster without this kind counts as one without such objects.
+    pub may_be_absent: bool,
     /// Whose turn it is to list: memory at the start, when every watch lists, is that of a few pages.
     pub lists: Arc<Semaphore>,
     pub clock: Arc<dyn Clock>,
-    pub metrics: Arc<Metrics>,
+    pub heartbeats: Heartbeats,
+    pub restarts: Family<KindLabel, Counter>,
 }
 
 impl<K> Feed<K>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    /// Watches for ever; `synced` is told once, after the first complete list.
+    /// Watches until dropped; `synced` is called once, after the first complete list.
     pub async fn run(self, mut sink: impl Sink<K>, synced: impl FnOnce()) {
         let config = watcher::Config {
             label_selector: self.selector.clone(),
@@ -63,16 +55,23 @@ where
                 Err(error) => {
                     drop(turn.take());
                     self.failed(&error, std::mem::replace(&mut failing, true));
+                    if self.may_be_absent && cause(&error).1 == 404 {
+                        sink.list_begins();
+                        sink.list_ends();
+                        if let Some(synced) = synced.take() {
+                            synced();
+                        }
+                    }
                     continue;
                 }
             };
             if !matches!(event, watcher::Event::Init) && std::mem::take(&mut failing) {
-                tracing::info!(kind = self.kind, "the watch works again");
+                tracing::info!(kind = self.kind.name(), "the watch works again");
             }
-            self.metrics.heartbeats.seen(self.kind, self.clock.monotonic());
+            self.heartbeats.beat(self.kind.name(), self.clock.monotonic());
             match event {
                 watcher::Event::Init => {
-                    // The first page is not asked for before the next turn of this loop. The semaphore is never closed.
+                    // The first page is not requested before the next turn of this loop. The semaphore is never closed.
                     turn = self.lists.acquire().await.ok();
                     sink.list_begins();
                 }
@@ -91,25 +90,32 @@ where
     }
 
     fn failed(&self, error: &watcher::Error, already: bool) {
-        self.metrics.watch_restarts.get_or_create(&KindLabel { kind: self.kind }).inc();
-        let (cause, code) = match error {
-            watcher::Error::InitialListFailed(cause)
-            | watcher::Error::WatchStartFailed(cause)
-            | watcher::Error::WatchFailed(cause) => (brief(cause), code(cause)),
-            watcher::Error::WatchError(status) => (status.message.clone(), status.code),
-            watcher::Error::NoResourceVersion => (error.to_string(), 0),
-        };
-        // An expired version is the ordinary end of a watch; what goes on failing is said once.
+        let kind = self.kind.name();
+        self.restarts.get_or_create(&KindLabel { kind }).inc();
+        let (cause, code) = cause(error);
+        // An expired version is the ordinary end of a watch; what keeps failing is logged once.
         if code == 410 || already {
-            tracing::debug!(kind = self.kind, cause, "the watch failed");
+            tracing::debug!(kind, cause, "the watch failed");
             return;
         }
         let advice = match code {
             403 => "grant this service account list and watch on it (the chart's RBAC does)",
+            404 if self.may_be_absent => "the operator works without such objects until it is defined",
             404 => "install its definition: sageapi-operator crd | kubectl apply --server-side -f -",
-            _ => "it is tried again",
+            _ => "it is retried",
         };
-        tracing::warn!(kind = self.kind, cause, advice, "the watch failed");
+        tracing::warn!(kind, cause, advice, "the watch failed");
+    }
+}
+
+/// What went wrong, and the API server's status code if there was one.
+fn cause(error: &watcher::Error) -> (String, u16) {
+    match error {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => (brief(cause), code(cause)),
+        watcher::Error::WatchError(status) => (status.message.clone(), status.code),
+        watcher::Error::NoResourceVersion => (error.to_string(), 0),
     }
 }
 
@@ -120,85 +126,59 @@ fn code(error: &kube::Error) -> u16 {
     }
 }
 
-/// Keeps what it sees in a cache, and tells whom it concerns.
-pub(super) struct Keep<K> {
-    cache: Arc<Cache<K>>,
-    namespace: Option<String>,
-    triggers: Arc<Triggers>,
-    /// What the list under way has shown so far.
-    present: HashSet<Key>,
-}
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
 
-impl<K> Keep<K> {
-    pub fn new(cache: Arc<Cache<K>>, namespace: Option<String>, triggers: Arc<Triggers>) -> Self {
-        Self { cache, namespace, triggers, present: HashSet::new() }
-    }
-}
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::Client;
+    use kube::client::Body;
 
-impl<K> Sink<K> for Keep<K>
-where
-    K: Resource<DynamicType = ()> + Send + Sync,
-{
-    fn list_begins(&mut self) {
-        self.present.clear();
-    }
+    use super::*;
+    use sageapi_runtime::SystemClock;
 
-    fn listed(&mut self, object: K) {
-        self.present.insert(Key::of(&object));
-        self.changed(object);
-    }
+    #[derive(Default)]
+    struct Lists(usize);
 
-    fn list_ends(&mut self) {
-        let present = std::mem::take(&mut self.present);
-        self.triggers.add(self.cache.retain(self.namespace.as_deref(), &present));
-    }
-
-    fn changed(&mut self, object: K) {
-        self.triggers.add(self.cache.put(object));
-    }
-
-    fn deleted(&mut self, object: &K) {
-        self.triggers.add(self.cache.remove(&Key::of(object)));
-    }
-}
-
-/// Keeps nothing, not even of a list, and tells whom a Secret concerns.
-pub(super) struct Match {
-    references: Arc<References>,
-    namespace: Option<String>,
-    triggers: Arc<Triggers>,
-    /// Of the Secrets referred to, those that the list has not shown yet.
-    missing: BTreeSet<Key>,
-}
-
-impl Match {
-    pub fn new(references: Arc<References>, namespace: Option<String>, triggers: Arc<Triggers>) -> Self {
-        Self { references, namespace, triggers, missing: BTreeSet::new() }
-    }
-}
-
-impl<K: Resource> Sink<K> for Match {
-    fn list_begins(&mut self) {
-        self.missing = self.references.existing(self.namespace.as_deref());
-    }
-
-    fn listed(&mut self, secret: K) {
-        self.missing.remove(&Key::of(&secret));
-        self.changed(secret);
-    }
-
-    fn list_ends(&mut self) {
-        for secret in std::mem::take(&mut self.missing) {
-            self.triggers.add(self.references.seen(&secret, None));
+    impl Sink<ConfigMap> for &mut Lists {
+        fn list_begins(&mut self) {}
+        fn listed(&mut self, _object: ConfigMap) {}
+        fn list_ends(&mut self) {
+            self.0 += 1;
         }
+        fn changed(&mut self, _object: ConfigMap) {}
+        fn deleted(&mut self, _object: &ConfigMap) {}
     }
 
-    fn changed(&mut self, secret: K) {
-        let version = secret.meta().resource_version.as_deref();
-        self.triggers.add(self.references.seen(&Key::of(&secret), version));
+    /// Watches a kind that the API server does not know. Whether the cache counts as filled, and complete lists.
+    async fn watched(may_be_absent: bool) -> (bool, usize) {
+        let not_found = async |_: Request<Body>| {
+            let status =
+                r#"{"kind":"Status","status":"Failure","message":"no","reason":"NotFound","code":404}"#;
+            let response = Response::builder().status(404).body(Body::from(status.as_bytes().to_vec()));
+            Ok::<_, Infallible>(response.unwrap())
+        };
+        let feed = Feed {
+            api: Api::<ConfigMap>::all(Client::new(tower::service_fn(not_found), "billing")),
+            selector: None,
+            kind: Kind::ConfigMap,
+            may_be_absent,
+            lists: Arc::new(Semaphore::new(1)),
+            clock: SystemClock::new(),
+            heartbeats: Heartbeats::default(),
+            restarts: Family::default(),
+        };
+        let (mut lists, mut synced) = (Lists::default(), false);
+        let running = feed.run(&mut lists, || synced = true);
+        assert!(tokio::time::timeout(Duration::from_millis(500), running).await.is_err(), "it goes on");
+        (synced, lists.0)
     }
 
-    fn deleted(&mut self, secret: &K) {
-        self.triggers.add(self.references.seen(&Key::of(secret), None));
+    #[tokio::test(start_paused = true)]
+    async fn a_kind_that_may_be_absent_counts_as_an_empty_list_and_others_are_waited_for() {
+        assert_eq!(watched(true).await, (true, 1));
+        assert_eq!(watched(false).await, (false, 0));
     }
 }

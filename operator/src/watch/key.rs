@@ -1,5 +1,6 @@
 use std::fmt;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 /// Namespace and name: what an object is found by within its kind.
@@ -19,8 +20,12 @@ impl Key {
 
     /// An object's own key; everything that is watched has both parts.
     pub fn of(object: &impl Resource) -> Self {
-        let meta = object.meta();
-        Self::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+        Self::of_metadata(object.meta())
+    }
+
+    /// The key in an object's metadata.
+    pub fn of_metadata(metadata: &ObjectMeta) -> Self {
+        Self::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
     }
 }
 

@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use super::Key;
+use super::key::Key;
 
-/// Which SageApi refers to which Secret. Secrets are matched against it as their events pass; none is kept.
+/// Which resource refers to which Secret. Secrets are matched against it as their events arrive; none is kept.
 #[derive(Debug, Default)]
 pub struct References(Mutex<Index>);
 
@@ -21,7 +21,7 @@ struct Referenced {
 }
 
 impl References {
-    /// The SageApi `owner` is about to read these Secrets: what happens to them from now on is told.
+    /// The resource `owner` is about to read these Secrets: changes from now on trigger it.
     pub fn expect<'a>(&self, owner: &Key, secrets: impl IntoIterator<Item = &'a Key>) {
         let mut index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for secret in secrets {
@@ -30,7 +30,7 @@ impl References {
         }
     }
 
-    /// The SageApi `owner` refers to these Secrets, which were found in these versions, and to no others.
+    /// The resource `owner` refers to these Secrets, which were found in these versions, and to no others.
     pub fn set(&self, owner: &Key, found: &BTreeMap<Key, Option<String>>) {
         let mut index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = index.by_owner.remove(owner).unwrap_or_default();
@@ -52,7 +52,7 @@ impl References {
         }
     }
 
-    /// A Secret was seen in this version, or seen to be gone. The SageApis to look at.
+    /// A Secret was seen in this version, or seen to be gone. Returns the resources to reconcile.
     pub fn seen(&self, secret: &Key, version: Option<&str>) -> BTreeSet<Key> {
         let mut index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match index.secrets.get_mut(secret) {

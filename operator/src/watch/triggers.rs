@@ -3,9 +3,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Key;
+use super::key::Key;
 
-/// The SageApis that something has happened to, each once however much it was.
+/// The resources to reconcile because something changed, each once however much it was.
 #[derive(Debug, Default)]
 pub struct Triggers {
     keys: Mutex<BTreeSet<Key>>,
@@ -13,7 +13,7 @@ pub struct Triggers {
 }
 
 impl Triggers {
-    /// Something happened to these.
+    /// Something that concerns these has changed.
     pub fn add(&self, keys: impl IntoIterator<Item = Key>) {
         let mut waiting = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let before = waiting.len();
@@ -23,7 +23,7 @@ impl Triggers {
         }
     }
 
-    /// What has been added since the last call; waits for the first.
+    /// What was added since the last call; waits until there is something.
     pub async fn take(&self) -> BTreeSet<Key> {
         loop {
             let taken = std::mem::take(&mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner));

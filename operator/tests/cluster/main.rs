@@ -1,4 +1,4 @@
-//! The operator on a real API server with real controllers; the kubelet is played.
+//! The operator on a real API server with real controllers; the kubelet is simulated.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 mod bench;

@@ -29,7 +29,7 @@ async fn a_stranger_of_the_same_name_is_never_taken_over() {
 
 #[tokio::test]
 async fn a_resource_made_anew_waits_until_the_old_one_s_children_are_gone() {
-    let bench = Bench::new("anew").await;
+    let bench = Bench::new("recreated").await;
     let operator = bench.converged("").await;
     let old = bench.prod().await.metadata.uid.unwrap();
     bench.kubectl("delete sageapi prod --cascade=orphan");

@@ -25,9 +25,9 @@ fn bound(bench: &Bench, secrets: SecretsAccess) -> std::path::PathBuf {
     let subjects = json!([{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}]);
     let group = "rbac.authorization.k8s.io";
     let mut in_namespace = rbac::watched(secrets);
-    in_namespace.extend(rbac::OWN);
+    in_namespace.extend(rbac::own());
     for (kind, in_namespace, rules) in
-        [("", true, rules(&in_namespace)), ("Cluster", false, rules(rbac::CLUSTER))]
+        [("", true, rules(&in_namespace)), ("Cluster", false, rules(&rbac::cluster()))]
     {
         let metadata =
             if in_namespace { json!({"name": user, "namespace": namespace}) } else { json!({"name": user}) };
@@ -72,9 +72,10 @@ fn asked(bench: &Bench, operator: &Operator) -> BTreeSet<String> {
 }
 
 fn granted(secrets: SecretsAccess) -> BTreeSet<String> {
-    let watched = rbac::watched(secrets);
-    let all = watched.iter().chain(rbac::OWN).chain(rbac::CLUSTER);
-    all.flat_map(|rule| rule.verbs.iter().map(move |verb| format!("{verb} {}", rule.resource))).collect()
+    let all = [rbac::watched(secrets), rbac::own(), rbac::cluster()].concat();
+    all.iter()
+        .flat_map(|rule| rule.verbs.iter().map(move |verb| format!("{verb} {}", rule.resource)))
+        .collect()
 }
 
 #[tokio::test]
@@ -131,9 +132,12 @@ async fn a_missing_right_is_said_and_its_grant_is_followed() {
     let bench = Bench::new("forbidden").await;
     let kubeconfig = bound(&bench, SecretsAccess::Watch);
     let user = bench.user();
+    let rules = rbac::watched(SecretsAccess::Watch);
+    let policies = rules.iter().position(|rule| rule.resource == "networkpolicies").unwrap();
     let role = |verbs: &str| {
-        let patch =
-            format!(r#"[{{"op":"replace","path":"/rules/11/verbs","value":["get","list","watch"{verbs}]}}]"#);
+        let patch = format!(
+            r#"[{{"op":"replace","path":"/rules/{policies}/verbs","value":["get","list","watch"{verbs}]}}]"#
+        );
         let args = ["patch", "role", &user, "-n", bench.namespace.name(), "--type=json", "-p", &patch];
         bench.plane.kubectl(args).unwrap();
     };

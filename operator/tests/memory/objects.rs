@@ -1,6 +1,7 @@
 //! The objects of a cluster, as the API server writes them: those that the operator makes of the example, what
 //! controllers make of those, and the fields' managers of all.
 
+use sageapi_operator::kinds::Kind;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -69,8 +70,8 @@ pub fn foreign(i: usize) -> String {
 }
 
 fn finished(mut object: Value) -> (String, String) {
-    let kind = object["kind"].as_str().unwrap().to_lowercase();
-    let plural = if kind == "networkpolicy" { "networkpolicies".to_owned() } else { format!("{kind}s") };
+    let kind = Kind::all().find(|kind| object["kind"] == kind.name()).unwrap();
+    let plural = kind.row().plural.to_owned();
     let manager = |name: &str, part: &Value| {
         json!({
             "manager": name, "operation": "Apply", "apiVersion": "v1", "time": "2026-11-01T00:00:00Z",

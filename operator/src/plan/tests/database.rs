@@ -72,14 +72,14 @@ fn instances_that_are_not_ready_tell_of_the_database_and_of_nothing_else() {
     let mut world = ready();
     world.rolled(2, 2, 0, "NewReplicaSetAvailable");
     world.seen.health = Health::NotAsked;
-    assert_eq!(world.follow().ask_health, Ask::Any);
+    assert_eq!(world.follow().follow_up.ask_health, Ask::Any);
     world.seen.health = health("down", "away", false);
     world.follow();
     assert_eq!((world.phase(), world.condition(DatabaseReady).as_str()), ("Resolving", "False/Unreachable"));
     assert_eq!(world.condition(SyncHealthy), "Unknown/ServerUnreachable");
     assert!(world.condition(Ready).starts_with("False/"));
     world.roll();
-    assert_eq!(world.follow().ask_health, Ask::Serving);
+    assert_eq!(world.follow().follow_up.ask_health, Ask::Serving);
     world.seen.health = health("ok", "ok", true);
     world.follow();
     assert_eq!((world.phase(), world.condition(DatabaseReady).as_str()), ("Ready", "True/Reachable"));
@@ -150,11 +150,11 @@ fn instances_of_another_database_are_not_asked_about_this_one() {
 fn without_an_upstream_the_database_is_asked_for_all_the_same() {
     let mut world = World::of(&json!({"database": {"mysql": {"urlSecretRef": {"name": "db"}}}}));
     world.bring_up();
-    assert_eq!(world.plan().ask_health, Ask::Serving);
+    assert_eq!(world.plan().follow_up.ask_health, Ask::Serving);
     world.seen.health = health("degraded", "away", true);
     world.follow();
     assert_eq!(world.condition(DatabaseReady), "False/Unreachable");
     assert_eq!(world.condition(SyncHealthy), "True/SyncDisabled");
     world.edit(|spec| spec["paused"] = true.into());
-    assert_eq!(world.plan().ask_health, Ask::Nobody);
+    assert_eq!(world.plan().follow_up.ask_health, Ask::Nobody);
 }

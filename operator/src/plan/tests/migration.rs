@@ -3,6 +3,7 @@
 use sageapi_crds::ConditionType::{CredentialsReady, DatabaseReady, Ready, SchemaUpToDate, Stalled};
 
 use super::world::{World, migrated, result, running, terminated, waiting, writes};
+use crate::kinds::Kind;
 use crate::labels;
 
 fn creates_a_job(plan: &crate::plan::Plan) -> bool {
@@ -142,8 +143,8 @@ fn a_retry_is_followed_once_for_each_value_of_the_annotation() {
         assert!(!creates_a_job(&world.follow()), "{value} again");
     }
     // Even where status and Jobs forget, one value starts no second migration.
-    world.seen.children.jobs.clear();
-    world.seen.children.pods.clear();
+    world.seen.children.clear(Kind::Job);
+    world.seen.children.clear(Kind::Pod);
     assert!(!creates_a_job(&world.follow()));
 }
 
@@ -163,11 +164,12 @@ fn a_pod_that_had_to_make_room_is_no_attempt() {
     let mut world = World::new();
     world.follow();
     let now = world.seen.now;
-    let pod = world.job_pod(terminated(143, "", now), "x");
+    let mut pod = world.job_pod(terminated(143, "", now), "x");
     pod.status.as_mut().unwrap().conditions = serde_json::from_value(serde_json::json!([
         {"type": "DisruptionTarget", "status": "True"}
     ]))
     .unwrap();
+    drop(pod);
     world.follow();
     assert_eq!(world.phase(), "Migrating");
     assert_eq!(world.status().migration.as_ref().unwrap().attempts, None);
@@ -185,7 +187,7 @@ fn a_job_that_failed_is_not_judged_before_the_end_of_its_pod_is_seen() {
     world.follow();
     assert_eq!(world.status().migration.as_ref().unwrap().attempts, None);
     let now = world.seen.now;
-    world.seen.children.pods.clear();
+    world.seen.children.clear(Kind::Pod);
     world.job_pod(terminated(69, &result("unreachable", 0, 0, "away"), now), "x");
     world.follow();
     assert_eq!(world.condition(DatabaseReady), "False/Unreachable");
@@ -211,9 +213,9 @@ fn an_image_that_cannot_be_pulled_is_told_and_makes_room_for_the_right_one() {
 fn a_lost_status_costs_one_idempotent_migration_and_no_roll() {
     let mut world = World::ready();
     let before = world.deployment().spec.clone();
-    world.seen.resource.status = None;
-    world.seen.children.jobs.clear();
-    world.seen.children.pods.clear();
+    world.resource().status = None;
+    world.seen.children.clear(Kind::Job);
+    world.seen.children.clear(Kind::Pod);
     assert!(creates_a_job(&world.follow()));
     world.end_job(0, &migrated());
     world.follow();
@@ -230,7 +232,7 @@ fn attempts_follow_from_jobs_when_the_status_is_lost() {
         world.follow();
         world.advance(600);
     }
-    world.seen.resource.status = None;
+    world.resource().status = None;
     world.follow();
     assert_eq!(world.status().migration.as_ref().unwrap().attempts, Some(2));
 }
@@ -306,10 +308,10 @@ fn what_cures_a_failure_starts_over_also_when_its_job_is_gone() {
         world.end_job(64, "upstream.url: no URL");
         world.follow();
         assert_eq!(world.phase(), "MigrationFailed");
-        world.seen.children.jobs.clear();
-        world.seen.children.pods.clear();
+        world.seen.children.clear(Kind::Job);
+        world.seen.children.clear(Kind::Pod);
         world.advance(604_800);
-        assert!(!creates_a_job(&world.follow()), "nothing was mended");
+        assert!(!creates_a_job(&world.follow()), "nothing was fixed");
         match cure {
             "a Secret" => world.secret("dapi", &[("key", "ak"), ("secret", "another")]),
             "the configuration" => world.edit(|spec| spec["cache"] = serde_json::json!({"ttl": "7s"})),
@@ -329,8 +331,8 @@ fn a_first_attempt_whose_job_is_lost_is_made_again() {
     world.secret("dapi", &[("key", "ak"), ("secret", "another")]);
     assert!(creates_a_job(&world.follow()));
     // Deleted by hand while it ran, and those before it too.
-    world.seen.children.jobs.clear();
-    world.seen.children.pods.clear();
+    world.seen.children.clear(Kind::Job);
+    world.seen.children.clear(Kind::Pod);
     world.advance(5);
     assert!(creates_a_job(&world.follow()));
     assert_eq!(world.phase(), "Migrating");

@@ -1,5 +1,8 @@
 //! Rules that come from other operators' bug trackers.
 
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use sageapi_crds::ConditionType::{
     DatabaseReady, Paused, Ready, Reconciling, Stalled, SyncHealthy, UpToDate,
 };
@@ -7,11 +10,15 @@ use sageapi_crds::{ConditionType, Phase};
 use serde_json::json;
 
 use super::world::{World, migrated, running, terminated, writes};
+use crate::children::Children;
+use crate::kinds::Kind;
 use crate::labels;
 use crate::names;
-use crate::object::{Object, ObjectKind};
+use crate::object::Live;
 use crate::observed::{EntityHealth, Health, HealthReport, Referenced};
-use crate::plan::{Ask, NOTE_MAX_BYTES, Plan, Step};
+use crate::plan::{Ask, Plan};
+use crate::reconciler::NOTE_MAX_BYTES;
+use crate::steps::Step;
 
 fn touches(plan: &Plan, what: &str) -> bool {
     writes(plan).iter().any(|write| write.contains(what))
@@ -32,7 +39,7 @@ fn rule_1_a_converged_resource_changes_nothing() {
         let plan = world.plan();
         assert_eq!(changes(&world, &plan), Vec::<String>::new());
         assert_eq!(plan.status, world.seen.resource.status);
-        assert!(plan.events.is_empty() && plan.metric_updates.is_empty());
+        assert!(plan.events.is_empty() && plan.follow_up.metric_updates.is_empty());
     }
 }
 
@@ -51,7 +58,7 @@ fn from_apply_to_ready_are_nine_objects_and_three_status_writes() {
     reconcile(&mut world);
     world.job_pod(running(), "x");
     reconcile(&mut world);
-    world.seen.children.pods.clear();
+    world.seen.children.clear(Kind::Pod);
     world.end_job(0, &migrated());
     reconcile(&mut world);
     world.advance(1);
@@ -81,7 +88,7 @@ fn rule_2_a_failed_migration_never_lets_the_new_deployment_through() {
         world.advance(600);
     }
     assert_eq!(world.phase(), "MigrationFailed");
-    assert_eq!(world.deployment(), &before);
+    assert_eq!(*world.deployment(), before);
     assert_eq!(world.condition(Ready), "True/AllReady");
     assert_eq!(world.condition(UpToDate), "False/ImageChanged");
 }
@@ -89,8 +96,8 @@ fn rule_2_a_failed_migration_never_lets_the_new_deployment_through() {
 #[test]
 fn rule_2_a_finished_job_that_is_gone_never_runs_again() {
     let mut world = World::ready();
-    world.seen.children.jobs.clear();
-    world.seen.children.pods.clear();
+    world.seen.children.clear(Kind::Job);
+    world.seen.children.clear(Kind::Pod);
     let plan = world.follow();
     assert!(!touches(&plan, "Job"), "{:?}", writes(&plan));
     assert_eq!(world.phase(), "Ready");
@@ -110,13 +117,13 @@ fn rule_2_a_running_migration_is_never_deleted_because_the_image_changed() {
         assert_eq!(world.phase(), "Migrating");
         world.advance(60);
     }
-    world.seen.children.pods.clear();
+    world.seen.children.clear(Kind::Pod);
     world.end_job(0, &migrated());
     assert!(touches(&world.follow(), "create Job"), "then the newest one follows");
 }
 
 #[test]
-fn rule_2_an_image_that_comes_back_is_judged_anew() {
+fn rule_2_an_image_that_comes_back_is_checked_again() {
     let upgrade = |world: &mut World, tag: &str| {
         world.advance(3600);
         world.image(tag);
@@ -137,8 +144,8 @@ fn rule_2_an_image_that_comes_back_is_judged_anew() {
     // Even if the Jobs of former images are still there.
     let former = world.seen.children.clone();
     upgrade(&mut world, "0.3.0");
-    world.seen.children.jobs.extend(former.jobs);
-    world.seen.children.pods.extend(former.pods);
+    former.all::<Job>().for_each(|job| world.seen.children.put(job));
+    former.all::<Pod>().for_each(|pod| world.seen.children.put(pod));
     world.advance(3600);
     world.image("0.2.0");
     assert!(touches(&world.follow(), "create Job"));
@@ -166,7 +173,7 @@ fn rule_2_exit_0_is_final_although_a_sidecar_holds_the_job() {
 fn rule_2_a_job_is_asked_for_that_ends_and_has_no_sidecars() {
     let plan = World::new().plan();
     let job = plan.steps.iter().find_map(|step| match step {
-        Step::Create(Object::Job(job)) => Some(serde_json::to_value(job).unwrap()),
+        Step::Create(job) if job.kind() == Kind::Job => Some(job.body().clone()),
         _ => None,
     });
     let spec = &job.unwrap()["spec"];
@@ -190,7 +197,7 @@ fn rule_2_a_job_is_asked_for_that_ends_and_has_no_sidecars() {
 #[test]
 fn rule_4_only_our_annotations_vary_between_pods_of_two_configurations() {
     let template = |world: &World| {
-        let deployment = world.seen.children.deployments.first().unwrap();
+        let deployment: &Deployment = world.seen.children.all().next().unwrap();
         serde_json::to_value(&deployment.spec.as_ref().unwrap().template).unwrap()
     };
     let mut world = World::ready();
@@ -212,9 +219,11 @@ fn rule_4_only_our_annotations_vary_between_pods_of_two_configurations() {
 #[test]
 fn rule_4_a_restart_by_kubectl_survives() {
     let mut world = World::ready();
-    let meta = world.deployment().spec.as_mut().unwrap().template.metadata.as_mut().unwrap();
-    let annotations = meta.annotations.get_or_insert_default();
-    annotations.insert("kubectl.kubernetes.io/restartedAt".to_owned(), "now".to_owned());
+    let restarted_at = ("kubectl.kubernetes.io/restartedAt".to_owned(), "now".to_owned());
+    let mut deployment = world.deployment();
+    let meta = deployment.spec.as_mut().unwrap().template.metadata.as_mut().unwrap();
+    meta.annotations.get_or_insert_default().extend([restarted_at]);
+    drop(deployment);
     let plan = world.plan();
     assert_eq!(changes(&world, &plan), Vec::<String>::new());
     world.edit(|spec| spec["instances"] = 3.into());
@@ -229,7 +238,7 @@ fn scaling_rolls_nothing_and_migrates_nothing() {
     world.edit(|spec| spec["instances"] = 5.into());
     let plan = world.follow();
     assert!(!touches(&plan, "Job"));
-    assert!(plan.metric_updates.is_empty(), "{:?}", plan.metric_updates);
+    assert!(plan.follow_up.metric_updates.is_empty(), "{:?}", plan.follow_up.metric_updates);
     assert_eq!(world.deployment().spec.as_ref().unwrap().template, before);
     assert_eq!(world.deployment().spec.as_ref().unwrap().replicas, Some(5));
     assert_eq!(world.condition(Ready), "True/RolloutInProgress");
@@ -245,25 +254,20 @@ fn rule_6_configuration_and_secrets_in_use_are_kept_and_three_more() {
         world.follow();
         world.roll();
         world.follow();
-        let sets = world.seen.children.replica_sets.clone();
-        for set in &sets {
+        for set in world.seen.children.all::<ReplicaSet>() {
             let template = serde_json::to_value(&set.spec.as_ref().unwrap().template).unwrap();
             let sources = &template["spec"]["volumes"][0]["projected"]["sources"];
             let config = sources[0]["configMap"]["name"].as_str().unwrap();
             let secret = sources[1]["secret"]["name"].as_str().unwrap();
-            assert!(world.seen.children.find(ObjectKind::ConfigMap, config).is_some(), "{config} is in use");
-            assert!(world.seen.children.find(ObjectKind::Secret, secret).is_some(), "{secret} is in use");
+            assert!(world.seen.children.find(Kind::ConfigMap, config).is_some(), "{config} is in use");
+            assert!(world.seen.children.find(Kind::Secret, secret).is_some(), "{secret} is in use");
         }
     }
     world.follow();
     // Four ReplicaSets, the migration's Job, and three spare ones.
-    assert_eq!(world.seen.children.config_maps.len(), 4 + 1 + 3);
-    let copies = world
-        .seen
-        .children
-        .secrets
-        .iter()
-        .filter(|s| s.metadata.name.as_ref().unwrap().contains("-secrets-"));
+    assert_eq!(world.seen.children.of(Kind::ConfigMap).count(), 4 + 1 + 3);
+    let secrets = world.seen.children.of(Kind::Secret);
+    let copies = secrets.filter(|secret| secret.name.as_ref().unwrap().contains("-secrets-"));
     assert_eq!(copies.count(), 4 + 1 + 3);
 }
 
@@ -271,11 +275,11 @@ fn rule_6_configuration_and_secrets_in_use_are_kept_and_three_more() {
 fn rule_6_what_is_not_ours_is_never_deleted() {
     let mut world = World::ready();
     for n in 0..9 {
-        let mut foreign = world.seen.children.config_maps[0].clone();
+        let mut foreign: ConfigMap = world.seen.children.all().next().cloned().unwrap();
         foreign.metadata.name = Some(format!("prod-config-foreign{n}"));
         foreign.metadata.uid = Some(format!("foreign-{n}"));
         foreign.metadata.owner_references.as_mut().unwrap()[0].uid = "somebody else".to_owned();
-        world.seen.children.config_maps.push(foreign);
+        world.seen.children.put(&foreign);
     }
     assert!(!touches(&world.plan(), "delete"));
 }
@@ -338,10 +342,10 @@ fn rule_12_every_condition_is_there_from_the_first_status_and_never_goes() {
 }
 
 #[test]
-fn rule_12_a_resource_made_anew_steals_no_children() {
+fn rule_12_a_recreated_resource_steals_no_children() {
     let mut world = World::ready();
-    world.seen.resource.metadata.uid = Some("another uid".to_owned());
-    world.seen.resource.status = None;
+    world.resource().metadata.uid = Some("another uid".to_owned());
+    world.resource().status = None;
     let plan = world.follow();
     assert!(plan.steps.is_empty(), "{:?}", writes(&plan));
     assert_eq!(world.phase(), "Blocked");
@@ -349,8 +353,8 @@ fn rule_12_a_resource_made_anew_steals_no_children() {
     assert!(plan.requeue.as_secs() <= 10, "they are soon gone");
     // The garbage collector removes them; the keys stay, and are taken up again.
     let keys = world.seen.children.keys("prod").cloned().unwrap();
-    let children = &mut world.seen.children;
-    *children = crate::observed::Children { secrets: vec![keys.clone()], ..Default::default() };
+    world.seen.children = Children::default();
+    world.seen.children.put(&keys);
     let plan = world.follow();
     assert!(!touches(&plan, &names::keys("prod")), "{:?}", writes(&plan));
     world.end_job(0, &migrated());
@@ -361,19 +365,19 @@ fn rule_12_a_resource_made_anew_steals_no_children() {
 #[test]
 fn a_resource_that_is_being_deleted_is_left_alone() {
     let mut world = World::ready();
-    world.seen.resource.metadata.deletion_timestamp =
+    world.resource().metadata.deletion_timestamp =
         Some(serde_json::from_value(json!("2026-11-22T12:00:00Z")).unwrap());
     let plan = world.plan();
     assert!(plan.steps.is_empty() && plan.status.is_none() && plan.events.is_empty());
 }
 
 #[test]
-fn keys_are_made_once_and_never_anew_for_a_database_that_has_been_filled() {
+fn keys_are_created_once_and_never_again_for_a_database_that_has_been_filled() {
     let mut world = World::ready();
     let keys = names::keys("prod");
-    let is_keys = |secret: &k8s_openapi::api::core::v1::Secret| secret.metadata.name.as_ref() == Some(&keys);
+    let is_keys = |secret: &Live| secret.metadata().name.as_ref() == Some(&keys);
     let saved = world.seen.children.keys("prod").cloned().unwrap();
-    world.seen.children.secrets.retain(|secret| !is_keys(secret));
+    world.seen.children.remove_if(Kind::Secret, is_keys);
     world.seen.seed = crate::observed::KeySeed([9; 128]);
     let plan = world.follow();
     assert!(plan.steps.is_empty(), "{:?}", writes(&plan));
@@ -387,11 +391,11 @@ fn keys_are_made_once_and_never_anew_for_a_database_that_has_been_filled() {
         "encryption_key".to_owned(),
         k8s_openapi::ByteString(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_vec()),
     );
-    world.seen.children.secrets.push(wrong);
+    world.seen.children.put(&wrong);
     world.follow();
     assert_eq!(world.condition(DatabaseReady), "False/EncryptionKeyMismatch");
-    world.seen.children.secrets.retain(|secret| !is_keys(secret));
-    world.seen.children.secrets.push(saved);
+    world.seen.children.remove_if(Kind::Secret, is_keys);
+    world.seen.children.put(&saved);
     world.follow();
     assert_eq!((world.phase(), world.condition(DatabaseReady).as_str()), ("Ready", "True/Reachable"));
 }
@@ -416,7 +420,7 @@ fn while_paused_nothing_is_written_but_the_status() {
         spec["image"] = json!({"tag": "0.2.0"});
     });
     let plan = world.follow();
-    assert!(plan.steps.is_empty() && plan.metric_updates.is_empty());
+    assert!(plan.steps.is_empty() && plan.follow_up.metric_updates.is_empty());
     assert_eq!((world.phase(), world.condition(Paused).as_str()), ("Paused", "True/Paused"));
     assert!(world.status().would_change.iter().any(|change| change.starts_with("create Job")));
     assert_eq!(world.plan().status, world.seen.resource.status, "and that once");
@@ -430,7 +434,7 @@ fn a_network_policy_that_is_switched_off_goes() {
     let mut world = World::ready();
     world.edit(|spec| spec["networkPolicy"] = json!({"enabled": false}));
     assert!(touches(&world.follow(), "delete NetworkPolicy prod"));
-    assert!(world.seen.children.network_policies.is_empty());
+    assert_eq!(world.seen.children.of(Kind::NetworkPolicy).count(), 0);
     assert!(!touches(&world.follow(), "NetworkPolicy"));
 }
 
@@ -453,7 +457,7 @@ fn report(users: &str, age: f64) -> Health {
 #[test]
 fn the_mirror_is_told_when_its_state_changes_and_not_when_it_ages() {
     let mut world = World::ready();
-    assert_eq!(world.plan().ask_health, Ask::Serving);
+    assert_eq!(world.plan().follow_up.ask_health, Ask::Serving);
     let mut tell = |health: Health| {
         world.advance(60);
         world.seen.health = health;
@@ -562,7 +566,7 @@ fn a_mirror_that_nobody_can_tell_of_is_not_called_healthy() {
     assert_eq!(
         world.condition(SyncHealthy),
         "True/Healthy",
-        "an operator that was started anew has not asked yet"
+        "an operator that was just started has not asked yet"
     );
     world.rolled(2, 2, 0, "NewReplicaSetAvailable");
     world.follow();

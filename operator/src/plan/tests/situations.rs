@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::world::{World, migrated, result, told};
 use crate::labels;
-use crate::observed::{Health, HealthReport, Referenced, Refusal, RefusalCause};
+use crate::observed::{Health, HealthReport, Referenced};
+use crate::steps::{Refusal, RefusalCause};
 
 #[test]
 fn a_new_resource() {
@@ -128,7 +129,7 @@ fn paused_with_a_change_that_waits() {
 fn a_name_is_held_by_somebody_else() {
     let mut world = World::new();
     let object = crate::object::ObjectRef {
-        kind: crate::object::ObjectKind::ServiceAccount,
+        kind: crate::kinds::Kind::ServiceAccount,
         name: "prod".to_owned(),
         uid: None,
     };

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, PodCondition};
 use sageapi_crds::ConditionType::{Ready, Reconciling, SchemaUpToDate};
 use serde_json::json;
 
 use super::world::{World, migrated, running, terminated, waiting, writes};
+use crate::kinds::Kind;
 use crate::plan::{MetricUpdate, Plan};
 
 /// What withdraws a change again.
@@ -70,11 +72,11 @@ fn one_that_has_not_begun_is_deleted_whatever_it_waits_for() {
             let mut world = asked_for(another);
             let applied = world.status().database.clone();
             match obstacle {
-                "image" => drop(world.job_pod(waiting("ImagePullBackOff"), "x").clone()),
-                "configuration" => drop(world.job_pod(waiting("CreateContainerConfigError"), "x").clone()),
-                "its start" => drop(world.job_pod(waiting("ContainerCreating"), "x").clone()),
+                "image" => drop(world.job_pod(waiting("ImagePullBackOff"), "x")),
+                "configuration" => drop(world.job_pod(waiting("CreateContainerConfigError"), "x")),
+                "its start" => drop(world.job_pod(waiting("ContainerCreating"), "x")),
                 "node" => {
-                    let pod = world.job_pod(ContainerState::default(), "x");
+                    let mut pod = world.job_pod(ContainerState::default(), "x");
                     let status = pod.status.as_mut().unwrap();
                     status.container_statuses = None;
                     status.conditions = Some(vec![PodCondition {
@@ -121,13 +123,13 @@ fn one_that_has_begun_comes_to_its_end_is_told_and_is_followed_by_a_check() {
             );
             world.advance(60);
         }
-        world.seen.children.pods.clear();
+        world.seen.children.clear(Kind::Pod);
         world.end_job(code, &message);
         let plan = world.follow();
         assert!(touches(&plan, "create Job"), "{:?}", writes(&plan));
         assert_eq!(told(&plan)[0], "MigrationWithdrawn");
         assert!(
-            matches!(plan.metric_updates[..], [MetricUpdate::Migration { result: counted, .. }] if counted == result)
+            matches!(plan.follow_up.metric_updates[..], [MetricUpdate::Migration { result: counted, .. }] if counted == result)
         );
         let migration = world.status().migration.clone().unwrap();
         assert_eq!(
@@ -137,7 +139,7 @@ fn one_that_has_begun_comes_to_its_end_is_told_and_is_followed_by_a_check() {
         );
         assert!(world.follow().events.is_empty(), "told once");
         is_checked(&mut world);
-        assert_eq!(world.deployment(), &deployment);
+        assert_eq!(*world.deployment(), deployment);
     }
 }
 
@@ -160,7 +162,7 @@ fn one_whose_attempt_failed_before_is_followed_by_a_check_although_its_job_is_go
         world.follow();
         if gone {
             let job = world.job().metadata.uid.clone().unwrap();
-            world.remove(crate::object::ObjectKind::Job, &job);
+            world.remove(Kind::Job, &job);
         }
         withdraw(&mut world);
         let plan = world.follow();
@@ -178,19 +180,20 @@ fn one_that_begins_while_it_is_deleted_is_waited_for_and_followed_by_a_check() {
     leaving.metadata.deletion_timestamp = leaving.metadata.creation_timestamp.clone();
     withdraw(&mut world);
     assert!(touches(&world.follow(), "delete Job"));
-    world.seen.children.jobs.push(leaving);
+    world.seen.children.put(&leaving);
     let plan = world.follow();
     assert!(!touches(&plan, "delete Job") && plan.events.is_empty(), "it is being deleted already");
     assert_eq!(world.phase(), "Migrating");
     world.job_pod(running(), "x");
-    let mut good = world.seen.children.jobs[0].clone();
+    let oldest = |job: &&Job| job.metadata.creation_timestamp.clone();
+    let mut good = world.seen.children.all::<Job>().min_by_key(oldest).cloned().unwrap();
     world.follow();
     assert_eq!(world.phase(), "Migrating");
     // Something holds the Job of the last good end.
     good.metadata.deletion_timestamp = good.metadata.creation_timestamp.clone();
-    world.seen.children.jobs.push(good);
+    world.seen.children.put(&good);
     let uid = world.job().metadata.uid.clone().unwrap();
-    world.remove(crate::object::ObjectKind::Job, &uid);
+    world.remove(Kind::Job, &uid);
     assert!(touches(&world.follow(), "create Job"));
     is_checked(&mut world);
 }
@@ -199,9 +202,10 @@ fn one_that_begins_while_it_is_deleted_is_waited_for_and_followed_by_a_check() {
 fn one_that_had_to_make_room_and_cannot_start_again_is_followed_by_a_check() {
     let mut world = asked_for("image");
     let now = world.seen.now;
-    let pod = world.job_pod(terminated(143, "", now), "x");
+    let mut pod = world.job_pod(terminated(143, "", now), "x");
     pod.status.as_mut().unwrap().conditions =
         serde_json::from_value(json!([{"type": "DisruptionTarget", "status": "True"}])).unwrap();
+    drop(pod);
     world.follow();
     withdraw(&mut world);
     assert!(touches(&world.follow(), "delete Job"));
@@ -220,7 +224,7 @@ fn one_that_is_wanted_again_before_it_ends_goes_on() {
     let plan = world.follow();
     assert!(!writes(&plan).iter().any(|write| write.contains("Job")), "{:?}", writes(&plan));
     assert_eq!(world.condition(SchemaUpToDate), "False/Running");
-    world.seen.children.pods.clear();
+    world.seen.children.clear(Kind::Pod);
     world.end_job(0, &migrated());
     let plan = world.follow();
     assert!(touches(&plan, "apply Deployment"));
@@ -235,7 +239,7 @@ fn a_third_image_waits_for_the_second_and_the_first_is_checked_when_it_comes_bac
     world.image("0.3.0");
     world.follow();
     assert_eq!(world.phase(), "Migrating");
-    world.seen.children.pods.clear();
+    world.seen.children.clear(Kind::Pod);
     world.end_job(0, &migrated());
     let plan = world.follow();
     assert!(touches(&plan, "create Job") && told(&plan).contains(&"MigrationWithdrawn"));

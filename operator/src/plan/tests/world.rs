@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{
@@ -14,12 +16,46 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use sageapi_crds::{ConditionType, SageApi, SageApiStatus};
 use serde_json::{Value, json};
 
+use crate::children::Children;
+use crate::kinds::Kind;
 use crate::labels;
-use crate::object::{Object, ObjectKind};
-use crate::observed::{Children, Health, KeySeed, Observed, Referenced, Settings};
-use crate::plan::{Plan, Step, plan};
+use crate::object::{Live, Object};
+use crate::observed::{Health, KeySeed, Observed, Referenced, Settings};
+use crate::plan::{Plan, plan};
+use crate::steps::Step;
 
 pub(super) const URL: &str = "mysql://sage:pw@db.example.com:3306/sage";
+
+/// A type of child.
+pub(super) trait Child: k8s_openapi::Resource + serde::Serialize {}
+
+impl<K: k8s_openapi::Resource + serde::Serialize> Child for K {}
+
+/// A child that is put back when it has been changed.
+pub(super) struct Edit<'a, K: Child> {
+    object: K,
+    children: &'a mut Children,
+}
+
+impl<K: Child> Deref for Edit<'_, K> {
+    type Target = K;
+
+    fn deref(&self) -> &K {
+        &self.object
+    }
+}
+
+impl<K: Child> DerefMut for Edit<'_, K> {
+    fn deref_mut(&mut self) -> &mut K {
+        &mut self.object
+    }
+}
+
+impl<K: Child> Drop for Edit<'_, K> {
+    fn drop(&mut self) {
+        self.children.put(&self.object);
+    }
+}
 
 /// A cluster with one SageApi called prod.
 pub(super) struct World {
@@ -46,7 +82,7 @@ impl World {
         .unwrap();
         let mut world = Self {
             seen: Observed {
-                resource,
+                resource: Arc::new(resource),
                 children: Children::default(),
                 secrets: BTreeMap::new(),
                 refusals: Vec::new(),
@@ -92,8 +128,9 @@ impl World {
     pub(super) fn edit(&mut self, change: impl FnOnce(&mut Value)) {
         let mut spec = serde_json::to_value(&self.seen.resource.spec).unwrap();
         change(&mut spec);
-        self.seen.resource.spec = serde_json::from_value(spec).unwrap();
-        self.seen.resource.metadata.generation = self.seen.resource.metadata.generation.map(|g| g + 1);
+        let resource = self.resource();
+        resource.spec = serde_json::from_value(spec).unwrap();
+        resource.metadata.generation = resource.metadata.generation.map(|g| g + 1);
     }
 
     pub(super) fn image(&mut self, tag: &str) {
@@ -101,12 +138,16 @@ impl World {
     }
 
     pub(super) fn annotate(&mut self, name: &str, value: &str) {
-        let annotations = self.seen.resource.metadata.annotations.get_or_insert_default();
+        let annotations = self.resource().metadata.annotations.get_or_insert_default();
         annotations.insert(name.to_owned(), value.to_owned());
     }
 
     pub(super) fn advance(&mut self, seconds: i64) {
         self.seen.now += jiff::SignedDuration::from_secs(seconds);
+    }
+
+    pub(super) fn resource(&mut self) -> &mut SageApi {
+        Arc::make_mut(&mut self.seen.resource)
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -123,7 +164,7 @@ impl World {
                 Step::Delete(_) => {}
             }
         }
-        self.seen.resource.status.clone_from(&plan.status);
+        self.resource().status.clone_from(&plan.status);
         for step in &plan.steps {
             if let Step::Delete(object) = step {
                 let uid = object.uid.clone().expect("deletions name a UID");
@@ -135,86 +176,64 @@ impl World {
 
     fn put(&mut self, object: &Object, may_exist: bool) {
         self.made += 1;
-        let live = self.seen.children.find(object.kind(), object.name()).cloned();
+        let live = self.seen.children.get(object.kind(), object.name());
         assert!(may_exist || live.is_none(), "{object:?} exists");
-        let mut object = object.clone();
-        let meta = object.metadata_mut();
+        let mut new = object.body().clone();
         if let Some(live) = live {
-            meta.uid = live.uid;
-            meta.creation_timestamp = live.creation_timestamp;
-            meta.generation = live.generation;
-        } else {
-            meta.uid = Some(format!("uid-{}", self.made));
-            meta.creation_timestamp = Some(Time(self.seen.now));
-            meta.generation = Some(1);
-        }
-        let children = &mut self.seen.children;
-        macro_rules! upsert {
-            ($list:ident, $object:expr) => {{
-                let object = *$object;
-                children.$list.retain(|live| live.metadata.name != object.metadata.name);
-                children.$list.push(object);
-            }};
-        }
-        match object {
-            Object::ServiceAccount(o) => upsert!(service_accounts, o),
-            Object::Secret(o) => upsert!(secrets, o),
-            Object::ConfigMap(o) => upsert!(config_maps, o),
-            Object::Job(o) => upsert!(jobs, o),
-            Object::Service(o) => upsert!(services, o),
-            Object::NetworkPolicy(o) => upsert!(network_policies, o),
-            Object::PodDisruptionBudget(o) => upsert!(disruption_budgets, o),
-            Object::Deployment(mut new) => {
-                if let Some(old) = children.deployments.first() {
-                    new.status.clone_from(&old.status);
-                    if old.spec != new.spec {
-                        new.metadata.generation = old.metadata.generation.map(|g| g + 1);
-                    }
+            let old = live.to_value().unwrap();
+            for name in ["uid", "creationTimestamp", "generation"] {
+                new["metadata"][name] = old["metadata"][name].clone();
+            }
+            if object.kind() == Kind::Deployment {
+                new["status"] = old["status"].clone();
+                if old["spec"] != new["spec"] {
+                    let generation = live.metadata().generation;
+                    new["metadata"]["generation"] = generation.map(|g| g + 1).into();
                 }
-                children.deployments = vec![*new];
             }
+        } else {
+            new["metadata"]["uid"] = format!("uid-{}", self.made).into();
+            new["metadata"]["creationTimestamp"] = json!(Time(self.seen.now));
+            new["metadata"]["generation"] = 1.into();
         }
+        let new = serde_json::from_value(new).unwrap();
+        self.seen.children.insert(Live::read(object.kind(), new).unwrap());
     }
 
-    pub(super) fn remove(&mut self, kind: ObjectKind, uid: &str) {
+    pub(super) fn remove(&mut self, kind: Kind, uid: &str) {
         let children = &mut self.seen.children;
-        let other = |meta: &ObjectMeta| meta.uid.as_deref() != Some(uid);
-        match kind {
-            ObjectKind::ServiceAccount => children.service_accounts.retain(|o| other(&o.metadata)),
-            ObjectKind::Secret => children.secrets.retain(|o| other(&o.metadata)),
-            ObjectKind::ConfigMap => children.config_maps.retain(|o| other(&o.metadata)),
-            ObjectKind::Job => {
-                children.jobs.retain(|o| other(&o.metadata));
-                children.pods.retain(|pod| {
-                    !pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid)
-                });
-            }
-            ObjectKind::Service => children.services.retain(|o| other(&o.metadata)),
-            ObjectKind::NetworkPolicy => children.network_policies.retain(|o| other(&o.metadata)),
-            ObjectKind::Deployment => children.deployments.retain(|o| other(&o.metadata)),
-            ObjectKind::PodDisruptionBudget => children.disruption_budgets.retain(|o| other(&o.metadata)),
-        }
+        children.remove_if(kind, |object| object.metadata().uid.as_deref() == Some(uid));
+        children.remove_if(Kind::Pod, |pod| {
+            pod.metadata().owner_references.iter().flatten().any(|owner| owner.uid == uid)
+        });
     }
 
-    pub(super) fn job(&mut self) -> &mut Job {
-        self.seen
-            .children
-            .jobs
-            .iter_mut()
-            .max_by_key(|job| job.metadata.creation_timestamp.clone())
-            .expect("a Job")
+    /// The object, to be changed.
+    fn edited<K: Child>(&mut self, object: K) -> Edit<'_, K> {
+        Edit { object, children: &mut self.seen.children }
+    }
+
+    /// The newest Job.
+    pub(super) fn job(&mut self) -> Edit<'_, Job> {
+        let made = |job: &&Job| {
+            let uid =
+                job.metadata.uid.as_deref().and_then(|uid| uid.strip_prefix("uid-")?.parse::<u32>().ok());
+            (job.metadata.creation_timestamp.clone(), uid)
+        };
+        let job = self.seen.children.all::<Job>().max_by_key(made).expect("a Job").clone();
+        self.edited(job)
     }
 
     pub(super) fn jobs(&self) -> Vec<String> {
-        self.seen.children.jobs.iter().map(|job| job.metadata.name.clone().unwrap()).collect()
+        self.seen.children.of(Kind::Job).map(|job| job.name.clone().unwrap()).collect()
     }
 
     /// The newest Job's pod, in this state.
-    pub(super) fn job_pod(&mut self, state: ContainerState, image: &str) -> &mut Pod {
+    pub(super) fn job_pod(&mut self, state: ContainerState, image: &str) -> Edit<'_, Pod> {
         let uid = self.job().metadata.uid.clone().unwrap();
         self.made += 1;
         let made = Time(self.seen.now);
-        self.seen.children.pods.push(Pod {
+        self.edited(Pod {
             metadata: ObjectMeta {
                 name: Some(format!("pod-{}", self.made)),
                 creation_timestamp: Some(made),
@@ -236,8 +255,7 @@ impl World {
                 ..PodStatus::default()
             }),
             ..Pod::default()
-        });
-        self.seen.children.pods.last_mut().unwrap()
+        })
     }
 
     /// The newest Job's container ends; its Job does so too.
@@ -256,12 +274,14 @@ impl World {
             last_transition_time: Some(now),
             ..JobCondition::default()
         };
-        let status = self.job().status.get_or_insert_with(JobStatus::default);
+        let mut job = self.job();
+        let status = job.status.get_or_insert_with(JobStatus::default);
         status.conditions.get_or_insert_default().push(condition);
     }
 
-    pub(super) fn deployment(&mut self) -> &mut Deployment {
-        self.seen.children.deployments.first_mut().expect("a Deployment")
+    pub(super) fn deployment(&mut self) -> Edit<'_, Deployment> {
+        let deployment = self.seen.children.all::<Deployment>().next().expect("a Deployment").clone();
+        self.edited(deployment)
     }
 
     /// The Deployment's controller and the kubelet do all that was asked for.
@@ -271,19 +291,23 @@ impl World {
         let template = self.deployment().spec.as_ref().unwrap().template.clone();
         self.made += 1;
         let set = ReplicaSet {
-            metadata: ObjectMeta { name: Some(format!("set-{}", self.made)), ..ObjectMeta::default() },
+            metadata: ObjectMeta { name: Some(format!("set-{:03}", self.made)), ..ObjectMeta::default() },
             spec: Some(ReplicaSetSpec { template: Some(template), ..ReplicaSetSpec::default() }),
             status: None,
         };
-        self.seen.children.replica_sets.push(set);
+        self.seen.children.put(&set);
         // revisionHistoryLimit 3, and the one in use.
-        let sets = &mut self.seen.children.replica_sets;
-        let from = sets.len().saturating_sub(4);
-        sets.drain(..from);
+        let sets = self.seen.children.of(Kind::ReplicaSet).count();
+        let mut surplus = sets.saturating_sub(4);
+        self.seen.children.remove_if(Kind::ReplicaSet, |_| {
+            let goes = surplus > 0;
+            surplus = surplus.saturating_sub(1);
+            goes
+        });
     }
 
     pub(super) fn rolled(&mut self, replicas: i32, updated: i32, available: i32, progressing: &str) {
-        let deployment = self.deployment();
+        let mut deployment = self.deployment();
         deployment.status = Some(DeploymentStatus {
             observed_generation: deployment.metadata.generation,
             replicas: Some(replicas),
@@ -305,8 +329,10 @@ impl World {
         let made = Time(self.seen.now);
         let waiting =
             waiting.map(|reason| ContainerStateWaiting { reason: Some(reason.to_owned()), message: None });
-        self.seen.children.pods.push(Pod {
+        self.made += 1;
+        self.seen.children.put(&Pod {
             metadata: ObjectMeta {
+                name: Some(format!("pod-{}", self.made)),
                 labels: Some(labels::pod_labels("prod", labels::COMPONENT_SERVER)),
                 creation_timestamp: Some(made),
                 ..ObjectMeta::default()
@@ -429,7 +455,7 @@ pub(super) fn told(plan: &Plan) -> String {
         let type_ = if note.warning { "Warning" } else { "Normal" };
         writeln!(text, "event: {type_} {} {}: {}", note.reason, note.action, note.message).unwrap();
     }
-    for update in &plan.metric_updates {
+    for update in &plan.follow_up.metric_updates {
         writeln!(text, "metric: {update:?}").unwrap();
     }
     writeln!(text, "look again in {} s", plan.requeue.as_secs()).unwrap();

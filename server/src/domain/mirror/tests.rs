@@ -1,6 +1,5 @@
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -8,7 +7,7 @@ use super::*;
 use crate::config::{self, LiveConfig};
 use crate::domain::caches::Caches;
 use crate::domain::prices::Prices;
-use crate::model::{Cell, Clock, Currency, ManualClock};
+use crate::model::{Cell, Clock, ManualClock};
 use crate::store::test_store::TestStore;
 use crate::store::{Change, Op, Page};
 use crate::telemetry::metrics::Metrics;

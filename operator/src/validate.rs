@@ -1,4 +1,4 @@
-//! What the specification asks for, with everything checked that the CRD's rules cannot check.
+//! The specification, with everything checked that the CRD's rules cannot check.
 
 mod image;
 mod quantity;
@@ -24,14 +24,14 @@ pub use span::{parse as parse_span, text as span_text};
 
 use crate::observed::Settings;
 
-/// How long after the pod's end was asked for its addresses may still be in use.
+/// How long a terminating pod's address may still be in use.
 pub const PRE_STOP: Duration = Duration::from_secs(5);
-/// What a server gets beyond the longest request to finish, and a pod beyond that.
+/// The time that a server has beyond the longest request to finish, and a pod beyond that.
 const SLACK: Duration = Duration::from_secs(5);
-/// Shortest and longest migration that can be asked for.
+/// Shortest and longest time that can be set for a migration.
 const DEADLINE: (&str, &str) = ("10s", "7d");
 
-/// A specification that can be followed.
+/// A valid specification.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Validated {
     /// The resource's name.
@@ -50,7 +50,7 @@ pub struct Validated {
     pub active_deadline: Duration,
     /// How many attempts may fail.
     pub max_attempts: u32,
-    /// Whatever the user wrote to run the migration again.
+    /// The user's text that runs the migration again when it changes.
     pub trigger: String,
     /// CPU and memory of an instance.
     pub resources: ResourceRequirements,
@@ -59,21 +59,21 @@ pub struct Validated {
 }
 
 impl Validated {
-    /// How long a pod may take to end.
+    /// How long a pod may take to terminate.
     pub fn termination_grace(&self) -> Duration {
         PRE_STOP + self.shutdown_grace + SLACK
     }
 
-    /// Most instances that may be away when nodes are drained.
+    /// Most instances that may be unavailable when nodes are drained.
     pub fn max_unavailable(&self) -> i32 {
         self.spec.disruption_budget.as_ref().and_then(|budget| budget.max_unavailable).unwrap_or(1)
     }
 }
 
-/// A value that cannot be followed.
+/// An invalid value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it stands.
+    /// Its path.
     pub path: String,
     /// What is wrong and what to write instead.
     pub message: String,
@@ -85,11 +85,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Checks a resource; all that is wrong is told at once.
+/// Checks a resource; everything that is wrong is reported at once.
 pub fn validate(resource: &SageApi, settings: &Settings) -> Result<Validated, Vec<Problem>> {
     let mut check = Check { problems: Vec::new() };
     let spec = &resource.spec;
-    // A new field does not compile until it is thought of here.
+    // A new field does not compile until it is considered here.
     let SageApiSpec {
         instances: _,
         image,
@@ -202,7 +202,7 @@ impl Check {
         let span = span::parse(given).filter(inside);
         if span.is_none() {
             let message =
-                format!("{given:?} is no time from {least} to {most}; write it like 500ms, 30s or 5m");
+                format!("{given:?} is not a time from {least} to {most}; write it like 500ms, 30s or 5m");
             self.problem(path, message);
         }
         span
@@ -259,7 +259,7 @@ impl Check {
         if let Some(zone) = given
             && TimeZone::get(zone).is_err()
         {
-            self.problem(path, format!("{zone:?} is no IANA time zone, like UTC or Asia/Shanghai"));
+            self.problem(path, format!("{zone:?} is not an IANA time zone, like UTC or Asia/Shanghai"));
         }
     }
 
@@ -274,7 +274,7 @@ impl Check {
         match uri {
             None => self.problem(
                 path,
-                "it is no http or https URL of a host, without credentials, query or fragment",
+                "it is not an http or https URL of a host, without credentials, query or fragment",
             ),
             Some(uri) if origin && !matches!(uri.path(), "" | "/") => {
                 self.problem(path, "it has a path; give scheme and host alone, like https://api.example.com");
@@ -292,11 +292,11 @@ impl Check {
         };
         let plain = prefix.bytes().all(|b| b.is_ascii_digit());
         if widest == 0 || !plain || prefix.parse::<u8>().map_or(true, |prefix| prefix > widest) {
-            self.problem(path, format!("{given:?} is no network, like 10.0.0.0/8 or ::1"));
+            self.problem(path, format!("{given:?} is not a network, like 10.0.0.0/8 or ::1"));
         }
     }
 
-    /// Variables of ours would fight with what is rendered, and one that the server does not know stops it.
+    /// Variables of ours would conflict with what is rendered, and one that the server does not know stops it.
     fn extra_env(&mut self, variables: &[EnvVar]) {
         for (i, EnvVar { name, value: _ }) in variables.iter().enumerate() {
             let path = format!("spec.extraEnv[{i}].name");
@@ -305,7 +305,7 @@ impl Check {
             } else if is_read(name) && !is_known(name) {
                 self.problem(
                     &path,
-                    format!("{name} is no variable of the server; see docs/CONFIGURATION.md"),
+                    format!("{name} is not a variable of the server; see docs/CONFIGURATION.md"),
                 );
             }
         }
@@ -325,10 +325,10 @@ fn text_of(value: &IntOrString) -> String {
     }
 }
 
-/// Whether a cron expression of five fields can be read and comes due at all.
+/// Whether a cron expression of five fields can be read and is ever due.
 fn cron(expression: &str) -> Result<(), String> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    let cron = parser.parse(expression).map_err(|_| "it is no cron expression of five fields")?;
+    let cron = parser.parse(expression).map_err(|_| "it is not a cron expression of five fields")?;
     if let Some(fault) = sageapi_contract::cron_step_fault(expression) {
         return Err(fault.to_owned());
     }

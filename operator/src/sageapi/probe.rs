@@ -12,21 +12,21 @@ use tokio::net::TcpStream;
 
 /// Connecting, asking and reading together.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// A pod is not believed to be short.
+/// A pod is not trusted to answer briefly.
 const BODY_LIMIT: usize = 256 * 1024;
 
-/// Why a pod did not answer. Texts of one cause are always the same, so that a status does not flap.
+/// Why a pod did not answer. The text of a cause is always the same, so that a status does not flap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// Nothing there, or a network policy in between.
+    /// Nothing listens, or a network policy is in between.
     #[error("the pod's admin port cannot be reached from the operator")]
     Unreachable,
     /// Not in time.
     #[error("the pod's admin port did not answer within {} s", TIMEOUT.as_secs())]
     TimedOut,
     /// Not what was expected.
-    #[error("the pod's admin port gave an answer that is not understood")]
-    Nonsense,
+    #[error("the pod's admin port gave an answer that cannot be read")]
+    Malformed,
 }
 
 /// What `path` on the admin port answers: its status and its body.
@@ -45,16 +45,16 @@ async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), Pro
     let request = Request::get(path)
         .header(HOST, address.to_string())
         .body(Empty::<Bytes>::new())
-        .map_err(|_| ProbeError::Nonsense)?;
+        .map_err(|_| ProbeError::Malformed)?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|_| ProbeError::Unreachable)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), BODY_LIMIT);
-        let bytes = body.collect().await.map_err(|_| ProbeError::Nonsense)?.to_bytes();
+        let bytes = body.collect().await.map_err(|_| ProbeError::Malformed)?.to_bytes();
         Ok((status, bytes))
     };
-    // Driven beside the exchange and dropped with it: no task is left behind. Its end is the exchange's to notice,
-    // which may still have something to read.
+    // Driven beside the exchange and dropped with it: no task is left behind. The exchange notices its
+    // end, and may still have something to read.
     let driven = async {
         let _ended = connection.await;
         std::future::pending::<()>().await;
@@ -98,7 +98,7 @@ mod tests {
         let length = BODY_LIMIT + 1;
         let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").into_bytes();
         answer.resize(answer.len() + length, b'x');
-        assert_eq!(get(pod(answer).await, "/health").await, Err(ProbeError::Nonsense));
+        assert_eq!(get(pod(answer).await, "/health").await, Err(ProbeError::Malformed));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,28 +6,31 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use sageapi_contract::ADMIN_PORT;
+use sageapi_crds::SageApi;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::Context;
 use super::probe;
-use super::queue::jittered;
+use crate::controller::jittered;
+use crate::kinds::Kind;
 use crate::labels;
 use crate::observed::{DatabaseState, Health, HealthReport};
 use crate::plan::Ask;
-use crate::watch::Key;
+use crate::watch::{Caches, Key};
+use sageapi_runtime::Clock;
+use sageapi_runtime::Entropy;
 
 /// How often an instance of each resource is asked, give or take a fifth.
 const HEALTH_INTERVAL: Duration = Duration::from_mins(1);
 /// How often while the database cannot be used: its return is waited for.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// How often it is looked who is to be asked.
+/// How often it is checked who is due.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Questions under way at a time.
 const QUESTIONS: usize = 16;
 const HEALTH_PATH: &str = "/health";
 
-/// What instances said of themselves, and when to ask again.
+/// What instances reported about themselves, and when to ask again.
 #[derive(Debug, Default)]
 pub struct HealthBook(Mutex<HashMap<Key, Entry>>);
 
@@ -39,13 +42,13 @@ struct Entry {
 }
 
 impl HealthBook {
-    /// What was last heard.
+    /// The latest answer.
     pub fn latest(&self, key: &Key) -> Health {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         book.get(key).map(|entry| entry.latest.clone()).unwrap_or_default()
     }
 
-    /// Whom to ask, at once if that changed; what was heard is forgotten where nobody is asked.
+    /// Whom to ask, at once if that changed; answers are forgotten if nobody is to be asked.
     pub fn want(&self, key: &Key, whom: Ask) {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if whom == Ask::Nobody {
@@ -59,7 +62,7 @@ impl HealthBook {
         }
     }
 
-    /// Who is to be asked now; they are not named again before the next time.
+    /// Who is due now. They are not due again before the next interval.
     fn due(&self, now: Duration, mut unit: impl FnMut() -> f64) -> Vec<Key> {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
@@ -70,7 +73,7 @@ impl HealthBook {
         due
     }
 
-    /// What was heard. Whether the resource is still asked.
+    /// Records an answer. Whether the resource is still asked.
     fn heard(&self, key: &Key, health: Health, now: Duration) -> bool {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(entry) = book.get_mut(key) else { return false };
@@ -82,23 +85,31 @@ impl HealthBook {
     }
 }
 
-/// Asks an instance of each resource, for ever. What is heard is a reason to look at the resource.
-pub async fn keep_asking(context: Arc<Context>) {
+/// Asks an instance of each resource, until dropped. An answer triggers a reconcile of the resource.
+pub async fn keep_asking(
+    book: &Arc<HealthBook>,
+    caches: &Arc<Caches<SageApi>>,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) {
     let permits = Arc::new(Semaphore::new(QUESTIONS));
     let mut questions = JoinSet::new();
     loop {
-        for key in context.health.due(context.clock.monotonic(), || context.entropy.unit()) {
-            let instances = to_ask(&context.caches.pods.of(&key));
+        for key in book.due(clock.monotonic(), || entropy.unit()) {
+            let pods = caches.children.list(Kind::Pod, &key).unwrap_or_default();
+            let pods: Vec<&Pod> = pods.iter().filter_map(|pod| pod.decoded()).collect();
+            let instances = to_ask(&pods);
             if instances.is_empty() {
                 continue;
             }
-            let (context, permits) = (Arc::clone(&context), Arc::clone(&permits));
+            let (book, caches) = (Arc::clone(book), Arc::clone(caches));
+            let (clock, permits) = (Arc::clone(clock), Arc::clone(&permits));
             questions.spawn(async move {
                 // The semaphore is never closed.
                 let _permit = permits.acquire().await;
                 let health = ask(&instances).await;
-                if context.health.heard(&key, health, context.clock.monotonic()) {
-                    context.caches.triggers.add([key]);
+                if book.heard(&key, health, clock.monotonic()) {
+                    caches.triggers.add([key]);
                 }
             });
         }
@@ -114,7 +125,7 @@ struct Instance {
     serving: bool,
 }
 
-/// Asks the first instance. If that is without its database another one is asked: it may be alone with it.
+/// Asks the first instance. If that is without its database another one is asked: the first may be the only one without it.
 async fn ask(instances: &[Instance]) -> Health {
     let mut health = Health::NotAsked;
     for instance in instances.iter().take(2) {
@@ -134,7 +145,7 @@ async fn ask_one(instance: Instance) -> Health {
     let answer = match probe::get(instance.address, HEALTH_PATH).await {
         // A server that is down says so with 503 and the same body.
         Ok((_, body)) => {
-            HealthReport::parse(&body, instance.serving).map_err(|_| probe::ProbeError::Nonsense)
+            HealthReport::parse(&body, instance.serving).map_err(|_| probe::ProbeError::Malformed)
         }
         Err(error) => Err(error),
     };
@@ -147,7 +158,7 @@ fn is_without_database(health: &Health) -> bool {
 }
 
 /// Those that serve; if there are none, the others.
-fn to_ask(pods: &[Arc<Pod>]) -> Vec<Instance> {
+fn to_ask(pods: &[&Pod]) -> Vec<Instance> {
     let (serving, others): (Vec<_>, Vec<_>) =
         pods.iter().filter_map(|pod| instance(pod)).partition(|instance| instance.serving);
     if serving.is_empty() { others } else { serving }
@@ -215,14 +226,12 @@ mod tests {
 
     #[test]
     fn pods_that_serve_are_asked_and_others_only_if_none_does() {
-        let pod = |component: &str, ready: &str, address: &str| -> Arc<Pod> {
-            Arc::new(
-                serde_json::from_value(serde_json::json!({
-                    "metadata": {"labels": {labels::COMPONENT: component}},
-                    "status": {"podIP": address, "conditions": [{"type": "Ready", "status": ready}]},
-                }))
-                .unwrap(),
-            )
+        let pod = |component: &str, ready: &str, address: &str| -> Pod {
+            serde_json::from_value(serde_json::json!({
+                "metadata": {"labels": {labels::COMPONENT: component}},
+                "status": {"podIP": address, "conditions": [{"type": "Ready", "status": ready}]},
+            }))
+            .unwrap()
         };
         let instance = |address: &str, serving| Instance {
             address: format!("{address}:9090").parse().unwrap(),
@@ -231,7 +240,7 @@ mod tests {
         let starting = pod("server", "False", "10.0.0.6");
         let serving = pod("server", "True", "10.0.0.7");
         let migration = pod("migration", "True", "10.0.0.8");
-        assert_eq!(to_ask(&[starting.clone(), serving, migration]), [instance("10.0.0.7", true)]);
-        assert_eq!(to_ask(&[starting]), [instance("10.0.0.6", false)]);
+        assert_eq!(to_ask(&[&starting, &serving, &migration]), [instance("10.0.0.7", true)]);
+        assert_eq!(to_ask(&[&starting]), [instance("10.0.0.6", false)]);
     }
 }
