@@ -34,8 +34,9 @@ use crate::domain::invalidation::InvalidationPoller;
 use crate::domain::keys::Keys;
 use crate::domain::page::ListPage;
 use crate::domain::prices::Prices;
+use crate::domain::principal::Principal;
 use crate::domain::{Error, accounts};
-use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, Hold, RecordId, Timestamp};
+use crate::model::{Clock, Customer, CustomerId, Entity, Entropy, Hold, Reach, RecordId, Timestamp};
 use crate::signing::webhook::{self, WebhookSecret};
 use crate::store::{NonceUse, OwnerCheck, ReplayTable, SchemaState, Store};
 use crate::sync::SyncService;
@@ -184,18 +185,13 @@ impl ServerEnv {
     /// Books a charge, a credit or an adjustment, priced by any program if it has no amount; answers once it is
     /// durable.
     pub async fn create_accounting(&self, request: BookingRequest) -> Result<Booked, Error> {
-        let request = self.price_booking(request, false).await?;
+        let request = self.price_booking(request, &Principal::command_line().reach).await?;
         self.submit(request).await?.into_booked()
     }
 
-    /// A booking with its amount: the one given, or what the price list of its day says; by programs that a customer
-    /// may see if `published_only`.
-    pub async fn price_booking(
-        &self,
-        request: BookingRequest,
-        published_only: bool,
-    ) -> Result<Request, Error> {
-        request.priced(&self.inner.prices, published_only, self.inner.clock.now()).await
+    /// A booking with its amount: the one given, or what the price list of its day says, by the programs within reach.
+    pub async fn price_booking(&self, request: BookingRequest, reach: &Reach) -> Result<Request, Error> {
+        request.priced(&self.inner.prices, reach.is_published_only(), self.inner.clock.now()).await
     }
 
     /// Does what a request asks for, through the one write path; answers once it is durable.
@@ -242,15 +238,10 @@ impl ServerEnv {
         preview(row, due_holds, earlier, request, inner.booking.default_mode())?.into_booked()
     }
 
-    /// Whose record it is; `scope` is the customer whose records the caller may see.
-    pub async fn owner_of_record(
-        &self,
-        scope: Option<&CustomerId>,
-        id: RecordId,
-    ) -> Result<CustomerId, Error> {
-        let record = self.inner.store.record(id).await?;
-        let visible = record.filter(|r| scope.is_none_or(|customer| *customer == r.customer_id));
-        visible.map(|record| record.customer_id).ok_or(Error::NotFound("accounting record"))
+    /// The customer of a record.
+    pub async fn owner_of_record(&self, reach: &Reach, id: RecordId) -> Result<CustomerId, Error> {
+        let record = self.inner.store.record(id).await?.filter(|record| reach.includes(&record.customer_id));
+        record.map(|record| record.customer_id).ok_or(Error::NotFound("accounting record"))
     }
 
     /// Holds.
@@ -258,9 +249,9 @@ impl ServerEnv {
         holds::query_holds(&self.inner.store, query).await
     }
 
-    /// One hold; `scope` is the customer whose holds the caller may see.
-    pub async fn get_hold(&self, scope: Option<&CustomerId>, id: RecordId) -> Result<Hold, Error> {
-        holds::get_hold(&self.inner.store, scope, id).await
+    /// One hold.
+    pub async fn get_hold(&self, reach: &Reach, id: RecordId) -> Result<Hold, Error> {
+        holds::get_hold(&self.inner.store, reach, id).await
     }
 
     /// Accounting records.
@@ -268,13 +259,9 @@ impl ServerEnv {
         accounts::query_accounting(&self.inner.store, query).await
     }
 
-    /// One accounting record; `scope` is the customer whose records the caller may see.
-    pub async fn get_accounting(
-        &self,
-        scope: Option<&CustomerId>,
-        id: RecordId,
-    ) -> Result<RecordView, Error> {
-        accounts::get_accounting(&self.inner.store, scope, id).await
+    /// One accounting record.
+    pub async fn get_accounting(&self, reach: &Reach, id: RecordId) -> Result<RecordView, Error> {
+        accounts::get_accounting(&self.inner.store, reach, id).await
     }
 
     /// What the records of a query come to, in groups; the query's page does not matter.

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::model::{Currency, HoldState, Kind, Money, Scope};
+use crate::model::{Currency, HoldState, Kind, Money, OutOfReach, Scope};
 use crate::signing::AuthError;
 use crate::store;
 
@@ -133,6 +133,12 @@ impl Error {
     #[must_use]
     pub fn of_item(self, index: usize) -> Self {
         Self::Item { index, error: Box::new(self) }
+    }
+}
+
+impl From<OutOfReach> for Error {
+    fn from(_: OutOfReach) -> Self {
+        Self::CustomerForbidden
     }
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Error;
 use super::FieldError;
 use super::auth::token_hash;
-use crate::model::{AuthMode, Clock, CustomerId, Entropy, Key, KeyId, Scope, Scopes, Secret, Timestamp};
+use crate::model::{AuthMode, Clock, Entropy, Key, KeyId, Reach, Scope, Scopes, Secret, Timestamp};
 use crate::store::{self, NewKey, Store, StoredKey};
 
 /// The longest time that the secret before a rotation works on.
@@ -19,8 +19,8 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 pub struct KeyRequest {
     /// What people call it; unique.
     pub name: Option<String>,
-    /// Whose it is; `None` is the platform's.
-    pub customer_id: Option<CustomerId>,
+    /// Whose data it can reach.
+    pub reach: Reach,
     /// What it may do.
     pub scopes: Scopes,
     /// How it proves itself.
@@ -66,7 +66,7 @@ impl Keys {
         if request.scopes == Scopes::default() {
             return Err(invalid("scopes", "must name at least one scope"));
         }
-        if request.customer_id.is_some() && request.scopes.contains(Scope::Admin) {
+        if request.reach != Reach::Everything && request.scopes.contains(Scope::Admin) {
             return Err(invalid("scopes", "admin is never given to a customer's key"));
         }
         if joined(&request.allowed_cidrs).len() > 1024 {
@@ -88,7 +88,7 @@ impl Keys {
         let new = NewKey {
             key_id: key_id.clone(),
             name: request.name,
-            customer_id: request.customer_id,
+            reach: request.reach,
             scopes: request.scopes,
             auth_mode: request.auth_mode,
             secret: stored,

@@ -16,6 +16,7 @@ mod nonces;
 pub mod page;
 pub mod prices;
 pub mod pricing;
+pub mod principal;
 pub mod verify;
 
 pub use error::{Error, FieldError};

@@ -7,7 +7,7 @@ use crate::domain::mirror::{ModelsQuery, PricingQuery, UapisQuery, UsersQuery};
 use crate::domain::page::ListPage;
 use crate::domain::prices::{PriceRequest, Quote};
 use crate::domain::{Error, mirror};
-use crate::model::{CustomerId, Entity, MirrorRow, Timestamp};
+use crate::model::{Entity, MirrorRow, Reach, Timestamp};
 
 impl ServerEnv {
     /// Mirrored users.
@@ -15,17 +15,15 @@ impl ServerEnv {
         mirror::query_users(&self.inner.store, query).await
     }
 
-    /// One mirrored user; `scope` is the customer whose users the caller may see.
-    pub async fn get_user(&self, scope: Option<&CustomerId>, id: &str) -> Result<Arc<MirrorRow>, Error> {
+    /// One mirrored user.
+    pub async fn get_user(&self, reach: &Reach, id: &str) -> Result<Arc<MirrorRow>, Error> {
         let load = || async {
             let row = self.inner.store.mirror_row(Entity::Users, id).await?;
             Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
         };
         let user = self.inner.caches.users().get(&id.to_owned(), load).await?.value;
-        let visible = |row: &Arc<MirrorRow>| {
-            scope.is_none_or(|customer| row.text(Entity::Users, "orgid") == Some(customer.as_str()))
-        };
-        user.filter(visible).ok_or(Error::NotFound("user"))
+        user.filter(|row| reach.includes_owner(row.text(Entity::Users, "orgid")))
+            .ok_or(Error::NotFound("user"))
     }
 
     /// Mirrored pricing rows.

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::domain::auth::Caller;
+use crate::domain::auth::Authenticated;
+use crate::domain::principal::Principal;
 use crate::domain::{Error, FieldError};
 use crate::env::ServerEnv;
-use crate::model::{CustomerId, TextId};
+use crate::model::{CustomerId, Reach, TextId};
 use crate::signing::AuthError;
+use crate::store::NonceUse;
 
 use super::params::{Params, decode_segment};
 
@@ -27,14 +29,25 @@ pub struct Call<'a> {
     pub request_id: &'a str,
     /// The path, as sent.
     pub path: &'a str,
-    /// Who asks; `None` on routes that do not want to know.
-    pub caller: Option<Caller>,
+    /// Who makes it, on routes that need a key.
+    pub authenticated: Option<Authenticated>,
 }
 
 impl Call<'_> {
-    /// Who asks. A route that forgot to say who may ask lets nobody in.
-    pub fn caller(&self) -> Result<&Caller, Error> {
-        self.caller.as_ref().ok_or(Error::Auth(AuthError::Missing))
+    /// Who makes the request. A route that is open to anyone has no principal, so this fails there.
+    pub fn principal(&self) -> Result<&Principal, Error> {
+        let authenticated = self.authenticated.as_ref().ok_or(Error::Auth(AuthError::Missing))?;
+        Ok(&authenticated.principal)
+    }
+
+    /// Whose data the request can reach.
+    pub fn reach(&self) -> Result<&Reach, Error> {
+        Ok(&self.principal()?.reach)
+    }
+
+    /// The nonce of a signed write, not yet spent.
+    pub fn nonce(&self) -> Option<NonceUse> {
+        self.authenticated.as_ref()?.nonce
     }
 
     /// The open segment as an id; what has not the form of one names nothing that exists.
@@ -45,7 +58,7 @@ impl Call<'_> {
 
     /// The customer that the request is about: the one named or the key's own.
     pub fn customer(&self, named: Option<&CustomerId>) -> Result<Option<CustomerId>, Error> {
-        self.caller()?.customer_for(named)
+        Ok(self.reach()?.customer_for(named)?)
     }
 
     /// The same where there must be one.

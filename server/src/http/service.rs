@@ -18,7 +18,7 @@ use http_body::Body;
 use tracing::{Instrument as _, Span};
 
 use crate::domain::Error;
-use crate::domain::auth::{Caller, claimed_key};
+use crate::domain::auth::{Authenticated, claimed_key};
 use crate::env::ServerEnv;
 use crate::model::KeyId;
 use crate::signing::SignedRequest;
@@ -159,7 +159,7 @@ impl Api {
         }
         let span =
             if matches!(route.access, Access::Open) { Span::none() } else { child_span!("authenticate") };
-        let (caller, body) = self.admit(route, parts, body, peer, signer).instrument(span).await?;
+        let (authenticated, body) = self.admit(route, parts, body, peer, signer).instrument(span).await?;
         if route.is_write() && matches!(route.access, Access::Key(_)) && env.config().server.read_only {
             return Err(Error::ReadOnly.into());
         }
@@ -168,7 +168,7 @@ impl Api {
         }
         let params = Params::parse(parts.uri.query(), route)?;
         let (headers, path) = (&parts.headers, parts.uri.path());
-        let call = Call { env, headers, params, body, segment, request_id, path, caller };
+        let call = Call { env, headers, params, body, segment, request_id, path, authenticated };
         Ok(handlers::run(route.operation, call).await?)
     }
 
@@ -181,7 +181,7 @@ impl Api {
         body: B,
         peer: SocketAddr,
         signer: &OnceLock<KeyId>,
-    ) -> Result<(Option<Caller>, Bytes), Problem>
+    ) -> Result<(Option<Authenticated>, Bytes), Problem>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -216,8 +216,8 @@ impl Api {
         let identified = identified?;
         refuse_encoding(&parts.headers)?;
         let body = self.read(body, route).await?;
-        let caller = env.auth().authorize(identified, &parts.headers, &body, origin.client, scope)?;
-        Ok((Some(caller), body))
+        let authenticated = env.auth().authorize(identified, &parts.headers, &body, origin.client, scope)?;
+        Ok((Some(authenticated), body))
     }
 
     async fn read<B>(&self, body: B, route: &Route) -> Result<Bytes, Problem>

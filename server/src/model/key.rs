@@ -1,7 +1,7 @@
 use ipnet::IpNet;
 
 use super::customer::text_enum;
-use super::{CustomerId, KeyId, Secret, Timestamp};
+use super::{KeyId, Reach, Secret, Timestamp};
 
 text_enum!(
     /// How a key proves itself.
@@ -97,8 +97,8 @@ pub struct Key {
     pub key_id: KeyId,
     /// What people call it; `seed` matches keys by it.
     pub name: Option<String>,
-    /// Whose it is; `None` is the platform's.
-    pub customer_id: Option<CustomerId>,
+    /// Whose data it can reach: that of the customer it belongs to, or everything for a key of the platform.
+    pub reach: Reach,
     /// What it may do.
     pub scopes: Scopes,
     /// How it proves itself.

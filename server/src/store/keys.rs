@@ -5,7 +5,7 @@ use super::error::Error;
 use super::sealed::SealedAt;
 use super::sql::{Row, Sql};
 use super::{Store, Tx};
-use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Secret, Timestamp};
+use crate::model::{AuthMode, CustomerId, Key, KeyId, Reach, Scopes, Secret, Timestamp};
 
 const TABLE: &str = "dapi_keys";
 const COLUMNS: &str = "key_id, name, customer_id, scopes, auth_mode, secret, previous_secret, previous_until, \
@@ -18,8 +18,8 @@ pub struct NewKey {
     pub key_id: KeyId,
     /// What people call it.
     pub name: Option<String>,
-    /// Whose it is; `None` is the platform's.
-    pub customer_id: Option<CustomerId>,
+    /// Whose data it can reach.
+    pub reach: Reach,
     /// What it may do.
     pub scopes: Scopes,
     /// How it proves itself.
@@ -57,9 +57,10 @@ impl Store {
         Ok(Key {
             key_id: KeyId::parse(key_id).map_err(|e| bad(&e.to_string()))?,
             name: row.opt_text(1)?,
-            customer_id: match row.opt_text(2)? {
-                Some(id) => Some(CustomerId::parse(&id).map_err(|e| bad(&e.to_string()))?),
-                None => None,
+            // A row without a customer is a key of the platform; nothing else reads it from a NULL.
+            reach: match row.opt_text(2)? {
+                Some(id) => Reach::Customer(CustomerId::parse(&id).map_err(|e| bad(&e.to_string()))?),
+                None => Reach::Everything,
             },
             scopes: Scopes::parse(row.str(3)?).map_err(|s| bad(&format!("unknown scope {s}")))?,
             auth_mode: AuthMode::parse(row.str(4)?).ok_or_else(|| bad("unknown auth_mode"))?,
@@ -130,7 +131,7 @@ impl Store {
                 let mut sql = Sql::new(format!("INSERT INTO {TABLE} ({COLUMNS}, token_hash) VALUES "));
                 sql.push_placeholders(15);
                 sql.add(new.key_id.as_str()).add(new.name.as_deref());
-                sql.add(new.customer_id.as_ref().map(CustomerId::as_str));
+                sql.add(new.reach.customer().map(CustomerId::as_str));
                 sql.add(new.scopes.to_string()).add(new.auth_mode.as_str()).add(sealed);
                 sql.add(None::<i64>)
                     .add(None::<i64>)

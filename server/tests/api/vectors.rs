@@ -1,7 +1,7 @@
 //! The shared signing vectors, against a running server.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use sageapi_server::model::{AuthMode, KeyId, Scope, Secret};
+use sageapi_server::model::{AuthMode, KeyId, Reach, Scope, Secret};
 use sageapi_server::signing::SignedRequest;
 use sageapi_server::store::{NewKey, StoredKey};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn known(site: &Site) -> Credentials {
     let new = NewKey {
         key_id: KeyId::parse(key_id).unwrap(),
         name: None,
-        customer_id: Some(CUSTOMER.parse_customer()),
+        reach: Reach::Customer(CUSTOMER.parse_customer()),
         scopes: Scope::ALL.iter().copied().filter(|scope| *scope != Scope::Admin).collect(),
         auth_mode: AuthMode::Signed,
         secret: StoredKey::Secret(Secret::new(secret)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sageapi_server::ServerEnv;
 use sageapi_server::domain::booking::{Action, Booked, BookingRequest, Request, Reverse};
-use sageapi_server::model::{Kind as RecordKind, Money, RecordId, Transno};
+use sageapi_server::model::{Kind as RecordKind, Money, Reach, RecordId, Transno};
 use sageapi_test_support::app::{App, booking, customer_id};
 use sageapi_test_support::client::Client;
 use sageapi_test_support::database::kinds;
@@ -33,7 +33,7 @@ pub async fn fill(env: &ServerEnv, customer: &str, from: usize, count: usize) {
     for requests in all.chunks(1000) {
         let mut priced = Vec::new();
         for request in requests {
-            priced.push(env.price_booking(request.clone(), false).await.unwrap());
+            priced.push(env.price_booking(request.clone(), &Reach::Everything).await.unwrap());
         }
         for outcome in env.submit_bulk(priced).await.unwrap() {
             outcome.unwrap();

@@ -82,7 +82,7 @@ fn query(call: &mut Call<'_>) -> Result<AccountingQuery, Error> {
 /// One record. What is no id of ours names nothing.
 pub async fn get(call: Call<'_>) -> Result<Answer, Error> {
     let id = RecordId::parse(call.id(RECORD)?.as_str()).ok_or(Error::NotFound(RECORD))?;
-    let record = call.env.get_accounting(call.caller()?.customer(), id).await?;
+    let record = call.env.get_accounting(call.reach()?, id).await?;
     Answer::ok(&RecordBody::of(&record))
 }
 
@@ -90,11 +90,11 @@ pub async fn get(call: Call<'_>) -> Result<Answer, Error> {
 pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
     let dry_run = call.params.flag("dry_run").unwrap_or(false);
     std::mem::take(&mut call.params).finish()?;
-    let (request, published_only) = (read_booking(&call)?, !call.caller()?.is_platform());
+    let request = read_booking(&call)?;
     if dry_run {
-        call.env.auth().spend_nonce(call.caller()?).await?;
+        call.env.auth().spend_nonce(call.nonce()).await?;
     }
-    let request = call.env.price_booking(request, published_only).await?;
+    let request = call.env.price_booking(request, call.reach()?).await?;
     if dry_run {
         let booked = call.env.preview_accounting(request).await?;
         return Answer::done(&PreviewBody::of(&booked));
@@ -107,7 +107,7 @@ pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
 /// Takes a record back, whole or in part.
 pub async fn reverse(call: Call<'_>) -> Result<Answer, Error> {
     let id = RecordId::parse(call.id(RECORD)?.as_str()).ok_or(Error::NotFound(RECORD))?;
-    let customer_id = call.env.owner_of_record(call.caller()?.customer(), id).await?;
+    let customer_id = call.env.owner_of_record(call.reach()?, id).await?;
     let booked = call.env.submit(read_reverse(&call, id, customer_id)?).await?.into_booked()?;
     let location = format!("/api/v1/accounting/{}", booked.record.id);
     Answer::created(&BookedBody::of(&booked.record, booked.replayed), location, booked.replayed)

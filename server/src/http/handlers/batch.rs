@@ -17,11 +17,11 @@ pub async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
     std::mem::take(&mut call.params).finish()?;
     let form = BatchForm::of(call.headers);
     let items = batch_items(&call.body, form)?;
-    let published_only = !call.caller()?.is_platform();
+    let reach = call.reach()?;
     let mut read = Vec::with_capacity(items.len());
     for item in items {
         read.push(match read_item(&call, item.as_bytes()) {
-            Ok(booking) => call.env.price_booking(booking, published_only).await,
+            Ok(booking) => call.env.price_booking(booking, reach).await,
             Err(error) => Err(error),
         });
     }
@@ -36,12 +36,12 @@ async fn all_or_none(
     call: &Call<'_>,
     read: Vec<Result<Request, Error>>,
 ) -> Result<Vec<Result<Booked, Problem>>, Error> {
-    let nonce = call.caller()?.nonce;
+    let nonce = call.nonce();
     let placed = read.into_iter().enumerate().map(|(index, item)| item.map_err(|error| error.of_item(index)));
     let mut requests = match placed.collect::<Result<Vec<_>, _>>() {
         Ok(requests) => requests,
         Err(error) => {
-            call.env.auth().spend_nonce(call.caller()?).await?;
+            call.env.auth().spend_nonce(call.nonce()).await?;
             return Err(error);
         }
     };
@@ -58,7 +58,7 @@ async fn each(
     call: &Call<'_>,
     read: Vec<Result<Request, Error>>,
 ) -> Result<Vec<Result<Booked, Problem>>, Error> {
-    call.env.auth().spend_nonce(call.caller()?).await?;
+    call.env.auth().spend_nonce(call.nonce()).await?;
     let mut verdicts: Vec<Option<Result<Booked, Problem>>> = Vec::with_capacity(read.len());
     let mut requests = Vec::with_capacity(read.len());
     for item in read {

@@ -30,7 +30,7 @@ pub async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
 
 /// One hold.
 pub async fn get(call: Call<'_>) -> Result<Answer, Error> {
-    let hold = call.env.get_hold(call.caller()?.customer(), id_of(&call)?).await?;
+    let hold = call.env.get_hold(call.reach()?, id_of(&call)?).await?;
     Answer::ok(&HoldBody::of(&hold))
 }
 
@@ -43,7 +43,7 @@ pub async fn create(call: Call<'_>) -> Result<Answer, Error> {
 
 /// Settles a hold.
 pub async fn capture(call: Call<'_>) -> Result<Answer, Error> {
-    let hold = call.env.get_hold(call.caller()?.customer(), id_of(&call)?).await?;
+    let hold = call.env.get_hold(call.reach()?, id_of(&call)?).await?;
     let request = read_capture(&call, hold.id, hold.customer_id)?;
     let booked = call.env.submit(request).await?.into_booked()?;
     let location = format!("/api/v1/accounting/{}", booked.record.id);
@@ -52,7 +52,7 @@ pub async fn capture(call: Call<'_>) -> Result<Answer, Error> {
 
 /// Lets a hold go.
 pub async fn release(call: Call<'_>) -> Result<Answer, Error> {
-    let hold = call.env.get_hold(call.caller()?.customer(), id_of(&call)?).await?;
+    let hold = call.env.get_hold(call.reach()?, id_of(&call)?).await?;
     let request = read_release(&call, hold.id, hold.customer_id)?;
     let reserved = call.env.submit(request).await?.into_reserved()?;
     Answer::done(&HoldBody::after(&reserved))

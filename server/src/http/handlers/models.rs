@@ -18,7 +18,7 @@ pub async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
         page: params.page(),
     };
     std::mem::take(params).finish()?;
-    let internal = call.caller()?.is_platform();
+    let internal = call.reach()?.shows_internal();
     let page = call.env.query_models(query).await?;
     Answer::ok(&ListBody::of(&page, |row| MirrorBody::of(Llmage, row, internal)))
 }
@@ -26,5 +26,5 @@ pub async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
 /// One model.
 pub async fn get(call: Call<'_>) -> Result<Answer, Error> {
     let model = call.env.get_model(call.id("model")?.as_str()).await?;
-    Answer::ok(&MirrorBody::of(Llmage, &model, call.caller()?.is_platform()))
+    Answer::ok(&MirrorBody::of(Llmage, &model, call.reach()?.shows_internal()))
 }

@@ -15,7 +15,7 @@ pub async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
         page: params.page(),
     };
     std::mem::take(params).finish()?;
-    let internal = call.caller()?.is_platform();
+    let internal = call.reach()?.shows_internal();
     let page = call.env.query_uapis(query).await?;
     Answer::ok(&ListBody::of(&page, |row| MirrorBody::of(Uapi, row, internal)))
 }

@@ -19,7 +19,7 @@ pub async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
         page: params.page(),
     };
     std::mem::take(params).finish()?;
-    let internal = call.caller()?.is_platform();
+    let internal = call.reach()?.shows_internal();
     let query = UsersQuery { customer_id: call.customer(named.as_ref())?, ..query };
     let page = call.env.query_users(query).await?;
     Answer::ok(&ListBody::of(&page, |row| MirrorBody::of(Users, row, internal)))
@@ -27,7 +27,7 @@ pub async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
 
 /// One user.
 pub async fn get(call: Call<'_>) -> Result<Answer, Error> {
-    let caller = call.caller()?;
-    let user = call.env.get_user(caller.customer(), call.id("user")?.as_str()).await?;
-    Answer::ok(&MirrorBody::of(Users, &user, caller.is_platform()))
+    let reach = call.reach()?;
+    let user = call.env.get_user(reach, call.id("user")?.as_str()).await?;
+    Answer::ok(&MirrorBody::of(Users, &user, reach.shows_internal()))
 }

@@ -37,7 +37,7 @@ struct Parsed {
 
 /// Reads the request: its form, then whether the caller may book for that customer and of that kind.
 pub fn read(call: &Call<'_>) -> Result<BookingRequest, Error> {
-    let nonce = call.caller()?.nonce;
+    let nonce = call.nonce();
     Ok(BookingRequest { nonce, ..read_one(call, &call.body, call.headers)? })
 }
 
@@ -49,8 +49,7 @@ pub fn read_item(call: &Call<'_>, item: &[u8]) -> Result<BookingRequest, Error> 
 fn read_one(call: &Call<'_>, body: &[u8], headers: &http::HeaderMap) -> Result<BookingRequest, Error> {
     let parsed = parse(body, headers)?;
     let customer_id = call.one_customer(parsed.customer_id.as_ref())?;
-    let caller = call.caller()?;
-    if parsed.kind != Kind::Charge && !caller.is_platform() {
+    if !call.reach()?.may_book(parsed.kind) {
         return Err(Error::KindForbidden(parsed.kind));
     }
     let body_hash = parsed.hash(&customer_id);

@@ -152,7 +152,7 @@ pub fn read_hold(call: &Call<'_>) -> Result<Request, Error> {
     hash.text(note.as_deref());
     let ttl = Duration::from_secs(u64::try_from(ttl_s).unwrap_or(0));
     let action = Action::Hold(Reserve { transno, amount, currency, ttl, user_id, note });
-    Ok(Request { customer_id, body_hash: hash.finish(), nonce: call.caller()?.nonce, action })
+    Ok(Request { customer_id, body_hash: hash.finish(), nonce: call.nonce(), action })
 }
 
 /// POST /holds/{id}/capture, of a hold of this customer.
@@ -167,7 +167,7 @@ pub fn read_capture(call: &Call<'_>, hold: RecordId, customer_id: CustomerId) ->
     hash.bytes(Some(hold.as_bytes()));
     hash.money(amount);
     let action = Action::Capture(Capture { transno, hold, amount });
-    Ok(Request { customer_id, body_hash: hash.finish(), nonce: call.caller()?.nonce, action })
+    Ok(Request { customer_id, body_hash: hash.finish(), nonce: call.nonce(), action })
 }
 
 /// POST /holds/{id}/release, of a hold of this customer: no body, or an empty object.
@@ -175,7 +175,7 @@ pub fn read_release(call: &Call<'_>, hold: RecordId, customer_id: CustomerId) ->
     if !call.body.is_empty() {
         Object::parse(&call.body)?.finish()?;
     }
-    let nonce = call.caller()?.nonce;
+    let nonce = call.nonce();
     Ok(Request { customer_id, body_hash: [0; 32], nonce, action: Action::Release(hold) })
 }
 
@@ -192,9 +192,9 @@ pub fn read_reverse(call: &Call<'_>, record: RecordId, customer_id: CustomerId) 
     hash.bytes(Some(record.as_bytes()));
     hash.money(amount);
     hash.text(note.as_deref());
-    let of_any_kind = call.caller()?.is_platform();
+    let of_any_kind = call.reach()?.may_reverse_any_kind();
     let action = Action::Reverse(Reverse { transno, record, amount, of_any_kind, note });
-    Ok(Request { customer_id, body_hash: hash.finish(), nonce: call.caller()?.nonce, action })
+    Ok(Request { customer_id, body_hash: hash.finish(), nonce: call.nonce(), action })
 }
 
 /// [`Object::finish`] names every member that is missing; this is what remains where it did not.

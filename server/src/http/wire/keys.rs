@@ -35,7 +35,7 @@ impl<'a> KeyBody<'a> {
         Self {
             key_id: &key.key_id,
             name: key.name.as_deref(),
-            customer_id: key.customer_id.as_ref(),
+            customer_id: key.reach.customer(),
             scopes: key.scopes,
             auth_mode: key.auth_mode,
             expires_at: key.expires_at,
@@ -54,14 +54,14 @@ fn scopes<S: Serializer>(scopes: &Scopes, s: S) -> Result<S::Ok, S::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Scope, Secret};
+    use crate::model::{Reach, Scope, Secret};
 
     #[test]
     fn a_key_shows_its_scopes_and_no_secret() {
         let key = Key {
             key_id: KeyId::parse("ak_1").unwrap(),
             name: None,
-            customer_id: None,
+            reach: Reach::Everything,
             scopes: [Scope::BalanceRead, Scope::UsersRead].into_iter().collect(),
             auth_mode: AuthMode::Signed,
             secret: Some(Secret::new("hunter2")),
