@@ -7,13 +7,14 @@ use crate::domain::auth::Authenticated;
 use crate::domain::principal::Principal;
 use crate::domain::{Error, FieldError};
 use crate::env::ServerEnv;
-use crate::model::{CustomerId, Reach, TextId};
+use crate::model::{CustomerId, Reach, RecordId, TextId};
 use crate::signing::AuthError;
 use crate::store::NonceUse;
 
 use super::params::{Params, decode_segment};
+use super::routes::Route;
 
-/// A request that has been let in: its form is checked, its caller known if the route asks for one.
+/// A request that has been let in: its form is checked, and its caller is known if the route needs one.
 pub struct Call<'a> {
     /// The server.
     pub env: &'a ServerEnv,
@@ -23,8 +24,8 @@ pub struct Call<'a> {
     pub params: Params<'a>,
     /// The body.
     pub body: Bytes,
-    /// The segment that the route's pattern leaves open, as sent.
-    pub segment: Option<&'a str>,
+    /// The route.
+    pub route: &'static Route,
     /// Names the request in answers and logs.
     pub request_id: &'a str,
     /// The path, as sent.
@@ -50,18 +51,25 @@ impl Call<'_> {
         self.authenticated.as_ref()?.nonce
     }
 
-    /// The open segment as an id; what has not the form of one names nothing that exists.
-    pub fn id(&self, what: &'static str) -> Result<TextId, Error> {
-        let id = self.segment.and_then(decode_segment).and_then(|text| TextId::parse(&text).ok());
+    /// A path parameter that is the id of `what`. Nothing has an id that is malformed.
+    pub fn path_id(&self, name: &str, what: &'static str) -> Result<TextId, Error> {
+        let undeclared = || Error::Internal(format!("{} has no parameter {name}", self.route.path));
+        let segment = self.route.segment(self.path, name).ok_or_else(undeclared)?;
+        let id = decode_segment(segment).and_then(|text| TextId::parse(&text).ok());
         id.ok_or(Error::NotFound(what))
     }
 
-    /// The customer that the request is about: the one named or the key's own.
+    /// The same for an id that SageAPI made.
+    pub fn path_record_id(&self, name: &str, what: &'static str) -> Result<RecordId, Error> {
+        RecordId::parse(self.path_id(name, what)?.as_str()).ok_or(Error::NotFound(what))
+    }
+
+    /// The customer to filter by: the one named or the caller's own; `None` is no filter.
     pub fn customer(&self, named: Option<&CustomerId>) -> Result<Option<CustomerId>, Error> {
         Ok(self.reach()?.customer_for(named)?)
     }
 
-    /// The same where there must be one.
+    /// The one customer that the request is about.
     pub fn one_customer(&self, named: Option<&CustomerId>) -> Result<CustomerId, Error> {
         self.customer(named)?.ok_or_else(|| {
             let field = FieldError::new("customer_id", "must be given by a key of the platform");

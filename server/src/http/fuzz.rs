@@ -3,14 +3,14 @@
 use serde_json::value::RawValue;
 
 use super::body::Object;
-use super::wire::{self, BatchForm};
+use super::endpoints::{BatchForm, MAX_ITEMS, batch_items, fingerprint};
 
 /// Batches: whatever comes as JSON array or NDJSON is read or refused, item by item. What is JSON is read the same in the
 /// other form of a batch, with other white space, and with its members in another order.
 pub fn batches(data: &[u8]) {
     for form in [BatchForm::Array, BatchForm::Lines] {
-        let Ok(items) = wire::batch_items(data, form) else { continue };
-        assert!((1..=wire::MAX_ITEMS).contains(&items.len()));
+        let Ok(items) = batch_items(data, form) else { continue };
+        assert!((1..=MAX_ITEMS).contains(&items.len()));
         let json: Vec<&str> = items.iter().copied().filter_map(as_json).collect();
         assert!(
             form == BatchForm::Lines || json == items,
@@ -40,7 +40,7 @@ fn are_read_the_same_however_they_are_written(items: &[&str]) {
         (BatchForm::Lines, format!("\n{}\r\n", turned.join("\r\n \r\n"))),
     ];
     for (form, batch) in batches {
-        let again = wire::batch_items(batch.as_bytes(), form).unwrap_or_default();
+        let again = batch_items(batch.as_bytes(), form).unwrap_or_default();
         let again: Vec<_> = again.into_iter().map(reading).collect();
         assert_eq!(again, readings, "{items:?} as {form:?}: {batch}");
     }
@@ -48,7 +48,7 @@ fn are_read_the_same_however_they_are_written(items: &[&str]) {
 
 /// Whether an item has the form of a body, and what the booking in it is recognised by if it can be read.
 fn reading(item: &str) -> (bool, Option<[u8; 32]>) {
-    (Object::parse(item.as_bytes()).is_ok(), wire::fingerprint(item.as_bytes()))
+    (Object::parse(item.as_bytes()).is_ok(), fingerprint(item.as_bytes()))
 }
 
 /// The text of a JSON value without the white space around it; `None` for anything else.

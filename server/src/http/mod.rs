@@ -7,11 +7,9 @@ mod answer_body;
 mod answer_log;
 mod body;
 mod call;
-mod docs;
-mod export;
+mod endpoints;
 #[doc(hidden)]
 pub mod fuzz;
-mod handlers;
 pub mod limits;
 pub mod listener;
 pub mod openapi;
@@ -22,10 +20,9 @@ mod request_id;
 mod respond;
 mod router;
 mod routes;
+mod schema;
 mod service;
-mod tags;
 mod trace;
-mod wire;
 
 pub use answer_body::{AnswerBody, BrokenOff};
 pub use service::{Api, ApiService};

@@ -131,11 +131,11 @@ pub struct Problem {
 }
 
 /// What some codes add.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Extra {
     None,
     Funds { available: Money, required: Money },
-    Allow(&'static str),
+    Allow(String),
 }
 
 /// What a problem needs to know of the request that it answers.
@@ -201,9 +201,9 @@ impl Problem {
     }
 
     /// The path takes other methods.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: &str) -> Self {
         let problem = Self::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
-        Self { extra: Extra::Allow(allow), ..problem }
+        Self { extra: Extra::Allow(allow.to_owned()), ..problem }
     }
 
     /// The request was not done in time.
@@ -243,8 +243,10 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, CHALLENGE);
         }
-        if let Extra::Allow(allow) = self.extra {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        if let Extra::Allow(allow) = self.extra
+            && let Ok(allow) = HeaderValue::try_from(allow)
+        {
+            headers.insert(ALLOW, allow);
         }
         response
     }
