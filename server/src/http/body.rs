@@ -224,7 +224,7 @@ impl<'a> Object<'a> {
     pub fn finish(self) -> Result<(), Error> {
         if !self.members.is_empty() {
             let unknown =
-                |(name, _): &(Cow<'_, str>, _)| FieldError::new(&**name, "is not a member of this body");
+                |(name, _): &(Cow<'_, str>, _)| FieldError::new(&**name, "is not a field of this body");
             return Err(Error::UnknownField(self.members.iter().map(unknown).collect()));
         }
         let Self { mut invalid, not_string, not_amount, .. } = self;

@@ -72,7 +72,7 @@ impl Call<'_> {
     /// The one customer that the request is about.
     pub fn one_customer(&self, named: Option<&CustomerId>) -> Result<CustomerId, Error> {
         self.customer(named)?.ok_or_else(|| {
-            let field = FieldError::new("customer_id", "must be given by a key of the platform");
+            let field = FieldError::new("customer_id", "is required for a key of the platform");
             Error::Invalid(vec![field])
         })
     }

@@ -95,11 +95,11 @@ impl Tag {
             Self::Accounting => ("accounting", "Bookings, and the records that they leave."),
             Self::Balance => ("balance", "Customers' balances."),
             Self::Holds => ("holds", "Reserving money, and settling what was reserved."),
-            Self::Pricing => ("pricing", "Price lists, and what a usage costs by them."),
+            Self::Pricing => ("pricing", "Price lists, and prices by them."),
             Self::Models => ("models", "Models and upstream APIs of the platform."),
             Self::Users => ("users", "Users of the platform."),
             Self::Keys => ("keys", "The caller's key."),
-            Self::Events => ("events", "What the platform tells."),
+            Self::Events => ("events", "Events that the platform sends."),
             Self::Service => ("service", "The server itself, and this description."),
         }
     }

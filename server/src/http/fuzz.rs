@@ -1,4 +1,4 @@
-//! What the fuzz targets of fuzz/ call, and what the replay of their corpora calls: each panics on a broken promise.
+//! What the fuzz targets of fuzz/ and the replay of their corpora call: each panics when a property does not hold.
 
 use serde_json::value::RawValue;
 

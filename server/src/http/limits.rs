@@ -1,4 +1,4 @@
-//! What one client may cost: the listener's limits, and a request body read within a size and a time.
+//! Limits on what one client may use: those of the listener, and the size and time of a request body.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::config::Server;
 /// announcement alone costs nothing.
 const FIRST_RESERVE: usize = 64 * 1024;
 
-/// Limits of the listener. The time for a whole request is the service's business.
+/// Limits of the listener. The service limits the time of a whole request.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Connections served at once; the next one waits in the kernel's queue.
@@ -23,7 +23,7 @@ pub struct Limits {
     pub header_read_timeout: Duration,
     /// A connection without a request for this long is closed, when it is looked at next.
     pub idle_timeout: Duration,
-    /// A response of which the client takes next to nothing for this long ends its connection.
+    /// A connection whose client reads next to nothing of a response for this long is closed.
     pub write_stall_timeout: Duration,
     /// On a soft stop: how long an idle HTTP/1 connection may still send the request that it has under way, and
     /// how long an HTTP/2 client has to answer the ping that asks for it.
@@ -56,7 +56,7 @@ impl Limits {
 /// Why a request body was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// The body is, or says that it will be, larger than the limit (bytes).
+    /// The body is, or is announced to be, larger than the limit.
     #[error("the body is larger than {limit} bytes; send less, or split it")]
     TooLarge {
         /// The limit in bytes.
@@ -68,8 +68,8 @@ pub enum BodyError {
         /// The time that was allowed.
         deadline: Duration,
     },
-    /// The client broke off, or framed the body wrongly.
-    #[error("the body broke off: {0}")]
+    /// The client closed the connection, or framed the body incorrectly.
+    #[error("the body ended early: {0}")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -105,7 +105,7 @@ where
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        // Trailers carry nothing that a request may say.
+        // Trailers are ignored.
         let Ok(data) = frame.map_err(|error| BodyError::Broken(error.into()))?.into_data() else { continue };
         if first.len() + joined.len() + data.len() > limit {
             return Err(BodyError::TooLarge { limit });

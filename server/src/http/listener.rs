@@ -27,7 +27,7 @@ const BACKLOG: u32 = 4096;
 /// After a soft stop, for how long connections that the kernel has already accepted are still taken: closing the
 /// listening socket would reset them.
 const ACCEPT_TAIL: Duration = Duration::from_millis(50);
-/// First and longest pause after an accept that failed for want of something (file descriptors, memory).
+/// First and longest pause after an accept that failed for lack of file descriptors or memory.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Errors as hyper takes them.

@@ -1,4 +1,4 @@
-//! REST over HTTP: the listener, the table of routes, what is read from a request and written to an answer.
+//! REST over HTTP: the listener, the endpoints, what is read from a request and written to an answer.
 //! The rules are not here: a handler makes one call of [`crate::env::ServerEnv`].
 
 mod accept;

@@ -174,8 +174,8 @@ fn security_schemes() -> Value {
     json!({
         "signature": {
             "type": "apiKey", "in": "header", "name": "Signature",
-            "description": "HTTP Message Signatures (RFC 9421) with hmac-sha256: Signature-Input and Signature; \
-                covered are @method, @path, @query if there is one, content-digest if there is a body, and \
+            "description": "HTTP Message Signatures (RFC 9421) with hmac-sha256: Signature-Input and Signature. \
+                It covers @method, @path, @query if there is one, content-digest if there is a body, and \
                 idempotency-key if it is sent; created and keyid are required, and a nonce on writes.",
         },
         "bearer": { "type": "http", "scheme": "bearer", "description": "For keys made with auth_mode bearer." },
@@ -210,16 +210,16 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
     };
     success(route.status, "Success");
     if route.status == 201 && route.dry_run.is_none() {
-        success(200, "The transno was booked before; this is the first answer again");
+        success(200, "The transno was booked before; this repeats the first answer");
     }
     if let Some(schema) = route.dry_run {
         let content = json_content(&envelope(&schema(g)));
-        let description = "The transno was booked before, and this is the first answer again; or, with dry_run, what \
+        let description = "The transno was booked before, and this repeats the first answer; or, with dry_run, what \
                            would be booked";
         responses.insert("200".into(), json!({ "description": description, "content": content }));
     }
     if !route.is_write() && !export {
-        responses.insert("304".into(), json!({ "description": "If-None-Match names what it is now" }));
+        responses.insert("304".into(), json!({ "description": "Unchanged since the ETag in If-None-Match" }));
     }
     for (status, codes) in problems(route) {
         let description = codes.join(", ");
@@ -295,7 +295,7 @@ fn problem() -> Value {
             "detail": text,
             "instance": { "type": "string", "description": "the path of the request" },
             "code": { "type": "string", "enum": codes },
-            "request_id": { "type": "string", "description": "also in the header X-Request-Id, and in our log" },
+            "request_id": { "type": "string", "description": "also in the header X-Request-Id and in the server's log" },
             "errors": {
                 "type": "array",
                 "items": {
@@ -303,7 +303,7 @@ fn problem() -> Value {
                     "properties": { "field": text, "message": text },
                 },
             },
-            "index": { "type": "integer", "format": "int32", "description": "of an atomic batch: the item, from 0, that this is about" },
+            "index": { "type": "integer", "format": "int32", "description": "in an atomic batch, the index of the item, from 0" },
             "available": { "$ref": "#/components/schemas/Money" },
             "required": { "$ref": "#/components/schemas/Money" },
             "server_time": { "$ref": "#/components/schemas/Time" },

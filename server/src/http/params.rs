@@ -124,7 +124,7 @@ impl<'a> Params<'a> {
                     Some(name) if !chosen.contains(name) => chosen.push(*name),
                     _ => {
                         return Err(format!(
-                            "must be some of {}, each once, with commas between",
+                            "must be one or more of {}, each once, separated by commas",
                             known.join(", ")
                         ));
                     }

@@ -242,6 +242,7 @@ mod tests {
             let placed = route.path.starts_with("/api/v1/") || route.id == "getDocs";
             assert!(!route.id.is_empty() && !route.summary.is_empty() && placed, "{}", route.id);
             assert_eq!(route.dry_run.is_some(), names.contains("dry_run"), "{}", route.id);
+            assert_eq!(matches!(route.answer, Payload::Page), route.id == "getDocs", "{}", route.id);
         }
     }
 

@@ -51,7 +51,7 @@ texts! {
     /// A caller's name for a booking.
     TransnoText = "Transno", json!({
         "type": "string", "pattern": "^[!-~]{1,160}$",
-        "description": "The caller's name for a booking, unique within the customer; a caller may use 128 characters.",
+        "description": "The client's name for a booking, unique within the customer; a client may use 128 characters.",
     });
     /// An id of our own.
     UuidText = "Uuid", json!({ "type": "string", "format": "uuid" });

@@ -154,7 +154,10 @@ impl Api {
         }
         let env = &self.shared.env;
         if !env.is_started() && route.access != Access::Open {
-            return Err(Error::StoreUnavailable("the schema does not fit this program yet".to_owned()).into());
+            return Err(Error::StoreUnavailable(
+                "the database schema does not fit this program yet".to_owned(),
+            )
+            .into());
         }
         let span = if route.access == Access::Open { Span::none() } else { child_span!("authenticate") };
         let (authenticated, body) = self.admit(route, parts, body, peer, signer).instrument(span).await?;

@@ -75,8 +75,8 @@ fn every_vector_is_let_in_as_it_is_and_refused_with_another_signature() {
         assert_eq!(vectors.len(), 8);
         for vector in vectors {
             let name = text(&vector, "name");
-            // What is let in is told by what the operation itself then says. Operations that there are not yet are
-            // 404 before anybody is asked who he is.
+            // The answer of the operation itself shows that a request was let in. Unknown paths are 404 before
+            // authentication.
             let allowed: &[(u16, &str)] = match name {
                 "get with a query" | "@request-target" => &[(200, "")],
                 "post with a UTF-8 body" => &[(201, "")],

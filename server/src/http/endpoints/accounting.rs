@@ -44,7 +44,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Scope(Scope::AccountingRead),
         parameters: &[CUSTOMER, &[GROUP_BY], RECORDS, CREATED],
         answer: Payload::List(schema::of::<SummaryBody<'static>>),
-        summary: "What records come to, in at most 10,000 groups ordered by day, model and kind; on one page.",
+        summary: "Sums of records, in at most 10,000 groups ordered by day, model and kind; all on one page.",
         problems: &[Code::CustomerForbidden],
         ..Route::new(Verb::Get, |call| Box::pin(summarize(call)))
     },
@@ -55,8 +55,8 @@ pub const ROUTES: &[Route] = &[
         access: Access::Scope(Scope::AccountingRead),
         parameters: &[CUSTOMER, RECORDS, CREATED],
         answer: Payload::Export(schema::of::<RecordBody<'static>>),
-        summary: "Every record until the newest one at the start, oldest first, as Accept says. Only an export \
-                  whose last line is #end,n or {\"_end\":true,\"count\":n} is complete.",
+        summary: "All records up to the newest one at the start, oldest first, in the format of Accept. An export is \
+                  complete only if its last line is #end,n or {\"_end\":true,\"count\":n}.",
         problems: &[Code::CustomerForbidden],
         ..Route::new(Verb::Get, |call| Box::pin(export(call)))
     },
@@ -75,19 +75,19 @@ pub const ROUTES: &[Route] = &[
 const GROUP_BY: Parameter = Parameter::new(
     "group_by",
     Several(GROUPS),
-    "Required. Days are those of created_at in UTC; the currency always divides.",
+    "Required. Days are those of created_at in UTC; sums are always per currency.",
 );
 
 const RECORDS: &[Parameter] = &[
-    Parameter::new("user_id", Id(64), "The person who caused it."),
-    Parameter::new("model", Id(64), "The model's name as the booking gave it."),
+    Parameter::new("user_id", Id(64), "The user who caused it."),
+    Parameter::new("model", Id(64), "The model's name, as given in the booking."),
     Parameter::new("llmid", Id(64), "The model's id."),
-    Parameter::new("kind", Choice(KINDS), "What the record is."),
-    Parameter::new("status", Choice(STATUSES), "What became of it."),
-    Parameter::new("transno", Id(160), "The caller's name for the booking."),
-    Parameter::new("request_id", Id(160), "The caller's request."),
-    Parameter::new("event_from", Time, "Happened at or after."),
-    Parameter::new("event_to", Time, "Happened before."),
+    Parameter::new("kind", Choice(KINDS), "The kind of record."),
+    Parameter::new("status", Choice(STATUSES), "The status of the record."),
+    Parameter::new("transno", Id(160), "The client's name for the booking."),
+    Parameter::new("request_id", Id(160), "The client's request."),
+    Parameter::new("event_from", Time, "With an event time at or after."),
+    Parameter::new("event_to", Time, "With an event time before."),
 ];
 
 /// The values of `group_by`.
@@ -118,10 +118,10 @@ async fn summarize(mut call: Call<'_>) -> Result<Answer, Error> {
 async fn export(mut call: Call<'_>) -> Result<Answer, Error> {
     let form = accept::choose(call.headers, ExportForm::ALL);
     if form.is_none() {
-        call.params.refuse("accept", "must take application/x-ndjson or text/csv");
+        call.params.refuse("accept", "must accept application/x-ndjson or text/csv");
     }
     let query = query(&mut call)?;
-    let Some(form) = form else { return Err(Error::Internal("a refused form went on".to_owned())) };
+    let Some(form) = form else { return Err(Error::Internal("an export has no format".to_owned())) };
     let export = call.env.export_accounting(query).await?;
     let page_timeout = call.env.config().server.request_timeout;
     let lines = ExportLines::start(export, form, page_timeout, call.request_id).await?;

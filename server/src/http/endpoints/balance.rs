@@ -31,7 +31,7 @@ pub const ROUTES: &[Route] = &[Route {
 const AT: Parameter = Parameter::new(
     "at",
     ParameterKind::Time,
-    "The balance after the last record that was booked until then.",
+    "The balance at this instant: after the last record that was booked until then.",
 );
 
 /// A customer's balance.
@@ -60,7 +60,7 @@ pub struct BalanceBody<'a> {
     seq: i64,
     /// Rises with every change. Today's, with `at` too.
     version: i64,
-    /// When this was true; with `at`: that instant.
+    /// When this was read from the database; with `at`: that instant.
     #[schemars(with = "TimeText")]
     as_of: Timestamp,
     /// Where it was read: cache or database; with `at`: ledger.
@@ -68,7 +68,7 @@ pub struct BalanceBody<'a> {
     /// true when the balance is below zero.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     arrears: bool,
-    /// true when the database could not be asked and this is an earlier answer.
+    /// true when the database is not available and this is an older value.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -79,7 +79,7 @@ impl<'a> BalanceBody<'a> {
         Self::of_customer(&view.customer, view)
     }
 
-    /// Of what was there at an instant; `view` is the customer today, and `then` as it was.
+    /// Of a balance at an instant; `view` is the customer today, `then` the customer as it was.
     pub fn at(view: &'a BalanceView, then: &'a Customer, at: Timestamp) -> Self {
         Self { as_of: at, source: "ledger", ..Self::of_customer(then, view) }
     }

@@ -1,4 +1,4 @@
-//! Many bookings in one request, each for itself or all or none.
+//! Many bookings in one request: each on its own, or all or none.
 
 mod form;
 
@@ -28,7 +28,7 @@ pub const ROUTES: &[Route] = &[Route {
     parameters: &[&[ATOMIC]],
     body: Body::Bulk { array: batch_schema, lines: batch_lines_schema },
     answer: Payload::Bulk { object: answer_schema, lines: answer_lines_schema },
-    summary: "Books up to 1,000 items, each for itself, and says for each what became of it.",
+    summary: "Books up to 1,000 items, each on its own, and answers with the outcome of each.",
     problems: bookings::PROBLEMS,
     ..Route::new(Verb::Post, |call| Box::pin(create(call)))
 }];
@@ -39,7 +39,7 @@ const ATOMIC: Parameter =
 async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
     let atomic = call.params.flag("atomic").unwrap_or(false);
     if call.headers.contains_key(IDEMPOTENCY_KEY) {
-        call.params.refuse(IDEMPOTENCY_KEY, "is not for batches; every item has its own transno");
+        call.params.refuse(IDEMPOTENCY_KEY, "is not allowed for batches; every item has its own transno");
     }
     call.params.finish()?;
     let form = BatchForm::of(call.headers);
@@ -62,7 +62,7 @@ async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
     })
 }
 
-/// The first item that cannot be read, else the first that is refused, is the answer; then nothing is booked.
+/// The first item that is invalid, else the first that is refused, is the answer, and nothing is booked.
 async fn all_or_none(
     call: &Call<'_>,
     read: Vec<Result<Request, Error>>,
@@ -84,7 +84,7 @@ async fn all_or_none(
     outcomes.into_iter().map(|outcome| Ok(Ok(outcome.into_booked()?))).collect()
 }
 
-/// Each item for itself; what cannot be read does not keep the others from being booked.
+/// Each item on its own; an invalid one does not keep the others from being booked.
 async fn each(
     call: &Call<'_>,
     read: Vec<Result<Request, Error>>,

@@ -34,7 +34,7 @@ pub const ROUTES: &[Route] = &[Route {
 }];
 
 const DRY_RUN: Parameter =
-    Parameter::new("dry_run", ParameterKind::Flag, "Decides and tells, but books nothing; answers 200.");
+    Parameter::new("dry_run", ParameterKind::Flag, "Shows the outcome without booking; answers 200.");
 
 /// What can go wrong with a booking, alone or in a batch.
 pub const PROBLEMS: &[Code] = &[

@@ -20,7 +20,7 @@ pub const ROUTES: &[Route] = &[Route {
     body: Body::Json(event_schema),
     status: 202,
     answer: Payload::Bare(accepted_schema),
-    summary: "Takes a signed event of the platform (Standard Webhooks) and pulls what it names.",
+    summary: "Accepts a signed event of the platform (Standard Webhooks) and pulls the rows that it names.",
     ..Route::new(Verb::Post, |call| Box::pin(receive(call)))
 }];
 

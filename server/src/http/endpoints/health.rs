@@ -16,7 +16,7 @@ pub const ROUTES: &[Route] = &[Route {
     tag: Tag::Service,
     access: Access::Open,
     answer: Payload::One(health_schema),
-    summary: "Whether this instance works, and how fresh its data is; 503 when it cannot serve.",
+    summary: "The health of this instance, and how fresh its data is; 503 when it cannot serve.",
     ..Route::new(Verb::Get, |call| Box::pin(answer(call.env)))
 }];
 

@@ -28,9 +28,9 @@ pub const ROUTES: &[Route] = &[
         parameters: &[
             CUSTOMER,
             &[
-                Parameter::new("user_id", Id(64), "The person they were made for."),
-                Parameter::new("state", Choice(STATES), "What became of it."),
-                Parameter::new("transno", Id(160), "The caller's name for it."),
+                Parameter::new("user_id", Id(64), "The user the hold is for."),
+                Parameter::new("state", Choice(STATES), "The state of the hold."),
+                Parameter::new("transno", Id(160), "The client's name for the hold."),
             ],
             CREATED,
             PAGE,
@@ -70,7 +70,7 @@ pub const ROUTES: &[Route] = &[
         body: Body::Json(capture_schema),
         status: 201,
         answer: Payload::One(schema::of::<BookedBody<'static>>),
-        summary: "Settles a hold: books what was used and frees the rest.",
+        summary: "Captures a hold: books what was used and frees the rest.",
         problems: PROBLEMS,
         ..Route::new(Verb::Post, |call| Box::pin(capture(call)))
     },
@@ -81,7 +81,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Scope(Scope::AccountingWrite),
         body: Body::OptionalJson(release_schema),
         answer: Payload::One(schema::of::<HoldBody<'static>>),
-        summary: "Lets a hold go; can be repeated. The body may be left out.",
+        summary: "Releases a hold; can be repeated. The body is optional.",
         problems: &[Code::NotFound, Code::HoldClosed],
         ..Route::new(Verb::Post, |call| Box::pin(release(call)))
     },

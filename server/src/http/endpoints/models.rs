@@ -23,7 +23,7 @@ pub const ROUTES: &[Route] = &[
         parameters: &[
             &[
                 Parameter::new("llmid", Id(64), "The model's id."),
-                Parameter::new("model", Text, "The name by which the model is called."),
+                Parameter::new("model", Text, "The name of the model in requests."),
                 Parameter::new("status", Text, "The model's status, such as published."),
                 Parameter::new("ppid", Id(64), "The pricing program."),
             ],

@@ -43,7 +43,7 @@ pub const ROUTES: &[Route] = &[
             PAGE,
         ],
         answer: Payload::List(pricing_schema),
-        summary: "The mirrored pricing programs; a customer sees those that a published model names.",
+        summary: "The mirrored pricing programs; a customer sees those of published models.",
         problems: &[Code::InvalidCursor],
         ..Route::new(Verb::Get, |call| Box::pin(list(call)))
     },
@@ -65,7 +65,7 @@ pub const ROUTES: &[Route] = &[
         access: Access::Scope(Scope::PricingRead),
         body: Body::Json(quote_request_schema),
         answer: Payload::One(schema::of::<QuoteBody<'static>>),
-        summary: "What a usage of a model costs, by the price list of its day; nothing is booked.",
+        summary: "The price of a usage of a model, by the price list of its day; nothing is booked.",
         problems: &[Code::PriceNotFound, Code::AmountOutOfRange],
         ..Route::new(Verb::Post, |call| Box::pin(quote(call)))
     },

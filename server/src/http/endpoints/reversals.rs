@@ -24,7 +24,7 @@ pub const ROUTES: &[Route] = &[Route {
     body: Body::Json(reverse_schema),
     status: 201,
     answer: Payload::One(schema::of::<BookedBody<'static>>),
-    summary: "Takes a record back, whole or in part, by a record of its own.",
+    summary: "Reverses a record, in whole or in part, by a record of its own.",
     problems: &[
         Code::AmountNotString,
         Code::AmountInvalid,
@@ -50,7 +50,7 @@ fn reverse_schema(g: &mut SchemaGenerator) -> Schema {
     let money = g.subschema_for::<MoneyText>();
     let schema = json!({
         "type": "object", "additionalProperties": false,
-        "description": "Without an amount what is left of the record is taken back.",
+        "description": "Without an amount the rest of the record is reversed.",
         "properties": {
             "transno": schema::client_name(), "amount": money, "note": { "type": "string", "maxLength": 1024 },
         },

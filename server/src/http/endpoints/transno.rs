@@ -38,7 +38,10 @@ pub fn transno(body: &mut Object<'_>, headers: &http::HeaderMap) -> Option<Trans
     if let (Some(given), Some(header)) = (&given, &header)
         && given != header
     {
-        body.refuse("transno", "differs from the header idempotency-key; they name the same thing");
+        body.refuse(
+            "transno",
+            "differs from the header idempotency-key; send one of them, or the same in both",
+        );
     }
     if given.is_none() && had {
         return None;

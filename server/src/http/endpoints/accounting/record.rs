@@ -36,7 +36,7 @@ pub struct RecordBody<'a> {
     total_tokens: Option<i64>,
     #[schemars(with = "Option<QuantitiesObject>")]
     quantity: Option<&'a RawValue>,
-    /// The amount as asked; negative only for an adjustment.
+    /// The requested amount; negative only for an adjustment.
     #[schemars(with = "MoneyText")]
     amount: Money,
     /// What was added to the balance.
@@ -60,12 +60,12 @@ pub struct RecordBody<'a> {
     held_after: Money,
     #[schemars(with = "MoneyText")]
     available_after: Money,
-    /// accounted, or reversed once nothing of it is left.
+    /// accounted, or reversed once all of it was reversed.
     status: &'static str,
-    /// What reversals took back of it.
+    /// The sum of its reversals.
     #[schemars(with = "MoneyText")]
     reversed_amount: Money,
-    /// When the thing that is booked happened.
+    /// When the booked event happened.
     #[schemars(with = "TimeText")]
     event_time: Timestamp,
     #[schemars(with = "TimeText")]

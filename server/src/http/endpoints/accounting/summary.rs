@@ -7,11 +7,11 @@ use crate::domain::accounts::SummaryRow;
 use crate::http::schema::{CurrencyText, DayText, KindText, SumText};
 use crate::model::{Currency, Kind, write_decimal};
 
-/// What a group of records comes to.
+/// The sums of a group of records.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Summary")]
 pub struct SummaryBody<'a> {
-    /// The UTC day on which they were booked; only when grouped by day.
+    /// The UTC day of booking; only when grouped by day.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "DayText")]
     day: Option<String>,
@@ -25,13 +25,13 @@ pub struct SummaryBody<'a> {
     kind: Option<Kind>,
     #[schemars(with = "CurrencyText")]
     currency: Currency,
-    /// How many records.
+    /// The number of records.
     #[schemars(with = "i64")]
     count: u64,
-    /// What they took from balances.
+    /// The sum taken from balances.
     #[schemars(with = "SumText")]
     charged: Sum,
-    /// What they brought.
+    /// The sum added to balances.
     #[schemars(with = "SumText")]
     credited: Sum,
     /// credited - charged.

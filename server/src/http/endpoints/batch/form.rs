@@ -44,7 +44,7 @@ pub fn items(body: &[u8], form: BatchForm) -> Result<Vec<&str>, Error> {
     let items: Vec<&str> = match form {
         BatchForm::Array => {
             let FirstItems(raw) = serde_json::from_str(text)
-                .map_err(|e| malformed(format!("it is no JSON array; send one, or {NDJSON}: {e}")))?;
+                .map_err(|e| malformed(format!("it is not a JSON array; send one, or {NDJSON}: {e}")))?;
             raw.into_iter().map(RawValue::get).collect()
         }
         BatchForm::Lines => {
@@ -52,7 +52,7 @@ pub fn items(body: &[u8], form: BatchForm) -> Result<Vec<&str>, Error> {
         }
     };
     if items.is_empty() || items.len() > MAX_ITEMS {
-        let field = FieldError::new("body", format!("must hold 1 to {MAX_ITEMS} bookings"));
+        let field = FieldError::new("body", format!("must contain 1 to {MAX_ITEMS} bookings"));
         return Err(Error::Invalid(vec![field]));
     }
     Ok(items)

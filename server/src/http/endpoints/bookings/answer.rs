@@ -39,7 +39,7 @@ pub struct BookedBody<'a> {
     #[schemars(with = "MoneyText")]
     available: Money,
     status: &'static str,
-    /// Whether the transno had been booked before, and this is the first answer again.
+    /// Whether the transno was booked before, and this repeats the first answer.
     replayed: bool,
     #[schemars(with = "TimeText")]
     created_at: Timestamp,
@@ -76,7 +76,7 @@ impl<'a> BookedBody<'a> {
     }
 }
 
-/// What a booking would come to.
+/// The outcome that a booking would have.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Preview")]
 pub struct PreviewBody<'a> {

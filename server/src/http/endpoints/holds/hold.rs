@@ -20,27 +20,27 @@ pub struct HoldBody<'a> {
     user_id: Option<&'a str>,
     #[schemars(with = "MoneyText")]
     amount: Money,
-    /// What a capture took.
+    /// The amount that a capture booked.
     #[schemars(with = "MoneyText")]
     captured: Money,
     #[schemars(with = "CurrencyText")]
     currency: Currency,
     #[schemars(with = "HoldStateText")]
     state: HoldState,
-    /// From when on it reserves nothing and cannot be captured.
+    /// From then on it reserves nothing and cannot be captured.
     #[schemars(with = "TimeText")]
     expires_at: Timestamp,
     #[schemars(with = "TimeText")]
     created_at: Timestamp,
     note: Option<&'a str>,
-    /// The balance when it was made; after a release, the balance now.
+    /// The balance when it was made; after a release, the current balance.
     #[schemars(with = "MoneyText")]
     balance: Money,
     #[schemars(with = "MoneyText")]
     held: Money,
     #[schemars(with = "MoneyText")]
     available: Money,
-    /// Answers of POST alone: whether this had been done before.
+    /// Only in answers to POST: whether this was done before.
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed: Option<bool>,
 }
@@ -67,7 +67,7 @@ impl<'a> HoldBody<'a> {
         }
     }
 
-    /// Of a hold that was just made or let go, with its customer's balance now.
+    /// Of a hold that was just made or released, with its customer's current balance.
     pub fn after(reserved: &'a Reserved) -> Self {
         let body = Self { replayed: Some(reserved.replayed), ..Self::of(&reserved.hold) };
         match &reserved.customer {

@@ -37,7 +37,7 @@ pub fn capture_schema(g: &mut SchemaGenerator) -> Schema {
     let money = g.subschema_for::<MoneyText>();
     let schema = json!({
         "type": "object", "additionalProperties": false,
-        "description": "Without an amount the whole hold is taken; more than the hold passes the funds check.",
+        "description": "Without an amount the whole hold is captured; an amount above the hold needs sufficient funds.",
         "properties": { "transno": schema::client_name(), "amount": money },
     });
     schema::defined(g, "Capture", schema)
