@@ -66,7 +66,7 @@ impl Keys {
         if request.scopes == Scopes::default() {
             return Err(invalid("scopes", "must name at least one scope"));
         }
-        if request.reach != Reach::Everything && request.scopes.contains(Scope::Admin) {
+        if matches!(request.reach, Reach::Customer(_)) && request.scopes.contains(Scope::Admin) {
             return Err(invalid("scopes", "admin is never given to a customer's key"));
         }
         if joined(&request.allowed_cidrs).len() > 1024 {

@@ -1,5 +1,5 @@
 //! JSON bodies, read strictly: one object, valid UTF-8, no member twice at any depth, nothing unknown. All
-//! wrong members are reported at once.
+//! invalid members are reported at once.
 
 mod number;
 mod strict;

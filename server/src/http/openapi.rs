@@ -15,7 +15,7 @@ use super::routes::parameters::{Parameter, ParameterKind};
 use super::routes::{Access, Body, NDJSON, Payload, Route};
 use super::schema;
 
-/// What can go wrong wherever a key is asked for.
+/// Problems of every route that needs an authenticated caller.
 const KEY_PROBLEMS: &[Code] = &[
     Code::AuthMissing,
     Code::AuthMalformed,
@@ -25,17 +25,17 @@ const KEY_PROBLEMS: &[Code] = &[
     Code::KeyDisabled,
     Code::AddressDenied,
 ];
-/// What a scope adds to that.
+/// Problems that a scope adds.
 const SCOPE_PROBLEMS: &[Code] = &[Code::ScopeMissing];
-/// What parameters, of the query or in the path, add.
+/// Problems of every query and path.
 const PARAMETER_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownParameter];
-/// What a body of any caller adds.
+/// Problems that a body adds.
 const BODY_PROBLEMS: &[Code] = &[Code::BodyMalformed, Code::BodyTooLarge, Code::UnsupportedMediaType];
-/// What the body of an authenticated caller adds to that.
+/// Problems that the body of an authenticated caller adds to those.
 const KEY_BODY_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownField];
-/// What a write of an authenticated caller adds.
+/// Problems that a write of an authenticated caller adds.
 const WRITE_PROBLEMS: &[Code] = &[Code::AuthReplay, Code::ReadOnly];
-/// What can always go wrong.
+/// Problems of every route.
 const SERVER_PROBLEMS: &[Code] = &[Code::Internal, Code::Overloaded, Code::StoreUnavailable];
 
 /// The description of the interface, as JSON text that ends with a newline.

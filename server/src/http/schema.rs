@@ -48,7 +48,7 @@ texts! {
     });
     /// An id of the platform.
     IdText = "Id", json!({ "type": "string", "pattern": "^[!-~]{1,64}$" });
-    /// A caller's name for a booking.
+    /// A client's name for a booking.
     TransnoText = "Transno", json!({
         "type": "string", "pattern": "^[!-~]{1,160}$",
         "description": "The client's name for a booking, unique within the customer; a client may use 128 characters.",
@@ -57,15 +57,15 @@ texts! {
     UuidText = "Uuid", json!({ "type": "string", "format": "uuid" });
     /// A currency code.
     CurrencyText = "Currency", json!({ "type": "string", "pattern": "^[A-Z]{3,8}$", "examples": ["CNY"] });
-    /// What a record is.
+    /// The kind of a record.
     KindText = "Kind", names(Kind::ALL.iter().map(|kind| kind.as_str()));
-    /// What became of a hold.
+    /// The state of a hold.
     HoldStateText = "HoldState", names(HoldState::ALL.iter().map(|state| state.as_str()));
     /// Whether a customer may spend.
     StatusText = "CustomerStatus", names(CustomerStatus::ALL.iter().map(|status| status.as_str()));
-    /// What a key may do.
+    /// The scope of a key.
     ScopeText = "Scope", names(Scope::ALL.iter().map(|scope| scope.as_str()));
-    /// How a key proves itself.
+    /// How a key authenticates.
     AuthModeText = "AuthMode", names(AuthMode::ALL.iter().map(|mode| mode.as_str()));
     /// Names and quantities.
     QuantitiesObject = "Quantities", json!({
@@ -117,7 +117,7 @@ pub fn defined(g: &mut SchemaGenerator, name: &str, schema: Value) -> Schema {
     json_schema!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// Of a type.
+/// The schema of a type.
 pub fn of<T: JsonSchema>(g: &mut SchemaGenerator) -> Schema {
     g.subschema_for::<T>()
 }

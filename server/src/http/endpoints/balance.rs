@@ -48,17 +48,17 @@ pub struct BalanceBody<'a> {
     /// balance + credit_limit - held.
     #[schemars(with = "MoneyText")]
     available: Money,
-    /// Today's, with `at` too.
+    /// The current value, with `at` too.
     #[schemars(with = "MoneyText")]
     credit_limit: Money,
     #[schemars(with = "CurrencyText")]
     currency: Currency,
-    /// Today's, with `at` too.
+    /// The current value, with `at` too.
     #[schemars(with = "schema::StatusText")]
     status: CustomerStatus,
     /// seq of the customer's newest record; with `at`: of the newest one booked until then, 0 if there was none.
     seq: i64,
-    /// Rises with every change. Today's, with `at` too.
+    /// Rises with every change. The current value, with `at` too.
     version: i64,
     /// When this was read from the database; with `at`: that instant.
     #[schemars(with = "TimeText")]

@@ -47,7 +47,7 @@ pub struct KeyBody<'a> {
     auth_mode: AuthMode,
     #[schemars(with = "Option<TimeText>")]
     expires_at: Option<Timestamp>,
-    /// Until when the secret before the last rotation works too.
+    /// Until when the secret before the last rotation is valid.
     #[schemars(with = "Option<TimeText>")]
     previous_secret_until: Option<Timestamp>,
     #[schemars(with = "TimeText")]

@@ -16,7 +16,7 @@ use crate::http::{AnswerBody, BrokenOff};
 /// The form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportForm {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson,
     /// RFC 4180 with a line of names.
     Csv,
