@@ -32,7 +32,7 @@ const BACKLOG: u32 = 4096;
 /// After a soft stop, for how long connections that the kernel has already accepted are still taken: closing the
 /// listening socket would reset them.
 const ACCEPT_TAIL: Duration = Duration::from_millis(50);
-/// First and longest pause after an accept that failed because file descriptors or memory ran out.
+/// First and longest pause after an accept that failed for lack of file descriptors or memory.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// How [`serve`] ended.

@@ -32,8 +32,9 @@ use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::page::ListPage;
 use crate::domain::prices::Prices;
+use crate::domain::principal::Principal;
 use crate::domain::{Error, accounts};
-use crate::model::{Clock, CustomerId, Entropy, Hold, RecordId, Timestamp};
+use crate::model::{Clock, CustomerId, Entropy, Hold, Reach, RecordId, Timestamp};
 use crate::store::{OwnerCheck, SchemaState, Store};
 use crate::sync::{EventReceiver, SyncService};
 use crate::telemetry::metrics::Metrics;
@@ -141,14 +142,13 @@ impl ServerEnv {
     /// Books a charge, a credit or an adjustment, priced by any program if its amount comes from the price list; answers
     /// once it is durable.
     pub async fn create_accounting(&self, request: Request) -> Result<Booked, Error> {
-        let request = self.price_booking(request, false).await?;
+        let request = self.price_booking(request, &Principal::command_line().reach).await?;
         self.submit(request).await?.into_booked()
     }
 
-    /// A booking with its amount: the one given, or what the price list of its day says; by programs that a customer
-    /// may see if `published_only`.
-    pub async fn price_booking(&self, request: Request, published_only: bool) -> Result<Request, Error> {
-        request.priced(&self.inner.prices, published_only, self.inner.clock.now()).await
+    /// A booking with its amount: the one given, or what the price list of its day says, by the programs within reach.
+    pub async fn price_booking(&self, request: Request, reach: &Reach) -> Result<Request, Error> {
+        request.priced(&self.inner.prices, reach.is_published_only(), self.inner.clock.now()).await
     }
 
     /// Does what a request asks for, through the one write path; answers once it is durable.
@@ -185,23 +185,16 @@ impl ServerEnv {
         preview(&inner.store, request, inner.booking.default_mode()).await?.into_booked()
     }
 
-    /// Whose record it is; `scope` is the customer whose records the caller may see.
-    pub async fn customer_of_record(
-        &self,
-        scope: Option<&CustomerId>,
-        id: RecordId,
-    ) -> Result<CustomerId, Error> {
+    /// The customer of a record.
+    pub async fn customer_of_record(&self, reach: &Reach, id: RecordId) -> Result<CustomerId, Error> {
         let customer = self.inner.store.customer_of_record(id).await?;
-        visible(customer, scope).ok_or(Error::NotFound("accounting record"))
+        customer.filter(|id| reach.includes(id)).ok_or(Error::NotFound("accounting record"))
     }
 
-    /// Whose hold it is; `scope` is the customer whose holds the caller may see.
-    pub async fn customer_of_hold(
-        &self,
-        scope: Option<&CustomerId>,
-        id: RecordId,
-    ) -> Result<CustomerId, Error> {
-        visible(self.inner.store.customer_of_hold(id).await?, scope).ok_or(Error::NotFound("hold"))
+    /// The customer of a hold.
+    pub async fn customer_of_hold(&self, reach: &Reach, id: RecordId) -> Result<CustomerId, Error> {
+        let customer = self.inner.store.customer_of_hold(id).await?;
+        customer.filter(|id| reach.includes(id)).ok_or(Error::NotFound("hold"))
     }
 
     /// Holds.
@@ -209,9 +202,9 @@ impl ServerEnv {
         holds::query_holds(&self.inner.store, query).await
     }
 
-    /// One hold; `scope` is the customer whose holds the caller may see.
-    pub async fn get_hold(&self, scope: Option<&CustomerId>, id: RecordId) -> Result<Hold, Error> {
-        holds::get_hold(&self.inner.store, scope, id).await
+    /// One hold.
+    pub async fn get_hold(&self, reach: &Reach, id: RecordId) -> Result<Hold, Error> {
+        holds::get_hold(&self.inner.store, reach, id).await
     }
 
     /// Accounting records.
@@ -219,13 +212,9 @@ impl ServerEnv {
         accounts::query_accounting(&self.inner.store, query).await
     }
 
-    /// One accounting record; `scope` is the customer whose records the caller may see.
-    pub async fn get_accounting(
-        &self,
-        scope: Option<&CustomerId>,
-        id: RecordId,
-    ) -> Result<RecordView, Error> {
-        accounts::get_accounting(&self.inner.store, scope, id).await
+    /// One accounting record.
+    pub async fn get_accounting(&self, reach: &Reach, id: RecordId) -> Result<RecordView, Error> {
+        accounts::get_accounting(&self.inner.store, reach, id).await
     }
 
     /// What the records of a query come to, in groups; the query's page does not matter.
@@ -304,10 +293,6 @@ impl ServerEnv {
     pub fn is_started(&self) -> bool {
         self.inner.schema_ok.load(Ordering::Acquire)
     }
-}
-
-fn visible(owner: Option<CustomerId>, scope: Option<&CustomerId>) -> Option<CustomerId> {
-    owner.filter(|owner| scope.is_none_or(|scope| scope == owner))
 }
 
 impl std::fmt::Debug for ServerEnv {

@@ -13,7 +13,7 @@ const FIRST_RESERVE: usize = 64 * 1024;
 /// Why a request body was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// The body is, or says that it will be, larger than the limit (bytes).
+    /// The body is, or is announced to be, larger than the limit.
     #[error("the body is larger than {limit} bytes; send less, or split it")]
     TooLarge {
         /// The limit in bytes.
@@ -25,8 +25,8 @@ pub enum BodyError {
         /// The time that was allowed.
         deadline: Duration,
     },
-    /// The client broke off, or framed the body wrongly.
-    #[error("the body broke off: {0}")]
+    /// The client closed the connection, or framed the body incorrectly.
+    #[error("the body ended early: {0}")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -62,7 +62,7 @@ where
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        // Trailers carry nothing that a request may say.
+        // Trailers are ignored.
         let Ok(data) = frame.map_err(|error| BodyError::Broken(error.into()))?.into_data() else { continue };
         if first.len() + joined.len() + data.len() > limit {
             return Err(BodyError::TooLarge { limit });

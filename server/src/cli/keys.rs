@@ -9,7 +9,7 @@ use super::output::Output;
 use crate::domain::Error;
 use crate::domain::keys::{KeyRequest, MadeKey};
 use crate::env::ServerEnv;
-use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Timestamp, parse_network, shown};
+use crate::model::{AuthMode, CustomerId, Key, KeyId, Reach, Scopes, Timestamp, parse_network, shown};
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -37,7 +37,7 @@ impl From<Key> for Listed {
         Self {
             key_id: key.key_id,
             name: key.name,
-            customer_id: key.customer_id,
+            customer_id: key.reach.customer().cloned(),
             scopes: key.scopes.to_string(),
             auth_mode: key.auth_mode,
             enabled: key.enabled,
@@ -52,10 +52,10 @@ impl From<Key> for Listed {
 
 pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<ExitCode, Failure> {
     match command {
-        Command::Create { customer, platform: _, scopes, auth_mode, name, expires, cidrs } => {
+        Command::Create { customer, platform, scopes, auth_mode, name, expires, cidrs } => {
             let request = KeyRequest {
                 name,
-                customer_id: customer.as_deref().map(customer_of).transpose()?,
+                reach: reach_of(customer.as_deref(), platform)?,
                 scopes: Scopes::parse(&scopes).map_err(|bad| {
                     Failure::usage(format!("--scopes: unknown scope {bad:?}; known are {}", known_scopes()))
                 })?,
@@ -118,6 +118,14 @@ fn expiry_of(text: &str) -> Result<Timestamp, Failure> {
 pub(super) fn auth_mode_of(text: &str) -> Result<AuthMode, Failure> {
     AuthMode::parse(text)
         .ok_or_else(|| Failure::usage(format!("auth mode {text:?}: must be signed or bearer")))
+}
+
+fn reach_of(customer: Option<&str>, platform: bool) -> Result<Reach, Failure> {
+    match customer {
+        Some(customer) => Ok(Reach::Customer(customer_of(customer)?)),
+        None if platform => Ok(Reach::Everything),
+        None => Err(Failure::usage("name a customer with --customer, or give --platform")),
+    }
 }
 
 pub(super) fn customer_of(text: &str) -> Result<CustomerId, Failure> {

@@ -13,7 +13,7 @@ use super::keys::{auth_mode_of, customer_of};
 use super::output::Output;
 use crate::domain::keys::KeyRequest;
 use crate::env::ServerEnv;
-use crate::model::{AuthMode, Entity, Money, Scopes, Transno, shown};
+use crate::model::{AuthMode, Entity, Money, Reach, Scopes, Transno, shown};
 use crate::store::{NewCustomer, Page};
 use crate::sync::{Flaw, flaw, parse_seed};
 
@@ -189,7 +189,11 @@ fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
     for key in &seed.keys {
         let request = KeyRequest {
             name: Some(key.name.clone()),
-            customer_id: key.customer.as_deref().map(customer_of).transpose()?,
+            // In a seed file a key without a customer is the platform's.
+            reach: match key.customer.as_deref() {
+                Some(customer) => Reach::Customer(customer_of(customer)?),
+                None => Reach::Everything,
+            },
             scopes: Scopes::parse(&key.scopes.join(","))
                 .map_err(|scope| Failure::usage(format!("key {}: unknown scope {scope:?}", key.name)))?,
             auth_mode: key.auth_mode.as_deref().map_or(Ok(AuthMode::Signed), auth_mode_of)?,

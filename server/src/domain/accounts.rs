@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::page::{ListPage, PageRequest};
 use super::{Error, FieldError, list};
-use crate::model::{CustomerId, Kind, Money, Record, RecordId, RecordStatus, Timestamp, Transno};
+use crate::model::{CustomerId, Kind, Money, Reach, Record, RecordId, RecordStatus, Timestamp, Transno};
 use crate::store::{RecordFilter, Store, Window};
 
 pub use export::{EXPORT_PAGE, Export};
@@ -121,15 +121,10 @@ pub async fn query_accounting(store: &Store, q: AccountingQuery) -> Result<ListP
     Ok(ListPage { rows: views(store, rows).await?, next_cursor, total })
 }
 
-/// A record by its id. One of another customer than `scope` is [`Error::NotFound`], as if it did not
-/// exist; `None` sees all.
-pub async fn get_accounting(
-    store: &Store,
-    scope: Option<&CustomerId>,
-    id: RecordId,
-) -> Result<RecordView, Error> {
+/// A record by its id. One out of reach is [`Error::NotFound`], as if it did not exist.
+pub async fn get_accounting(store: &Store, reach: &Reach, id: RecordId) -> Result<RecordView, Error> {
     let record = store.record(id).await?;
-    let record = record.filter(|record| scope.is_none_or(|customer| *customer == record.customer_id));
+    let record = record.filter(|record| reach.includes(&record.customer_id));
     views(store, record.into_iter().collect()).await?.pop().ok_or(Error::NotFound("accounting record"))
 }
 

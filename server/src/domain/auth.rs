@@ -1,4 +1,4 @@
-//! Who is asking, and what they may do. The order of the checks is part of the contract.
+//! Authentication and authorization of requests. The order of the checks is part of the contract.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use sha2::Sha256;
 use super::Error;
 use super::caches::{CacheSpec, Caches, Entry, Invalidated, Versioned};
 use super::nonces::SpentNonces;
+use super::principal::Principal;
 use crate::config::LiveConfig;
-use crate::model::{AuthMode, Clock, CustomerId, Key, KeyId, Scope, Secret, Timestamp, is_within};
+use crate::model::{AuthMode, Clock, Key, KeyId, Scope, Secret, Timestamp, is_within};
 use crate::signing::{self, AuthError, HmacKey, ParsedSignature, SignedRequest};
 use crate::store::{NonceUse, ReplayTable, Store};
 
@@ -25,7 +26,7 @@ const STALE_KEY_LIMIT: Duration = Duration::from_secs(60);
 /// What a cached key takes, in bytes, rounded up.
 const KEY_WEIGHT: usize = 1200;
 
-/// A key with what checking its signatures needs, made once.
+/// A key with its secrets prepared for checking signatures.
 pub struct KnownKey {
     key: Arc<Key>,
     current: Option<HmacKey>,
@@ -58,7 +59,7 @@ pub struct Auth {
     config: LiveConfig,
 }
 
-/// A request whose credential is genuine; its body, and what the key may do, are still unchecked.
+/// A request whose credential is valid; its body, and what the key may do, are still unchecked.
 pub struct Identified {
     key: Arc<Key>,
     signed: bool,
@@ -66,47 +67,26 @@ pub struct Identified {
 }
 
 impl Identified {
-    /// The key whose credential it is.
+    /// The key that signed it, or whose token it carries.
     pub fn key_id(&self) -> &KeyId {
         &self.key.key_id
     }
 }
 
-/// The key that a request claims to be signed by, for the log. A text of any other form than that of our key ids
+/// The key that a request claims to be signed by, for the log. Anything that does not look like one of our key ids
 /// is left out: it might be a secret in the wrong place.
 pub fn claimed_key(headers: &HeaderMap) -> Option<KeyId> {
     let parsed = ParsedSignature::parse(headers).ok()??;
     KeyId::parse(parsed.key_id()).ok().filter(KeyId::is_ours)
 }
 
-/// Who is asking: a key that may do what it asks for.
+/// A request that may do what it asks for.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    /// The key.
-    pub key: Arc<Key>,
+pub struct Authenticated {
+    /// Who makes it.
+    pub principal: Principal,
     /// The nonce of a signed write, not yet spent.
     pub nonce: Option<NonceUse>,
-}
-
-impl Caller {
-    /// The customer that the key belongs to; `None` for a key of the platform.
-    pub fn customer(&self) -> Option<&CustomerId> {
-        self.key.customer_id.as_ref()
-    }
-
-    /// Whether the key is the platform's.
-    pub fn is_platform(&self) -> bool {
-        self.key.customer_id.is_none()
-    }
-
-    /// The customer that a request is about: the one named, or the key's own. Naming another
-    /// customer than one's own is refused and tells nothing about whether it exists.
-    pub fn customer_for(&self, named: Option<&CustomerId>) -> Result<Option<CustomerId>, Error> {
-        match (self.customer(), named) {
-            (Some(own), Some(named)) if own != named => Err(Error::CustomerForbidden),
-            (own, named) => Ok(own.or(named).cloned()),
-        }
-    }
 }
 
 impl Auth {
@@ -196,11 +176,11 @@ impl Auth {
 
     async fn known_key(&self, key_id: &str) -> Result<Entry<KnownKey>, Error> {
         let load = || async {
-            // A keyid of any other shape is simply unknown.
+            // A malformed keyid is an unknown one.
             let Ok(id) = KeyId::parse(key_id) else { return Ok(None) };
             Ok(self.store.key(&id).await?.map(KnownKey::versioned))
         };
-        // Bounded before it becomes a cache key.
+        // Limits the size of cache keys.
         if key_id.len() > 64 {
             return Ok(Entry::none(self.clock.now()));
         }
@@ -221,7 +201,7 @@ impl Auth {
         body: &[u8],
         peer: IpAddr,
         scope: Option<Scope>,
-    ) -> Result<Caller, Error> {
+    ) -> Result<Authenticated, Error> {
         if identified.signed {
             signing::check_content_digest(headers, body)?;
         }
@@ -232,20 +212,19 @@ impl Auth {
         if !key.allowed_cidrs.is_empty() && !is_within(peer, &key.allowed_cidrs) {
             return Err(Error::AddressDenied(peer.to_canonical()));
         }
-        if let Some(scope) = scope
-            && !key.scopes.contains(scope)
-        {
-            return Err(Error::ScopeMissing(scope));
+        let principal = Principal::of_key(key);
+        if let Some(scope) = scope {
+            principal.require(scope)?;
         }
         if identified.nonce.is_some_and(|nonce| self.nonces.contains(&nonce, now)) {
             return Err(AuthError::Replay.into());
         }
-        Ok(Caller { key, nonce: identified.nonce })
+        Ok(Authenticated { principal, nonce: identified.nonce })
     }
 
-    /// Spends the caller's nonce on its own, for writes that do not carry it into their transaction.
-    pub async fn spend_nonce(&self, caller: &Caller) -> Result<(), Error> {
-        let Some(nonce) = caller.nonce else { return Ok(()) };
+    /// Spends a request's nonce, for writes that do not carry it into their transaction.
+    pub async fn spend_nonce(&self, nonce: Option<NonceUse>) -> Result<(), Error> {
+        let Some(nonce) = nonce else { return Ok(()) };
         let first = self.store.first_use(ReplayTable::Nonces, nonce).await?;
         self.nonces.insert(nonce);
         if first { Ok(()) } else { Err(AuthError::Replay.into()) }
@@ -272,7 +251,7 @@ fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, Error> {
                 None => text,
                 Some(scheme) => match text.split_once(' ') {
                     Some((given, token)) if given.eq_ignore_ascii_case(scheme) => token.trim(),
-                    // Another scheme is a credential that no key has.
+                    // No key uses another scheme.
                     _ => return Err(AuthError::Failed.into()),
                 },
             };

@@ -1,72 +1,71 @@
 use std::net::IpAddr;
 
-use crate::model::{Currency, HoldState, Kind, Money, Scope};
+use crate::model::{Currency, HoldState, Kind, Money, OutOfReach, Scope};
 use crate::signing::AuthError;
 use crate::store;
 
-/// A member of a request that is wrong, and how.
+/// An invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// The member or parameter.
+    /// The field or parameter.
     pub field: String,
     /// What it must be.
     pub message: String,
 }
 
 impl FieldError {
-    /// A member and what is wrong with it.
+    /// A field, and what is wrong with it.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
 }
 
-/// Why a request was not served. Every variant has one code on the wire; `http::problem` holds the
-/// one match that says which.
+/// Why a request was not served. `http::problem` maps every variant to its code on the wire.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Members that are missing, of the wrong type or beyond their bounds.
-    #[error("the request has invalid members")]
+    /// Fields that are missing, of the wrong type or out of bounds.
+    #[error("the request has invalid fields")]
     Invalid(Vec<FieldError>),
-    /// A query parameter that the operation does not know.
+    /// A query parameter that the operation does not have.
     #[error("unknown parameter {0}")]
     UnknownParameter(String),
-    /// Members that the operation does not know.
-    #[error("the request has unknown members")]
+    /// Fields that the operation does not have.
+    #[error("the request has unknown fields")]
     UnknownField(Vec<FieldError>),
-    /// No JSON object, or one with a member twice.
+    /// Not a JSON object, or one with a field twice.
     #[error("the body is malformed: {0}")]
     BodyMalformed(String),
     /// An amount given as a JSON number.
     #[error("an amount must be a string, so that no digit is lost")]
     AmountNotString(Vec<FieldError>),
-    /// An amount that is no amount.
+    /// An amount that is not a decimal string.
     #[error("an amount is invalid")]
     AmountInvalid(Vec<FieldError>),
-    /// A cursor that was not made for this list.
+    /// A cursor of another list.
     #[error("the cursor does not belong to this list")]
     InvalidCursor,
-    /// Who is asking could not be established.
+    /// The request could not be authenticated.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// The key may not do this.
+    /// The scope is missing.
     #[error("the key lacks the scope {0}")]
     ScopeMissing(Scope),
     /// The key belongs to another customer.
     #[error("the key belongs to another customer")]
     CustomerForbidden,
-    /// The key may not book, or take back, this kind.
+    /// The key may not book or reverse records of this kind.
     #[error("only a key of the platform may book or reverse a record of kind {0}")]
     KindForbidden(Kind),
-    /// The customer may not spend.
+    /// The customer is suspended.
     #[error("the customer is suspended")]
     CustomerSuspended,
-    /// The key is switched off or has expired.
+    /// The key is disabled or has expired.
     #[error("the key is disabled or has expired")]
     KeyDisabled,
-    /// The key may not be used from there.
+    /// The key may not be used from this address.
     #[error("the key may not be used from {0}")]
     AddressDenied(IpAddr),
-    /// Too little money.
+    /// The available balance is too low.
     #[error("the available balance {available} is below the required {required}")]
     InsufficientBalance {
         /// balance + credit limit - held.
@@ -74,19 +73,19 @@ pub enum Error {
         /// What the booking needs.
         required: Money,
     },
-    /// No such thing, or none that the caller may know of.
-    #[error("there is no such {0}")]
+    /// It does not exist, or is out of the caller's reach.
+    #[error("{0} not found")]
     NotFound(&'static str),
-    /// Such a thing is there already.
-    #[error("there is such a {0} already")]
+    /// It already exists, or was changed meanwhile; the text says which.
+    #[error("{0}")]
     Conflict(&'static str),
-    /// The first request with this transno is still under way.
-    #[error("the first request with this transno is still under way")]
+    /// The first request with this transno is still in progress.
+    #[error("the first request with this transno is still in progress")]
     TransnoInProgress,
-    /// The transno names another request.
-    #[error("the transno was used for another request")]
+    /// The transno was used for a different request.
+    #[error("the transno was used for a different request")]
     TransnoConflict,
-    /// The customer's money is of another currency.
+    /// The customer has another currency.
     #[error("the customer's currency is {expected}, not {given}")]
     CurrencyMismatch {
         /// The customer's.
@@ -97,24 +96,24 @@ pub enum Error {
     /// An amount, or the balance that it would lead to, beyond the range of money.
     #[error("an amount or balance would exceed 9000000000")]
     AmountOutOfRange,
-    /// A hold that is settled, let go or past its time.
+    /// The hold is captured, released or expired.
     #[error("the hold is {0}")]
     HoldClosed(HoldState),
-    /// More than is left of a record to take back.
+    /// The reversal is larger than the rest of the record.
     #[error("the reversal exceeds the record: {0}")]
     ReversalExceeds(String),
-    /// Nothing to price by.
+    /// There is no price for the usage.
     #[error("no price was found: {0}")]
     PriceNotFound(String),
-    /// One of many things that are done together or not at all.
+    /// An error of one item of an atomic batch.
     #[error("item {index}: {error}")]
     Item {
-        /// Its place, from 0.
+        /// Its index, from 0.
         index: usize,
         /// What is wrong with it.
         error: Box<Self>,
     },
-    /// Too much is waiting already.
+    /// Too many bookings are waiting.
     #[error("too many bookings are waiting")]
     Overloaded,
     /// The database cannot be reached; the cause is for the log alone.
@@ -123,16 +122,22 @@ pub enum Error {
     /// This instance takes no writes.
     #[error("the service is read-only at the moment")]
     ReadOnly,
-    /// A fault of our own; the cause is for the log alone.
+    /// An internal error; the cause is for the log alone.
     #[error("internal error")]
     Internal(String),
 }
 
 impl Error {
-    /// The same, of the item in this place of many.
+    /// The same, as the error of an item of a batch.
     #[must_use]
     pub fn of_item(self, index: usize) -> Self {
         Self::Item { index, error: Box::new(self) }
+    }
+}
+
+impl From<OutOfReach> for Error {
+    fn from(_: OutOfReach) -> Self {
+        Self::CustomerForbidden
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::page::{ListPage, PageRequest};
 use super::{Error, list};
-use crate::model::{CustomerId, Hold, HoldState, RecordId, Timestamp, Transno};
+use crate::model::{CustomerId, Hold, HoldState, Reach, RecordId, Timestamp, Transno};
 use crate::store::{HoldFilter, Store, Window};
 
 /// Which holds to list. An absent filter lets everything pass.
@@ -32,12 +32,10 @@ pub async fn query_holds(store: &Store, q: HoldsQuery) -> Result<ListPage<Hold>,
     Ok(ListPage { rows: rows.into_iter().map(as_of).collect(), next_cursor, total })
 }
 
-/// A hold by its id. One of another customer than `scope` is [`Error::NotFound`], as if it did not
-/// exist; `None` sees all.
-pub async fn get_hold(store: &Store, scope: Option<&CustomerId>, id: RecordId) -> Result<Hold, Error> {
+/// A hold by its id. One out of reach is [`Error::NotFound`], as if it did not exist.
+pub async fn get_hold(store: &Store, reach: &Reach, id: RecordId) -> Result<Hold, Error> {
     let hold = store.hold(id).await?.map(as_of);
-    hold.filter(|hold| scope.is_none_or(|customer| *customer == hold.customer_id))
-        .ok_or(Error::NotFound("hold"))
+    hold.filter(|hold| reach.includes(&hold.customer_id)).ok_or(Error::NotFound("hold"))
 }
 
 /// The hold that a caller's name stands for.

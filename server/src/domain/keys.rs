@@ -8,27 +8,27 @@ use super::Error;
 use super::FieldError;
 use super::auth::token_hash;
 use crate::config::LiveConfig;
-use crate::model::{AuthMode, Clock, CustomerId, Entropy, Key, KeyId, Scope, Scopes, Secret, Timestamp};
+use crate::model::{AuthMode, Clock, Entropy, Key, KeyId, Reach, Scope, Scopes, Secret, Timestamp};
 use crate::store::{self, NewKey, Store, StoredKey};
 
-/// The longest time that the secret before a rotation works on.
+/// The longest time for which the secret before a rotation stays valid.
 pub const MAX_OVERLAP: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A key to be made.
 #[derive(Debug, Clone)]
 pub struct KeyRequest {
-    /// What people call it; unique.
+    /// Its name for people; unique.
     pub name: Option<String>,
-    /// Whose it is; `None` is the platform's.
-    pub customer_id: Option<CustomerId>,
+    /// Whose data it can reach.
+    pub reach: Reach,
     /// What it may do.
     pub scopes: Scopes,
-    /// How it proves itself.
+    /// How it authenticates.
     pub auth_mode: AuthMode,
-    /// From when on it works no more.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// From where it may be used; empty is anywhere.
+    /// The networks it may be used from; empty means any.
     pub allowed_cidrs: Vec<IpNet>,
 }
 
@@ -62,7 +62,7 @@ impl Keys {
         if request.scopes == Scopes::default() {
             return Err(invalid("scopes", "must name at least one scope"));
         }
-        if request.customer_id.is_some() && request.scopes.contains(Scope::Admin) {
+        if matches!(request.reach, Reach::Customer(_)) && request.scopes.contains(Scope::Admin) {
             return Err(invalid("scopes", "admin is never given to a customer's key"));
         }
         if joined(&request.allowed_cidrs).len() > 1024 {
@@ -84,7 +84,7 @@ impl Keys {
         let new = NewKey {
             key_id: key_id.clone(),
             name: request.name,
-            customer_id: request.customer_id,
+            reach: request.reach,
             scopes: request.scopes,
             auth_mode: request.auth_mode,
             secret: stored,
@@ -93,12 +93,12 @@ impl Keys {
         };
         match self.store.create_key(new).await {
             Ok(()) => Ok(MadeKey { key_id, secret }),
-            Err(store::Error::Duplicate(_)) => Err(Error::Conflict("key")),
+            Err(store::Error::Duplicate(_)) => Err(Error::Conflict("the key already exists")),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Gives a key a new secret; the present one works on for `overlap`, at most seven days.
+    /// Gives a key a new secret; the current one stays valid for `overlap`, at most seven days.
     pub async fn rotate(&self, id: &KeyId, overlap: std::time::Duration) -> Result<MadeKey, Error> {
         if overlap > MAX_OVERLAP {
             return Err(Error::Invalid(vec![FieldError::new("overlap", "must not exceed 7 days")]));
@@ -110,7 +110,7 @@ impl Keys {
         if self.store.rotate_key(id, stored, until).await? {
             Ok(MadeKey { key_id: id.clone(), secret })
         } else {
-            Err(Error::Conflict("rotation"))
+            Err(Error::Conflict("the key was changed meanwhile; try again"))
         }
     }
 
@@ -139,7 +139,7 @@ impl Keys {
                 continue;
             }
             if !self.store.reseal_key(&key).await? {
-                return Err(Error::Conflict("change to a key; run the command again"));
+                return Err(Error::Conflict("a key was changed meanwhile; run the command again"));
             }
             count += 1;
         }

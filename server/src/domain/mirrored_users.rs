@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::caches::{CacheSpec, Caches, Invalidated, STALE_LIMIT, Versioned};
-use crate::model::{CustomerId, Entity, MirrorRow};
+use crate::model::{Entity, MirrorRow, Reach};
 use crate::store::Store;
 
 /// Mirrored users by id, cached.
@@ -30,19 +30,17 @@ impl MirroredUsers {
         Self { store, cache }
     }
 
-    /// One user; `scope` is the customer whose users the caller may see.
+    /// One user.
     ///
     /// # Errors
-    /// [`Error::NotFound`] without such a user, and for one of another customer.
-    pub async fn get(&self, scope: Option<&CustomerId>, id: &str) -> Result<Arc<MirrorRow>, Error> {
+    /// [`Error::NotFound`] without such a user, and for one out of reach.
+    pub async fn get(&self, reach: &Reach, id: &str) -> Result<Arc<MirrorRow>, Error> {
         let load = || async {
             let row = self.store.mirror_row(Entity::Users, id).await?;
             Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))
         };
         let user = self.cache.get(&id.to_owned(), load).await?.value;
-        let visible = |row: &Arc<MirrorRow>| {
-            scope.is_none_or(|customer| row.text(Entity::Users, "orgid") == Some(customer.as_str()))
-        };
-        user.filter(visible).ok_or(Error::NotFound("user"))
+        user.filter(|row| reach.includes_owner(row.text(Entity::Users, "orgid")))
+            .ok_or(Error::NotFound("user"))
     }
 }

@@ -17,6 +17,7 @@ pub mod nonces;
 pub mod page;
 pub mod prices;
 pub mod pricing;
+pub mod principal;
 pub mod verify;
 
 pub use cursor::{Listing, Position};

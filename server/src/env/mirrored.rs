@@ -7,7 +7,7 @@ use crate::domain::mirror::{ModelsQuery, PricingQuery, UapisQuery, UsersQuery};
 use crate::domain::page::ListPage;
 use crate::domain::prices::{PriceRequest, Quote};
 use crate::domain::{Error, mirror};
-use crate::model::{CustomerId, MirrorRow, Timestamp};
+use crate::model::{MirrorRow, Reach, Timestamp};
 
 impl ServerEnv {
     /// Mirrored users.
@@ -15,9 +15,9 @@ impl ServerEnv {
         mirror::query_users(&self.inner.store, query).await
     }
 
-    /// One mirrored user; `scope` is the customer whose users the caller may see.
-    pub async fn get_user(&self, scope: Option<&CustomerId>, id: &str) -> Result<Arc<MirrorRow>, Error> {
-        self.inner.users.get(scope, id).await
+    /// One mirrored user.
+    pub async fn get_user(&self, reach: &Reach, id: &str) -> Result<Arc<MirrorRow>, Error> {
+        self.inner.users.get(reach, id).await
     }
 
     /// Mirrored pricing rows.

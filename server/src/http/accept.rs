@@ -1,10 +1,10 @@
-//! Which of the forms that an answer can have the client wants (RFC 9110 section 12.5.1).
+//! Content negotiation: which form of an answer the client wants (RFC 9110 section 12.5.1).
 
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-/// The form that `Accept` prefers among `offers` (a name such as `text/csv` each); the earlier of two that it
-/// likes alike, the first if there is no such header. `None` if it takes none of them.
+/// The form that `Accept` prefers among `offers`, each with a media type such as `text/csv`; the earlier of two with
+/// equal weight, the first if there is no such header. `None` if it accepts none of them.
 pub fn choose<T: Copy>(headers: &HeaderMap, offers: &[(&str, T)]) -> Option<T> {
     let lines: Vec<_> =
         headers.get_all(ACCEPT).iter().map(|line| line.to_str().unwrap_or_default()).collect();
@@ -36,7 +36,7 @@ fn weight_of<'a>(name: &str, ranges: impl Iterator<Item = &'a str>) -> u16 {
     weight
 }
 
-/// 3 for the type itself, 2 for `type/*`, 1 for `*/*`, 0 for what does not match.
+/// 3 for the type itself, 2 for `type/*`, 1 for `*/*`, 0 for no match.
 fn closeness(pattern: &str, name: &str) -> u8 {
     if pattern.eq_ignore_ascii_case(name) {
         return 3;
@@ -48,7 +48,7 @@ fn closeness(pattern: &str, name: &str) -> u8 {
     }
 }
 
-/// `q=0.5` as 500. What is no number counts as nothing.
+/// `q=0.5` as 500. Anything but a number counts as 0.
 fn quality(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_gets_what_it_likes_best() {
+    fn the_client_gets_the_form_it_prefers() {
         for (lines, wanted) in [
             (&[][..], Some('n')),
             (&[""], Some('n')),

@@ -15,7 +15,7 @@ use crate::telemetry::metrics;
 
 use super::AnswerBody;
 use super::answer_log::AnswerLine;
-use super::handlers::health_answer;
+use super::endpoints::health_answer;
 use super::problem::{Occurrence, Problem};
 use super::request_id::{REQUEST_ID, RequestId, RequestIds};
 use super::respond::without_body;

@@ -1,4 +1,4 @@
-//! The body of an answer: bytes that are there, or parts that are made while the client reads.
+//! The body of an answer: whole, or made in parts while the client reads.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,7 +17,7 @@ pub struct BrokenOff;
 pub struct AnswerBody(Parts);
 
 enum Parts {
-    /// All of it; nothing once it was taken. Almost every answer is this, and none of them is boxed.
+    /// All of it; empty once taken. Almost every answer is whole, so this is not boxed.
     Whole(Bytes),
     /// One part after another; each is made only when the client has taken the one before.
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, BrokenOff>> + Send>>),
@@ -35,8 +35,7 @@ impl AnswerBody {
         Self(Parts::Whole(bytes))
     }
 
-    /// Parts that are still to be made. Should one fail, the body ends without its end, so that the client is
-    /// told.
+    /// Parts that are still to be made. If one fails, the body is cut off, so that the client notices.
     pub fn stream(parts: impl Stream<Item = Result<Bytes, BrokenOff>> + Send + 'static) -> Self {
         Self(Parts::Stream(Box::pin(parts)))
     }

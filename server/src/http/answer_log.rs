@@ -1,4 +1,4 @@
-//! A line of the log for each answer, to be found by the request id that the client was given.
+//! One log line for each answer, found by its request id.
 
 use std::time::Duration;
 
@@ -9,11 +9,10 @@ use crate::telemetry::metrics::method_name;
 
 use super::problem::Code;
 
-/// Target of these lines, by which they are told from others.
+/// The target of these lines.
 const TARGET: &str = "sageapi::answer";
 
-/// What the log tells of an answer. Nothing in it is a text of the client's: paths, queries and headers may hold
-/// what is nobody else's business.
+/// The log line of an answer. It holds nothing that the client wrote: paths, queries and headers may be confidential.
 pub struct AnswerLine<'a> {
     /// Our id of the request.
     pub request_id: &'a str,

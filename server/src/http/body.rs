@@ -1,5 +1,5 @@
 //! JSON bodies, read strictly: one object, valid UTF-8, no member twice at any depth, nothing unknown. All
-//! wrong members are reported at once.
+//! invalid members are reported at once.
 
 mod number;
 mod strict;
@@ -17,13 +17,17 @@ const MAX_FACTORS: usize = 64;
 const MAX_FACTOR_CHARS: usize = 64;
 /// The longest text under such a name, in characters.
 const MAX_ATTRIBUTE_CHARS: usize = 128;
-/// The longest such object, in bytes as it is kept: a page of a list has a thousand of them in memory.
+/// The longest such object, in bytes as it is stored: a page of a list has a thousand of them in memory.
 const MAX_USAGE_BYTES: usize = 4096;
+/// The most tokens of one booking, each way.
+const MAX_TOKENS: i64 = 1_000_000_000_000;
+/// The longest note, in characters.
+const MAX_NOTE_CHARS: usize = 1024;
 
 /// A JSON object whose members are taken one by one.
 ///
-/// A taker gives `None` for a member that is absent, null, or wrong; what is wrong is kept for
-/// [`Object::finish`]. Null and absent mean the same.
+/// Taking gives `None` for a member that is absent, null or invalid; [`Object::finish`] reports what is invalid. Null
+/// and absent mean the same.
 #[derive(Debug)]
 pub struct Object<'a> {
     members: Vec<(Cow<'a, str>, Option<&'a RawValue>)>,
@@ -46,12 +50,12 @@ impl<'a> Object<'a> {
         Ok(Self { members, invalid: vec![], not_string: vec![], not_amount: vec![], out_of_range: false })
     }
 
-    /// Whether a member is there, not yet taken, and not null.
+    /// Whether a member is present, not yet taken, and not null.
     pub fn has(&self, name: &str) -> bool {
         self.members.iter().any(|(member, raw)| member == name && raw.is_some())
     }
 
-    /// Whether an amount was taken that is none.
+    /// Whether an invalid amount was taken.
     pub fn has_wrong_amount(&self) -> bool {
         self.out_of_range || !self.not_string.is_empty() || !self.not_amount.is_empty()
     }
@@ -63,17 +67,17 @@ impl<'a> Object<'a> {
         raw.map(RawValue::get)
     }
 
-    /// Whether something wrong was taken.
+    /// Whether anything invalid was taken.
     pub fn is_refused(&self) -> bool {
         !self.invalid.is_empty() || self.has_wrong_amount()
     }
 
-    /// Notes that a member is wrong.
+    /// Reports a member as invalid.
     pub fn refuse(&mut self, field: &str, message: impl Into<String>) {
         self.invalid.push(FieldError::new(field, message));
     }
 
-    /// The same, and says what came instead.
+    /// The same, with the value that was sent.
     fn refuse_value(&mut self, field: &str, message: impl std::fmt::Display, json: &str) {
         self.refuse(field, format!("{message}, not {}", shown_json(json)));
     }
@@ -88,7 +92,7 @@ impl<'a> Object<'a> {
         text.map(|text| (text, raw))
     }
 
-    /// A string of which `parse` makes something, or says why not.
+    /// A string, parsed.
     pub fn parsed<T, E: std::fmt::Display>(
         &mut self,
         name: &str,
@@ -129,6 +133,16 @@ impl<'a> Object<'a> {
                 Err(format!("must have at most {most} characters, none of them control characters"))
             }
         })
+    }
+
+    /// A note.
+    pub fn note(&mut self) -> Option<String> {
+        self.text("note", MAX_NOTE_CHARS)
+    }
+
+    /// A number of tokens.
+    pub fn tokens(&mut self, name: &str) -> Option<i64> {
+        self.integer(name, 0, MAX_TOKENS)
     }
 
     /// A whole number within bounds.
@@ -206,11 +220,11 @@ impl<'a> Object<'a> {
         Some(text)
     }
 
-    /// Ends the reading: everything taken was fine and nothing is left.
+    /// Ends the reading. Fails unless everything taken was valid and nothing is left.
     pub fn finish(self) -> Result<(), Error> {
         if !self.members.is_empty() {
             let unknown =
-                |(name, _): &(Cow<'_, str>, _)| FieldError::new(&**name, "is not a member of this body");
+                |(name, _): &(Cow<'_, str>, _)| FieldError::new(&**name, "is not a field of this body");
             return Err(Error::UnknownField(self.members.iter().map(unknown).collect()));
         }
         let Self { mut invalid, not_string, not_amount, .. } = self;
@@ -227,6 +241,12 @@ impl<'a> Object<'a> {
         }
         if self.out_of_range { Err(Error::AmountOutOfRange) } else { Ok(()) }
     }
+}
+
+/// A required member, once [`Object::finish`] has passed. That reports members that are missing, so this fails only
+/// where a reader forgot to.
+pub fn required<T>(member: Option<T>) -> Result<T, Error> {
+    member.ok_or_else(|| Error::BodyMalformed("a required member is missing".to_owned()))
 }
 
 /// The one spelling of a JSON string that price lists may ask for; `None` for any other JSON value.

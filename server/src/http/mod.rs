@@ -1,4 +1,4 @@
-//! REST over HTTP: the table of routes, what is read from a request and written to an answer.
+//! REST over HTTP: the endpoints, what is read from a request and written to an answer.
 //! The rules are not here: a handler makes one call of [`crate::env::ServerEnv`].
 
 mod accept;
@@ -7,9 +7,7 @@ mod answer_body;
 mod answer_log;
 mod body;
 mod call;
-mod docs;
-mod export;
-mod handlers;
+mod endpoints;
 pub mod openapi;
 mod origin;
 mod params;
@@ -18,14 +16,13 @@ mod request_id;
 mod respond;
 mod router;
 mod routes;
+mod schema;
 mod service;
-mod tags;
 mod trace;
-mod wire;
 
 /// How the bookings of one request are told apart, for a check from outside such as the fuzz targets of fuzz/.
 pub mod batch {
-    pub use super::wire::{BatchForm, MAX_ITEMS, batch_items, fingerprint};
+    pub use super::endpoints::{BatchForm, MAX_ITEMS, batch_items, fingerprint};
 }
 
 pub use answer_body::{AnswerBody, BrokenOff};

@@ -9,12 +9,13 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::endpoints::{Tag, routes};
 use super::problem::Code;
-use super::routes::{Access, Parameter, ParameterKind, Payload, ROUTES, Route, Verb};
-use super::tags::Tag;
-use super::wire::{NDJSON, schema};
+use super::routes::parameters::{Parameter, ParameterKind};
+use super::routes::{Access, Body, NDJSON, Payload, Route};
+use super::schema;
 
-/// What can go wrong wherever a key is asked for.
+/// Problems of every route that needs an authenticated caller.
 const KEY_PROBLEMS: &[Code] = &[
     Code::AuthMissing,
     Code::AuthMalformed,
@@ -24,16 +25,17 @@ const KEY_PROBLEMS: &[Code] = &[
     Code::KeyDisabled,
     Code::AddressDenied,
 ];
-/// What a scope adds to that.
+/// Problems that a scope adds.
 const SCOPE_PROBLEMS: &[Code] = &[Code::ScopeMissing];
-/// What parameters, of the query or in the path, add.
+/// Problems of every query and path.
 const PARAMETER_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownParameter];
-/// What a body adds.
+/// Problems that a body adds.
 const BODY_PROBLEMS: &[Code] = &[Code::BodyMalformed, Code::BodyTooLarge, Code::UnsupportedMediaType];
-/// What the body of the holder of a key adds to that.
-const KEY_BODY_PROBLEMS: &[Code] =
-    &[Code::InvalidRequest, Code::UnknownField, Code::AuthReplay, Code::ReadOnly];
-/// What can always go wrong.
+/// Problems that the body of an authenticated caller adds to those.
+const KEY_BODY_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownField];
+/// Problems that a write of an authenticated caller adds.
+const WRITE_PROBLEMS: &[Code] = &[Code::AuthReplay, Code::ReadOnly];
+/// Problems of every route.
 const SERVER_PROBLEMS: &[Code] = &[Code::Internal, Code::Overloaded, Code::StoreUnavailable];
 
 /// The description of the interface, as JSON text that ends with a newline.
@@ -46,10 +48,10 @@ pub fn document() -> String {
         })
         .into_generator();
     let mut paths = Map::new();
-    for route in ROUTES {
+    for route in routes() {
         let operation = operation(route, &mut generator);
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[method(route.verb)] = operation;
+        path[method(route)] = operation;
     }
     let mut schemas: BTreeMap<String, Value> = generator.take_definitions(true).into_iter().collect();
     schemas.insert("Problem".into(), problem());
@@ -65,7 +67,7 @@ pub fn document() -> String {
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "servers": [{ "url": "/", "description": "The server that this document comes from" }],
-        "tags": Tag::ALL.iter().map(|tag| json!({ "name": tag.name(), "description": tag.description() })).collect::<Vec<_>>(),
+        "tags": Tag::ALL.map(tag),
         "paths": paths,
         "components": { "schemas": schemas, "securitySchemes": security_schemes() },
     });
@@ -75,18 +77,21 @@ pub fn document() -> String {
     text
 }
 
-fn method(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Get => "get",
-        Verb::Post => "post",
-    }
+fn tag(tag: Tag) -> Value {
+    let (name, description) = tag.text();
+    json!({ "name": name, "description": description })
+}
+
+/// The member of a path item that describes the route.
+fn method(route: &Route) -> String {
+    route.verb.method().as_str().to_ascii_lowercase()
 }
 
 fn operation(route: &Route, g: &mut SchemaGenerator) -> Value {
     let mut operation = json!({
         "operationId": route.id,
         "summary": route.summary,
-        "tags": [route.operation.tag().name()],
+        "tags": [route.tag.text().0],
         "security": security(route.access),
         "responses": responses(route, g),
     });
@@ -94,22 +99,37 @@ fn operation(route: &Route, g: &mut SchemaGenerator) -> Value {
     if !parameters.is_empty() {
         operation["parameters"] = json!(parameters);
     }
-    if let Some(body) = route.body {
-        let mut content = json!({ "application/json": { "schema": body(g) } });
-        if route.is_bulk() {
-            content[NDJSON] = json!({ "schema": schema::batch_lines(g) });
-        }
-        operation["requestBody"] = json!({ "required": !route.is_body_optional(), "content": content });
+    if let Some((required, content)) = request_body(route.body, g) {
+        operation["requestBody"] = json!({ "required": required, "content": content });
     }
-    if let Access::Key(Some(scope)) = route.access {
+    if let Some(scope) = route.access.scope() {
         operation["description"] = json!(format!("Needs the scope {scope}."));
     }
     operation
 }
 
+/// Whether a body is required, and its content by media type.
+fn request_body(body: Body, g: &mut SchemaGenerator) -> Option<(bool, Value)> {
+    match body {
+        Body::None => None,
+        Body::Json(schema) => Some((true, json_content(&schema(g)))),
+        Body::OptionalJson(schema) => Some((false, json_content(&schema(g)))),
+        Body::Bulk { array, lines } => Some((true, bulk_content(&array(g), &lines(g)))),
+    }
+}
+
+fn json_content(schema: &Schema) -> Value {
+    json!({ "application/json": { "schema": schema } })
+}
+
+fn bulk_content(json: &Schema, lines: &Schema) -> Value {
+    json!({ "application/json": { "schema": json }, NDJSON: { "schema": lines } })
+}
+
 fn path_parameters(route: &Route) -> impl Iterator<Item = Value> {
-    let names = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    names.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+    route
+        .path_parameters()
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
 }
 
 fn query_parameter(parameter: &Parameter) -> Value {
@@ -143,7 +163,9 @@ fn query_parameter(parameter: &Parameter) -> Value {
 fn security(access: Access) -> Value {
     match access {
         Access::Open => json!([]),
-        Access::Key(_) => json!([{ "signature": [] }, { "bearer": [] }, { "apiKey": [] }]),
+        Access::Authenticated | Access::Scope(_) => {
+            json!([{ "signature": [] }, { "bearer": [] }, { "apiKey": [] }])
+        }
         Access::Event => json!([{ "webhook": [] }]),
     }
 }
@@ -152,8 +174,8 @@ fn security_schemes() -> Value {
     json!({
         "signature": {
             "type": "apiKey", "in": "header", "name": "Signature",
-            "description": "HTTP Message Signatures (RFC 9421) with hmac-sha256: Signature-Input and Signature; \
-                covered are @method, @path, @query if there is one, content-digest if there is a body, and \
+            "description": "HTTP Message Signatures (RFC 9421) with hmac-sha256: Signature-Input and Signature. \
+                It covers @method, @path, @query if there is one, content-digest if there is a body, and \
                 idempotency-key if it is sent; created and keyid are required, and a nonce on writes.",
         },
         "bearer": { "type": "http", "scheme": "bearer", "description": "For keys made with auth_mode bearer." },
@@ -166,19 +188,14 @@ fn security_schemes() -> Value {
 }
 
 fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
-    let json = |schema: Schema| json!({ "application/json": { "schema": schema } });
     let content = match route.answer {
-        Payload::One(data) if route.is_bulk() => {
-            let mut content = json(envelope(&data(g)));
-            content[NDJSON] = json!({ "schema": schema::batched_lines(g) });
-            content
-        }
-        Payload::One(data) => json(envelope(&data(g))),
+        Payload::One(data) => json_content(&envelope(&data(g))),
         Payload::List(row) => {
             let row = row(g);
-            json(envelope(&list(&row)))
+            json_content(&envelope(&list(&row)))
         }
-        Payload::Bare(body) => json(body(g)),
+        Payload::Bulk { object, lines } => bulk_content(&envelope(&object(g)), &lines(g)),
+        Payload::Bare(body) => json_content(&body(g)),
         Payload::Export(row) => {
             let lines =
                 schema::lines(&row(g), "One record a line, and {\"_end\":true,\"count\":n} at the end.");
@@ -192,17 +209,17 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
         responses.insert(status.to_string(), json!({ "description": description, "content": content }));
     };
     success(route.status, "Success");
-    if route.status == 201 && !route.has_dry_run() {
-        success(200, "The transno was booked before; this is the first answer again");
+    if route.status == 201 && route.dry_run.is_none() {
+        success(200, "The transno was booked before; this repeats the first answer");
     }
-    if route.has_dry_run() {
-        let content = json(envelope(&schema::booked_or_preview(g)));
-        let description = "The transno was booked before, and this is the first answer again; or, with dry_run, what \
+    if let Some(schema) = route.dry_run {
+        let content = json_content(&envelope(&schema(g)));
+        let description = "The transno was booked before, and this repeats the first answer; or, with dry_run, what \
                            would be booked";
         responses.insert("200".into(), json!({ "description": description, "content": content }));
     }
     if !route.is_write() && !export {
-        responses.insert("304".into(), json!({ "description": "If-None-Match names what it is now" }));
+        responses.insert("304".into(), json!({ "description": "Unchanged since the ETag in If-None-Match" }));
     }
     for (status, codes) in problems(route) {
         let description = codes.join(", ");
@@ -217,7 +234,7 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
 
 /// The statuses of a route's answers, as described.
 pub fn statuses(route: &Route) -> impl Iterator<Item = u16> {
-    let replayed = (route.status == 201 || route.has_dry_run()).then_some(200);
+    let replayed = (route.status == 201 || route.dry_run.is_some()).then_some(200);
     let export = matches!(route.answer, Payload::Export(_));
     let unchanged = (!route.is_write() && !export).then_some(304);
     [Some(route.status), replayed, unchanged].into_iter().flatten().chain(problems(route).into_keys())
@@ -228,14 +245,15 @@ fn problems(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
     let mut groups: Vec<&[Code]> = vec![route.problems, PARAMETER_PROBLEMS, SERVER_PROBLEMS];
     match route.access {
         Access::Open => {}
-        Access::Key(scope) => {
+        Access::Authenticated | Access::Scope(_) => {
             groups.push(KEY_PROBLEMS);
-            groups.extend(scope.map(|_| SCOPE_PROBLEMS));
-            groups.extend(route.body.map(|_| KEY_BODY_PROBLEMS));
+            groups.extend(route.access.scope().map(|_| SCOPE_PROBLEMS));
+            groups.extend(route.body.is_some().then_some(KEY_BODY_PROBLEMS));
+            groups.extend(route.is_write().then_some(WRITE_PROBLEMS));
         }
         Access::Event => groups.push(&[Code::AuthMissing, Code::AuthFailed, Code::AuthExpired]),
     }
-    groups.extend(route.body.map(|_| BODY_PROBLEMS));
+    groups.extend(route.body.is_some().then_some(BODY_PROBLEMS));
     let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
     for code in Code::ALL.iter().filter(|code| groups.iter().any(|group| group.contains(code))) {
         by_status.entry(code.status().as_u16()).or_default().push(code.as_str());
@@ -277,7 +295,7 @@ fn problem() -> Value {
             "detail": text,
             "instance": { "type": "string", "description": "the path of the request" },
             "code": { "type": "string", "enum": codes },
-            "request_id": { "type": "string", "description": "also in the header X-Request-Id, and in our log" },
+            "request_id": { "type": "string", "description": "also in the header X-Request-Id and in the server's log" },
             "errors": {
                 "type": "array",
                 "items": {
@@ -285,7 +303,7 @@ fn problem() -> Value {
                     "properties": { "field": text, "message": text },
                 },
             },
-            "index": { "type": "integer", "format": "int32", "description": "of an atomic batch: the item, from 0, that this is about" },
+            "index": { "type": "integer", "format": "int32", "description": "in an atomic batch, the index of the item, from 0" },
             "available": { "$ref": "#/components/schemas/Money" },
             "required": { "$ref": "#/components/schemas/Money" },
             "server_time": { "$ref": "#/components/schemas/Time" },

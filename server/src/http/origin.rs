@@ -1,5 +1,5 @@
-//! Where a request comes from and where its client thinks that it went: what forwarding headers and
-//! `server.public_url` say, as far as they are believed.
+//! Where a request comes from, and the scheme and host that its client signed: from `server.public_url`, and from
+//! forwarding headers of trusted proxies.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ const FORWARDED_HOST: &str = "x-forwarded-host";
 /// The client's address, and the scheme and authority that it signed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Origin<'a> {
-    /// The nearest address that is no trusted proxy.
+    /// The nearest address that is not a trusted proxy.
     pub client: IpAddr,
     /// `http` or `https`.
     pub scheme: &'a str,
@@ -66,8 +66,8 @@ fn nearest<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     (!value.is_empty()).then_some(value)
 }
 
-/// From the nearest address backwards, the first that is no trusted proxy; what stands before it anyone could
-/// have written. An unreadable address ends the walk.
+/// From the nearest address backwards, the first that is not a trusted proxy; anyone could have written the ones before
+/// it. An unreadable address ends the search.
 fn forwarded_client(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
     let mut client = peer;
     for line in headers.get_all(FORWARDED_FOR).iter().rev() {

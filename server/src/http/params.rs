@@ -1,4 +1,4 @@
-//! Query parameters: percent-decoded, each once, none unknown.
+//! Query parameters: percent-decoded, each at most once, none unknown.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use super::routes::Route;
 
 /// The longest text parameter in characters.
 const MAX_TEXT: usize = 255;
-/// Names are shown to the caller; a longer one is cut.
+/// The longest name that is shown to the caller; a longer one is cut.
 const MAX_NAME: usize = 128;
 
-/// The query parameters of a request, taken one by one. What is wrong is kept for [`Params::finish`].
+/// The query parameters of a request, taken one by one. [`Params::finish`] reports what is invalid.
 #[derive(Debug, Default)]
 pub struct Params<'a> {
     given: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -52,12 +52,12 @@ impl<'a> Params<'a> {
         Some(self.given.swap_remove(at).1)
     }
 
-    /// Notes that a parameter is wrong.
+    /// Reports a parameter as invalid.
     pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
         self.errors.push(FieldError::new(name, message));
     }
 
-    /// A parameter of which `parse` makes something, or says why not.
+    /// A parameter, parsed.
     pub fn parsed<T, E: std::fmt::Display>(
         &mut self,
         name: &str,
@@ -115,7 +115,7 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// Some of some names, with commas between them; each at most once.
+    /// Some of some names, separated by commas; each at most once.
     pub fn several(&mut self, name: &str, known: &[&'static str]) -> Vec<&'static str> {
         let chosen = self.parsed(name, |text| {
             let mut chosen = Vec::new();
@@ -124,7 +124,7 @@ impl<'a> Params<'a> {
                     Some(name) if !chosen.contains(name) => chosen.push(*name),
                     _ => {
                         return Err(format!(
-                            "must be some of {}, each once, with commas between",
+                            "must be one or more of {}, each once, separated by commas",
                             known.join(", ")
                         ));
                     }
@@ -155,19 +155,26 @@ impl<'a> Params<'a> {
         }
     }
 
-    /// Ends the reading: everything was fine.
-    pub fn finish(self) -> Result<(), Error> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Error::Invalid(self.errors)) }
+    /// Ends the reading. Fails if anything was invalid, or if the handler does not read a parameter that its route
+    /// declares.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        if !self.errors.is_empty() {
+            return Err(Error::Invalid(std::mem::take(&mut self.errors)));
+        }
+        match self.given.first() {
+            Some((name, _)) => Err(Error::Internal(format!("the parameter {name} is declared but not read"))),
+            None => Ok(()),
+        }
     }
 }
 
-/// Whether a space of the text was the plus of an offset.
+/// Whether the text is a time whose plus was read as a space.
 fn lost_its_plus(text: &str) -> bool {
     text.rsplit_once(' ').is_some_and(|(time, offset)| Timestamp::parse(&format!("{time}+{offset}")).is_ok())
 }
 
-/// Undoes percent-encoding; a plus is a space, as forms and most client libraries write it. `None` for what is
-/// no percent-encoded UTF-8.
+/// Undoes percent-encoding; a plus is a space, as forms and most client libraries write it. `None` unless it is
+/// percent-encoded UTF-8.
 pub fn decode(text: &str) -> Option<Cow<'_, str>> {
     decode_as(text, true)
 }
@@ -197,11 +204,11 @@ fn decode_as(text: &str, form: bool) -> Option<Cow<'_, str>> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::routes::{Operation, route};
+    use super::super::endpoints::route;
     use super::*;
 
     fn parse(query: &str) -> Result<Params<'_>, Error> {
-        Params::parse(Some(query), route(Operation::ListAccounting))
+        Params::parse(Some(query), route("listAccounting"))
     }
 
     fn page(query: &str) -> Result<PageRequest, Vec<String>> {
@@ -290,6 +297,13 @@ mod tests {
         assert!(message("user_id=%00%22").ends_with("not \"\\u{0}\\\"\""));
         assert!(message("limit=ten").ends_with("not \"ten\""));
         assert!(message("user_id=%zz").ends_with("not \"%zz\""));
+    }
+
+    #[test]
+    fn a_parameter_that_the_handler_does_not_read_is_a_fault_of_the_server() {
+        let mut params = parse("limit=1&transno=t").unwrap();
+        params.page();
+        assert!(matches!(params.finish(), Err(Error::Internal(_))));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Errors on the wire: RFC 9457 `application/problem+json` with a stable `code`. The one match from an error
-//! of the domain to what a client is told is here.
+//! Errors on the wire: RFC 9457 `application/problem+json` with a stable `code`. The one mapping from domain errors to
+//! problems is here.
 
 use std::borrow::Cow;
 
@@ -17,20 +17,20 @@ use super::listener::BodyError;
 /// Content type of every error.
 pub const CONTENT_TYPE_PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// What to wait before a 503, or a booking that is under way, is tried again, in seconds.
+/// Seconds to wait before retrying after a 503, or while the first request is in progress.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// The two ways to prove oneself, for a 401 (RFC 9110 section 11.6.1).
+/// The authentication schemes, for a 401 (RFC 9110 section 11.6.1).
 const CHALLENGE: HeaderValue =
     HeaderValue::from_static("Signature realm=\"sageapi\", Bearer realm=\"sageapi\"");
 
-/// How many members an error names, and how many characters of each name.
+/// How many fields an error names, and how many characters of each name.
 const MAX_ERRORS: usize = 32;
 const MAX_FIELD_CHARS: usize = 128;
 
 macro_rules! codes {
     ($($variant:ident = $code:literal, $status:ident, $title:literal;)+) => {
-        /// What went wrong, as clients tell it apart. Codes are added, never renamed.
+        /// The code of an error. Codes are added, never renamed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code { $(#[doc = $title] $variant),+ }
 
@@ -48,7 +48,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => StatusCode::$status),+ }
             }
 
-            /// The same short text at every occurrence.
+            /// A short text, the same at every occurrence.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title),+ }
             }
@@ -57,46 +57,46 @@ macro_rules! codes {
 }
 
 codes! {
-    InvalidRequest = "invalid_request", BAD_REQUEST, "A member or parameter is invalid";
-    UnknownParameter = "unknown_parameter", BAD_REQUEST, "The operation has no such parameter";
-    UnknownField = "unknown_field", BAD_REQUEST, "The body has a member that the operation does not know";
-    BodyMalformed = "body_malformed", BAD_REQUEST, "The body is not one well-formed JSON object";
-    AmountNotString = "amount_not_string", BAD_REQUEST, "An amount must be a string";
-    AmountInvalid = "amount_invalid", BAD_REQUEST, "An amount is not a decimal string";
-    InvalidCursor = "invalid_cursor", BAD_REQUEST, "The cursor does not belong to this list";
-    AuthMissing = "auth_missing", UNAUTHORIZED, "The request carries no credentials";
-    AuthMalformed = "auth_malformed", UNAUTHORIZED, "The credentials are malformed";
-    AuthUncovered = "auth_uncovered", UNAUTHORIZED, "The signature leaves out something that must be signed";
-    AuthExpired = "auth_expired", UNAUTHORIZED, "The signature is outside its time";
-    AuthFailed = "auth_failed", UNAUTHORIZED, "The credentials do not verify";
-    AuthReplay = "auth_replay", UNAUTHORIZED, "The nonce was used before";
-    InsufficientBalance = "insufficient_balance", PAYMENT_REQUIRED, "The available balance is too low";
-    ScopeMissing = "scope_missing", FORBIDDEN, "The key lacks a scope";
-    CustomerForbidden = "customer_forbidden", FORBIDDEN, "The key belongs to another customer";
-    KindForbidden = "kind_forbidden", FORBIDDEN, "The key may not book this kind";
-    CustomerSuspended = "customer_suspended", FORBIDDEN, "The customer is suspended";
-    KeyDisabled = "key_disabled", FORBIDDEN, "The key is disabled or has expired";
-    AddressDenied = "address_denied", FORBIDDEN, "The key may not be used from this address";
-    NotFound = "not_found", NOT_FOUND, "There is no such thing";
-    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The path does not take this method";
-    Conflict = "conflict", CONFLICT, "There is such a thing already";
-    TransnoInProgress = "transno_in_progress", CONFLICT, "The first request with this transno is under way";
-    Gone = "gone", GONE, "It was there and is no more";
-    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It has changed since it was read";
-    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
-    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body's type or encoding is not taken";
-    TransnoConflict = "transno_conflict", UNPROCESSABLE_ENTITY, "The transno was used for another request";
-    CurrencyMismatch = "currency_mismatch", UNPROCESSABLE_ENTITY, "The customer has another currency";
-    PriceNotFound = "price_not_found", UNPROCESSABLE_ENTITY, "No price was found";
-    AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY, "An amount or balance would be too large";
-    HoldClosed = "hold_closed", UNPROCESSABLE_ENTITY, "The hold is closed";
-    ReversalExceeds = "reversal_exceeds", UNPROCESSABLE_ENTITY, "More would be reversed than was booked";
-    QuotaExceeded = "quota_exceeded", TOO_MANY_REQUESTS, "A quota is used up";
+    InvalidRequest = "invalid_request", BAD_REQUEST, "Invalid request";
+    UnknownParameter = "unknown_parameter", BAD_REQUEST, "Unknown parameter";
+    UnknownField = "unknown_field", BAD_REQUEST, "Unknown field";
+    BodyMalformed = "body_malformed", BAD_REQUEST, "Malformed body";
+    AmountNotString = "amount_not_string", BAD_REQUEST, "Amount must be a string";
+    AmountInvalid = "amount_invalid", BAD_REQUEST, "Invalid amount";
+    InvalidCursor = "invalid_cursor", BAD_REQUEST, "Invalid cursor";
+    AuthMissing = "auth_missing", UNAUTHORIZED, "Missing credentials";
+    AuthMalformed = "auth_malformed", UNAUTHORIZED, "Malformed credentials";
+    AuthUncovered = "auth_uncovered", UNAUTHORIZED, "Signature does not cover a required component";
+    AuthExpired = "auth_expired", UNAUTHORIZED, "Signature expired or not yet valid";
+    AuthFailed = "auth_failed", UNAUTHORIZED, "Authentication failed";
+    AuthReplay = "auth_replay", UNAUTHORIZED, "Nonce already used";
+    InsufficientBalance = "insufficient_balance", PAYMENT_REQUIRED, "Insufficient balance";
+    ScopeMissing = "scope_missing", FORBIDDEN, "Missing scope";
+    CustomerForbidden = "customer_forbidden", FORBIDDEN, "Access to another customer denied";
+    KindForbidden = "kind_forbidden", FORBIDDEN, "Kind not allowed for this key";
+    CustomerSuspended = "customer_suspended", FORBIDDEN, "Customer suspended";
+    KeyDisabled = "key_disabled", FORBIDDEN, "Key disabled or expired";
+    AddressDenied = "address_denied", FORBIDDEN, "Address not allowed for this key";
+    NotFound = "not_found", NOT_FOUND, "Not found";
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    Conflict = "conflict", CONFLICT, "Already exists";
+    TransnoInProgress = "transno_in_progress", CONFLICT, "First request with this transno still in progress";
+    Gone = "gone", GONE, "Gone";
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "Precondition failed";
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Body too large";
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
+    TransnoConflict = "transno_conflict", UNPROCESSABLE_ENTITY, "Transno already used for a different request";
+    CurrencyMismatch = "currency_mismatch", UNPROCESSABLE_ENTITY, "Currency mismatch";
+    PriceNotFound = "price_not_found", UNPROCESSABLE_ENTITY, "Price not found";
+    AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY, "Amount or balance out of range";
+    HoldClosed = "hold_closed", UNPROCESSABLE_ENTITY, "Hold closed";
+    ReversalExceeds = "reversal_exceeds", UNPROCESSABLE_ENTITY, "Reversal exceeds the booked amount";
+    QuotaExceeded = "quota_exceeded", TOO_MANY_REQUESTS, "Quota exceeded";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
-    Internal = "internal", INTERNAL_SERVER_ERROR, "The server failed";
-    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "The server has too much to do";
-    StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "The database is not available";
-    ReadOnly = "read_only", SERVICE_UNAVAILABLE, "The service takes no writes at the moment";
+    Internal = "internal", INTERNAL_SERVER_ERROR, "Internal server error";
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Server overloaded";
+    StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "Database unavailable";
+    ReadOnly = "read_only", SERVICE_UNAVAILABLE, "Service is read-only";
 }
 
 impl Code {
@@ -124,21 +124,21 @@ pub struct Problem {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     extra: Extra,
-    /// Of many things asked for at once, the one that this is about.
+    /// In a batch, the item that this is about.
     index: Option<usize>,
-    /// What the operator of the server is told, and the client is not.
+    /// For the log alone.
     cause: Option<String>,
 }
 
 /// What some codes add.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Extra {
     None,
     Funds { available: Money, required: Money },
-    Allow(&'static str),
+    Allow(String),
 }
 
-/// What a problem needs to know of the request that it answers.
+/// The request that a problem answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Occurrence<'a> {
     /// Our id of the request.
@@ -185,32 +185,35 @@ impl Serialize for TypeUri {
 }
 
 impl Problem {
-    /// A problem of the given code, with what to do about it.
+    /// A problem with this code; the detail says what to do about it.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new(), extra: Extra::None, index: None, cause: None }
     }
 
     /// No route has this path.
     pub fn no_route() -> Self {
-        Self::new(Code::NotFound, "there is no such path; /api/v1/openapi.json lists those there are")
+        Self::new(Code::NotFound, "path not found; /api/v1/openapi.json lists all paths")
     }
 
     /// The admin port has no such path.
     pub fn no_admin_route() -> Self {
-        Self::new(Code::NotFound, "there are /livez, /readyz, /startupz, /metrics and /health")
+        Self::new(
+            Code::NotFound,
+            "path not found; this port has /livez, /readyz, /startupz, /metrics and /health",
+        )
     }
 
     /// The path takes other methods.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
-        let problem = Self::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
-        Self { extra: Extra::Allow(allow), ..problem }
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let problem = Self::new(Code::MethodNotAllowed, format!("this path supports {allow}"));
+        Self { extra: Extra::Allow(allow.to_owned()), ..problem }
     }
 
-    /// The request was not done in time.
+    /// The request did not complete in time.
     pub fn deadline() -> Self {
         Self::new(
             Code::Overloaded,
-            "the request was not done within server.request_timeout; try again, and repeat a write with the same transno",
+            "the request did not complete within server.request_timeout; retry, a write with the same transno",
         )
     }
 
@@ -219,7 +222,7 @@ impl Problem {
         Error::Internal(text).into()
     }
 
-    /// What it is.
+    /// Its code.
     pub fn code(&self) -> Code {
         self.code
     }
@@ -228,7 +231,7 @@ impl Problem {
         Self { errors, ..Self::new(code, detail) }
     }
 
-    /// The answer. A fault of ours is logged under the id that the client is given.
+    /// The answer. The cause of a server error is logged under the request id.
     pub fn into_response(self, at: Occurrence<'_>) -> Response<AnswerBody> {
         self.log(at);
         let status = self.code.status();
@@ -243,8 +246,10 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, CHALLENGE);
         }
-        if let Extra::Allow(allow) = self.extra {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        if let Extra::Allow(allow) = self.extra
+            && let Ok(allow) = HeaderValue::try_from(allow)
+        {
+            headers.insert(ALLOW, allow);
         }
         response
     }
@@ -270,11 +275,11 @@ impl Problem {
             required,
             server_time: (self.code == Code::AuthExpired).then_some(at.now),
         };
-        // Strings and numbers alone: writing them to memory cannot fail.
+        // Writing strings and numbers to memory cannot fail.
         serde_json::to_vec(&body).unwrap_or_default()
     }
 
-    /// Logs a fault of ours. [`Problem::into_response`] does; who only writes the document must.
+    /// Logs the cause of a server error. [`Problem::into_response`] does this; callers that write only the document must.
     pub fn log(&self, at: Occurrence<'_>) {
         let Some(cause) = self.cause.as_deref() else { return };
         let (code, request_id, path) = (self.code.as_str(), at.request_id, at.path);
@@ -299,17 +304,17 @@ impl From<Error> for Problem {
         match error {
             Error::Invalid(errors) => Self::with_errors(
                 Code::InvalidRequest,
-                "some members or parameters are missing or invalid; errors names them",
+                "some fields or parameters are missing or invalid; errors names them",
                 errors,
             ),
             Error::UnknownParameter(name) => Self::with_errors(
                 Code::UnknownParameter,
-                "the operation has no such parameter; errors names it",
+                "the operation does not have this parameter; errors names it",
                 vec![FieldError::new(name, "is not a parameter of this operation")],
             ),
             Error::UnknownField(errors) => Self::with_errors(
                 Code::UnknownField,
-                "the body has members that the operation does not know; errors names them",
+                "the body has unknown fields; errors names them",
                 errors,
             ),
             Error::BodyMalformed(_) => Self::new(Code::BodyMalformed, text),
@@ -325,7 +330,7 @@ impl From<Error> for Problem {
             ),
             Error::InvalidCursor => Self::new(
                 Code::InvalidCursor,
-                "send next_cursor as it was given, with the same filters and order, or leave cursor out to start anew",
+                "send next_cursor as it was given, with the same filters and order, or omit cursor to start from the beginning",
             ),
             Error::Auth(error) => Self::new(auth_code(&error), text),
             Error::ScopeMissing(_) => Self::new(Code::ScopeMissing, text),
@@ -342,11 +347,11 @@ impl From<Error> for Problem {
             Error::Conflict(_) => Self::new(Code::Conflict, text),
             Error::TransnoInProgress => Self::new(
                 Code::TransnoInProgress,
-                "the first request with this transno is still under way; repeat it after a moment",
+                "the first request with this transno is still in progress; retry shortly",
             ),
             Error::TransnoConflict => Self::new(
                 Code::TransnoConflict,
-                "the transno was used for another request; use a new one for a new booking",
+                "the transno was used for a different request; use a new one for a new booking",
             ),
             Error::CurrencyMismatch { .. } => Self::new(Code::CurrencyMismatch, text),
             Error::AmountOutOfRange => Self::new(Code::AmountOutOfRange, text),
@@ -356,23 +361,23 @@ impl From<Error> for Problem {
             Error::Item { index, error } => Self { index: Some(index), ..Self::from(*error) },
             Error::Overloaded => Self::new(
                 Code::Overloaded,
-                "too many bookings are waiting; nothing was booked, try again after a moment",
+                "too many bookings are waiting; nothing was booked, retry shortly",
             ),
             Error::StoreUnavailable(cause) => Self {
                 cause: Some(cause),
                 ..Self::new(
                     Code::StoreUnavailable,
-                    "the database cannot be reached at the moment; try again, and repeat a write with the same transno",
+                    "the database is not available at the moment; retry, a write with the same transno",
                 )
             },
             Error::ReadOnly => {
-                Self::new(Code::ReadOnly, "the service takes no writes at the moment; reads are answered")
+                Self::new(Code::ReadOnly, "the service accepts no writes at the moment; reads are served")
             }
             Error::Internal(cause) => Self {
                 cause: Some(cause),
                 ..Self::new(
                     Code::Internal,
-                    "the server failed; its log tells more under the request id. Repeat a write with the same transno",
+                    "internal error; the server's log has the details under the request id. Retry a write with the same transno",
                 )
             },
         }
@@ -401,9 +406,9 @@ impl From<BodyError> for Problem {
         match error {
             BodyError::TooLarge { .. } => Self::new(Code::BodyTooLarge, error.to_string()),
             BodyError::TimedOut { .. } => Self::new(Code::BodyMalformed, error.to_string()),
-            // The text may be hyper's and tells the client nothing that it does not know.
+            // The text may come from hyper, and is of no use to the client.
             BodyError::Broken(_) => {
-                Self::new(Code::BodyMalformed, "the body broke off or was framed wrongly")
+                Self::new(Code::BodyMalformed, "the body ended early or was framed incorrectly")
             }
         }
     }
@@ -456,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_are_one_each() {
+    fn every_code_has_a_title_of_its_own() {
         let titles: std::collections::HashSet<_> = Code::ALL.iter().map(|c| c.title()).collect();
         assert_eq!(titles.len(), Code::ALL.len());
     }
@@ -470,9 +475,9 @@ mod tests {
             body,
             json!({
                 "type": "urn:sageapi:problem:not_found",
-                "title": "There is no such thing",
+                "title": "Not found",
                 "status": 404,
-                "detail": "there is no such user",
+                "detail": "user not found",
                 "instance": "/api/v1/x",
                 "code": "not_found",
                 "request_id": "00000000000000aa",
@@ -482,7 +487,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn some_codes_say_more() {
+    async fn some_codes_have_members_of_their_own() {
         let funds = Error::InsufficientBalance {
             available: Money::parse("1.5").unwrap(),
             required: Money::parse("2").unwrap(),
@@ -509,7 +514,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_may_be_tried_again_says_when() {
+    async fn errors_that_can_be_retried_say_when() {
         for error in [Error::Overloaded, Error::ReadOnly, Error::TransnoInProgress] {
             assert_eq!(rendered(error).await.0.headers[RETRY_AFTER], "1");
         }
@@ -517,7 +522,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_of_ours_tells_the_client_nothing_of_its_cause() {
+    async fn a_server_error_tells_the_client_nothing_of_its_cause() {
         let inconsistent = store::Error::LeaseLost;
         for error in [
             Problem::from(Error::Internal("SELECT secret FROM dapi_keys".into())),

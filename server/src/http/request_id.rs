@@ -1,4 +1,4 @@
-//! Names of requests: unique, not secret.
+//! Request ids: unique, not secret.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,15 +6,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::model::Entropy;
 
-/// Our name of a request.
+/// The header with our id of the request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The client's own name of it, given back.
+/// The header with the client's own id of it, which is returned.
 pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
 const MAX_CLIENT_BYTES: usize = 128;
 
-/// Makes request ids: 16 hexadecimal digits, each once per process and looking random, so that those of
-/// several instances do not meet.
+/// Makes request ids: 16 hexadecimal digits, unique within the process and random in appearance, so that those of
+/// several instances do not collide.
 #[derive(Debug)]
 pub struct RequestIds {
     seed: u64,

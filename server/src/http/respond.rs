@@ -12,15 +12,16 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::Error;
+use crate::domain::page::ListPage;
 
 use super::AnswerBody;
-use super::wire::BatchForm;
+use super::routes;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+const NDJSON: HeaderValue = HeaderValue::from_static(routes::NDJSON);
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-/// Answers are one caller's own, and may be reused only after asking again.
+/// Answers are for one caller, and are revalidated before they are reused.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
@@ -30,25 +31,45 @@ const TRUE: HeaderValue = HeaderValue::from_static("true");
 pub struct Answer {
     status: StatusCode,
     body: Bytes,
-    tag: Tag,
+    tag: EntityTag,
     content_type: HeaderValue,
     location: Option<String>,
     replayed: bool,
     download: Option<Download>,
-    /// Of a page: what a browser may do for it.
+    /// The content security policy of a page.
     policy: Option<HeaderValue>,
 }
 
-/// A body that is made while the client reads, to be saved under a name.
+/// A body that is made while the client reads, to be saved as a file.
 #[derive(Debug)]
 struct Download {
     parts: AnswerBody,
     name: &'static str,
 }
 
+/// A page of a list.
+#[derive(Debug, Serialize)]
+struct ListBody<T> {
+    rows: Vec<T>,
+    next_cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<i64>,
+}
+
+impl<T> ListBody<T> {
+    /// Of a page, row by row.
+    fn of<'a, E>(page: &'a ListPage<E>, row: impl Fn(&'a E) -> T) -> Self {
+        Self {
+            rows: page.rows.iter().map(row).collect(),
+            next_cursor: page.next_cursor.clone(),
+            total: page.total,
+        }
+    }
+}
+
 /// How an answer's entity tag is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tag {
+pub enum EntityTag {
     /// It has none.
     None,
     /// From the version of the row that it shows.
@@ -60,46 +81,47 @@ pub enum Tag {
 impl Answer {
     /// 200 with `data` in the envelope; tagged by its body.
     pub fn ok(data: &impl Serialize) -> Result<Self, Error> {
-        Ok(Self::new(StatusCode::OK, envelope("ok", data)?, Tag::Body))
+        Ok(Self::new(StatusCode::OK, envelope("ok", data)?, EntityTag::Body))
+    }
+
+    /// 200 with a page of a list in the envelope, each row made by `row`; tagged by its body.
+    pub fn list<'a, E, T: Serialize>(page: &'a ListPage<E>, row: impl Fn(&'a E) -> T) -> Result<Self, Error> {
+        Self::ok(&ListBody::of(page, row))
     }
 
     /// 200 with `data` in the envelope, after something was changed; not tagged.
     pub fn done(data: &impl Serialize) -> Result<Self, Error> {
-        Ok(Self::new(StatusCode::OK, envelope("ok", data)?, Tag::None))
+        Ok(Self::new(StatusCode::OK, envelope("ok", data)?, EntityTag::None))
     }
 
-    /// 200 with the answer to a batch, in the form that the batch had.
-    pub fn batch(body: Bytes, form: BatchForm) -> Self {
-        let answer = Self::new(StatusCode::OK, body, Tag::None);
-        match form {
-            BatchForm::Array => answer,
-            BatchForm::Lines => Self { content_type: NDJSON, ..answer },
-        }
+    /// 200 with NDJSON; not tagged.
+    pub fn lines(body: Bytes) -> Self {
+        Self { content_type: NDJSON, ..Self::new(StatusCode::OK, body, EntityTag::None) }
     }
 
-    /// 200 with parts that are made while the client reads, to be saved under a name. Never tagged.
+    /// 200 with a body that is made while the client reads, to be saved as a file; not tagged.
     pub fn download(parts: AnswerBody, content_type: &'static str, name: &'static str) -> Self {
-        let answer = Self::new(StatusCode::OK, Bytes::new(), Tag::None);
+        let answer = Self::new(StatusCode::OK, Bytes::new(), EntityTag::None);
         let content_type = HeaderValue::from_static(content_type);
         Self { content_type, download: Some(Download { parts, name }), ..answer }
     }
 
-    /// 200 with a page for people, and what their browser may do for it; tagged by its body.
+    /// 200 with an HTML page and its content security policy; tagged by its body.
     pub fn page(html: Bytes, policy: Option<HeaderValue>) -> Self {
-        Self { content_type: HTML, policy, ..Self::new(StatusCode::OK, html, Tag::Body) }
+        Self { content_type: HTML, policy, ..Self::new(StatusCode::OK, html, EntityTag::Body) }
     }
 
-    /// 503 with `data` in the envelope: what is known, though nothing can be served.
+    /// 503 with `data` in the envelope.
     pub fn down(data: &impl Serialize) -> Result<Self, Error> {
-        Ok(Self::new(StatusCode::SERVICE_UNAVAILABLE, envelope("error", data)?, Tag::None))
+        Ok(Self::new(StatusCode::SERVICE_UNAVAILABLE, envelope("error", data)?, EntityTag::None))
     }
 
-    /// JSON as it is, without an envelope.
-    pub fn bare(status: StatusCode, body: Bytes, tag: Tag) -> Self {
+    /// JSON without the envelope.
+    pub fn bare(status: StatusCode, body: Bytes, tag: EntityTag) -> Self {
         Self::new(status, body, tag)
     }
 
-    fn new(status: StatusCode, body: Bytes, tag: Tag) -> Self {
+    fn new(status: StatusCode, body: Bytes, tag: EntityTag) -> Self {
         let content_type = JSON;
         Self {
             status,
@@ -115,14 +137,14 @@ impl Answer {
 
     /// With another entity tag.
     #[must_use]
-    pub fn tagged(self, tag: Tag) -> Self {
+    pub fn tagged(self, tag: EntityTag) -> Self {
         Self { tag, ..self }
     }
 
-    /// 201 for something new at `location`; 200 when a repetition got the first answer again.
+    /// 201 for something new at `location`; 200 when this repeats the first answer.
     pub fn created(data: &impl Serialize, location: String, replayed: bool) -> Result<Self, Error> {
         let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
-        let answer = Self::new(status, envelope("ok", data)?, Tag::None);
+        let answer = Self::new(status, envelope("ok", data)?, EntityTag::None);
         Ok(Self { location: Some(location), replayed, ..answer })
     }
 
@@ -130,9 +152,9 @@ impl Answer {
     pub fn into_response(self, request: &HeaderMap) -> Response<AnswerBody> {
         let Self { status, body, tag, content_type, location, replayed, download, policy } = self;
         let tag = match tag {
-            Tag::None => None,
-            Tag::Version(version) => Some(format!("W/\"{version}\"")),
-            Tag::Body => Some(hash_tag(&body)),
+            EntityTag::None => None,
+            EntityTag::Version(version) => Some(format!("W/\"{version}\"")),
+            EntityTag::Body => Some(hash_tag(&body)),
         };
         let known = tag.as_deref().is_some_and(|tag| has(request, tag));
         let mut response = Response::new(AnswerBody::new(if known { Bytes::new() } else { body }));
@@ -227,6 +249,14 @@ mod tests {
         response.into_body().collect().await.unwrap().to_bytes()
     }
 
+    #[test]
+    fn next_cursor_is_always_there_and_total_when_asked_for() {
+        let page = |total| ListPage { rows: vec![1, 2], next_cursor: None, total };
+        let json = |total| serde_json::to_string(&ListBody::of(&page(total), |row| *row)).unwrap();
+        assert_eq!(json(None), r#"{"rows":[1,2],"next_cursor":null}"#);
+        assert_eq!(json(Some(2)), r#"{"rows":[1,2],"next_cursor":null,"total":2}"#);
+    }
+
     #[tokio::test]
     async fn data_stands_in_the_envelope() {
         let response = Answer::ok(&json!({"a": null})).unwrap().into_response(&asking(None));
@@ -256,7 +286,7 @@ mod tests {
     #[test]
     fn a_version_is_the_tag_whatever_the_body() {
         let response =
-            Answer::ok(&1).unwrap().tagged(Tag::Version(7)).into_response(&asking(Some("W/\"7\"")));
+            Answer::ok(&1).unwrap().tagged(EntityTag::Version(7)).into_response(&asking(Some("W/\"7\"")));
         assert_eq!(
             (response.status(), &response.headers()[ETAG]),
             (StatusCode::NOT_MODIFIED, &HeaderValue::from_static("W/\"7\""))

@@ -1,11 +1,11 @@
-//! From a path and a method to a route. What is not there is told before anything is asked about the caller.
+//! From a path and a method to a route. 404 and 405 are answered before anything is learned about the caller.
 
 use http::Method;
 
 use crate::telemetry::metrics::{Metrics, RouteMetrics, UNMATCHED};
 
 use super::openapi::statuses;
-use super::routes::{ROUTES, Route, Verb};
+use super::routes::{Route, Verb};
 
 /// Finds routes.
 pub struct Router {
@@ -13,10 +13,10 @@ pub struct Router {
     unmatched: RouteMetrics,
 }
 
-/// What one path takes.
+/// The routes of one path.
 struct Path {
     routes: Vec<&'static Route>,
-    allow: &'static str,
+    allow: String,
     metrics: RouteMetrics,
 }
 
@@ -33,19 +33,22 @@ pub struct Found<'a> {
 /// The route of a request, or why there is none.
 #[derive(Debug, Clone, Copy)]
 pub enum Target<'a> {
-    /// The route, and the segment that its pattern leaves open, as sent.
-    Route(&'static Route, Option<&'a str>),
-    /// The path takes other methods.
-    OtherMethods(&'static str),
+    /// The route.
+    Route(&'static Route),
+    /// The path takes other methods, these.
+    OtherMethods(&'a str),
     /// No path matches.
     Nothing,
 }
 
 impl Router {
-    /// Of all routes.
-    pub fn new(metrics: &Metrics) -> Result<Self, matchit::InsertError> {
+    /// Of these routes. Fails only if their paths contradict each other.
+    pub fn new(
+        routes: impl Iterator<Item = &'static Route>,
+        metrics: &Metrics,
+    ) -> Result<Self, matchit::InsertError> {
         let mut by_path: Vec<(&'static str, Vec<&'static Route>)> = Vec::new();
-        for route in ROUTES {
+        for route in routes {
             match by_path.iter_mut().find(|(path, _)| *path == route.path) {
                 Some((_, routes)) => routes.push(route),
                 None => by_path.push((route.path, vec![route])),
@@ -56,8 +59,7 @@ impl Router {
             let allow = allow(&routes);
             let metrics = metrics.route(path);
             for route in &routes {
-                let method = if route.is_write() { Method::POST } else { Method::GET };
-                metrics.expect(&method, statuses(route));
+                metrics.expect(&route.verb.method(), statuses(route));
             }
             paths.insert(path, Path { routes, allow, metrics })?;
         }
@@ -65,37 +67,51 @@ impl Router {
     }
 
     /// What a request is for. HEAD is for what GET is for.
-    pub fn find<'a>(&'a self, method: &Method, path: &'a str) -> Found<'a> {
+    pub fn find<'a>(&'a self, method: &Method, path: &str) -> Found<'a> {
         let Ok(matched) = self.paths.at(path) else {
             return Found { metrics: &self.unmatched, pattern: UNMATCHED, target: Target::Nothing };
         };
         let found = matched.value;
         let verb = Verb::of(method);
         let target = match found.routes.iter().find(|route| Some(route.verb) == verb) {
-            Some(route) => Target::Route(route, matched.params.iter().next().map(|(_, value)| value)),
-            None => Target::OtherMethods(found.allow),
+            Some(route) => Target::Route(route),
+            None => Target::OtherMethods(&found.allow),
         };
         Found { metrics: &found.metrics, pattern: found.routes.first().map_or(UNMATCHED, |r| r.path), target }
     }
 }
 
-fn allow(routes: &[&'static Route]) -> &'static str {
-    let takes = |verb: Verb| routes.iter().any(|route| route.verb == verb);
-    match (takes(Verb::Get), takes(Verb::Post)) {
-        (true, true) => "GET, HEAD, POST",
-        (true, false) => "GET, HEAD",
-        (false, _) => "POST",
-    }
+/// The methods of some routes, for the header `Allow`.
+fn allow(routes: &[&'static Route]) -> String {
+    let verbs = Verb::ALL.into_iter().filter(|verb| routes.iter().any(|route| route.verb == *verb));
+    let names = verbs.map(|verb| match verb {
+        Verb::Get => "GET, HEAD".to_owned(),
+        _ => verb.method().to_string(),
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use super::super::endpoints::routes;
     use super::*;
+    use crate::domain::Error;
 
     fn find(method: &Method, path: &str) -> String {
-        let router = Router::new(&Metrics::new("0")).unwrap();
+        find_among(routes(), method, path)
+    }
+
+    /// The name of the route and the values of its path parameters, or the error.
+    fn find_among(routes: impl Iterator<Item = &'static Route>, method: &Method, path: &str) -> String {
+        let router = Router::new(routes, &Metrics::new("0")).unwrap();
         match router.find(method, path).target {
-            Target::Route(route, open) => format!("{} {}", route.id, open.unwrap_or_default()),
+            Target::Route(route) => {
+                let open: Vec<_> =
+                    route.path_parameters().filter_map(|name| route.segment(path, name)).collect();
+                format!("{} {}", route.id, open.join(" "))
+            }
             Target::OtherMethods(allow) => format!("405 {allow}"),
             Target::Nothing => "404".to_owned(),
         }
@@ -111,7 +127,7 @@ mod tests {
 
     #[test]
     fn head_is_on_every_get() {
-        for route in ROUTES.iter().filter(|route| !route.is_write()) {
+        for route in routes().filter(|route| !route.is_write()) {
             let path = route.path.replace("{id}", "x").replace("{ppid}", "x");
             assert_eq!(find(&Method::HEAD, &path), find(&Method::GET, &path), "{path}");
         }
@@ -148,12 +164,32 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_is_reached() {
-        for route in ROUTES {
+    fn every_route_is_reached() {
+        for route in routes() {
             let path = route.path.replace("{id}", "x").replace("{ppid}", "x");
-            let method = if route.is_write() { Method::POST } else { Method::GET };
-            let reached = find(&method, &path);
+            let reached = find(&route.verb.method(), &path);
             assert!(reached.starts_with(route.id), "{path}: {reached}");
         }
+    }
+
+    #[test]
+    fn a_path_may_take_every_method_and_have_several_parameters() {
+        const fn row(id: &'static str, verb: Verb) -> Route {
+            let path = "/api/v1/groups/{group}/members/{user}";
+            Route { id, path, ..Route::new(verb, |_| Box::pin(ready(Err(Error::InvalidCursor)))) }
+        }
+        static ROWS: [Route; 4] = [
+            row("get", Verb::Get),
+            row("put", Verb::Put),
+            row("patch", Verb::Patch),
+            row("delete", Verb::Delete),
+        ];
+        let path = "/api/v1/groups/g-1/members/u%2F1";
+        let found = |method: &Method| find_among(ROWS.iter(), method, path);
+        for route in &ROWS {
+            assert_eq!(found(&route.verb.method()), format!("{} g-1 u%2F1", route.id));
+        }
+        assert_eq!(found(&Method::HEAD), "get g-1 u%2F1");
+        assert_eq!(found(&Method::POST), "405 GET, HEAD, PUT, PATCH, DELETE");
     }
 }

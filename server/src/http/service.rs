@@ -1,5 +1,5 @@
-//! From a request to its answer: who asks, what for, in what time; nothing gets past it without a request id,
-//! a count and a documented answer.
+//! From a request to its answer: routing, authentication, the time limit. Every request gets a request id, is counted,
+//! and has a documented answer.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use http_body::Body;
 use tracing::{Instrument as _, Span};
 
 use crate::domain::Error;
-use crate::domain::auth::{Caller, claimed_key};
+use crate::domain::auth::{Authenticated, claimed_key};
 use crate::env::ServerEnv;
 use crate::model::KeyId;
 use crate::signing::SignedRequest;
@@ -28,7 +28,7 @@ use crate::telemetry::tracing::{child_span, set_parent};
 use super::AnswerBody;
 use super::answer_log::AnswerLine;
 use super::call::Call;
-use super::handlers;
+use super::endpoints;
 use super::listener::{BoxError, read_body};
 use super::origin::{Origin, host_fault};
 use super::params::Params;
@@ -36,11 +36,10 @@ use super::problem::{Code, Occurrence, Problem};
 use super::request_id::{CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, of_client};
 use super::respond::{Answer, without_body};
 use super::router::{Router, Target};
-use super::routes::{Access, Route};
+use super::routes::{Access, NDJSON, Route};
 use super::trace;
-use super::wire::NDJSON;
 
-/// The REST interface of one server. Clones share everything.
+/// The REST API of one server. Clones share everything.
 #[derive(Clone)]
 pub struct Api {
     shared: Arc<Shared>,
@@ -53,7 +52,7 @@ struct Shared {
     ids: RequestIds,
 }
 
-/// [`Api`] as one client sees it.
+/// [`Api`] for one connection.
 #[derive(Clone)]
 pub struct ApiService {
     api: Api,
@@ -61,10 +60,10 @@ pub struct ApiService {
 }
 
 impl Api {
-    /// The interface of `env`. Fails only if two routes contradict each other.
+    /// The API of `env`. Fails only if two routes contradict each other.
     pub fn new(env: ServerEnv) -> Result<Self, matchit::InsertError> {
         let metrics = Arc::clone(env.metrics());
-        let router = Router::new(&metrics)?;
+        let router = Router::new(endpoints::routes(), &metrics)?;
         let ids = RequestIds::new(env.entropy().as_ref());
         Ok(Self { shared: Arc::new(Shared { env, metrics, router, ids }) })
     }
@@ -144,8 +143,8 @@ impl Api {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let (route, segment) = match target {
-            Target::Route(route, segment) => (route, segment),
+        let route = match target {
+            Target::Route(route) => route,
             Target::OtherMethods(allow) => return Err(Problem::method_not_allowed(allow)),
             Target::Nothing => return Err(Problem::no_route()),
         };
@@ -153,34 +152,36 @@ impl Api {
             return Err(Problem::new(Code::InvalidRequest, what));
         }
         let env = &self.shared.env;
-        if !env.is_started() && !matches!(route.access, Access::Open) {
-            return Err(Error::StoreUnavailable("the schema does not fit this program yet".to_owned()).into());
+        if !env.is_started() && route.access != Access::Open {
+            return Err(Error::StoreUnavailable(
+                "the database schema does not fit this program yet".to_owned(),
+            )
+            .into());
         }
-        let span =
-            if matches!(route.access, Access::Open) { Span::none() } else { child_span!("authenticate") };
-        let (caller, body) = self.admit(route, parts, body, peer, signer).instrument(span).await?;
-        if route.is_write() && matches!(route.access, Access::Key(_)) && env.config().server.read_only {
+        let span = if route.access == Access::Open { Span::none() } else { child_span!("authenticate") };
+        let (authenticated, body) = self.admit(route, parts, body, peer, signer).instrument(span).await?;
+        if route.is_write() && route.access.needs_principal() && env.config().server.read_only {
             return Err(Error::ReadOnly.into());
         }
-        if matches!(route.access, Access::Key(_)) && route.body.is_some() && !body.is_empty() {
+        if route.access.needs_principal() && route.body.is_some() && !body.is_empty() {
             check_content_type(&parts.headers, route)?;
         }
         let params = Params::parse(parts.uri.query(), route)?;
         let (headers, path) = (&parts.headers, parts.uri.path());
-        let call = Call { env, headers, params, body, segment, request_id, path, caller };
-        Ok(handlers::run(route.operation, call).await?)
+        let call = Call { env, headers, params, body, route, request_id, path, authenticated };
+        Ok((route.handler)(call).await?)
     }
 
-    /// Establishes who asks, as far as the route wants to know, and reads the body. Nothing of a body is read for
-    /// someone who has not signed. `signer` is told for the log, whatever becomes of the request.
+    /// Authenticates the request, as far as the route needs it, and reads the body. No body is read before the
+    /// credentials are checked. `signer` is set for the log, whether the request is let in or not.
     async fn admit<B>(
         &self,
-        route: &Route,
+        route: &'static Route,
         parts: &Parts,
         body: B,
         peer: SocketAddr,
         signer: &OnceLock<KeyId>,
-    ) -> Result<(Option<Caller>, Bytes), Problem>
+    ) -> Result<(Option<Authenticated>, Bytes), Problem>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -192,7 +193,7 @@ impl Api {
                 refuse_encoding(&parts.headers)?;
                 return Ok((None, self.read(body, route).await?));
             }
-            Access::Key(scope) => scope,
+            Access::Authenticated | Access::Scope(_) => route.access.scope(),
         };
         let config = env.config();
         let origin = Origin::of(parts, peer.ip(), &config.server);
@@ -216,8 +217,8 @@ impl Api {
         let identified = identified?;
         refuse_encoding(&parts.headers)?;
         let body = self.read(body, route).await?;
-        let caller = env.auth().authorize(identified, &parts.headers, &body, origin.client, scope)?;
-        Ok((Some(caller), body))
+        let authenticated = env.auth().authorize(identified, &parts.headers, &body, origin.client, scope)?;
+        Ok((Some(authenticated), body))
     }
 
     async fn read<B>(&self, body: B, route: &Route) -> Result<Bytes, Problem>
@@ -226,7 +227,7 @@ impl Api {
         B::Error: Into<BoxError>,
     {
         let server = &self.shared.env.config().server;
-        // A body that takes longer than this leaves too little time to do what it asks for.
+        // A body that takes longer leaves too little time for the work.
         let most = if route.is_bulk() { server.max_batch_bytes } else { server.max_body_bytes };
         let reading = read_body(body, most, server.request_timeout / 2);
         Ok(reading.instrument(child_span!("read body")).await?)
@@ -252,7 +253,7 @@ where
     }
 }
 
-/// The outcome of handling, be it a panic or too slow.
+/// The outcome of handling; a panic or a timeout is a problem.
 async fn within<T>(
     limit: Duration,
     handling: impl Future<Output = Result<T, Problem>>,
@@ -268,7 +269,7 @@ async fn within<T>(
     }
 }
 
-/// What is signed is what was sent; a coding would hide it from the digest's reader. `identity` is none.
+/// Refuses encoded bodies: the digest is signed over the bytes as sent. `identity` is no encoding.
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     let is_none = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
     let mut lines = headers.get_all(CONTENT_ENCODING).iter();
@@ -278,7 +279,7 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-/// JSON, or NDJSON where many things are taken at once.
+/// Takes JSON, and NDJSON where many items are taken at once.
 fn check_content_type(headers: &HeaderMap, route: &Route) -> Result<(), Problem> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
@@ -298,7 +299,7 @@ fn check_content_type(headers: &HeaderMap, route: &Route) -> Result<(), Problem>
 mod tests {
     use http::HeaderValue;
 
-    use super::super::routes::{Operation, route};
+    use super::super::endpoints::route;
     use super::*;
 
     const SOON: Duration = Duration::from_secs(5);
@@ -339,15 +340,15 @@ mod tests {
 
     #[test]
     fn json_may_have_parameters_and_ndjson_is_for_many_things() {
-        let takes = |operation, value: &str| {
+        let takes = |id, value: &str| {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_str(value).unwrap())]);
-            check_content_type(&headers, route(operation)).is_ok()
+            check_content_type(&headers, route(id)).is_ok()
         };
-        let one = |value: &str| takes(Operation::CreateAccounting, value);
+        let one = |value: &str| takes("createAccounting", value);
         assert!(one("application/json") && one("Application/JSON; charset=utf-8"));
         assert!(!one("application/jsonp") && !one("text/plain") && !one("application/problem+json"));
-        assert!(!one(NDJSON) && takes(Operation::CreateBatch, NDJSON));
-        assert!(takes(Operation::CreateBatch, "application/json"));
-        assert!(check_content_type(&HeaderMap::new(), route(Operation::CreateBatch)).is_err());
+        assert!(!one(NDJSON) && takes("createAccountingBatch", NDJSON));
+        assert!(takes("createAccountingBatch", "application/json"));
+        assert!(check_content_type(&HeaderMap::new(), route("createAccountingBatch")).is_err());
     }
 }

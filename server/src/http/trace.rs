@@ -1,4 +1,4 @@
-//! The span of a request, by OpenTelemetry's conventions for HTTP servers. Queries and bodies are never told.
+//! The span of a request, by OpenTelemetry's conventions for HTTP servers. Queries and bodies are never recorded.
 //! Source: <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use crate::telemetry::metrics::UNMATCHED;
 use crate::telemetry::tracing::{REQUEST_TARGET, mark_failed};
 
-/// The longest user agent that is told.
+/// The longest user agent that is recorded.
 const AGENT: usize = 128;
 
 /// A request for the route of this pattern. Lines of the log show what the span is made with, the collector all of it.
@@ -43,7 +43,7 @@ pub fn span(parts: &Parts, peer: SocketAddr, pattern: &'static str, request_id: 
     span
 }
 
-/// A fault of the client is no failure of the server.
+/// Records the status; only a server error marks the span as failed.
 pub fn note_status(span: &Span, status: StatusCode) {
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
@@ -51,7 +51,7 @@ pub fn note_status(span: &Span, status: StatusCode) {
     }
 }
 
-/// The method and the route; anybody may send any path.
+/// The method and the route, never the path, which may be anything.
 fn name(method: &Method, route: Option<&str>) -> String {
     let method = if is_known(method) { method.as_str() } else { "HTTP" };
     route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))

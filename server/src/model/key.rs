@@ -1,10 +1,10 @@
 use ipnet::IpNet;
 
 use super::customer::text_enum;
-use super::{CustomerId, KeyId, Secret, Timestamp};
+use super::{KeyId, Reach, Secret, Timestamp};
 
 text_enum!(
-    /// How a key proves itself.
+    /// How a key authenticates.
     AuthMode {
         /// RFC 9421 signatures; the key id alone never authenticates.
         Signed = "signed",
@@ -59,7 +59,7 @@ impl Scopes {
         Scope::ALL.iter().copied().filter(move |s| self.contains(*s))
     }
 
-    /// Reads a comma-separated list; the error is the name that is no scope.
+    /// Reads a comma-separated list; the error is the unknown name.
     pub fn parse(list: &str) -> Result<Self, String> {
         let mut scopes = Self::default();
         for name in list.split(',').map(str::trim).filter(|n| !n.is_empty()) {
@@ -95,31 +95,31 @@ impl std::fmt::Display for Scopes {
 pub struct Key {
     /// Its public name.
     pub key_id: KeyId,
-    /// What people call it; `seed` matches keys by it.
+    /// Its name for people; `seed` matches keys by it.
     pub name: Option<String>,
-    /// Whose it is; `None` is the platform's.
-    pub customer_id: Option<CustomerId>,
+    /// Whose data it can reach: that of the customer it belongs to, or everything for a key of the platform.
+    pub reach: Reach,
     /// What it may do.
     pub scopes: Scopes,
-    /// How it proves itself.
+    /// How it authenticates.
     pub auth_mode: AuthMode,
-    /// The live secret. Bearer keys have none that could be read back.
+    /// The current secret. Bearer keys have none that could be read back.
     pub secret: Option<Secret>,
     /// The secret before the last rotation.
     pub previous_secret: Option<Secret>,
-    /// Until when that one still works.
+    /// Until when the previous secret is valid.
     pub previous_until: Option<Timestamp>,
-    /// Whether it works at all.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// From when on it works no more.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// From where it may be used; empty is anywhere.
+    /// The networks it may be used from; empty means any.
     pub allowed_cidrs: Vec<IpNet>,
     /// Rises with every change.
     pub version: i64,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it changed last.
+    /// When it was last changed.
     pub updated_at: Timestamp,
 }
 

@@ -12,6 +12,7 @@ mod key;
 mod mirror;
 mod money;
 mod network;
+mod reach;
 mod secret;
 mod shown;
 
@@ -31,6 +32,7 @@ pub use mirror::{Cell, Column, ColumnKind, Entity, MirrorRow};
 pub(crate) use money::write_decimal;
 pub use money::{MAX_UNITS, Money, MoneyError};
 pub use network::{is_within, parse_network};
+pub use reach::{OutOfReach, Reach};
 pub use sageapi_runtime::{
     Clock, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy, Timestamp, TimestampError,
 };

@@ -8,8 +8,8 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Arg, Row, Sql};
 use crate::model::{
-    AuthMode, Currency, CustomerId, CustomerStatus, HoldState, KeyId, Kind, Mode, Money, RecordId, Scopes,
-    TextId, Timestamp, Transno, UsageBilling,
+    AuthMode, Currency, CustomerId, CustomerStatus, HoldState, KeyId, Kind, Mode, Money, Reach, RecordId,
+    Scopes, TextId, Timestamp, Transno, UsageBilling,
 };
 
 /// Why a row could not be read.
@@ -238,6 +238,17 @@ impl<C: Column> Column for Option<C> {
 
     fn read(row: &Row, index: usize) -> Result<Self, Unreadable> {
         if row.is_null(index)? { Ok(None) } else { C::read(row, index).map(Some) }
+    }
+}
+
+/// A key without a customer is one of the platform. Nothing else concludes that from a NULL.
+impl Column for Reach {
+    fn arg(&self) -> Arg<'_> {
+        self.customer().map_or(Arg::Null, CustomerId::arg)
+    }
+
+    fn read(row: &Row, index: usize) -> Result<Self, Unreadable> {
+        Ok(Option::<CustomerId>::read(row, index)?.map_or(Self::Everything, Self::Customer))
     }
 }
 

@@ -8,14 +8,14 @@ use super::error::Error;
 use super::sealed::SealedAt;
 use super::sql::{Row, Sql};
 use super::{Store, Tx};
-use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Secret, Timestamp};
+use crate::model::{AuthMode, Key, KeyId, Reach, Scopes, Secret, Timestamp};
 
 const TABLE: &str = Key::TABLE;
 /// The secrets of a key, sealed: they follow the columns of the key.
 const SECRETS: &str = "secret, previous_secret";
 
 columns!(Key in "dapi_keys":
-    key_id; name, customer_id, scopes, auth_mode, previous_until, enabled, expires_at, allowed_cidrs, version, created_at,
+    key_id; name, reach = "customer_id", scopes, auth_mode, previous_until, enabled, expires_at, allowed_cidrs, version, created_at,
     updated_at;
     secret: None, previous_secret: None
 );
@@ -25,28 +25,28 @@ columns!(Key in "dapi_keys":
 pub struct NewKey {
     /// Its public name.
     pub key_id: KeyId,
-    /// What people call it.
+    /// Its name for people.
     pub name: Option<String>,
-    /// Whose it is; `None` is the platform's.
-    pub customer_id: Option<CustomerId>,
+    /// Whose data it reaches.
+    pub reach: Reach,
     /// What it may do.
     pub scopes: Scopes,
-    /// How it proves itself.
+    /// How it authenticates.
     pub auth_mode: AuthMode,
-    /// What is kept of its secret.
+    /// What is stored of its secret.
     pub secret: StoredKey,
-    /// From when on it works no more.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// From where it may be used; empty is anywhere.
+    /// The networks it may be used from; empty means any.
     pub allowed_cidrs: Vec<IpNet>,
 }
 
-/// What is kept of a secret.
+/// What is stored of a secret.
 #[derive(Debug, Clone)]
 pub enum StoredKey {
     /// The secret itself, sealed: signatures need it.
     Secret(Secret),
-    /// An HMAC of it: enough to recognise a bearer token.
+    /// An HMAC of it, which is enough to check a bearer token.
     TokenHash([u8; 32]),
 }
 
@@ -81,12 +81,12 @@ impl Store {
         self.key_where("key_id = ?", id.as_str().into()).await
     }
 
-    /// A key by what people call it.
+    /// A key by its name.
     pub async fn key_by_name(&self, name: &str) -> Result<Option<Key>, Error> {
         self.key_where("name = ?", name.into()).await
     }
 
-    /// A bearer key by the HMAC of its token; the one before a rotation counts until its overlap ends.
+    /// A bearer key by the HMAC of its token; the one before a rotation is valid until its overlap ends.
     pub async fn key_by_token(&self, hash: &[u8; 32]) -> Result<Option<Key>, Error> {
         if let Some(key) = self.key_where("token_hash = ?", hash.into()).await? {
             return Ok(Some(key));
@@ -96,7 +96,7 @@ impl Store {
         Ok(key.filter(|key| key.previous_until.is_some_and(|until| now < until)))
     }
 
-    /// Every key, oldest first, `limit` after `after`.
+    /// Keys in the order of their ids, `limit` of them after `after`.
     pub async fn keys(&self, after: &str, limit: i64) -> Result<Vec<Key>, Error> {
         let sql = select_with::<Key>(SECRETS, " WHERE key_id > ? ORDER BY key_id LIMIT ?");
         let rows = self.fetch_all(sql.bind(after).bind(limit)).await?;
@@ -118,7 +118,7 @@ impl Store {
                 let key = Key {
                     key_id: new.key_id,
                     name: new.name,
-                    customer_id: new.customer_id,
+                    reach: new.reach,
                     scopes: new.scopes,
                     auth_mode: new.auth_mode,
                     secret: None,
@@ -144,8 +144,7 @@ impl Store {
         .await
     }
 
-    /// Puts a new secret beside the present one, which works on until `previous_until`. `false` if
-    /// there is no such key.
+    /// Sets a new secret; the current one stays valid until `previous_until`. `false` if the key does not exist.
     pub async fn rotate_key(
         &self,
         id: &KeyId,
@@ -181,7 +180,7 @@ impl Store {
         .await
     }
 
-    /// Switches a key off, or on again. `false` if there is no such key.
+    /// Disables or enables a key. `false` if the key does not exist.
     pub async fn set_key_enabled(&self, id: &KeyId, enabled: bool) -> Result<bool, Error> {
         self.change_key("key.enable", id.clone(), move |id| {
             let text = format!(

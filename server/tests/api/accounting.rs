@@ -1,4 +1,4 @@
-//! POST /accounting: what is booked, and what is refused with which code.
+//! POST /accounting: bookings, and the codes of refusals.
 
 use sageapi_server::model::{CustomerStatus, Mode, Money};
 use serde_json::{Value, json};
@@ -412,7 +412,7 @@ fn ids_and_transnos_have_their_lengths_and_prefixes() {
 }
 
 #[test]
-fn everything_wrong_with_a_body_is_told_at_once_and_what_is_unknown_by_name() {
+fn all_invalid_fields_of_a_body_are_reported_at_once_and_unknown_ones_by_name() {
     on_every_database(async |site| {
         let c = site.customer("10").await;
         let wrong =
@@ -499,7 +499,7 @@ fn a_read_only_server_answers_reads_alone() {
         assert_eq!(stranger.refusal(), (401, "auth_missing"));
         assert_eq!(site.get(&c.key, "/balance").await.data()["balance"], "10");
         assert_eq!(site.get(&c.key, "/accounting").await.rows().len(), 1);
-        // An event is no write of a client's: it is verified, and answered, as ever.
+        // An event is not a client's write: it is verified and answered as usual.
         let forged = Ask::post_bytes("/events", "{}").send(site.http()).await;
         assert_eq!(forged.refusal(), (401, "auth_missing"));
         assert_eq!(site.tell(b"{}").await.status, 202);

@@ -1,4 +1,4 @@
-//! dapi: what a signature must be, and what comes before and after it.
+//! Signed requests: what a signature must be, and the checks before and after it.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn time_is_checked_to_the_second_by_the_servers_clock() {
             assert_eq!(
                 told,
                 sageapi_server::model::Clock::now(&*clock).to_string(),
-                "the client can mend its clock"
+                "the client can correct its clock"
             );
         }
         let ask = Ask::get("/balance").signed(&c.key, site.now_s());

@@ -1,4 +1,4 @@
-//! Keys: two live secrets, switched off, expired, bound to addresses, bearers; and in which order it is all asked.
+//! Keys: two valid secrets, disabled, expired, bound to addresses, bearer keys; and the order of the checks.
 
 use std::time::Duration;
 
@@ -143,7 +143,7 @@ fn bearer_keys_are_the_token_itself_and_need_no_nonce() {
             Ask::get("/whoami").header("authorization", &basic),
             Ask::get("/whoami").header("authorization", token),
             Ask::get("/whoami").header("x-api-key", &bearer.key_id),
-            // The secret of a signed key is no token, and a token's key cannot sign.
+            // The secret of a signed key is not a token, and a bearer key cannot sign.
             Ask::get("/whoami").bearer(&c.key.secret),
             Ask::get("/whoami").header("x-api-key", &c.key.key_id),
             Ask::get("/whoami").signed(&bearer, site.now_s()),

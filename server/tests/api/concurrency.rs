@@ -1,4 +1,4 @@
-//! Many clients at once on one customer: exactly once, and never more than there is.
+//! Many clients at once on one customer: exactly once, and never more than the balance.
 
 use std::collections::BTreeSet;
 
@@ -98,7 +98,7 @@ fn a_caller_that_hangs_up_cancels_nothing() {
         let mut connection = crate::raw::Connection::open(site.http()).await;
         connection.write(&ask.bytes()).await.unwrap();
         drop(connection);
-        // The same request, told anew, is answered once the first is decided, and books at most once.
+        // A retry is answered once the first request is decided, and books at most once.
         let again = site.post(&c.key, "/accounting", &json!({"transno": "t", "amount": "1"})).await;
         assert!(matches!(again.status, 200 | 201), "{}", again.text());
         site.until("the abandoned booking is decided", async || {

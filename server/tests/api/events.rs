@@ -1,4 +1,4 @@
-//! POST /events: Standard Webhooks, and what a genuine event sets going.
+//! POST /events: Standard Webhooks, and what a valid event starts.
 
 use std::time::Duration;
 
@@ -199,7 +199,7 @@ fn an_event_pulls_what_it_names() {
             sim.control
                 .change(sageapi_upstream_sim::Entity::Users, &Rows::Ids(vec![id.clone()]), Some(set))
                 .unwrap();
-            assert_eq!(site.get(&site.platform, &path).await.data(), &before, "nobody has told yet");
+            assert_eq!(site.get(&site.platform, &path).await.data(), &before, "no event has arrived yet");
             let url = Some(format!("{}/api/v1/events", site.app.base()));
             let about = |ids: Vec<String>| Event {
                 url: url.clone(),

@@ -1,4 +1,4 @@
-//! /holds: money that is reserved, and what becomes of it.
+//! /holds: reserving money, and capturing or releasing it.
 
 use futures_util::future::join_all;
 use sageapi_server::model::{Mode, Money};
@@ -287,7 +287,7 @@ fn a_repeated_hold_gets_the_first_answer_and_another_body_a_conflict() {
                 "{member}"
             );
         }
-        // One name for one thing, be it a hold or a record.
+        // A transno names one hold or one record.
         let charge = json!({"transno": "h", "amount": "4"});
         assert_eq!(site.post(&c.key, "/accounting", &charge).await.refusal(), (422, "transno_conflict"));
         let dry = site.post(&c.key, "/accounting?dry_run=true", &charge).await;

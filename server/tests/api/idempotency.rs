@@ -84,7 +84,7 @@ fn another_request_with_the_same_transno_is_a_conflict() {
 }
 
 #[test]
-fn a_conflict_is_told_before_funds_and_status() {
+fn a_conflict_is_reported_before_funds_and_status() {
     on_every_database(async |site| {
         let c = site.customer("1").await;
         let charge = |amount: &str| json!({"transno": "t", "amount": amount});
@@ -97,7 +97,7 @@ fn a_conflict_is_told_before_funds_and_status() {
         assert_eq!(
             site.post(&c.key, "/accounting", &charge("1")).await.status,
             200,
-            "a repetition is no new charge"
+            "a retry is not a new charge"
         );
     });
 }

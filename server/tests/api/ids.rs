@@ -1,4 +1,4 @@
-//! Ids of ours in capitals (RFC 9562 section 4).
+//! UUIDs in upper case (RFC 9562 section 4).
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Several instances on one database: one nonce, one ledger, and news within a second.
+//! Several instances on one database: one set of nonces, one ledger, and changes known within a second.
 
 use std::time::Duration;
 
@@ -191,7 +191,7 @@ fn two_instances_keep_one_ledger() {
 }
 
 #[test]
-fn an_event_told_to_both_is_pulled_once_and_accepted_twice() {
+fn an_event_sent_to_both_is_pulled_once_and_accepted_twice() {
     on_two_instances(async |one, two| {
         use sageapi_server::signing::webhook::{ID, SIGNATURE, TIMESTAMP, WebhookSecret, sign};
         let secret = WebhookSecret::parse(sageapi_test_support::app::UAPI_SECRET).unwrap();

@@ -1,4 +1,4 @@
-//! The REST interface over a real listener, on every kind of database. One module a resource; the contract's rules
+//! The REST interface over a real listener, on every kind of database. One module per resource; the contract's rules
 //! are tested where a client would meet them.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! What goes wrong with one customer is its own affair: its neighbours in the same commits are booked all the same.
+//! A failure of one customer does not affect others in the same commits.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ fn a_customer_that_somebody_keeps_locked_waits_alone() {
 }
 
 #[test]
-fn a_repetition_waits_five_seconds_for_the_first_request_and_is_then_told_that_it_is_under_way() {
+fn a_retry_waits_five_seconds_for_the_first_request_and_is_then_told_that_it_is_in_progress() {
     on(Kind::MySql, async || {
         let site = Site::new(App::start(Kind::MySql).await);
         let (c, neighbour) = (site.customer("10").await, site.customer("10").await);
@@ -123,7 +123,7 @@ fn a_repetition_waits_five_seconds_for_the_first_request_and_is_then_told_that_i
             stranger.execute("ROLLBACK").await.unwrap();
         };
         let (first, ()) = tokio::join!(first, second);
-        // Those behind it were told to ask again, and are decided all the same, perhaps before it: one of them books.
+        // Those behind it were told to retry, but are still decided, perhaps before it: one of them books.
         assert!(matches!(first.status, 200 | 201), "{}", first.text());
         assert_eq!(charge(&site, &c.key, "same").await.status, 200);
         assert_eq!(site.get(&c.key, "/balance").await.data()["balance"], "9.99");
@@ -230,7 +230,7 @@ async fn holds(site: &Site, count: usize) -> CustomerId {
 }
 
 #[test]
-fn thousands_of_holds_that_fall_due_at_once_are_closed_once_whoever_is_locked_or_has_very_many() {
+fn thousands_of_holds_that_expire_at_once_are_closed_once_even_if_one_customer_is_locked_or_has_very_many() {
     const CUSTOMERS: usize = 2_200;
     const OF_ONE: usize = 1_300;
     on_every_database_with(AppBuilder::without_background, async |site| {

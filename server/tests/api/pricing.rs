@@ -1,4 +1,4 @@
-//! POST /pricing/quote, and charges that the price lists price.
+//! POST /pricing/quote, and charges that are priced by price lists.
 
 use sageapi_server::domain::booking::{Action, Amount, Entry, Request};
 use sageapi_server::domain::prices::Quote;
@@ -172,7 +172,7 @@ fn what_has_no_price_is_refused_with_the_program_and_the_usage() {
         }
         let by_model = json!({"llmid": "llm-1", "input_tokens": 1});
         let quote = site.post(&site.platform, "/pricing/quote", &by_model).await;
-        assert_eq!(quote.data()["pricing"]["pricing_id"], "pp-1", "a provider's cost is no price");
+        assert_eq!(quote.data()["pricing"]["pricing_id"], "pp-1", "a provider's cost is not a price");
         assert_eq!(site.get(&c.key, "/balance").await.data()["seq"], 1);
     });
 }

@@ -1,4 +1,4 @@
-//! What every answer has, and how errors look; paths, methods and the description of it all.
+//! What all answers and errors have in common; paths, methods and the description of the interface.
 
 use std::collections::BTreeSet;
 

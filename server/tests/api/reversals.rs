@@ -1,4 +1,4 @@
-//! POST /accounting/{id}/reverse, and bookings that are only tried out.
+//! POST /accounting/{id}/reverse, and dry runs.
 
 use futures_util::future::join_all;
 use sageapi_server::domain::booking::{Action, Request, Reverse};

@@ -126,7 +126,7 @@ impl Site {
         self.app.second().role(Role::Command).without_background().start().await
     }
 
-    /// The same database served anew, configured otherwise.
+    /// Restarts on the same database with another configuration.
     pub async fn restarted(self, edit: impl FnOnce(&mut Config) + Send + 'static) -> Self {
         let (clock, client) = (self.app.clock(), self.app.platform.clone());
         let database = self.app.stop().await;
@@ -154,7 +154,7 @@ impl Site {
         Customer { key: self.customer_key(&id).await, id }
     }
 
-    /// A key of a customer, be there such a customer or not.
+    /// A key of a customer, which need not exist.
     pub async fn customer_key(&self, customer: &str) -> Credentials {
         Credentials::from(&self.app.key(Some(customer), sageapi_test_support::app::CUSTOMER_SCOPES).await)
     }

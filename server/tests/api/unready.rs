@@ -1,4 +1,4 @@
-//! An instance that cannot serve yet, or no more, says so and nothing worse.
+//! An instance that cannot serve yet, or no longer, answers that, and nothing else goes wrong.
 
 use std::sync::Arc;
 

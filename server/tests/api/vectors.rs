@@ -1,7 +1,7 @@
 //! The shared signing vectors, against a running server.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use sageapi_server::model::{AuthMode, KeyId, Scope, Secret};
+use sageapi_server::model::{AuthMode, KeyId, Reach, Scope, Secret};
 use sageapi_server::signing::SignedRequest;
 use sageapi_server::store::{NewKey, StoredKey};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn known(site: &Site) -> Credentials {
     let new = NewKey {
         key_id: KeyId::parse(key_id).unwrap(),
         name: None,
-        customer_id: Some(CUSTOMER.parse_customer()),
+        reach: Reach::Customer(CUSTOMER.parse_customer()),
         scopes: Scope::ALL.iter().copied().filter(|scope| *scope != Scope::Admin).collect(),
         auth_mode: AuthMode::Signed,
         secret: StoredKey::Secret(Secret::new(secret)),
@@ -75,8 +75,8 @@ fn every_vector_is_let_in_as_it_is_and_refused_with_another_signature() {
         assert_eq!(vectors.len(), 8);
         for vector in vectors {
             let name = text(&vector, "name");
-            // What is let in is told by what the operation itself then says. Operations that there are not yet are
-            // 404 before anybody is asked who he is.
+            // The answer of the operation itself shows that a request was let in. Unknown paths are 404 before
+            // authentication.
             let allowed: &[(u16, &str)] = match name {
                 "get with a query" | "@request-target" => &[(200, "")],
                 "post with a UTF-8 body" => &[(201, "")],

@@ -42,7 +42,7 @@ fn problem(helps: &Helps, words: &str) -> Option<String> {
             if !helps[&path].contains(&format!("--{option} "))
                 && !helps[&path].contains(&format!("--{option}\n"))
             {
-                return Some(format!("--{option} is no option of {path:?}"));
+                return Some(format!("--{option} is not an option of {path:?}"));
             }
             continue;
         }
@@ -53,7 +53,7 @@ fn problem(helps: &Helps, words: &str) -> Option<String> {
         } else if helps[&path].contains("\nCommands:\n")
             && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
         {
-            return Some(format!("{word} is no command of {path:?}"));
+            return Some(format!("{word} is not a command of {path:?}"));
         }
     }
     None
@@ -66,7 +66,7 @@ fn every_command_and_option_that_a_page_says_to_type_is_there() {
     let mut wrong = Vec::new();
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
-        // A drawing is no code.
+        // A drawing is not code.
         let blocks = text.lines().filter(|line| line.starts_with("    ") && !line.contains('─'));
         for code in marked(&text).chain(blocks) {
             for (at, name) in code.match_indices("sageapi-server ") {
@@ -102,7 +102,7 @@ fn the_readme_lists_every_command_and_no_other() {
         }
     }
     for command in &listed {
-        assert!(helps.contains_key(command), "README.md: {command:?} is no command");
+        assert!(helps.contains_key(command), "README.md: {command:?} is not a command");
     }
     for command in helps.keys().filter(|command| !command.is_empty()) {
         assert!(listed.contains(command), "README.md does not list {command:?}");

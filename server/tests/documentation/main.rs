@@ -1,5 +1,5 @@
 //! Holds the pages for people to the code: the table of routes, the links, the make targets, and what they say there is.
-//! `make generate` writes the table anew.
+//! `make generate` rewrites the table.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sageapi_server::model::{AuthMode, KeyId, Scopes, Secret, Timestamp};
+use sageapi_server::model::{AuthMode, KeyId, Reach, Scopes, Secret, Timestamp};
 use sageapi_server::store::{Error, NewKey, StoredKey};
 use sageapi_test_support::app::ENCRYPTION_KEY;
 
@@ -16,7 +16,7 @@ fn new(n: u8, secret: StoredKey) -> NewKey {
     NewKey {
         key_id: id(n),
         name: Some(format!("key {n}")),
-        customer_id: Some(customer("org_a")),
+        reach: Reach::Customer(customer("org_a")),
         scopes: Scopes::parse("balance:read,users:read").unwrap(),
         auth_mode: AuthMode::Signed,
         secret,
@@ -34,7 +34,7 @@ contract! {
         db.store.create_key(new(1, secret("hush"))).await.unwrap();
         let key = db.another().key(&id(1)).await.unwrap().unwrap();
         assert_eq!(key.secret, Some(Secret::new("hush")));
-        assert_eq!((key.name.as_deref(), key.customer_id), (Some("key 1"), Some(customer("org_a"))));
+        assert_eq!((key.name.as_deref(), key.reach), (Some("key 1"), Reach::Customer(customer("org_a"))));
         assert_eq!((key.scopes.to_string().as_str(), key.auth_mode), ("balance:read,users:read", AuthMode::Signed));
         assert_eq!((key.enabled, key.version, key.previous_secret), (true, 1, None));
         assert_eq!(key.expires_at, Some(Timestamp::from_micros(1_900_000_000_000_000)));

@@ -17,7 +17,7 @@ use sageapi_server::http::Api;
 use sageapi_server::http::admin::AdminService;
 use sageapi_server::http::listener::{self, Limits};
 use sageapi_server::model::{
-    AuthMode, Clock, CustomerId, Entropy, Kind as RecordKind, Money, Scope, Scopes, SystemClock,
+    AuthMode, Clock, CustomerId, Entropy, Kind as RecordKind, Money, Reach, Scope, Scopes, SystemClock,
     SystemEntropy, Transno,
 };
 use sageapi_server::store::{Migrate, NewCustomer};
@@ -321,7 +321,7 @@ fn platform_scopes() -> String {
 pub fn request(customer: Option<&str>, scopes: &str) -> KeyRequest {
     KeyRequest {
         name: None,
-        customer_id: customer.map(customer_id),
+        reach: customer.map_or(Reach::Everything, |id| Reach::Customer(customer_id(id))),
         scopes: Scopes::parse(scopes).unwrap_or_else(|scope| panic!("{scope} is no scope")),
         auth_mode: AuthMode::Signed,
         expires_at: None,

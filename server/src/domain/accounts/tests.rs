@@ -253,11 +253,11 @@ async fn a_record_of_another_customer_is_not_found() {
     let db = TestStore::new().await;
     let own = record("c-1", 1);
     db.insert(vec![own.clone()]).await;
-    for scope in [None, Some(customer("c-1"))] {
-        assert_eq!(get_accounting(&db.store, scope.as_ref(), own.id).await.unwrap().record, own);
+    for reach in [Reach::Everything, Reach::Customer(customer("c-1"))] {
+        assert_eq!(get_accounting(&db.store, &reach, own.id).await.unwrap().record, own);
     }
-    let foreign = get_accounting(&db.store, Some(&customer("c-2")), own.id).await;
-    let absent = get_accounting(&db.store, None, RecordId(Uuid::nil())).await;
+    let foreign = get_accounting(&db.store, &Reach::Customer(customer("c-2")), own.id).await;
+    let absent = get_accounting(&db.store, &Reach::Everything, RecordId(Uuid::nil())).await;
     for result in [foreign, absent] {
         assert!(matches!(result, Err(Error::NotFound("accounting record"))), "{result:?}");
     }

@@ -289,12 +289,12 @@ async fn a_user_of_another_customer_or_of_none_is_not_found() {
         vec![row(Entity::Users, "own", 1, &[("orgid", "c-1")]), row(Entity::Users, "free", 1, &[])],
     )
     .await;
-    let scope = CustomerId::parse("c-1").ok();
-    assert_eq!(get_user(&db.store, scope.as_ref(), "own").await.unwrap().id.as_str(), "own");
-    assert_eq!(get_user(&db.store, None, "free").await.unwrap().id.as_str(), "free");
-    let other = CustomerId::parse("c-2").ok();
-    for (scope, id) in [(&other, "own"), (&scope, "free"), (&scope, "absent"), (&None, "own "), (&None, "")] {
-        let result = get_user(&db.store, scope.as_ref(), id).await;
+    let reach = |id| Reach::Customer(CustomerId::parse(id).unwrap());
+    let (own, other, all) = (reach("c-1"), reach("c-2"), Reach::Everything);
+    assert_eq!(get_user(&db.store, &own, "own").await.unwrap().id.as_str(), "own");
+    assert_eq!(get_user(&db.store, &all, "free").await.unwrap().id.as_str(), "free");
+    for (reach, id) in [(&other, "own"), (&own, "free"), (&own, "absent"), (&all, "own "), (&all, "")] {
+        let result = get_user(&db.store, reach, id).await;
         assert!(matches!(result, Err(Error::NotFound("user"))), "{id}: {result:?}");
     }
 }

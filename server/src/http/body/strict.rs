@@ -1,4 +1,4 @@
-//! What serde_json leaves open: a member twice, and depth.
+//! Checks that serde_json does not make: duplicate members, and depth.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use crate::domain::Error;
 
 /// How deep arrays and objects may nest, the outermost included.
 pub(super) const MAX_DEPTH: usize = 32;
-/// How many members an object may have; remembering more to find doubles would be the caller's to spend.
+/// How many members an object may have, which bounds the memory for finding duplicates.
 pub(super) const MAX_MEMBERS: usize = 1024;
 
 type Members<'a> = Vec<(Cow<'a, str>, Option<&'a RawValue>)>;
@@ -109,7 +109,7 @@ struct Strict {
 impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
-            return Err(E::custom(format_args!("it nests deeper than {MAX_DEPTH}")));
+            return Err(E::custom(format_args!("it is nested deeper than {MAX_DEPTH}")));
         }
         Ok(Self { depth: self.depth + 1 })
     }
@@ -136,10 +136,10 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(name) = map.next_key_seed(Name)? {
             if seen.contains(&name) {
                 let short: String = name.chars().take(64).collect();
-                return Err(A::Error::custom(format_args!("the member {short:?} stands there twice")));
+                return Err(A::Error::custom(format_args!("the field {short:?} occurs twice")));
             }
             if seen.len() == MAX_MEMBERS {
-                return Err(A::Error::custom(format_args!("an object has more than {MAX_MEMBERS} members")));
+                return Err(A::Error::custom(format_args!("an object has more than {MAX_MEMBERS} fields")));
             }
             seen.insert(name);
             map.next_value_seed(inside)?;

@@ -1,0 +1,131 @@
+//! Many bookings in one request: each on its own, or all or none.
+
+mod form;
+
+use http::StatusCode;
+use serde_json::value::RawValue;
+
+use super::Tag;
+use super::bookings::{self, BookedBody, read_item};
+use crate::domain::Error;
+use crate::domain::booking::{Booked, Outcome, Request};
+use crate::http::call::Call;
+use crate::http::problem::{Occurrence, Problem};
+use crate::http::respond::{Answer, EntityTag};
+use crate::http::routes::parameters::{Parameter, ParameterKind};
+use crate::http::routes::{Access, Body, Payload, Route, Verb};
+use crate::model::Scope;
+use crate::signing::IDEMPOTENCY_KEY;
+
+pub use form::{BatchForm, MAX_ITEMS, items};
+use form::{BatchRow, answer_lines_schema, answer_schema, batch_lines_schema, batch_schema, write_answer};
+
+pub const ROUTES: &[Route] = &[Route {
+    id: "createAccountingBatch",
+    path: "/api/v1/accounting/batch",
+    tag: Tag::Accounting,
+    access: Access::Scope(Scope::AccountingWrite),
+    parameters: &[&[ATOMIC]],
+    body: Body::Bulk { array: batch_schema, lines: batch_lines_schema },
+    answer: Payload::Bulk { object: answer_schema, lines: answer_lines_schema },
+    summary: "Books up to 1,000 items, each on its own, and answers with the outcome of each.",
+    problems: bookings::PROBLEMS,
+    ..Route::new(Verb::Post, |call| Box::pin(create(call)))
+}];
+
+const ATOMIC: Parameter =
+    Parameter::new("atomic", ParameterKind::Flag, "All items or none: the first failure is the answer.");
+
+async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
+    let atomic = call.params.flag("atomic").unwrap_or(false);
+    if call.headers.contains_key(IDEMPOTENCY_KEY) {
+        call.params.refuse(IDEMPOTENCY_KEY, "is not allowed for batches; every item has its own transno");
+    }
+    call.params.finish()?;
+    let form = BatchForm::of(call.headers);
+    let items = items(&call.body, form)?;
+    let reach = call.reach()?;
+    let mut read = Vec::with_capacity(items.len());
+    for item in items {
+        read.push(match read_item(&call, item.as_bytes()) {
+            Ok(booking) => call.env.price_booking(booking, reach).await,
+            Err(error) => Err(error),
+        });
+    }
+    let verdicts = if atomic { all_or_none(&call, read).await? } else { each(&call, read).await? };
+    let rows: Vec<_> =
+        verdicts.iter().enumerate().map(|(index, verdict)| row(&call, index, verdict)).collect();
+    let body = write_answer(&rows, form)?;
+    Ok(match form {
+        BatchForm::Array => Answer::bare(StatusCode::OK, body, EntityTag::None),
+        BatchForm::Lines => Answer::lines(body),
+    })
+}
+
+/// The first item that is invalid, else the first that is refused, is the answer, and nothing is booked.
+async fn all_or_none(
+    call: &Call<'_>,
+    read: Vec<Result<Request, Error>>,
+) -> Result<Vec<Result<Booked, Problem>>, Error> {
+    let nonce = call.nonce();
+    let placed = read.into_iter().enumerate().map(|(index, item)| item.map_err(|error| error.of_item(index)));
+    let mut requests = match placed.collect::<Result<Vec<_>, _>>() {
+        Ok(requests) => requests,
+        Err(error) => {
+            call.env.auth().spend_nonce(call.nonce()).await?;
+            return Err(error);
+        }
+    };
+    // One request, one nonce: it goes with the first item into the one transaction.
+    if let Some(first) = requests.first_mut() {
+        first.nonce = nonce;
+    }
+    let outcomes = call.env.submit_group(requests).await?;
+    outcomes.into_iter().map(|outcome| Ok(Ok(outcome.into_booked()?))).collect()
+}
+
+/// Each item on its own; an invalid one does not keep the others from being booked.
+async fn each(
+    call: &Call<'_>,
+    read: Vec<Result<Request, Error>>,
+) -> Result<Vec<Result<Booked, Problem>>, Error> {
+    call.env.auth().spend_nonce(call.nonce()).await?;
+    let mut verdicts: Vec<Option<Result<Booked, Problem>>> = Vec::with_capacity(read.len());
+    let mut requests = Vec::with_capacity(read.len());
+    for item in read {
+        match item {
+            Ok(request) => {
+                requests.push(request);
+                verdicts.push(None);
+            }
+            Err(error) => verdicts.push(Some(Err(error.into()))),
+        }
+    }
+    let mut booked = call.env.submit_bulk(requests).await?.into_iter();
+    let missing = || Error::Internal("an item has no verdict".to_owned());
+    let verdict = |known: Option<Result<Booked, Problem>>| {
+        known.unwrap_or_else(|| {
+            let outcome = booked.next().unwrap_or_else(|| Err(missing()));
+            outcome.and_then(Outcome::into_booked).map_err(Problem::from)
+        })
+    };
+    Ok(verdicts.into_iter().map(verdict).collect())
+}
+
+fn row<'a>(call: &Call<'_>, index: usize, verdict: &'a Result<Booked, Problem>) -> BatchRow<'a> {
+    match verdict {
+        Ok(booked) => BatchRow {
+            index,
+            status: if booked.replayed { 200 } else { 201 },
+            data: Some(BookedBody::of(&booked.record, booked.replayed)),
+            error: None,
+        },
+        Err(problem) => {
+            let at = Occurrence { request_id: call.request_id, path: call.path, now: call.env.clock().now() };
+            problem.log(at);
+            let json = String::from_utf8(problem.body(at)).ok();
+            let error = json.and_then(|json| RawValue::from_string(json).ok());
+            BatchRow { index, status: problem.code().status().as_u16(), data: None, error }
+        }
+    }
+}
