@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use sageapi_server::domain::accounts::AccountingQuery;
+use sageapi_server::domain::accounts::{AccountingQuery, query_accounting};
 use sageapi_server::domain::booking::Request;
 use sageapi_server::model::{CustomerId, Kind, Money, Transno};
 use sageapi_server::store::NewCustomer;
@@ -46,18 +46,18 @@ async fn use_it(sage: &ServerEnv) -> Result<String, Box<dyn Error>> {
         let (transno, amount) = (Transno::parse_client(transno)?, Money::parse(amount)?);
         Ok(Request::booking(customer.clone(), transno, kind, amount))
     };
-    sage.create_accounting(book("recharge-1", Kind::Credit, "10")?).await?;
-    let charge = sage.create_accounting(book("request-1", Kind::Charge, "0.0125")?).await?;
+    sage.bookings().create(book("recharge-1", Kind::Credit, "10")?).await?;
+    let charge = sage.bookings().create(book("request-1", Kind::Charge, "0.0125")?).await?;
     // The same again, as after a lost answer: it is booked once.
-    let again = sage.create_accounting(book("request-1", Kind::Charge, "0.0125")?).await?;
+    let again = sage.bookings().create(book("request-1", Kind::Charge, "0.0125")?).await?;
     assert!(again.replayed && again.record.id == charge.record.id);
     // More than there is: refused, and nothing is booked.
-    let refused = sage.create_accounting(book("request-2", Kind::Charge, "1000")?).await;
+    let refused = sage.bookings().create(book("request-2", Kind::Charge, "1000")?).await;
     assert!(refused.is_err());
 
     let balance = sage.balances().get(&customer, true).await?.customer.balance;
     let query = AccountingQuery { customer_id: Some(customer.clone()), ..AccountingQuery::default() };
-    let records = sage.query_accounting(query).await?.rows.len();
+    let records = query_accounting(sage.store(), query).await?.rows.len();
     Ok(format!("{customer} has {balance} {currency} after {records} records"))
 }
 

@@ -3,7 +3,6 @@
 
 mod database_file;
 mod health;
-mod mirrored;
 mod open;
 mod threads;
 
@@ -21,20 +20,15 @@ pub use open::{OpenError, Role, check, load_sageapi};
 use self::database_file::DatabaseFile;
 use self::threads::BookingThreads;
 use crate::config::{Config, LiveConfig};
-use crate::domain::accounts::{AccountingQuery, Export, GroupBy, PastBalance, RecordView, SummaryRow};
 use crate::domain::auth::Auth;
 use crate::domain::balances::Balances;
-use crate::domain::booking::{Booked, Booking, Outcome, Request, preview, sweep_due_holds};
+use crate::domain::booking::{Bookings, sweep_due_holds};
 use crate::domain::caches::Caches;
-use crate::domain::holds::{self, HoldsQuery};
 use crate::domain::invalidation::InvalidationPoller;
 use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
-use crate::domain::page::ListPage;
 use crate::domain::prices::Prices;
-use crate::domain::principal::Principal;
-use crate::domain::{Error, accounts};
-use crate::model::{Clock, CustomerId, Entropy, Hold, Reach, RecordId, Timestamp};
+use crate::model::{Clock, Entropy};
 use crate::store::{OwnerCheck, SchemaState, Store};
 use crate::sync::{EventReceiver, SyncService};
 use crate::telemetry::metrics::Metrics;
@@ -57,14 +51,14 @@ struct Inner {
     caches: Caches,
     auth: Auth,
     keys: Keys,
-    booking: Booking,
+    bookings: Bookings,
     /// What its writers run on.
     _booking_threads: Option<BookingThreads>,
     sync: SyncService,
     balances: Balances,
     users: MirroredUsers,
     events: EventReceiver,
-    prices: Prices,
+    prices: Arc<Prices>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -97,7 +91,7 @@ impl ServerEnv {
 
     /// Counts and measures, as shown by /metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
-        self.inner.metrics.set_booking_queue_depth(self.inner.booking.depth());
+        self.inner.metrics.set_booking_queue_depth(self.inner.bookings.engine().depth());
         let pool = self.inner.store.pool_counts();
         self.inner.metrics.set_pool_connections(pool.idle, pool.used);
         self.inner.metrics.set_store_full(self.inner.store.is_full());
@@ -134,101 +128,19 @@ impl ServerEnv {
         &self.inner.events
     }
 
-    /// What a customer had at an instant, by the ledger. One without records had nothing.
-    pub async fn get_balance_at(&self, id: &CustomerId, at: Timestamp) -> Result<PastBalance, Error> {
-        accounts::balance_at(&self.inner.store, id, at).await
+    /// Everything that moves money.
+    pub fn bookings(&self) -> &Bookings {
+        &self.inner.bookings
     }
 
-    /// Books a charge, a credit or an adjustment, priced by any program if its amount comes from the price list; answers
-    /// once it is durable.
-    pub async fn create_accounting(&self, request: Request) -> Result<Booked, Error> {
-        let request = self.price_booking(request, &Principal::command_line().reach).await?;
-        self.submit(request).await?.into_booked()
+    /// Mirrored users, one by one.
+    pub fn users(&self) -> &MirroredUsers {
+        &self.inner.users
     }
 
-    /// A booking with its amount: the one given, or what the price list of its day says, by the programs within reach.
-    pub async fn price_booking(&self, request: Request, reach: &Reach) -> Result<Request, Error> {
-        request.priced(&self.inner.prices, reach.is_published_only(), self.inner.clock.now()).await
-    }
-
-    /// Does what a request asks for, through the one write path; answers once it is durable.
-    pub async fn submit(&self, request: Request) -> Result<Outcome, Error> {
-        self.may_write()?;
-        self.inner.booking.submit(request).await
-    }
-
-    /// Does many things, each decided for itself; the verdicts are in the order of the requests.
-    pub async fn submit_bulk(&self, requests: Vec<Request>) -> Result<Vec<Result<Outcome, Error>>, Error> {
-        self.may_write()?;
-        self.inner.booking.submit_bulk(requests).await
-    }
-
-    /// Does all of it in one commit, or nothing: the first refusal is the answer.
-    pub async fn submit_group(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Error> {
-        self.may_write()?;
-        self.inner.booking.submit_group(requests).await
-    }
-
-    /// Waits until the booking engine is broken, which it never is but by a fault of this program. Then the process must
-    /// end, so that another one books.
-    pub async fn booking_broken(&self) {
-        self.inner.booking.broken().await;
-    }
-
-    fn may_write(&self) -> Result<(), Error> {
-        if self.config().server.read_only { Err(Error::ReadOnly) } else { Ok(()) }
-    }
-
-    /// What a booking would come to if it were made now; nothing is booked.
-    pub async fn preview_accounting(&self, request: Request) -> Result<Booked, Error> {
-        let inner = &self.inner;
-        preview(&inner.store, request, inner.booking.default_mode()).await?.into_booked()
-    }
-
-    /// The customer of a record.
-    pub async fn customer_of_record(&self, reach: &Reach, id: RecordId) -> Result<CustomerId, Error> {
-        let customer = self.inner.store.customer_of_record(id).await?;
-        customer.filter(|id| reach.includes(id)).ok_or(Error::NotFound("accounting record"))
-    }
-
-    /// The customer of a hold.
-    pub async fn customer_of_hold(&self, reach: &Reach, id: RecordId) -> Result<CustomerId, Error> {
-        let customer = self.inner.store.customer_of_hold(id).await?;
-        customer.filter(|id| reach.includes(id)).ok_or(Error::NotFound("hold"))
-    }
-
-    /// Holds.
-    pub async fn query_holds(&self, query: HoldsQuery) -> Result<ListPage<Hold>, Error> {
-        holds::query_holds(&self.inner.store, query).await
-    }
-
-    /// One hold.
-    pub async fn get_hold(&self, reach: &Reach, id: RecordId) -> Result<Hold, Error> {
-        holds::get_hold(&self.inner.store, reach, id).await
-    }
-
-    /// Accounting records.
-    pub async fn query_accounting(&self, query: AccountingQuery) -> Result<ListPage<RecordView>, Error> {
-        accounts::query_accounting(&self.inner.store, query).await
-    }
-
-    /// One accounting record.
-    pub async fn get_accounting(&self, reach: &Reach, id: RecordId) -> Result<RecordView, Error> {
-        accounts::get_accounting(&self.inner.store, reach, id).await
-    }
-
-    /// What the records of a query come to, in groups; the query's page does not matter.
-    pub async fn summarize_accounting(
-        &self,
-        query: AccountingQuery,
-        by: GroupBy,
-    ) -> Result<Vec<SummaryRow>, Error> {
-        accounts::summarize(&self.inner.store, query, by).await
-    }
-
-    /// A walk through all records of a query, oldest first; the query's page does not matter.
-    pub async fn export_accounting(&self, query: AccountingQuery) -> Result<Export, Error> {
-        Export::start(self.inner.store.clone(), query).await
+    /// Prices, by the mirrored price lists.
+    pub fn prices(&self) -> &Prices {
+        &self.inner.prices
     }
 
     /// Looks at the schema; once it fits, the instance is ready.
@@ -251,7 +163,7 @@ impl ServerEnv {
         }
         // Nothing moves while somebody looks into what is there, not even holds that are due.
         if !self.config().server.read_only {
-            let (booking, store) = (inner.booking.clone(), inner.store.clone());
+            let (booking, store) = (inner.bookings.engine().clone(), inner.store.clone());
             inner.tasks.spawn(sweep_due_holds(booking, store, inner.stop.clone()));
         }
         inner.tasks.spawn(health::watch_database(self.clone(), inner.stop.clone()));
@@ -272,7 +184,7 @@ impl ServerEnv {
     pub async fn shut_down(&self) {
         let inner = &self.inner;
         inner.stop.cancel();
-        inner.booking.drain().await;
+        inner.bookings.engine().drain().await;
         inner.tasks.close();
         inner.tasks.wait().await;
         inner.store.close().await;

@@ -78,7 +78,7 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
             if credited == Money::ZERO {
                 return Err(Failure::usage(format!("amount {amount:?}: must be above zero")));
             }
-            env.create_accounting(credit(&id, transno, credited)).await?;
+            env.bookings().create(credit(&id, transno, credited)).await?;
             true
         }
         Command::SetMode { mode, .. } => {

@@ -123,7 +123,7 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
         done.customers_created += usize::from(env.store().create_customer(customer).await?);
         if let Some(amount) = amount {
             let transno = Transno::parse(&format!("seed:{id}")).map_err(|e| bad(&e))?;
-            let booked = env.create_accounting(credit(&id, transno, amount)).await;
+            let booked = env.bookings().create(credit(&id, transno, amount)).await;
             let booked =
                 booked.map_err(|e| Failure::from(e).about(&format!("{}: customer {id}", file.display())))?;
             done.credits_booked += usize::from(!booked.replayed);

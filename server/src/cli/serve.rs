@@ -65,7 +65,7 @@ pub async fn run(config: Config) -> Result<ExitCode, Failure> {
             tokio::select! {
                 biased;
                 () = soft.cancelled() => {}
-                () = env.booking_broken() => {}
+                () = env.bookings().engine().broken() => {}
             }
         }
     });

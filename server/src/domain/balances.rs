@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::Error;
+use super::accounts::{PastBalance, balance_at};
 use super::caches::{CacheSpec, Caches, Entry, Invalidated, STALE_LIMIT, Versioned};
 use crate::model::{Clock, Customer, CustomerId, Timestamp};
 use crate::store::Store;
@@ -95,5 +96,10 @@ impl Balances {
         let source = if entry.loaded < before { "cache" } else { "database" };
         let customer = entry.value.ok_or(Error::NotFound("customer"))?;
         Ok(BalanceView { customer, as_of: entry.loaded, source, stale: entry.stale })
+    }
+
+    /// What a customer had at an instant, by the ledger. One without records had nothing.
+    pub async fn at(&self, id: &CustomerId, at: Timestamp) -> Result<PastBalance, Error> {
+        balance_at(&self.store, id, at).await
     }
 }

@@ -15,6 +15,7 @@ mod preview;
 mod price;
 mod queue;
 mod request;
+mod service;
 mod sweep;
 mod writer;
 
@@ -25,7 +26,7 @@ mod tests;
 
 pub use engine::BookingParts;
 pub use outcome::{Booked, Outcome, Reserved};
-pub use preview::preview;
 pub use request::{Action, Amount, Capture, Entry, MAX_HOLD, Request, Reserve, Reverse};
+pub use service::Bookings;
 pub use sweep::sweep_due_holds;
 pub use writer::Booking;

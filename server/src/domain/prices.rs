@@ -17,7 +17,8 @@ pub use lists::{List, Lists};
 pub use offers::{Offer, Offers};
 
 use super::caches::{CacheSpec, Caches, Invalidated, STALE_LIMIT, Versioned};
-use super::mirror::day_at;
+use super::mirror::{PricingQuery, day_at, query_pricing};
+use super::page::ListPage;
 use super::pricing::{Arithmetic, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
 use crate::config::LiveConfig;
@@ -132,6 +133,25 @@ impl Prices {
         });
         let lists = Lists::register(caches);
         Self { store, rows, offers, lists, config }
+    }
+
+    /// A page of pricing rows; `now` decides what is valid today.
+    pub async fn list(&self, query: PricingQuery, now: Timestamp) -> Result<ListPage<MirrorRow>, Error> {
+        query_pricing(&self.store, query, now, &self.config.current().accounting.zone).await
+    }
+
+    /// The row of a program that is valid at an instant.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none that the caller may see.
+    pub async fn get(
+        &self,
+        ppid: &str,
+        at: Timestamp,
+        published_only: bool,
+    ) -> Result<Arc<MirrorRow>, Error> {
+        let row = self.row(ppid, at, published_only).await?;
+        row.ok_or(Error::NotFound("pricing program"))
     }
 
     /// The day of an instant in the calendar that decides which row of a program is valid.

@@ -20,7 +20,7 @@ use crate::config::LiveConfig;
 use crate::config::{Config, DatabaseTarget};
 use crate::domain::auth::Auth;
 use crate::domain::balances::{BalanceCache, Balances};
-use crate::domain::booking::{Booking, BookingParts};
+use crate::domain::booking::{Booking, BookingParts, Bookings};
 use crate::domain::caches::Caches;
 use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
@@ -183,8 +183,10 @@ impl ServerEnv {
             SyncService::new(store.clone(), config.clone(), clock.clone(), entropy.clone(), metrics.clone())?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         invalidate_what_sync_changes(&sync, &caches, &tasks, &stop);
-        let prices = Prices::new(store.clone(), &caches, config.clone());
+        let prices = Arc::new(Prices::new(store.clone(), &caches, config.clone()));
+        let bookings = Bookings::new(booking, store.clone(), prices.clone(), config.clone(), clock.clone());
         let inner = Inner {
+            bookings,
             auth: Auth::new(store.clone(), &caches, nonces, clock.clone(), config.clone()),
             keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.clone()),
             balances: Balances::new(store.clone(), balances, clock.clone()),
@@ -194,7 +196,6 @@ impl ServerEnv {
             started_at: clock.monotonic(),
             store,
             caches,
-            booking,
             _booking_threads: booking_threads,
             prices,
             sync,

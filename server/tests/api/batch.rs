@@ -256,7 +256,7 @@ fn what_became_of_bookings_is_counted_for_groups_as_for_others() {
         assert_eq!((counted("booked"), counted("replayed")), (booked + 2, 0));
         assert_eq!(atomic(&items).await, 200);
         assert_eq!((counted("booked"), counted("replayed"), counted("refused")), (booked + 2, 2, 0));
-        site.env().submit_bulk(vec![expiry(&c.id)]).await.unwrap().remove(0).unwrap();
+        site.env().bookings().submit_bulk(vec![expiry(&c.id)]).await.unwrap().remove(0).unwrap();
         assert_eq!((counted("booked"), counted("expired")), (booked + 2, 1));
     });
 }

@@ -223,7 +223,7 @@ async fn holds(site: &Site, count: usize) -> CustomerId {
             note: None,
         }),
     };
-    for made in site.env().submit_bulk((0..count).map(hold).collect()).await.unwrap() {
+    for made in site.env().bookings().submit_bulk((0..count).map(hold).collect()).await.unwrap() {
         made.unwrap();
     }
     id

@@ -510,6 +510,7 @@ fn an_amount_that_its_arithmetic_does_not_come_to_is_named_by_verify() {
             };
             let (customer_id, action) = (c.customer_id(), Action::Book(entry));
             site.env()
+                .bookings()
                 .submit(Request { customer_id, body_hash: [0; 32], nonce: None, action })
                 .await
                 .unwrap();

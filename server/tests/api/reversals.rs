@@ -79,13 +79,13 @@ fn a_charge_is_taken_back_in_a_thousand_parts_at_most_and_the_rest_at_once() {
                 note: None,
             }),
         };
-        let parts = site.app.env.submit_bulk((0..1000).map(part).collect()).await.unwrap();
+        let parts = site.app.env.bookings().submit_bulk((0..1000).map(part).collect()).await.unwrap();
         assert!(parts.iter().all(Result::is_ok));
         let more = json!({"transno": "more", "amount": "1"});
         let refused = site.post(&c.key, &reverse(&charged), &more).await;
         assert_eq!(refused.refusal(), (422, "reversal_exceeds"));
         assert!(refused.json["detail"].as_str().unwrap().contains("1000 parts"), "{}", refused.text());
-        let again = site.app.env.submit_bulk(vec![part(0)]).await.unwrap().remove(0);
+        let again = site.app.env.bookings().submit_bulk(vec![part(0)]).await.unwrap().remove(0);
         assert!(again.unwrap().into_booked().unwrap().replayed, "a part is repeated all the same");
         let rest = site.post(&c.key, &reverse(&charged), &json!({"transno": "rest"})).await;
         assert_eq!((rest.status, &rest.data()["amount"]), (201, &json!("4.999999")));

@@ -31,7 +31,7 @@ pub fn on_every_database(test: impl AsyncFn(App)) {
 pub async fn fill(env: &ServerEnv, customer: &str, from: usize, count: usize) {
     let all: Vec<_> = (from..from + count).map(|n| nth(customer, n)).collect();
     for requests in all.chunks(1000) {
-        for outcome in env.submit_bulk(requests.to_vec()).await.unwrap() {
+        for outcome in env.bookings().submit_bulk(requests.to_vec()).await.unwrap() {
             outcome.unwrap();
         }
     }
@@ -62,7 +62,7 @@ pub async fn reverse(env: &ServerEnv, customer: &str, record: &str, amount: Opti
     let amount = amount.map(|text| Money::parse(text).unwrap());
     let action = Action::Reverse(Reverse { transno, record, amount, of_any_kind: true, note: None });
     let request = Request { customer_id: customer_id(customer), body_hash: [9; 32], nonce: None, action };
-    env.submit(request).await.unwrap().into_booked().unwrap()
+    env.bookings().submit(request).await.unwrap().into_booked().unwrap()
 }
 
 /// Every row of a list, page by page; `between` runs after each page.

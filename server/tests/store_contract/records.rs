@@ -119,7 +119,7 @@ contract! {
         let mut before: Vec<RecordId> = Vec::new();
         for n in 0..40 {
             let request = booking(if n % 2 == 0 { "org_a" } else { "org_b" }, &format!("old-{n}"), Kind::Charge, "1");
-            before.push(env.create_accounting(request).await.unwrap().record.id);
+            before.push(env.bookings().create(request).await.unwrap().record.id);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..4).map(|task| tokio::spawn(insert(env.clone(), task, Arc::clone(&stop)))).collect();
@@ -159,7 +159,7 @@ async fn insert(env: ServerEnv, task: u32, stop: Arc<AtomicBool>) -> u32 {
     while !stop.load(Ordering::SeqCst) {
         let owner = if count % 2 == 0 { "org_a" } else { "org_b" };
         let request = booking(owner, &format!("new-{task}-{count}"), Kind::Charge, "0.001");
-        env.create_accounting(request).await.unwrap();
+        env.bookings().create(request).await.unwrap();
         count += 1;
     }
     count

@@ -165,7 +165,8 @@ impl App {
         let transno = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let request = booking(customer, &transno, kind, amount);
         self.env
-            .create_accounting(request)
+            .bookings()
+            .create(request)
             .await
             .unwrap_or_else(|e| panic!("{customer} {kind:?} {amount}: {e}"))
     }

@@ -14,7 +14,7 @@ use super::parked::watch_parked;
 use super::queue::{Group, Lanes, Shard, Taken};
 use super::request::{Action, Request};
 use crate::domain::Error;
-use crate::model::{CustomerId, Mode};
+use crate::model::CustomerId;
 use crate::store::{Dialect, Store};
 use crate::telemetry::tracing::Handoff;
 
@@ -146,11 +146,6 @@ impl Booking {
     /// Commands that wait or are being decided.
     pub fn depth(&self) -> usize {
         self.engine.admission.count()
-    }
-
-    /// For customers without a mode of their own.
-    pub fn default_mode(&self) -> Mode {
-        self.engine.parts.config.current().accounting.mode
     }
 
     /// Waits until a writer has panicked. Its customers' requests are then served by nobody: the process must end.

@@ -7,7 +7,7 @@ mod summary;
 
 use super::Tag;
 use crate::domain::Error;
-use crate::domain::accounts::{AccountingQuery, GroupBy};
+use crate::domain::accounts::{self, AccountingQuery, Export, GroupBy, get_accounting, query_accounting};
 use crate::domain::page::{ListPage, PageRequest};
 use crate::http::accept;
 use crate::http::call::Call;
@@ -101,7 +101,7 @@ const STATUSES: &[&str] = &["pending", "accounted", "failed", "reversed"];
 async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
     let page = call.params.page();
     let query = AccountingQuery { page, ..query(&mut call)? };
-    let page = call.env.query_accounting(query).await?;
+    let page = query_accounting(call.env.store(), query).await?;
     Answer::list(&page, RecordBody::of)
 }
 
@@ -110,7 +110,7 @@ async fn summarize(mut call: Call<'_>) -> Result<Answer, Error> {
     let by = |name: &str| chosen.contains(&name);
     let by = GroupBy { day: by("day"), model: by("model"), kind: by("kind") };
     let query = query(&mut call)?;
-    let rows = call.env.summarize_accounting(query, by).await?;
+    let rows = accounts::summarize(call.env.store(), query, by).await?;
     let page = ListPage { rows, next_cursor: None, total: None };
     Answer::list(&page, SummaryBody::of)
 }
@@ -123,7 +123,7 @@ async fn export(mut call: Call<'_>) -> Result<Answer, Error> {
     }
     let query = query(&mut call)?;
     let Some(form) = form else { return Err(Error::Internal("an export has no format".to_owned())) };
-    let export = call.env.export_accounting(query).await?;
+    let export = Export::start(call.env.store().clone(), query).await?;
     let page_timeout = call.env.config().server.request_timeout;
     let lines = ExportLines::start(export, form, page_timeout, call.request_id).await?;
     let (content_type, name) = match form {
@@ -163,7 +163,7 @@ fn query(call: &mut Call<'_>) -> Result<AccountingQuery, Error> {
 
 async fn get(call: Call<'_>) -> Result<Answer, Error> {
     let id = call.path_record_id("id", "accounting record")?;
-    let record = call.env.get_accounting(call.reach()?, id).await?;
+    let record = get_accounting(call.env.store(), call.reach()?, id).await?;
     Answer::ok(&RecordBody::of(&record))
 }
 

@@ -109,7 +109,7 @@ async fn get(mut call: Call<'_>) -> Result<Answer, Error> {
     let customer = call.one_customer(named.as_ref())?;
     let view = call.env.balances().get(&customer, wants_fresh(call.headers)).await?;
     if let Some(at) = at {
-        let past = Box::pin(call.env.get_balance_at(&customer, at)).await?;
+        let past = Box::pin(call.env.balances().at(&customer, at)).await?;
         return Answer::ok(&BalanceBody::at(&view, &past.of(&view.customer), past.at));
     }
     Ok(Answer::ok(&BalanceBody::of(&view))?.tagged(EntityTag::Version(view.customer.version)))

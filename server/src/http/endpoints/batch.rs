@@ -48,7 +48,7 @@ async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
     let mut read = Vec::with_capacity(items.len());
     for item in items {
         read.push(match read_item(&call, item.as_bytes()) {
-            Ok(booking) => call.env.price_booking(booking, reach).await,
+            Ok(booking) => call.env.bookings().price(booking, reach).await,
             Err(error) => Err(error),
         });
     }
@@ -80,7 +80,7 @@ async fn all_or_none(
     if let Some(first) = requests.first_mut() {
         first.nonce = nonce;
     }
-    let outcomes = call.env.submit_group(requests).await?;
+    let outcomes = call.env.bookings().submit_group(requests).await?;
     outcomes.into_iter().map(|outcome| Ok(Ok(outcome.into_booked()?))).collect()
 }
 
@@ -101,7 +101,7 @@ async fn each(
             Err(error) => verdicts.push(Some(Err(error.into()))),
         }
     }
-    let mut booked = call.env.submit_bulk(requests).await?.into_iter();
+    let mut booked = call.env.bookings().submit_bulk(requests).await?.into_iter();
     let missing = || Error::Internal("an item has no verdict".to_owned());
     let verdict = |known: Option<Result<Booked, Problem>>| {
         known.unwrap_or_else(|| {

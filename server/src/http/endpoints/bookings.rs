@@ -59,10 +59,10 @@ async fn create(mut call: Call<'_>) -> Result<Answer, Error> {
     if dry_run {
         call.env.auth().spend_nonce(call.nonce()).await?;
     }
-    let request = call.env.price_booking(request, call.reach()?).await?;
+    let request = call.env.bookings().price(request, call.reach()?).await?;
     if dry_run {
-        let booked = call.env.preview_accounting(request).await?;
+        let booked = call.env.bookings().preview(request).await?;
         return Answer::done(&PreviewBody::of(&booked));
     }
-    BookedBody::created(&call.env.submit(request).await?.into_booked()?)
+    BookedBody::created(&call.env.bookings().submit(request).await?.into_booked()?)
 }

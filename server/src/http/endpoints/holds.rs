@@ -6,7 +6,7 @@ mod requests;
 use super::Tag;
 use super::bookings::BookedBody;
 use crate::domain::Error;
-use crate::domain::holds::HoldsQuery;
+use crate::domain::holds::{HoldsQuery, get_hold, query_holds};
 use crate::http::call::Call;
 use crate::http::problem::Code;
 use crate::http::respond::Answer;
@@ -120,17 +120,17 @@ async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
     };
     params.finish()?;
     let query = HoldsQuery { customer_id: call.customer(named.as_ref())?, ..query };
-    let page = call.env.query_holds(query).await?;
+    let page = query_holds(call.env.store(), query).await?;
     Answer::list(&page, HoldBody::of)
 }
 
 async fn get(call: Call<'_>) -> Result<Answer, Error> {
     let id = call.path_record_id("id", "hold")?;
-    Answer::ok(&HoldBody::of(&call.env.get_hold(call.reach()?, id).await?))
+    Answer::ok(&HoldBody::of(&get_hold(call.env.store(), call.reach()?, id).await?))
 }
 
 async fn create(call: Call<'_>) -> Result<Answer, Error> {
-    let reserved = call.env.submit(read_reserve(&call)?).await?.into_reserved()?;
+    let reserved = call.env.bookings().submit(read_reserve(&call)?).await?.into_reserved()?;
     let location = format!("/api/v1/holds/{}", reserved.hold.id);
     Answer::created(&HoldBody::after(&reserved), location, reserved.replayed)
 }
@@ -138,18 +138,18 @@ async fn create(call: Call<'_>) -> Result<Answer, Error> {
 async fn capture(call: Call<'_>) -> Result<Answer, Error> {
     let (id, customer_id) = named_hold(&call).await?;
     let request = read_capture(&call, id, customer_id)?;
-    BookedBody::created(&call.env.submit(request).await?.into_booked()?)
+    BookedBody::created(&call.env.bookings().submit(request).await?.into_booked()?)
 }
 
 async fn release(call: Call<'_>) -> Result<Answer, Error> {
     let (id, customer_id) = named_hold(&call).await?;
     let request = read_release(&call, id, customer_id)?;
-    let reserved = call.env.submit(request).await?.into_reserved()?;
+    let reserved = call.env.bookings().submit(request).await?.into_reserved()?;
     Answer::done(&HoldBody::after(&reserved))
 }
 
 /// The hold that the path names, and its customer.
 async fn named_hold(call: &Call<'_>) -> Result<(RecordId, CustomerId), Error> {
     let id = call.path_record_id("id", "hold")?;
-    Ok((id, call.env.customer_of_hold(call.reach()?, id).await?))
+    Ok((id, call.env.bookings().customer_of_hold(call.reach()?, id).await?))
 }

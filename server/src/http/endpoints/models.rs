@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator};
 use super::Tag;
 use super::mirrored::{MirrorBody, mirror_schema};
 use crate::domain::Error;
-use crate::domain::mirror::ModelsQuery;
+use crate::domain::mirror::{ModelsQuery, get_model, query_models};
 use crate::http::call::Call;
 use crate::http::problem::Code;
 use crate::http::respond::Answer;
@@ -64,12 +64,12 @@ async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
     };
     params.finish()?;
     let internal = call.reach()?.shows_internal();
-    let page = call.env.query_models(query).await?;
+    let page = query_models(call.env.store(), query).await?;
     Answer::list(&page, |row| MirrorBody::of(Entity::Llmage, row, internal))
 }
 
 async fn get(call: Call<'_>) -> Result<Answer, Error> {
     let id = call.path_id("id", "model")?;
-    let model = call.env.get_model(id.as_str()).await?;
+    let model = get_model(call.env.store(), id.as_str()).await?;
     Answer::ok(&MirrorBody::of(Entity::Llmage, &model, call.reach()?.shows_internal()))
 }

@@ -98,15 +98,15 @@ async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
     };
     params.finish()?;
     let internal = call.reach()?.shows_internal();
-    let page = call.env.query_pricing(query).await?;
+    let page = call.env.prices().list(query, call.env.clock().now()).await?;
     Answer::list(&page, |row| MirrorBody::of(Entity::Pricing, row, internal))
 }
 
 async fn get(mut call: Call<'_>) -> Result<Answer, Error> {
-    let at = call.params.time("at");
+    let at = call.params.time("at").unwrap_or_else(|| call.env.clock().now());
     call.params.finish()?;
     let (ppid, reach) = (call.path_id("ppid", "pricing program")?, call.reach()?);
-    let row = call.env.get_pricing(ppid.as_str(), at, reach.is_published_only()).await?;
+    let row = call.env.prices().get(ppid.as_str(), at, reach.is_published_only()).await?;
     Answer::ok(&MirrorBody::of(Entity::Pricing, &row, reach.shows_internal()))
 }
 
@@ -114,6 +114,6 @@ async fn get(mut call: Call<'_>) -> Result<Answer, Error> {
 async fn quote(call: Call<'_>) -> Result<Answer, Error> {
     let request = read_quote(&call.body, call.env.clock().now(), call.reach()?.is_published_only())?;
     call.env.auth().spend_nonce(call.nonce()).await?;
-    let quote = call.env.quote(&request).await?;
+    let quote = call.env.prices().quote(&request).await??;
     Answer::done(&QuoteBody::of(&quote))
 }

@@ -41,9 +41,9 @@ pub const ROUTES: &[Route] = &[Route {
 
 async fn reverse(call: Call<'_>) -> Result<Answer, Error> {
     let id = call.path_record_id("id", "accounting record")?;
-    let customer_id = call.env.customer_of_record(call.reach()?, id).await?;
+    let customer_id = call.env.bookings().customer_of_record(call.reach()?, id).await?;
     let request = read_reverse(&call, id, customer_id)?;
-    BookedBody::created(&call.env.submit(request).await?.into_booked()?)
+    BookedBody::created(&call.env.bookings().submit(request).await?.into_booked()?)
 }
 
 fn reverse_schema(g: &mut SchemaGenerator) -> Schema {

@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator};
 use super::Tag;
 use super::mirrored::{MirrorBody, mirror_schema};
 use crate::domain::Error;
-use crate::domain::mirror::UapisQuery;
+use crate::domain::mirror::{UapisQuery, query_uapis};
 use crate::http::call::Call;
 use crate::http::problem::Code;
 use crate::http::respond::Answer;
@@ -40,6 +40,6 @@ async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
     };
     params.finish()?;
     let internal = call.reach()?.shows_internal();
-    let page = call.env.query_uapis(query).await?;
+    let page = query_uapis(call.env.store(), query).await?;
     Answer::list(&page, |row| MirrorBody::of(Entity::Uapi, row, internal))
 }

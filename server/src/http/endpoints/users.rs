@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator};
 use super::Tag;
 use super::mirrored::{MirrorBody, mirror_schema};
 use crate::domain::Error;
-use crate::domain::mirror::UsersQuery;
+use crate::domain::mirror::{UsersQuery, query_users};
 use crate::http::call::Call;
 use crate::http::problem::Code;
 use crate::http::respond::Answer;
@@ -66,12 +66,12 @@ async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
     params.finish()?;
     let query = UsersQuery { customer_id: call.customer(named.as_ref())?, ..query };
     let internal = call.reach()?.shows_internal();
-    let page = call.env.query_users(query).await?;
+    let page = query_users(call.env.store(), query).await?;
     Answer::list(&page, |row| MirrorBody::of(Entity::Users, row, internal))
 }
 
 async fn get(call: Call<'_>) -> Result<Answer, Error> {
     let (id, reach) = (call.path_id("id", "user")?, call.reach()?);
-    let user = call.env.get_user(reach, id.as_str()).await?;
+    let user = call.env.users().get(reach, id.as_str()).await?;
     Answer::ok(&MirrorBody::of(Entity::Users, &user, reach.shows_internal()))
 }
