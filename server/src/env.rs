@@ -29,7 +29,7 @@ use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::prices::Prices;
 use crate::model::{Clock, Entropy};
-use crate::store::{OwnerCheck, SchemaState, Store};
+use crate::store::{OwnerCheck, SchemaState, Store, StoreMetrics};
 use crate::sync::{EventReceiver, SyncService};
 use crate::telemetry::metrics::Metrics;
 
@@ -59,7 +59,8 @@ struct Inner {
     users: MirroredUsers,
     events: EventReceiver,
     prices: Arc<Prices>,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
+    store_metrics: StoreMetrics,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     tasks: TaskTracker,
@@ -89,13 +90,12 @@ impl ServerEnv {
         &self.inner.entropy
     }
 
-    /// Counts and measures, as shown by /metrics.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        self.inner.metrics.set_booking_queue_depth(self.inner.bookings.engine().depth());
-        let pool = self.inner.store.pool_counts();
-        self.inner.metrics.set_pool_connections(pool.idle, pool.used);
-        self.inner.metrics.set_store_full(self.inner.store.is_full());
-        &self.inner.metrics
+    /// The metrics, as shown by /metrics. Gauges that are not kept up to date are set here.
+    pub fn metrics(&self) -> &Metrics {
+        let Inner { bookings, store, store_metrics, metrics, .. } = &*self.inner;
+        bookings.engine().update_metrics();
+        store_metrics.set(store.pool_counts(), store.is_full());
+        metrics
     }
 
     /// Authentication by dapi keys.

@@ -9,6 +9,7 @@ mod command;
 mod commit;
 mod decide;
 mod engine;
+mod metrics;
 mod outcome;
 mod parked;
 mod preview;
@@ -25,6 +26,7 @@ mod simulation;
 mod tests;
 
 pub use engine::BookingParts;
+pub use metrics::BookingMetrics;
 pub use outcome::{Booked, Outcome, Reserved};
 pub use request::{Action, Amount, Capture, Entry, MAX_HOLD, Request, Reserve, Reverse};
 pub use service::Bookings;

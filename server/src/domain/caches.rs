@@ -2,6 +2,7 @@
 //! age, and told what other instances write into the database.
 
 mod flight;
+mod metrics;
 #[cfg(test)]
 mod tests;
 mod versioned;
@@ -13,8 +14,10 @@ use std::time::Duration;
 use crate::config::LiveConfig;
 use crate::model::Clock;
 use crate::store::Changed;
-use crate::telemetry::metrics::{CacheMetrics, Metrics};
+use crate::telemetry::metrics::Metrics;
 
+use metrics::CacheMetrics;
+pub use metrics::LookupCounters;
 use versioned::Bounds;
 pub use versioned::{Entry, Versioned};
 
@@ -32,7 +35,7 @@ pub struct Caches {
 struct Inner {
     config: LiveConfig,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    metrics: CacheMetrics,
     registered: RwLock<Vec<(&'static str, Arc<dyn Cached>)>>,
 }
 
@@ -74,8 +77,9 @@ pub struct CacheSpec<K, T> {
 
 impl Caches {
     /// No caches yet, to be made within the configured bounds.
-    pub fn new(config: &LiveConfig, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>) -> Self {
-        let (config, clock, metrics) = (config.clone(), clock.clone(), metrics.clone());
+    pub fn new(config: &LiveConfig, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Self {
+        let (config, clock) = (config.clone(), clock.clone());
+        let metrics = CacheMetrics::register(metrics);
         Self { inner: Arc::new(Inner { config, clock, metrics, registered: RwLock::default() }) }
     }
 
@@ -90,8 +94,8 @@ impl Caches {
             stale_limit: spec.stale_limit,
             config: self.inner.config.clone(),
         };
-        let (clock, metrics) = (self.inner.clock.clone(), self.metrics(spec.name));
-        let cache = Arc::new(Versioned::new(bounds, spec.weigh, spec.invalidated, clock, metrics));
+        let (clock, counters) = (self.inner.clock.clone(), self.lookup_counters(spec.name));
+        let cache = Arc::new(Versioned::new(bounds, spec.weigh, spec.invalidated, clock, counters));
         self.register(spec.name, cache.clone());
         cache
     }
@@ -107,7 +111,7 @@ impl Caches {
     }
 
     /// Where the look-ups of a cache are counted.
-    pub fn metrics(&self, name: &'static str) -> CacheMetrics {
+    pub fn lookup_counters(&self, name: &'static str) -> LookupCounters {
         self.inner.metrics.cache(name)
     }
 

@@ -20,15 +20,15 @@ use crate::config::LiveConfig;
 use crate::config::{Config, DatabaseTarget};
 use crate::domain::auth::Auth;
 use crate::domain::balances::{BalanceCache, Balances};
-use crate::domain::booking::{Booking, BookingParts, Bookings};
+use crate::domain::booking::{Booking, BookingMetrics, BookingParts, Bookings};
 use crate::domain::caches::Caches;
 use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::nonces::SpentNonces;
 use crate::domain::prices::Prices;
 use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
-use crate::store::{Context, Keyring, KeyringError, Migrate, MigrateError, SchemaState, Store};
-use crate::sync::{EventReceiver, SyncError, SyncService};
+use crate::store::{Context, Keyring, KeyringError, Migrate, MigrateError, SchemaState, Store, StoreMetrics};
+use crate::sync::{EventReceiver, SyncError, SyncMetrics, SyncService};
 use crate::telemetry::metrics::Metrics;
 
 /// What the instance is for.
@@ -142,7 +142,7 @@ impl ServerEnv {
     ) -> Result<Self, OpenError> {
         let file = database_file(&config, role)?;
         let keyring = keyring(&config, file.as_ref(), role, &*entropy)?;
-        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let instance = new_uuid(clock.now(), &*entropy);
         let context = Context {
             instance,
@@ -169,7 +169,7 @@ impl ServerEnv {
         let parts = BookingParts {
             balances: balances.clone(),
             nonces: nonces.clone(),
-            metrics: metrics.clone(),
+            metrics: BookingMetrics::register(&metrics),
             clock: clock.clone(),
             entropy: entropy.clone(),
             config: config.clone(),
@@ -179,8 +179,13 @@ impl ServerEnv {
                 .unwrap_or_else(tokio::runtime::Handle::current),
         };
         let booking = Booking::start(&store, parts);
-        let sync =
-            SyncService::new(store.clone(), config.clone(), clock.clone(), entropy.clone(), metrics.clone())?;
+        let sync = SyncService::new(
+            store.clone(),
+            config.clone(),
+            clock.clone(),
+            entropy.clone(),
+            SyncMetrics::register(&metrics),
+        )?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         invalidate_what_sync_changes(&sync, &caches, &tasks, &stop);
         let prices = Arc::new(Prices::new(store.clone(), &caches, config.clone()));
@@ -199,6 +204,7 @@ impl ServerEnv {
             _booking_threads: booking_threads,
             prices,
             sync,
+            store_metrics: StoreMetrics::register(&metrics),
             metrics,
             clock,
             entropy,

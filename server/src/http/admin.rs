@@ -11,17 +11,18 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
 use crate::env::ServerEnv;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::CONTENT_TYPE as OPENMETRICS;
 
 use super::AnswerBody;
 use super::answer_log::AnswerLine;
 use super::endpoints::health_answer;
+use super::metrics::UNMATCHED;
 use super::problem::{Occurrence, Problem};
 use super::request_id::{REQUEST_ID, RequestId, RequestIds};
 use super::respond::without_body;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const METRICS: HeaderValue = HeaderValue::from_static(metrics::CONTENT_TYPE);
+const METRICS: HeaderValue = HeaderValue::from_static(OPENMETRICS);
 
 /// What the admin port answers to.
 const PATHS: [&str; 5] = ["/livez", "/readyz", "/startupz", "/metrics", "/health"];
@@ -45,7 +46,7 @@ impl AdminService {
         let (parts, _unread) = request.into_parts();
         let started = self.env.clock().monotonic();
         let (path, id) = (parts.uri.path(), self.ids.next());
-        let route = PATHS.into_iter().find(|known| *known == path).unwrap_or(metrics::UNMATCHED);
+        let route = PATHS.into_iter().find(|known| *known == path).unwrap_or(UNMATCHED);
         let answer = match parts.method {
             Method::GET | Method::HEAD => self.get(route).await,
             _ => Err(Problem::method_not_allowed("GET, HEAD")),

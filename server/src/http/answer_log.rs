@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use crate::model::KeyId;
-use crate::telemetry::metrics::method_name;
 
+use super::metrics::method_name;
 use super::problem::Code;
 
 /// The target of these lines.

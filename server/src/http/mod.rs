@@ -8,6 +8,7 @@ mod answer_log;
 mod body;
 mod call;
 mod endpoints;
+mod metrics;
 pub mod openapi;
 mod origin;
 mod params;

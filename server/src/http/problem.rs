@@ -510,7 +510,7 @@ mod tests {
     fn every_code_of_401_is_counted_from_the_start() {
         let codes = Code::ALL.iter().filter(|code| code.status() == StatusCode::UNAUTHORIZED);
         let codes: Vec<_> = codes.map(|code| code.as_str()).collect();
-        assert_eq!(codes, crate::telemetry::metrics::AUTH_FAILURES);
+        assert_eq!(codes, super::super::metrics::AUTH_FAILURES);
     }
 
     #[tokio::test]

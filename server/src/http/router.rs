@@ -2,8 +2,7 @@
 
 use http::Method;
 
-use crate::telemetry::metrics::{Metrics, RouteMetrics, UNMATCHED};
-
+use super::metrics::{HttpMetrics, RouteMetrics, UNMATCHED};
 use super::openapi::statuses;
 use super::routes::{Route, Verb};
 
@@ -45,7 +44,7 @@ impl Router {
     /// Of these routes. Fails only if their paths contradict each other.
     pub fn new(
         routes: impl Iterator<Item = &'static Route>,
-        metrics: &Metrics,
+        metrics: &HttpMetrics,
     ) -> Result<Self, matchit::InsertError> {
         let mut by_path: Vec<(&'static str, Vec<&'static Route>)> = Vec::new();
         for route in routes {
@@ -98,6 +97,7 @@ mod tests {
     use super::super::endpoints::routes;
     use super::*;
     use crate::domain::Error;
+    use crate::telemetry::metrics::Metrics;
 
     fn find(method: &Method, path: &str) -> String {
         find_among(routes(), method, path)
@@ -105,7 +105,7 @@ mod tests {
 
     /// The name of the route and the values of its path parameters, or the error.
     fn find_among(routes: impl Iterator<Item = &'static Route>, method: &Method, path: &str) -> String {
-        let router = Router::new(routes, &Metrics::new("0")).unwrap();
+        let router = Router::new(routes, &HttpMetrics::register(&Metrics::new("0"))).unwrap();
         match router.find(method, path).target {
             Target::Route(route) => {
                 let open: Vec<_> =

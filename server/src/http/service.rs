@@ -22,7 +22,6 @@ use crate::domain::auth::{Authenticated, claimed_key};
 use crate::env::ServerEnv;
 use crate::model::KeyId;
 use crate::signing::SignedRequest;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tracing::{child_span, set_parent};
 
 use super::AnswerBody;
@@ -30,6 +29,7 @@ use super::answer_log::AnswerLine;
 use super::call::Call;
 use super::endpoints;
 use super::listener::{BoxError, read_body};
+use super::metrics::HttpMetrics;
 use super::origin::{Origin, host_fault};
 use super::params::Params;
 use super::problem::{Code, Occurrence, Problem};
@@ -47,7 +47,7 @@ pub struct Api {
 
 struct Shared {
     env: ServerEnv,
-    metrics: Arc<Metrics>,
+    metrics: HttpMetrics,
     router: Router,
     ids: RequestIds,
 }
@@ -60,9 +60,9 @@ pub struct ApiService {
 }
 
 impl Api {
-    /// The API of `env`. Fails only if two routes contradict each other.
+    /// The API of `env`, which has one: its metrics are registered here. Fails only if two routes contradict each other.
     pub fn new(env: ServerEnv) -> Result<Self, matchit::InsertError> {
-        let metrics = Arc::clone(env.metrics());
+        let metrics = HttpMetrics::register(env.metrics());
         let router = Router::new(endpoints::routes(), &metrics)?;
         let ids = RequestIds::new(env.entropy().as_ref());
         Ok(Self { shared: Arc::new(Shared { env, metrics, router, ids }) })

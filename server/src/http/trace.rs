@@ -10,8 +10,9 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::telemetry::metrics::UNMATCHED;
 use crate::telemetry::tracing::{REQUEST_TARGET, mark_failed};
+
+use super::metrics::UNMATCHED;
 
 /// The longest user agent that is recorded.
 const AGENT: usize = 128;

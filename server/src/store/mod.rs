@@ -16,6 +16,7 @@ mod keys;
 mod leases;
 mod ledger;
 mod list;
+mod metrics;
 mod migrate;
 mod mirror;
 #[cfg(test)]
@@ -56,6 +57,7 @@ pub use keys::{NewKey, StoredKey};
 pub use leases::Lease;
 pub use ledger::{LedgerChanges, LedgerRow, NotCommitted, Writer};
 pub use list::{Filter, Window};
+pub use metrics::StoreMetrics;
 pub use migrate::{Migrate, MigrateError, MigrationStep, OwnerCheck, SchemaState};
 pub use mirror::{Change, MirrorFilter, Op, Page, PageCounts, Partial, Quarantined, Validity};
 pub use proof::{Moved, VerifyRow};

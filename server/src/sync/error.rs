@@ -66,9 +66,9 @@ impl SyncError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::metrics::SYNC_RESULTS;
     use super::super::source::Failure;
     use super::*;
-    use crate::telemetry::metrics::SYNC_RESULTS;
 
     #[test]
     fn every_class_that_a_run_can_end_with_is_counted_from_the_start() {

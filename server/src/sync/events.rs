@@ -90,7 +90,7 @@ impl Inner {
                 if let Err(error) = self.pull_rows(&pull).instrument(span.clone()).await {
                     mark_failed(&span, error.class());
                     let (entity, ids) = (pull.entity.as_str(), pull.ids.len() as u64);
-                    self.metrics.sync_rows(entity, "event_failed", ids);
+                    self.metrics.rows(pull.entity, "event_failed", ids);
                     tracing::warn!(entity, ids, class = error.class(), %error, "a pull for an event failed");
                 }
             }
@@ -105,10 +105,10 @@ impl Inner {
         let page = self.source()?.rows(pull.entity, &pull.ids).await?;
         let span = trace::page(page.changes.len(), page.quarantined.len());
         let counts = self.apply(pull.entity, page, None).instrument(span).await?;
-        let entity = pull.entity.as_str();
-        self.metrics.sync_rows(entity, "upsert", counts.upserts);
-        self.metrics.sync_rows(entity, "delete", counts.deletes);
-        self.metrics.sync_rows(entity, "quarantined", counts.quarantined);
+        let entity = pull.entity;
+        self.metrics.rows(entity, "upsert", counts.upserts);
+        self.metrics.rows(entity, "delete", counts.deletes);
+        self.metrics.rows(entity, "quarantined", counts.quarantined);
         if counts.quarantined > 0 {
             self.refresh(pull.entity).await;
         }

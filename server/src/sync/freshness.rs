@@ -75,7 +75,7 @@ impl Inner {
             }
         }
         if let Some(age) = self.freshness(entity).age_s {
-            self.metrics.set_sync_age(entity.as_str(), age);
+            self.metrics.set_age(entity, age);
         }
     }
 

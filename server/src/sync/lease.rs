@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use crate::model::Clock;
 use crate::store::{self, Lease, Store};
-use crate::telemetry::metrics::Metrics;
+
+use super::metrics::SyncMetrics;
 
 /// A lease that this instance holds, and renews while it works under it.
 pub(super) struct Held {
     store: Store,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    metrics: SyncMetrics,
     name: &'static str,
     ttl: Duration,
     taken_at: Duration,
@@ -21,7 +22,7 @@ impl Held {
     pub async fn take(
         store: &Store,
         clock: &Arc<dyn Clock>,
-        metrics: &Arc<Metrics>,
+        metrics: &SyncMetrics,
         name: &'static str,
         ttl: Duration,
     ) -> Result<Option<Self>, store::Error> {

@@ -13,6 +13,7 @@ mod feed;
 mod freshness;
 mod lease;
 mod maintenance;
+mod metrics;
 mod receiver;
 mod report;
 mod runner;
@@ -31,6 +32,7 @@ pub use api_source::ApiSource;
 pub use error::SyncError;
 pub use feed::{flaw, parse_seed};
 pub use freshness::Freshness;
+pub use metrics::SyncMetrics;
 pub use receiver::EventReceiver;
 pub use report::{Progress, RunReport};
 pub use source::{Failure, FeedPage, Flaw, MAX_IDS, Position, Source, SourceError};
@@ -38,7 +40,6 @@ pub use source::{Failure, FeedPage, Flaw, MAX_IDS, Position, Source, SourceError
 use crate::config::{self, Config, EntitySync, LiveConfig, SyncSource};
 use crate::model::{Clock, Entity, Entropy, TextId};
 use crate::store::{Changed, Store};
-use crate::telemetry::metrics::Metrics;
 use schedule::Timetable;
 
 /// The shortest lease of a run; a slow upstream gets a longer one.
@@ -62,7 +63,7 @@ struct Inner {
     listener: OnceLock<Listener>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    metrics: Arc<Metrics>,
+    metrics: SyncMetrics,
 }
 
 /// The state of one entity's runs.
@@ -82,7 +83,7 @@ impl SyncService {
         config: LiveConfig,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        metrics: Arc<Metrics>,
+        metrics: SyncMetrics,
     ) -> Result<Self, SyncError> {
         let source = match configured_source(&config.current(), &clock) {
             Ok(source) => Ok(source),
@@ -112,11 +113,8 @@ impl SyncService {
         source: Result<Arc<dyn Source>, &'static str>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        metrics: Arc<Metrics>,
+        metrics: SyncMetrics,
     ) -> Result<Self, SyncError> {
-        for entity in Entity::ALL {
-            metrics.begin_sync(entity.as_str());
-        }
         check_schedules(&config.current())?;
         let inner = Inner {
             store,
@@ -173,7 +171,7 @@ impl SyncService {
         }
         let taken = self.inner.events.push(entity, &ids);
         if !taken {
-            self.inner.metrics.sync_rows(entity.as_str(), "event_dropped", ids.len() as u64);
+            self.inner.metrics.rows(entity, "event_dropped", ids.len() as u64);
         }
         taken
     }

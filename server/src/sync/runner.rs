@@ -45,7 +45,7 @@ impl Inner {
         trace::note_run(&span, &result);
         match &result {
             Ok(report) => {
-                self.metrics.sync_run(entity.as_str(), "ok");
+                self.metrics.run(entity, "ok");
                 let RunReport { snapshot, pages, upserts, deletes, quarantined, swept, elapsed, .. } =
                     *report;
                 tracing::debug!(
@@ -62,11 +62,11 @@ impl Inner {
             }
             Err(SyncError::Stopped | SyncError::Unconfigured(_)) => {}
             Err(SyncError::Store(store::Error::LeaseLost)) => {
-                self.metrics.sync_run(entity.as_str(), "lease_lost");
+                self.metrics.run(entity, "lease_lost");
                 tracing::info!(entity = entity.as_str(), "another instance has taken the run over");
             }
             Err(error) => {
-                self.metrics.sync_run(entity.as_str(), error.class());
+                self.metrics.run(entity, error.class());
                 if error.class() != "skipped" {
                     tracing::warn!(entity = entity.as_str(), class = error.class(), %error, "the run failed");
                 }
@@ -181,12 +181,12 @@ impl Run<'_> {
         };
         let span = trace::page(page.changes.len(), page.quarantined.len());
         let counts = self.inner.apply(self.entity, page, Some(under)).instrument(span).await?;
-        let (metrics, entity) = (&self.inner.metrics, self.entity.as_str());
+        let (metrics, entity) = (&self.inner.metrics, self.entity);
         for (op, rows) in
             [("upsert", counts.upserts), ("delete", counts.deletes), ("quarantined", counts.quarantined)]
         {
             if rows > 0 {
-                metrics.sync_rows(entity, op, rows);
+                metrics.rows(entity, op, rows);
             }
         }
         self.report.pages += 1;
@@ -213,7 +213,7 @@ impl Run<'_> {
             .await?;
         self.report.swept = swept;
         if swept > 0 {
-            self.inner.metrics.sync_rows(self.entity.as_str(), "swept", swept);
+            self.inner.metrics.rows(self.entity, "swept", swept);
             self.inner.tell(&Changed::whole(self.entity));
         }
         Ok(())

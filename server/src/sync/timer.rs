@@ -72,7 +72,7 @@ impl Inner {
         }
         let report = self.run(entity, stop, &|_| {}).await?;
         for _ in 0..timetable.missed(now, now.plus(report.elapsed)) {
-            self.metrics.sync_run(entity.as_str(), "skipped");
+            self.metrics.run(entity, "skipped");
         }
         Ok(Step::Ran)
     }

@@ -8,7 +8,7 @@ use sageapi_server::config::{self, LiveConfig};
 use sageapi_server::domain::Error;
 use sageapi_server::domain::balances::BalanceCache;
 use sageapi_server::domain::booking::{
-    Action, Amount, Booking, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
+    Action, Amount, Booking, BookingMetrics, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
 };
 use sageapi_server::domain::caches::Caches;
 use sageapi_server::model::{
@@ -21,7 +21,7 @@ use sageapi_server::telemetry::metrics::Metrics;
 /// An engine as an instance has it.
 pub fn start(store: &Store) -> Booking {
     let clock: Arc<dyn Clock> = SystemClock::new();
-    let metrics = Arc::new(Metrics::new("test"));
+    let metrics = Metrics::new("test");
     let nothing = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let mut config = config::load(None, &BTreeMap::new(), &nothing).unwrap().config;
     config.accounting = config::Accounting {
@@ -37,7 +37,7 @@ pub fn start(store: &Store) -> Booking {
     let parts = BookingParts {
         balances: BalanceCache::new(&caches),
         nonces: Arc::default(),
-        metrics,
+        metrics: BookingMetrics::register(&metrics),
         clock,
         entropy: SystemEntropy::new(),
         config,

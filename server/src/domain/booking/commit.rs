@@ -105,7 +105,7 @@ impl Engine {
             match failed {
                 Failed::Poisoned(error) | Failed::Contended(error) if batch.len() > 1 => {
                     tracing::warn!(%error, items = batch.len(), "a batch was refused; splitting it");
-                    self.parts.metrics.store_retry("split");
+                    self.parts.metrics.retry("split");
                     todo.push(batch.split_off(batch.len() / 2));
                     todo.push(batch);
                 }
@@ -150,7 +150,7 @@ impl Engine {
         commands: &[Command],
         error: &store::Error,
     ) -> Vec<CustomerId> {
-        self.parts.metrics.store_retry("locked");
+        self.parts.metrics.retry("locked");
         let locked = backend.locked(&customers_of(commands)).await.unwrap_or_default();
         tracing::warn!(%error, customers = ?locked, "another transaction keeps rows locked");
         locked
@@ -203,7 +203,7 @@ impl Engine {
             let failed = match self.attempt(backend, shard, commands, when).await {
                 Ok(verdicts) => {
                     let took = self.parts.clock.monotonic().saturating_sub(started);
-                    self.parts.metrics.booking_commit(commands.len(), took.as_secs_f64());
+                    self.parts.metrics.commit(commands.len(), took.as_secs_f64());
                     break Ok(verdicts);
                 }
                 Err(failed) => failed,
@@ -224,7 +224,7 @@ impl Engine {
             if attempt >= MAX_ATTEMPTS {
                 break Err(failed);
             }
-            self.parts.metrics.store_retry(reason);
+            self.parts.metrics.retry(reason);
             if !matches!(failed, Failed::Repeated) {
                 backend.back_off(attempt).await;
             }

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
 use super::command::{Command, Reply};
+use super::metrics::BookingMetrics;
 use super::outcome::{Outcome, Verdict};
 use super::queue::{Group, Lanes, Shard};
 use super::request::Request;
@@ -19,7 +20,6 @@ use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
 use crate::domain::nonces::SpentNonces;
 use crate::model::{Clock, CustomerId, Entropy, RecordId, new_uuid};
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tracing::Handoff;
 
 /// What the engine is made of.
@@ -31,7 +31,7 @@ pub struct BookingParts {
     /// Learns which nonces were spent.
     pub nonces: Arc<SpentNonces>,
     /// Counts and measures.
-    pub metrics: Arc<Metrics>,
+    pub metrics: BookingMetrics,
     /// Times commits and dates ids.
     pub clock: Arc<dyn Clock>,
     /// Makes ids.
@@ -153,8 +153,8 @@ fn refusal_label(refusal: &Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::metrics::BOOKING_RESULTS;
     use super::*;
-    use crate::telemetry::metrics::BOOKING_RESULTS;
 
     #[test]
     fn every_label_is_counted_from_the_start() {

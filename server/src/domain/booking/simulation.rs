@@ -21,7 +21,7 @@ use rand::rngs::StdRng;
 use self::check::assert_held_adds_up;
 use self::database::{Database, Moment, SimulatedBackend};
 use self::intent::Intent;
-use super::{Action, Booking, BookingParts, Outcome, Request};
+use super::{Action, Booking, BookingMetrics, BookingParts, Outcome, Request};
 use crate::config::{self, LiveConfig};
 use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
@@ -115,7 +115,7 @@ impl Simulation {
 
     fn instance(&self) -> Instance {
         let clock: Arc<dyn Clock> = self.database.time.clock.clone();
-        let metrics = Arc::new(Metrics::new("0"));
+        let metrics = Metrics::new("0");
         let mut config = config::defaults();
         config.accounting = config::Accounting {
             mode: Mode::Strict,
@@ -131,7 +131,7 @@ impl Simulation {
         let parts = BookingParts {
             balances: balances.clone(),
             nonces: Arc::default(),
-            metrics,
+            metrics: BookingMetrics::register(&metrics),
             clock,
             entropy: SeededEntropy::new(self.seed ^ u64::from(self.database.draw(u32::MAX))),
             config,

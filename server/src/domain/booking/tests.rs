@@ -9,7 +9,10 @@ use uuid::Uuid;
 use super::backend::LedgerBackend;
 use super::command::Command;
 use super::decide::{Decided, Ledger, Loaded};
-use super::{Action, Booked, Booking, BookingParts, Capture, Outcome, Request, Reserve, Reserved, Reverse};
+use super::{
+    Action, Booked, Booking, BookingMetrics, BookingParts, Capture, Outcome, Request, Reserve, Reserved,
+    Reverse,
+};
 use crate::config::{self, LiveConfig};
 use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
@@ -558,7 +561,7 @@ impl LedgerBackend for FaultyBackend {
 
 fn parts() -> BookingParts {
     let clock: Arc<dyn Clock> = SystemClock::new();
-    let metrics = Arc::new(Metrics::new("0"));
+    let metrics = Metrics::new("0");
     let mut config = config::defaults();
     config.accounting = config::Accounting {
         mode: Mode::Strict,
@@ -572,7 +575,7 @@ fn parts() -> BookingParts {
     BookingParts {
         balances: BalanceCache::new(&Caches::new(&config, &clock, &metrics)),
         nonces: Arc::default(),
-        metrics,
+        metrics: BookingMetrics::register(&metrics),
         clock,
         entropy: SystemEntropy::new(),
         config,

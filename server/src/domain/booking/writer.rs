@@ -148,6 +148,11 @@ impl Booking {
         self.engine.admission.count()
     }
 
+    /// Sets the metrics that are read at a scrape.
+    pub fn update_metrics(&self) {
+        self.engine.parts.metrics.set_queue_depth(self.depth());
+    }
+
     /// Waits until a writer has panicked. Its customers' requests are then served by nobody: the process must end.
     pub async fn broken(&self) {
         self.engine.broken.cancelled().await;
@@ -174,6 +179,6 @@ async fn run_writer<B: LedgerBackend>(engine: Arc<Engine>, index: usize, mut bac
             }
             Taken::Group(group) => engine.commit_group(&mut backend, shard, group).await,
         }
-        engine.parts.metrics.set_booking_queue_depth(engine.admission.count());
+        engine.parts.metrics.set_queue_depth(engine.admission.count());
     }
 }

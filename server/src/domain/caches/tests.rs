@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::super::Error;
 use super::Invalidated;
+use super::metrics::CacheMetrics;
 use super::versioned::{Bounds, Entry, Versioned};
 use crate::config::{self, LiveConfig};
 use crate::model::{ManualClock, Timestamp};
@@ -34,7 +35,7 @@ impl Fixture {
             |_| 100,
             |_| Invalidated::Nothing,
             clock.clone(),
-            Metrics::new("0").cache("keys"),
+            CacheMetrics::register(&Metrics::new("0")).cache("keys"),
         );
         Arc::new(Self { cache, clock, loads: AtomicUsize::new(0) })
     }

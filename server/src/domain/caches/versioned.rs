@@ -12,11 +12,10 @@ use moka::sync::Cache;
 
 use super::super::Error;
 use super::flight::Flights;
-use super::{Cached, Invalidated};
+use super::{Cached, Invalidated, LookupCounters};
 use crate::config::LiveConfig;
 use crate::model::{Clock, Timestamp};
 use crate::store::Changed;
-use crate::telemetry::metrics::CacheMetrics;
 
 /// What a map entry and its key take, in bytes.
 const KEY_WEIGHT: usize = 300;
@@ -63,7 +62,7 @@ pub struct Versioned<K, T> {
     drops: AtomicU64,
     /// Until when the database is taken to be away, after a load that could not reach it.
     away_until: AtomicI64,
-    metrics: CacheMetrics,
+    lookups: LookupCounters,
 }
 
 /// How much a cache may hold, and for how long.
@@ -112,7 +111,7 @@ where
         weigh: fn(&T) -> usize,
         invalidated: fn(&Changed) -> Invalidated<K>,
         clock: Arc<dyn Clock>,
-        metrics: CacheMetrics,
+        lookups: LookupCounters,
     ) -> Self {
         let cache = Cache::builder()
             .max_capacity(bounds.bytes)
@@ -130,7 +129,7 @@ where
             bounds,
             drops: AtomicU64::new(0),
             away_until: AtomicI64::new(0),
-            metrics,
+            lookups,
         }
     }
 
@@ -150,7 +149,7 @@ where
         let now = self.clock.now();
         let old = match self.cache.get(key) {
             Some(entry) if self.is_fresh(&entry, now) => {
-                self.metrics.hit();
+                self.lookups.hit();
                 return Ok(entry);
             }
             Some(entry) if now < self.away_until() && self.may_serve_stale(&entry, now) => {
@@ -171,7 +170,7 @@ where
     where
         F: Future<Output = Result<Option<(T, i64)>, Error>>,
     {
-        self.metrics.miss();
+        self.lookups.miss();
         let flight = self.flights.join(key);
         let loading = flight.land(|| self.reload(key, load));
         let stale = old.filter(|entry| self.may_serve_stale(entry, self.clock.now()));
@@ -196,7 +195,7 @@ where
     }
 
     fn stale(&self, entry: Entry<T>) -> Entry<T> {
-        self.metrics.stale();
+        self.lookups.stale();
         Entry { stale: true, ..entry }
     }
 

@@ -264,7 +264,7 @@ async fn a_program_is_found_by_its_valid_row_and_hidden_from_customers_unless_pu
     pricing(&db).await;
     let config = LiveConfig::new(config::defaults());
     let clock: Arc<dyn Clock> = ManualClock::new(NOW);
-    let caches = Caches::new(&config, &clock, &Arc::new(Metrics::new("0")));
+    let caches = Caches::new(&config, &clock, &Metrics::new("0"));
     let prices = Prices::new(db.store.clone(), &caches, config);
     let found = async |ppid: &str, at: Timestamp, published_only: bool| {
         let row = prices.row(ppid, at, published_only).await.unwrap();

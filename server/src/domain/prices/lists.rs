@@ -3,11 +3,10 @@ use std::sync::Arc;
 use moka::future::Cache;
 
 use crate::domain::Error;
-use crate::domain::caches::{Cached, Caches};
+use crate::domain::caches::{Cached, Caches, LookupCounters};
 use crate::domain::pricing::{PricingDataError, Program};
 use crate::model::{Entity, MirrorRow, TextId};
 use crate::store::Changed;
-use crate::telemetry::metrics::CacheMetrics;
 
 /// How much more room a list takes that is ready to price with than its text does.
 const GROWTH: usize = 4;
@@ -27,7 +26,7 @@ pub struct List {
 /// has another version.
 pub struct Lists {
     cache: Cache<(TextId, i64), Arc<List>>,
-    metrics: CacheMetrics,
+    lookups: LookupCounters,
 }
 
 impl Lists {
@@ -35,7 +34,7 @@ impl Lists {
     pub fn register(caches: &Caches) -> Arc<Self> {
         let cache = Cache::builder().max_capacity(caches.bytes(1));
         let cache = cache.weigher(|_, list: &Arc<List>| list.size).build();
-        let lists = Arc::new(Self { cache, metrics: caches.metrics(NAME) });
+        let lists = Arc::new(Self { cache, lookups: caches.lookup_counters(NAME) });
         caches.register(NAME, lists.clone());
         lists
     }
@@ -44,10 +43,10 @@ impl Lists {
     pub async fn get(&self, row: &MirrorRow) -> Result<Arc<List>, Error> {
         let key = (row.id.clone(), row.version);
         if let Some(list) = self.cache.get(&key).await {
-            self.metrics.hit();
+            self.lookups.hit();
             return Ok(list);
         }
-        self.metrics.miss();
+        self.lookups.miss();
         let text = row.text(Entity::Pricing, "pricing_data").unwrap_or_default().to_owned();
         let (id, version) = key.clone();
         let read = async move {

@@ -32,7 +32,7 @@ fn with_caches(db: &TestStore, zone: TimeZone, scale: u8) -> (Prices, Caches) {
     config.accounting = config::Accounting { zone, scale, currency: eur(), ..config.accounting };
     let config = LiveConfig::new(config);
     let clock: Arc<dyn Clock> = ManualClock::new(Timestamp::from_seconds(YEAR));
-    let caches = Caches::new(&config, &clock, &Arc::new(Metrics::new("0")));
+    let caches = Caches::new(&config, &clock, &Metrics::new("0"));
     (Prices::new(db.store.clone(), &caches, config), caches)
 }
 

@@ -14,8 +14,8 @@ use crate::config::LiveConfig;
 use crate::config::{self, Config};
 use crate::model::{Secret, SeededEntropy, SystemClock, TextId};
 use crate::store::{Change, Context, Keyring, Migrate, MirrorFilter, Op, Store, SyncState, Window};
-use crate::sync::SyncService;
 use crate::sync::timer::Step;
+use crate::sync::{SyncMetrics, SyncService};
 use crate::telemetry::metrics::Metrics;
 
 const USERS: Entity = Entity::Users;
@@ -58,7 +58,7 @@ impl World {
         let store = Store::open(&config.database.target, 5, 1, context).unwrap();
         store.migrate(&Migrate::default()).await.unwrap();
         let source: Arc<dyn Source> = self.platform.clone();
-        let metrics = Arc::new(Metrics::new("test"));
+        let metrics = SyncMetrics::register(&Metrics::new("test"));
         let config = LiveConfig::new(config);
         SyncService::with_source(store, config, Ok(source), clock, entropy, metrics).unwrap()
     }
