@@ -2,6 +2,7 @@
 //! commands call, and what a program that embeds SageAPI calls.
 
 mod database_file;
+mod error;
 mod health;
 mod open;
 mod threads;
@@ -15,7 +16,8 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use health::{Assessment, CacheHealth, DatabaseHealth, Health, SyncHealth};
-pub use open::{OpenError, Role, check, load_sageapi};
+pub use error::OpenError;
+pub use open::{Role, check, load_sageapi};
 
 use self::database_file::DatabaseFile;
 use self::threads::BookingThreads;

@@ -9,7 +9,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::endpoints::{Tag, routes};
+use super::endpoints::routes;
+use super::tag::Tag;
 use super::problem::Code;
 use super::routes::parameters::{Parameter, ParameterKind};
 use super::routes::{Access, Body, NDJSON, Payload, Route};

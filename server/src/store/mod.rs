@@ -18,6 +18,7 @@ mod ledger;
 mod list;
 mod migrate;
 mod mirror;
+mod pairs;
 #[cfg(test)]
 mod plans;
 mod proof;

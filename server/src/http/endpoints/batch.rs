@@ -5,13 +5,13 @@ mod form;
 use http::StatusCode;
 use serde_json::value::RawValue;
 
-use super::Tag;
 use super::bookings::{self, BookedBody, read_item};
 use crate::domain::Error;
 use crate::domain::booking::{Booked, Outcome, Request};
 use crate::http::call::Call;
 use crate::http::problem::{Occurrence, Problem};
 use crate::http::respond::{Answer, EntityTag};
+use crate::http::tag::Tag;
 use crate::http::routes::parameters::{Parameter, ParameterKind};
 use crate::http::routes::{Access, Body, Payload, Route, Verb};
 use crate::model::Scope;

@@ -3,13 +3,13 @@
 mod answer;
 mod request;
 
-use super::Tag;
 use crate::domain::Error;
 use crate::http::call::Call;
 use crate::http::problem::Code;
 use crate::http::respond::Answer;
 use crate::http::routes::parameters::{Parameter, ParameterKind};
 use crate::http::routes::{Access, Body, Payload, Route, Verb};
+use crate::http::tag::Tag;
 use crate::http::schema;
 use crate::model::Scope;
 

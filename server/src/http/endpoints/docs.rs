@@ -11,9 +11,9 @@ use http::{HeaderValue, StatusCode};
 use schemars::json_schema;
 use sha2::{Digest as _, Sha256};
 
-use super::Tag;
 use crate::http::openapi;
 use crate::http::respond::{Answer, EntityTag};
+use crate::http::tag::Tag;
 use crate::http::routes::{Access, Payload, Route, Verb};
 
 pub const ROUTES: &[Route] = &[

@@ -2,13 +2,13 @@
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::Tag;
 use super::mirrored::{MirrorBody, mirror_schema};
 use crate::domain::Error;
 use crate::domain::mirror::{ModelsQuery, get_model, query_models};
 use crate::http::call::Call;
 use crate::http::problem::Code;
 use crate::http::respond::Answer;
+use crate::http::tag::Tag;
 use crate::http::routes::parameters::ParameterKind::{Id, Text};
 use crate::http::routes::parameters::{CREATED, PAGE, Parameter};
 use crate::http::routes::{Access, Payload, Route, Verb};

@@ -5,12 +5,12 @@ use std::future::ready;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use super::Tag;
 use crate::domain::Error;
 use crate::domain::principal::Identity;
 use crate::http::call::Call;
 use crate::http::respond::Answer;
 use crate::http::routes::{Payload, Route, Verb};
+use crate::http::tag::Tag;
 use crate::http::schema::{self, AuthModeText, IdText, ScopeText, TimeText};
 use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Timestamp};
 
