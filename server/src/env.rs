@@ -2,6 +2,7 @@
 //! commands call, and what a program that embeds SageAPI calls.
 
 mod database_file;
+mod error;
 mod health;
 mod open;
 mod threads;
@@ -14,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub use error::OpenError;
 pub use health::{Assessment, CacheHealth, DatabaseHealth, Health, SyncHealth};
-pub use open::{OpenError, Role, check, load_sageapi};
+pub use open::{Role, check, load_sageapi};
 
 use self::database_file::DatabaseFile;
 use self::threads::BookingThreads;

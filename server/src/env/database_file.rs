@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use super::open::OpenError;
+use super::error::OpenError;
 
 /// A command holds the lock for an instant to learn whether a server does, so one refusal may be chance.
 const ATTEMPTS: u32 = 25;

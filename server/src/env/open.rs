@@ -3,17 +3,17 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sageapi_contract::{ExitCode, Verdict};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::database_file::DatabaseFile;
+use super::error::OpenError;
 use super::threads::BookingThreads;
 use super::{Inner, ServerEnv};
 use crate::config::LiveConfig;
@@ -27,8 +27,8 @@ use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::nonces::SpentNonces;
 use crate::domain::prices::Prices;
 use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
-use crate::store::{Context, Keyring, KeyringError, Migrate, MigrateError, SchemaState, Store, StoreMetrics};
-use crate::sync::{EventReceiver, SyncError, SyncMetrics, SyncService};
+use crate::store::{Context, Keyring, Migrate, SchemaState, Store, StoreMetrics};
+use crate::sync::{EventReceiver, SyncMetrics, SyncService};
 use crate::telemetry::metrics::Metrics;
 
 /// What the instance is for.
@@ -40,81 +40,6 @@ pub enum Role {
     Setup,
     /// A command on a database that is there, perhaps beside a server.
     Command,
-}
-
-/// Why an instance could not be put together.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// No encryption key, and none could be made.
-    #[error("auth.encryption_key is required with a MySQL database; make one with: openssl rand -base64 32")]
-    NoEncryptionKey,
-    /// A command on an embedded database that is not there.
-    #[error("{0}: there is no database; name it in database.url, or make it with: sageapi-server migrate")]
-    NoDatabase(PathBuf),
-    /// An embedded database whose encryption key is not beside it.
-    #[error("{0}: the database's encryption key is not there; bring it back, or set auth.encryption_key")]
-    NoKeyFile(PathBuf),
-    /// An encryption key is no key.
-    #[error("auth.encryption_key: {0}")]
-    Keyring(#[from] KeyringError),
-    /// A file beside the embedded database.
-    #[error("{path}: {error}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What went wrong.
-        error: std::io::Error,
-    },
-    /// Another process serves the embedded database.
-    #[error("{0} is held by another serving process; an embedded database has one")]
-    Locked(PathBuf),
-    /// A command by another name of the embedded database than that of its server.
-    #[error(
-        "{0} is served under another name (a hard link, or a mount of the file alone); use the name that the server \
-         uses: SQLite's log is beside that one"
-    )]
-    OtherName(PathBuf),
-    /// The thread of the booking engine.
-    #[error("the booking engine's thread cannot start: {0}")]
-    Thread(std::io::Error),
-    /// The settings of the mirror.
-    #[error(transparent)]
-    Sync(#[from] SyncError),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] crate::store::Error),
-    /// The migration.
-    #[error(transparent)]
-    Migrate(#[from] MigrateError),
-    /// The schema does not fit.
-    #[error("the database cannot be used: {}", .0.obstacle())]
-    Schema(Box<SchemaState>),
-}
-
-impl OpenError {
-    /// What a command that meets it exits with.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Schema(state) if state.verdict == Verdict::Forward => ExitCode::Unavailable,
-            Self::NoEncryptionKey
-            | Self::NoDatabase(_)
-            | Self::NoKeyFile(_)
-            | Self::OtherName(_)
-            | Self::Keyring(_)
-            | Self::Sync(_)
-            | Self::Schema(_)
-            | Self::Migrate(MigrateError::StatementBinlog) => ExitCode::Usage,
-            Self::Locked(_) | Self::Migrate(MigrateError::Locked) => ExitCode::TryAgain,
-            Self::File { .. } | Self::Thread(_) => ExitCode::Unavailable,
-            Self::Store(e) | Self::Migrate(MigrateError::Store(e)) => {
-                if e.is_unavailable() || e.is_contended() {
-                    ExitCode::Unavailable
-                } else {
-                    ExitCode::Internal
-                }
-            }
-        }
-    }
 }
 
 /// Opens SageAPI as a library: connects, brings an embedded database's schema up to date, and starts

@@ -12,7 +12,7 @@ use crate::signing::AuthError;
 use crate::store::NonceUse;
 
 use super::params::{Params, decode_segment};
-use super::routes::Route;
+use super::pattern::segment;
 
 /// A request that has been let in: its form is checked, and its caller is known if the route needs one.
 pub struct Call<'a> {
@@ -24,8 +24,8 @@ pub struct Call<'a> {
     pub params: Params<'a>,
     /// The body.
     pub body: Bytes,
-    /// The route.
-    pub route: &'static Route,
+    /// The pattern of its path.
+    pub pattern: &'static str,
     /// Names the request in answers and logs.
     pub request_id: &'a str,
     /// The path, as sent.
@@ -53,8 +53,8 @@ impl Call<'_> {
 
     /// A path parameter that is the id of `what`. Nothing has an id that is malformed.
     pub fn path_id(&self, name: &str, what: &'static str) -> Result<TextId, Error> {
-        let undeclared = || Error::Internal(format!("{} has no parameter {name}", self.route.path));
-        let segment = self.route.segment(self.path, name).ok_or_else(undeclared)?;
+        let undeclared = || Error::Internal(format!("{} has no parameter {name}", self.pattern));
+        let segment = segment(self.pattern, self.path, name).ok_or_else(undeclared)?;
         let id = decode_segment(segment).and_then(|text| TextId::parse(&text).ok());
         id.ok_or(Error::NotFound(what))
     }

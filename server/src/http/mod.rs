@@ -12,6 +12,7 @@ mod metrics;
 pub mod openapi;
 mod origin;
 mod params;
+mod pattern;
 pub mod problem;
 mod request_id;
 mod respond;
@@ -19,6 +20,7 @@ mod router;
 mod routes;
 mod schema;
 mod service;
+mod tag;
 mod trace;
 
 /// How the bookings of one request are told apart, for a check from outside such as the fuzz targets of fuzz/.

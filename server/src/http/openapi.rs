@@ -9,11 +9,12 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::endpoints::{Tag, routes};
+use super::endpoints::routes;
 use super::problem::Code;
 use super::routes::parameters::{Parameter, ParameterKind};
 use super::routes::{Access, Body, NDJSON, Payload, Route};
 use super::schema;
+use super::tag::Tag;
 
 /// Problems of every route that needs an authenticated caller.
 const KEY_PROBLEMS: &[Code] = &[

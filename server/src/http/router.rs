@@ -95,6 +95,7 @@ mod tests {
     use std::future::ready;
 
     use super::super::endpoints::routes;
+    use super::super::pattern::segment;
     use super::*;
     use crate::domain::Error;
     use crate::telemetry::metrics::Metrics;
@@ -109,7 +110,7 @@ mod tests {
         match router.find(method, path).target {
             Target::Route(route) => {
                 let open: Vec<_> =
-                    route.path_parameters().filter_map(|name| route.segment(path, name)).collect();
+                    route.path_parameters().filter_map(|name| segment(route.path, path, name)).collect();
                 format!("{} {}", route.id, open.join(" "))
             }
             Target::OtherMethods(allow) => format!("405 {allow}"),

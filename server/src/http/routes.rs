@@ -11,9 +11,10 @@ use crate::domain::Error;
 use crate::model::Scope;
 
 use super::call::Call;
-use super::endpoints::Tag;
+use super::pattern::parameter_name;
 use super::problem::Code;
 use super::respond::Answer;
+use super::tag::Tag;
 use parameters::Parameter;
 
 /// The media type of one JSON value per line.
@@ -164,17 +165,6 @@ impl Route {
     pub fn path_parameters(&self) -> impl Iterator<Item = &'static str> {
         self.path.split('/').filter_map(parameter_name)
     }
-
-    /// The segment, as sent, that a path which matches has in the place of a path parameter.
-    pub fn segment<'a>(&self, path: &'a str, name: &str) -> Option<&'a str> {
-        let mut segments = self.path.split('/').zip(path.split('/'));
-        segments.find(|(pattern, _)| parameter_name(pattern) == Some(name)).map(|(_, segment)| segment)
-    }
-}
-
-/// The name of the path parameter that a segment of a pattern is.
-fn parameter_name(segment: &str) -> Option<&str> {
-    segment.strip_prefix('{')?.strip_suffix('}')
 }
 
 impl Verb {
@@ -228,6 +218,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::super::endpoints::routes;
+    use super::super::pattern::segment;
     use super::*;
 
     #[test]
@@ -261,8 +252,8 @@ mod tests {
             path: "/api/v1/groups/{group}/members/{user}",
             ..Route::new(Verb::Put, |_| Box::pin(std::future::ready(Err(Error::InvalidCursor))))
         };
-        let segment = |name| route.segment("/api/v1/groups/g%2F1/members/u-1", name);
-        assert_eq!((segment("group"), segment("user"), segment("id")), (Some("g%2F1"), Some("u-1"), None));
+        let named = |name| segment(route.path, "/api/v1/groups/g%2F1/members/u-1", name);
+        assert_eq!((named("group"), named("user"), named("id")), (Some("g%2F1"), Some("u-1"), None));
         assert_eq!(route.path_parameters().collect::<Vec<_>>(), ["group", "user"]);
     }
 }

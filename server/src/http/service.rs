@@ -168,7 +168,7 @@ impl Api {
         }
         let params = Params::parse(parts.uri.query(), route)?;
         let (headers, path) = (&parts.headers, parts.uri.path());
-        let call = Call { env, headers, params, body, route, request_id, path, authenticated };
+        let call = Call { env, headers, params, body, pattern: route.path, request_id, path, authenticated };
         Ok((route.handler)(call).await?)
     }
 

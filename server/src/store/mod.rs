@@ -19,6 +19,7 @@ mod list;
 mod metrics;
 mod migrate;
 mod mirror;
+mod pairs;
 #[cfg(test)]
 mod plans;
 mod proof;

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::condition::Filter;
-use super::error::PricingDataError;
+use super::error::{PricingDataError, member};
 use super::usage::Field;
 use super::yaml::Node;
 use crate::model::Decimal;
@@ -12,8 +12,6 @@ use crate::model::shown;
 pub const MAX_RULES: usize = 1_000;
 /// The most units of a price list.
 pub const MAX_UNITS: usize = 64;
-/// Characters of a key in a path.
-const MAX_KEY: usize = 64;
 /// The factor that counts once, whatever was used.
 const FLAT: &str = "flat";
 
@@ -263,12 +261,4 @@ fn number(node: &Node, path: &str) -> Result<Decimal, PricingDataError> {
     let Node::Scalar(text) = node else { return Err(PricingDataError::value(path, "must be a number")) };
     Decimal::parse(text)
         .map_err(|error| PricingDataError::value(path, format!("{error}, not {}", shown(text))))
-}
-
-/// The path of a member, with a key of bounded length.
-pub(super) fn member(path: &str, key: &str) -> String {
-    match key.char_indices().nth(MAX_KEY) {
-        Some((end, _)) => format!("{path}.{}...", &key[..end]),
-        None => format!("{path}.{key}"),
-    }
 }

@@ -1,6 +1,6 @@
 //! When a rule applies.
 
-use super::error::PricingDataError;
+use super::error::{PricingDataError, member};
 use super::usage::{Field, Seen, Usage};
 use super::yaml::Node;
 use crate::model::Decimal;
@@ -140,7 +140,7 @@ fn from_operator(
     path: &str,
     tests: &mut Vec<Test>,
 ) -> Result<(), PricingDataError> {
-    let path = super::compile::member(path, operator);
+    let path = member(path, operator);
     match (operator, value) {
         ("in", _) => tests.push(one_of(value, &path)?),
         ("between", Node::List(bounds)) if let [Node::Scalar(low), Node::Scalar(high)] = &**bounds => {

@@ -58,3 +58,14 @@ pub enum PriceError {
     #[error("the discount must not be negative; correct it in the pricing program")]
     NegativeDiscount,
 }
+
+/// Characters of a key in a path.
+const MAX_KEY: usize = 64;
+
+/// The path of a member, with a key of bounded length.
+pub(super) fn member(path: &str, key: &str) -> String {
+    match key.char_indices().nth(MAX_KEY) {
+        Some((end, _)) => format!("{path}.{}...", &key[..end]),
+        None => format!("{path}.{key}"),
+    }
+}

@@ -5,7 +5,6 @@ mod export;
 mod record;
 mod summary;
 
-use super::Tag;
 use crate::domain::Error;
 use crate::domain::accounts::{self, AccountingQuery, Export, GroupBy, get_accounting, query_accounting};
 use crate::domain::page::{ListPage, PageRequest};
@@ -17,6 +16,7 @@ use crate::http::routes::parameters::ParameterKind::{Choice, Id, Several, Time};
 use crate::http::routes::parameters::{CREATED, CUSTOMER, PAGE, Parameter};
 use crate::http::routes::{Access, Payload, Route, Verb};
 use crate::http::schema;
+use crate::http::tag::Tag;
 use crate::model::{Kind, Scope};
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use http::header::{CACHE_CONTROL, HeaderName, PRAGMA};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Tag;
 use crate::domain::Error;
 use crate::domain::balances::BalanceView;
 use crate::http::call::Call;
@@ -14,6 +13,7 @@ use crate::http::respond::{Answer, EntityTag};
 use crate::http::routes::parameters::{CUSTOMER, Parameter, ParameterKind};
 use crate::http::routes::{Access, Payload, Route, Verb};
 use crate::http::schema::{self, CurrencyText, IdText, MoneyText, TimeText};
+use crate::http::tag::Tag;
 use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Money, Scope, Timestamp};
 
 pub const ROUTES: &[Route] = &[Route {

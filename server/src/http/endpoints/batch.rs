@@ -5,7 +5,6 @@ mod form;
 use http::StatusCode;
 use serde_json::value::RawValue;
 
-use super::Tag;
 use super::bookings::{self, BookedBody, read_item};
 use crate::domain::Error;
 use crate::domain::booking::{Booked, Outcome, Request};
@@ -14,6 +13,7 @@ use crate::http::problem::{Occurrence, Problem};
 use crate::http::respond::{Answer, EntityTag};
 use crate::http::routes::parameters::{Parameter, ParameterKind};
 use crate::http::routes::{Access, Body, Payload, Route, Verb};
+use crate::http::tag::Tag;
 use crate::model::Scope;
 use crate::signing::IDEMPOTENCY_KEY;
 

@@ -3,7 +3,6 @@
 mod answer;
 mod request;
 
-use super::Tag;
 use crate::domain::Error;
 use crate::http::call::Call;
 use crate::http::problem::Code;
@@ -11,6 +10,7 @@ use crate::http::respond::Answer;
 use crate::http::routes::parameters::{Parameter, ParameterKind};
 use crate::http::routes::{Access, Body, Payload, Route, Verb};
 use crate::http::schema;
+use crate::http::tag::Tag;
 use crate::model::Scope;
 
 pub use answer::BookedBody;

@@ -11,10 +11,10 @@ use http::{HeaderValue, StatusCode};
 use schemars::json_schema;
 use sha2::{Digest as _, Sha256};
 
-use super::Tag;
 use crate::http::openapi;
 use crate::http::respond::{Answer, EntityTag};
 use crate::http::routes::{Access, Payload, Route, Verb};
+use crate::http::tag::Tag;
 
 pub const ROUTES: &[Route] = &[
     Route {

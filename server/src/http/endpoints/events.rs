@@ -5,12 +5,12 @@ use http::StatusCode;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::json;
 
-use super::Tag;
 use crate::domain::Error;
 use crate::http::call::Call;
 use crate::http::respond::{Answer, EntityTag};
 use crate::http::routes::{Access, Body, Payload, Route, Verb};
 use crate::http::schema::{self, IdText, TimeText};
+use crate::http::tag::Tag;
 
 pub const ROUTES: &[Route] = &[Route {
     id: "receiveEvent",

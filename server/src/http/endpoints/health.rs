@@ -3,12 +3,12 @@
 use schemars::{Schema, SchemaGenerator};
 use serde_json::json;
 
-use super::Tag;
 use crate::domain::Error;
 use crate::env::ServerEnv;
 use crate::http::respond::Answer;
 use crate::http::routes::{Access, Payload, Route, Verb};
 use crate::http::schema;
+use crate::http::tag::Tag;
 
 pub const ROUTES: &[Route] = &[Route {
     id: "getHealth",

@@ -3,7 +3,6 @@
 mod hold;
 mod requests;
 
-use super::Tag;
 use super::bookings::BookedBody;
 use crate::domain::Error;
 use crate::domain::holds::{HoldsQuery, get_hold, query_holds};
@@ -14,6 +13,7 @@ use crate::http::routes::parameters::ParameterKind::{Choice, Id};
 use crate::http::routes::parameters::{CREATED, CUSTOMER, PAGE, Parameter};
 use crate::http::routes::{Access, Body, Payload, Route, Verb};
 use crate::http::schema;
+use crate::http::tag::Tag;
 use crate::model::{CustomerId, HoldState, RecordId, Scope};
 
 use hold::HoldBody;

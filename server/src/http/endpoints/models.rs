@@ -2,7 +2,6 @@
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::Tag;
 use super::mirrored::{MirrorBody, mirror_schema};
 use crate::domain::Error;
 use crate::domain::mirror::{ModelsQuery, get_model, query_models};
@@ -12,6 +11,7 @@ use crate::http::respond::Answer;
 use crate::http::routes::parameters::ParameterKind::{Id, Text};
 use crate::http::routes::parameters::{CREATED, PAGE, Parameter};
 use crate::http::routes::{Access, Payload, Route, Verb};
+use crate::http::tag::Tag;
 use crate::model::{Entity, Scope};
 
 pub const ROUTES: &[Route] = &[

@@ -4,7 +4,6 @@ mod quote;
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::Tag;
 use super::mirrored::{MirrorBody, mirror_schema};
 use crate::domain::Error;
 use crate::domain::mirror::PricingQuery;
@@ -15,6 +14,7 @@ use crate::http::routes::parameters::ParameterKind::{Choice, Id, Text, Time};
 use crate::http::routes::parameters::{CREATED, PAGE, Parameter};
 use crate::http::routes::{Access, Body, Payload, Route, Verb};
 use crate::http::schema;
+use crate::http::tag::Tag;
 use crate::model::{Entity, Scope};
 use crate::store::Validity;
 

@@ -3,7 +3,6 @@
 use schemars::{Schema, SchemaGenerator};
 use serde_json::json;
 
-use super::Tag;
 use super::bookings::BookedBody;
 use super::transno::{request_hash, transno};
 use crate::domain::Error;
@@ -14,6 +13,7 @@ use crate::http::problem::Code;
 use crate::http::respond::Answer;
 use crate::http::routes::{Access, Body, Payload, Route, Verb};
 use crate::http::schema::{self, MoneyText};
+use crate::http::tag::Tag;
 use crate::model::{CustomerId, Money, RecordId, Scope};
 
 pub const ROUTES: &[Route] = &[Route {

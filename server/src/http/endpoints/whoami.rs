@@ -5,13 +5,13 @@ use std::future::ready;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use super::Tag;
 use crate::domain::Error;
 use crate::domain::principal::Identity;
 use crate::http::call::Call;
 use crate::http::respond::Answer;
 use crate::http::routes::{Payload, Route, Verb};
 use crate::http::schema::{self, AuthModeText, IdText, ScopeText, TimeText};
+use crate::http::tag::Tag;
 use crate::model::{AuthMode, CustomerId, Key, KeyId, Scopes, Timestamp};
 
 pub const ROUTES: &[Route] = &[Route {

@@ -44,7 +44,7 @@ async fn wrong_usage_ends_with_64_and_says_what_is_wrong() {
         (&["key", "create", "--platform", "--scopes", "users:read", "--expires", "tomorrow"], "--expires"),
         (&["key", "create", "--platform", "--scopes", "users:read", "--cidrs", "10.0.0.0/99"], "10.0.0.0/99"),
         (&["key", "rotate", "ak_0000000000000000"], "key"),
-        (&["key", "rotate", "somebody"], "no such key"),
+        (&["key", "rotate", "somebody"], "key not found"),
         (&["key", "revoke", "ak_0000000000000000"], "key"),
         (&["sync", "users"], "--once"),
         (&["sync", "--once"], "upstream.url"),
