@@ -10,7 +10,7 @@ use crate::kinds::{Kind, Pods};
 use crate::object::Live;
 use crate::steps::{Refusal, RefusalCause};
 
-/// Objects in the resource's namespace that carry its label, whoever owns them, by kind and name.
+/// Objects in the resource's namespace that carry its label, regardless of their owner, by kind and name.
 #[derive(Debug, Clone, Default)]
 pub struct Children(BTreeMap<Kind, BTreeMap<String, Arc<Live>>>);
 

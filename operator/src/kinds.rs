@@ -109,7 +109,7 @@ pub enum Selector {
     Everything,
     /// Those that the operator created.
     Managed,
-    /// Those of the application, whoever created them: ReplicaSets and pods.
+    /// Those of the application, regardless of their creator: ReplicaSets and pods.
     Application,
 }
 

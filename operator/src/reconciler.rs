@@ -68,6 +68,9 @@ pub trait Reconciler: Send + Sync + 'static {
     /// Whether the two statuses differ in progress alone, which need not be written at once.
     fn is_progress(&self, before: &StatusOf<Self>, after: &StatusOf<Self>) -> bool;
 
+    /// Follows up on a plan before its status is written, whether that succeeds or not.
+    fn before_status(&self, _key: &Key, _follow_up: &Self::FollowUp) {}
+
     /// Follows up on a plan whose status is written.
     fn follow_up(&self, key: &Key, follow_up: &Self::FollowUp);
 

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use error::OpenError;
-pub use health::{Assessment, CacheHealth, DatabaseHealth, Health, SyncHealth};
+pub use health::{CacheHealth, DatabaseHealth, Health, HealthStatus, SyncHealth};
 pub use open::{Role, check, load_sageapi};
 
 use self::database_file::DatabaseFile;
@@ -72,7 +72,7 @@ struct Inner {
     draining: AtomicBool,
     /// What the last look at the database saw; see `health`.
     database: AtomicU8,
-    /// The file of an embedded database, locked by who serves it. Last: it is closed after SQLite's descriptors.
+    /// The file of an embedded database, locked by its server. Last: it is closed after SQLite's descriptors.
     _file: Option<DatabaseFile>,
 }
 
@@ -154,7 +154,7 @@ impl ServerEnv {
         Ok(state)
     }
 
-    /// Starts what runs beside requests: hearing of other instances' changes, the mirror, and the upkeep of the
+    /// Starts what runs beside requests: cache invalidation, the mirror, and the maintenance of the
     /// database. When it returns, changes elsewhere are heard, unless the database does not answer just now.
     pub async fn start_background(&self) {
         let inner = &self.inner;
@@ -163,7 +163,7 @@ impl ServerEnv {
         if let Ok(Some(risk)) = inner.store.durability_risk().await {
             tracing::warn!(risk, "the database may lose what it has committed");
         }
-        // Nothing moves while somebody looks into what is there, not even holds that are due.
+        // Nothing moves while the data is being inspected, not even holds that are due.
         if !self.config().server.read_only {
             let (booking, store) = (inner.bookings.engine().clone(), inner.store.clone());
             inner.tasks.spawn(sweep_due_holds(booking, store, inner.stop.clone()));

@@ -233,6 +233,7 @@ async fn finish<R: Reconciler>(
     resource: &R::Resource,
     plan: &PlanOf<R>,
 ) -> Result<bool, Failure> {
+    context.reconciler.before_status(key, &plan.follow_up);
     let mut written = false;
     if let Some(wanted) = &plan.status {
         written = status::write(context, key, resource, wanted).await.map_err(Failure::Status)?;

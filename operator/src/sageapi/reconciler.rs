@@ -83,8 +83,11 @@ impl Reconciler for SageApiReconciler {
         progress::only_counts_differ(before, after)
     }
 
-    fn follow_up(&self, key: &Key, follow_up: &FollowUp) {
+    fn before_status(&self, key: &Key, follow_up: &FollowUp) {
         self.health.want(key, follow_up.ask_health);
+    }
+
+    fn follow_up(&self, _key: &Key, follow_up: &FollowUp) {
         follow_up.metric_updates.iter().for_each(|update| self.metrics.count(update));
     }
 

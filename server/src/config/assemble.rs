@@ -178,7 +178,7 @@ fn database_parts(r: &mut Reader) -> Option<DatabaseTarget> {
     r.require(&["database.kind"], "to tell what the other parts of database are parts of");
     for part in ["database.host", "database.port", "database.user", "database.password"] {
         if kind.is_some() {
-            r.forbid(part, "beside database.kind: sqlite");
+            r.forbid(part, "with database.kind: sqlite");
         }
     }
     r.require(&["database.name"], "as the path of the SQLite file");

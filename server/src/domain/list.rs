@@ -6,11 +6,7 @@ use super::page::{ListPage, PageRequest, TOTAL_CAP};
 use crate::store::{Filter, Store, Window};
 
 /// A page of a list. A cursor of another list is [`Error::InvalidCursor`].
-pub(super) async fn page<F>(
-    store: &Store,
-    filter: &F,
-    request: &PageRequest,
-) -> Result<ListPage<F::Row>, Error>
+pub async fn page<F>(store: &Store, filter: &F, request: &PageRequest) -> Result<ListPage<F::Row>, Error>
 where
     F: Filter<Place: Position>,
 {

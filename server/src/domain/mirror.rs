@@ -2,7 +2,7 @@
 
 use super::page::{ListPage, PageRequest};
 use super::{Error, list};
-use crate::model::{CustomerId, Entity, MirrorRow, Reach, TextId, Timestamp};
+use crate::model::{CustomerId, Entity, MirrorRow, TextId, Timestamp};
 use crate::store::{MirrorFilter, Store, Validity, Window};
 
 #[cfg(test)]
@@ -148,17 +148,6 @@ pub async fn query_uapis(store: &Store, q: UapisQuery) -> Result<ListPage<Mirror
         ..MirrorFilter::of(Entity::Uapi)
     };
     list::page(store, &filter, &q.page).await
-}
-
-/// A user by id. One out of reach is [`Error::NotFound`], as if it did not exist; one without a customer is within
-/// reach of everything alone.
-pub async fn get_user(store: &Store, reach: &Reach, id: &str) -> Result<MirrorRow, Error> {
-    let missing = Error::NotFound("user");
-    if TextId::parse(id).is_err() {
-        return Err(missing);
-    }
-    let row = store.mirror_row(Entity::Users, id).await?;
-    row.filter(|row| reach.includes_owner(row.text(Entity::Users, "orgid"))).ok_or(missing)
 }
 
 /// A model by the id of its row, else the oldest row of the model of that id.

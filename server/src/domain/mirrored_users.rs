@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::caches::{CacheSpec, Caches, Invalidated, STALE_LIMIT, Versioned};
-use crate::model::{Entity, MirrorRow, Reach};
+use crate::model::{Entity, MirrorRow, Reach, TextId};
 use crate::store::Store;
 
 /// Mirrored users by id, cached.
@@ -35,6 +35,10 @@ impl MirroredUsers {
     /// # Errors
     /// [`Error::NotFound`] without such a user, and for one out of reach.
     pub async fn get(&self, reach: &Reach, id: &str) -> Result<Arc<MirrorRow>, Error> {
+        // A malformed id names nobody, and a database may compare it loosely.
+        if TextId::parse(id).is_err() {
+            return Err(Error::NotFound("user"));
+        }
         let load = || async {
             let row = self.store.mirror_row(Entity::Users, id).await?;
             Ok(row.map(|row| (row.version, row)).map(|(version, row)| (row, version)))

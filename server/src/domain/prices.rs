@@ -53,7 +53,7 @@ pub struct PriceRequest {
 }
 
 impl PriceRequest {
-    /// Whether it says how much was used, be it nothing.
+    /// Whether it says how much was used, even if zero.
     pub fn is_counted(&self) -> bool {
         self.usage.is_some() || self.input_tokens.is_some() || self.output_tokens.is_some()
     }
@@ -288,9 +288,11 @@ impl Prices {
         let discount = cell("discount")
             .map(Decimal::parse)
             .transpose()
-            .map_err(|_| none(&"its discount is no number"))?;
+            .map_err(|_| none(&"its discount is not a number"))?;
         let currency = match cell("currency") {
-            Some(text) => Currency::parse(text).ok_or_else(|| none(&"its currency is no currency code"))?,
+            Some(text) => {
+                Currency::parse(text).ok_or_else(|| none(&"its currency is not a currency code"))?
+            }
             None => config.accounting.currency,
         };
         let Priced { amount, unrounded, lines } =

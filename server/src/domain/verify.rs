@@ -99,7 +99,7 @@ async fn verify_records(
     progress: &mut impl FnMut(&Verified),
 ) -> Result<(), Stop> {
     let mut chain = Chain::of(customer);
-    // From the very first row: one that stands before seq 1 is none of ours.
+    // From the very first row: one that stands before seq 1 was not written by SageAPI.
     let mut after = i64::MIN;
     loop {
         let slice = tx.records_after(&customer.id, after, SLICE).await?;

@@ -18,7 +18,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// One word for the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Assessment {
+pub enum HealthStatus {
     /// Everything works.
     Ok,
     /// It serves, but something is late or away.
@@ -31,7 +31,7 @@ pub enum Assessment {
 #[derive(Debug, Clone, Serialize)]
 pub struct Health {
     /// One word for the whole.
-    pub status: Assessment,
+    pub status: HealthStatus,
     /// The program's version.
     pub version: &'static str,
     /// This instance.
@@ -78,7 +78,7 @@ pub struct SyncHealth {
 impl Health {
     /// Whether the instance cannot serve.
     pub fn is_down(&self) -> bool {
-        self.status == Assessment::Down
+        self.status == HealthStatus::Down
     }
 }
 
@@ -114,11 +114,11 @@ impl ServerEnv {
             .collect();
         let failing = sync.values().any(|s| s.status == "failed" || s.quarantined > 0);
         let status = if !self.is_started() {
-            Assessment::Down
+            HealthStatus::Down
         } else if away || full || failing {
-            Assessment::Degraded
+            HealthStatus::Degraded
         } else {
-            Assessment::Ok
+            HealthStatus::Ok
         };
         let counts = inner.caches.counts().into_iter();
         let cache = counts.map(|(name, entries)| (name, CacheHealth { entries })).collect();

@@ -8,7 +8,7 @@ text_enum!(
         Open = "open",
         /// A capture settled it.
         Captured = "captured",
-        /// It was let go.
+        /// Released.
         Released = "released",
         /// Its time ran out.
         Expired = "expired",

@@ -18,10 +18,10 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const INTERVAL_IDLE: Duration = Duration::from_millis(100);
 /// The same after it could not be.
 const INTERVAL_FAILING: Duration = Duration::from_secs(5);
-/// At so many pages (32 MiB) the log is made to begin anew: it does with the next commit if all of it is copied and nobody
+/// At so many pages (32 MiB) the log is made to restart: it does with the next commit if all of it is copied and nobody
 /// reads it.
 const LOG_PAGES: i64 = 8192;
-/// At so many pages (128 MiB) whoever writes makes a checkpoint after each commit. It comes to that only where the
+/// At so many pages (128 MiB) the writer makes a checkpoint after each commit. It comes to that only where the
 /// checkpoints beside the bookings fail, or somebody reads on and on.
 pub(super) const LOG_PAGES_AT_MOST: &str = "32768";
 
@@ -36,7 +36,7 @@ impl Store {
     /// Makes checkpoints until stopped; elsewhere than on SQLite there is nothing to do.
     pub async fn checkpoint(self, stop: CancellationToken) {
         let Backend::Sqlite { options, writer, .. } = &self.inner.backend else { return };
-        // The file is not made anew where it has been moved away.
+        // The file is not recreated where it has been moved away.
         let mut checkpoints = Checkpoints {
             options: options.as_ref().clone().create_if_missing(false),
             writer: writer.clone(),
@@ -76,7 +76,7 @@ struct Checkpoints {
     writer: SqliteWriterSlot,
     conn: Option<SqliteConnection>,
     last: Option<Log>,
-    /// Pages of the log at which it is made to begin anew.
+    /// Pages of the log at which it is made to restart.
     limit: i64,
 }
 
@@ -94,7 +94,7 @@ impl Checkpoints {
         Ok(self.last.replace(log) != Some(log))
     }
 
-    /// Copies all of the log, so that the next commit begins it anew. Commits wait for the last part of it alone, which is
+    /// Copies all of the log, so that the next commit restarts it. Commits wait for the last part of it alone, which is
     /// what was committed while the part before was copied.
     async fn all_of_it(&mut self) -> Result<Log, Error> {
         self.passive().await?;

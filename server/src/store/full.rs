@@ -1,4 +1,4 @@
-//! Whether the database has room. It tells by refusing to write, and reads go on meanwhile.
+//! Whether the database has room. Detected by refused writes; reads continue.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl Store {
         match failed {
             Some(error) if error.is_full() => {
                 let hold = if error.is_full_table() { FULL_TABLE_HOLD } else { Duration::ZERO };
-                if full.swap(now.plus(hold).micros(), Ordering::Relaxed) == HAS_ROOM {
+                if full.fetch_max(now.plus(hold).micros(), Ordering::Relaxed) == HAS_ROOM {
                     tracing::error!(%error, "the database is full; nothing can be written");
                 }
             }

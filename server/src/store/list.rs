@@ -160,7 +160,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// A condition that every row must meet whoever asks: cursors do not name it.
+    /// A condition that every row must meet for every caller: cursors do not name it.
     pub fn unnamed(&mut self, sql: Sql<'a>) {
         self.tests.push(Test::Other(sql));
     }

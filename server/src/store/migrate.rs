@@ -42,7 +42,7 @@ pub struct Migrate {
 }
 
 impl Migrate {
-    /// As who serves an embedded database: whoever claimed it keeps the claim, and is not asked.
+    /// As the server of an embedded database: a recorded owner keeps its claim and is not checked.
     pub fn ignoring_owner() -> Self {
         Self { owner: None, take_over: true }
     }
@@ -388,7 +388,7 @@ impl Store {
     }
 
     /// Names the current encryption key as the one that the database is filled under, after every
-    /// secret was sealed anew.
+    /// secret was re-encrypted.
     pub async fn adopt_encryption_key(&self) -> Result<(), Error> {
         let print = self.inner.keyring.fingerprint().to_owned();
         self.write("schema.adopt_key", move |tx| {

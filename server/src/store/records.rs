@@ -97,7 +97,7 @@ pub struct RecordFilter {
 
 /// What reversals took back of the row at hand; NULL for nothing. Never more than the row's own amount, so
 /// that the database's sum stays within 64 bits.
-const TAKEN_BACK: &str =
+const REVERSED_AMOUNT: &str =
     "(SELECT SUM(r.amount) FROM record_reversals r WHERE r.original_id = accounting_records.id)";
 
 impl Filter for RecordFilter {
@@ -116,8 +116,8 @@ impl Filter for RecordFilter {
         conditions.equal("customer_id", self.customer_id.as_ref().map(CustomerId::as_str));
         conditions.special("status", self.status.map(RecordStatus::as_str), || {
             Sql::new(match self.status {
-                Some(RecordStatus::Reversed) => format!(" AND {TAKEN_BACK} >= ABS(delta)"),
-                _ => format!(" AND COALESCE({TAKEN_BACK}, -1) < ABS(delta)"),
+                Some(RecordStatus::Reversed) => format!(" AND {REVERSED_AMOUNT} >= ABS(delta)"),
+                _ => format!(" AND COALESCE({REVERSED_AMOUNT}, -1) < ABS(delta)"),
             })
         });
         conditions.equal("user_id", self.user_id.as_deref());

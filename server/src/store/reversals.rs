@@ -1,4 +1,4 @@
-//! How much of a record was taken back: an index over the ledger's reversal records, kept in the same
+//! How much of a record was reversed: an index over the ledger's reversal records, kept in the same
 //! transaction.
 
 use super::columns::{columns, insert, select};
@@ -10,7 +10,7 @@ use crate::model::{Money, RecordId};
 /// One reversal: which record takes back how much of which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reversal {
-    /// The record that is taken back.
+    /// The record that is reversed.
     pub original: RecordId,
     /// The record that does it.
     pub reversal: RecordId,

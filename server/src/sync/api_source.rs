@@ -207,8 +207,8 @@ fn client(upstream: &Upstream) -> Result<Client, SyncError> {
         .user_agent(concat!("sageapi/", env!("CARGO_PKG_VERSION")));
     builder = match &upstream.proxy {
         Some(proxy) => {
-            let proxy =
-                Proxy::all(proxy.expose()).map_err(|_| unusable("upstream.proxy", "it is no proxy's URL"))?;
+            let proxy = Proxy::all(proxy.expose())
+                .map_err(|_| unusable("upstream.proxy", "it is not a valid proxy URL"))?;
             builder.proxy(proxy)
         }
         // Only what is configured: no proxy of the environment gets to see signed pulls.
@@ -242,7 +242,7 @@ async fn refused(status: StatusCode, answer: Response) -> SourceError {
     };
     let number = status.as_u16();
     let (class, hint) = match (number, code.as_deref()) {
-        // A cursor of another platform, or of one that was set up anew, is as good as expired.
+        // A cursor of another platform, or of one that was set up again, is as good as expired.
         (410, Some("cursor_expired")) | (400, Some("invalid_cursor")) => (Failure::CursorExpired, ""),
         (300..400, _) => {
             (Failure::Redirect, "; redirects are not followed, set upstream.url to where it leads")

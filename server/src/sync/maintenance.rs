@@ -58,7 +58,7 @@ impl Inner {
                 done = round => done,
             };
             if let Err(error) = done {
-                tracing::debug!(%error, "cleaning up failed; the next round goes on");
+                tracing::debug!(%error, "cleaning up failed; retried in the next round");
                 held = None;
             }
         }

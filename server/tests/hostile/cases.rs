@@ -42,7 +42,7 @@ impl Case {
         Self { may_close: true, ..self }
     }
 
-    /// The bytes of one such request; signatures are made anew each time.
+    /// The bytes of one such request; each is signed again.
     pub fn bytes(&self, victim: &Victim) -> Vec<u8> {
         let now = victim.now_s();
         match &self.attack {

@@ -1,4 +1,4 @@
-//! Hostile header fields, of whoever sends them.
+//! Hostile header fields, from any caller.
 
 use http::Method;
 

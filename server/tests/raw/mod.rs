@@ -382,7 +382,7 @@ impl Connection {
         }
     }
 
-    /// Reads more; `false` at the end, be it orderly or not.
+    /// Reads more; `false` at the end, orderly or not.
     async fn fill(&mut self) -> io::Result<bool> {
         let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk).await {

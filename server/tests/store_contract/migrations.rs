@@ -250,7 +250,7 @@ contract! {
         db.store.migrate(&owned_by("blue")).await.unwrap();
         let state = verdict(&db.store, None).await;
         assert_eq!((state.verdict, state.owner.as_deref()), (Verdict::OwnedByAnother, Some("blue")));
-        assert!(state.can_serve, "an instance serves whoever owns the database");
+        assert!(state.can_serve, "an instance serves regardless of the database's owner");
         assert_eq!(verdict(&db.store, Some("blue")).await.verdict, Verdict::None);
         for stranger in [Migrate::default(), owned_by("green")] {
             let refused = db.store.migrate(&stranger).await.unwrap();

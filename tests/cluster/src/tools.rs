@@ -93,7 +93,7 @@ impl Tool {
         }
     }
 
-    /// What the program was built from; when it differs, the program is built anew.
+    /// What the program was built from; when it differs, the program is rebuilt.
     fn stamp(self) -> Result<String> {
         match self.source() {
             Source::Release { package, version } => Ok(format!("{package}@{version}\n")),

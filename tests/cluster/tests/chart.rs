@@ -282,7 +282,7 @@ fn an_amount_of_cpu_or_memory_that_cannot_be_meant_is_refused() {
 /// One test: a release brings the definition of the resource, of which a cluster has one.
 #[test]
 fn the_chart_installs_upgrades_and_uninstalls_and_the_definition_outlives_it() {
-    // A control plane of its own: the shared one has the definition already, of whoever came first.
+    // A control plane of its own: the shared one has the definition already, from the first test that ran.
     let plane = ControlPlane::start().unwrap();
     let namespace = plane.namespace("chart").unwrap();
     let chart = chart();

@@ -87,11 +87,11 @@ impl Load {
     }
 }
 
-async fn one(client: Client, seen: Arc<Seen>, anew: bool, name: String) {
+async fn one(client: Client, seen: Arc<Seen>, reconnect: bool, name: String) {
     let mut number = 0_u64;
     while !seen.stop.load(Ordering::Relaxed) {
         number += 1;
-        let client = if anew { client.unshared() } else { client.clone() };
+        let client = if reconnect { client.unshared() } else { client.clone() };
         let books = number.is_multiple_of(2);
         let call = if books {
             let body = json!({"transno": format!("{name}-{number}"), "amount": UNIT});

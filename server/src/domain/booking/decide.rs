@@ -33,7 +33,7 @@ pub(super) struct Loaded {
     pub customers: Vec<LedgerRow>,
     /// Records that the commands name, by transno or by id.
     pub records: Vec<Record>,
-    /// What was taken back before of those that they name by id.
+    /// What was reversed before of those that they name by id.
     pub reversals: Vec<Reversal>,
     /// Holds that the commands name, by transno or by id.
     pub holds: Vec<Hold>,
@@ -54,7 +54,7 @@ pub(super) struct Ledger {
     changes: LedgerChanges,
 }
 
-/// What was taken back of a record.
+/// What was reversed of a record.
 #[derive(Default, Clone, Copy)]
 struct Reversed {
     amount: i128,

@@ -143,7 +143,7 @@ impl Shard {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether what comes is taken to be new: where repetitions were seen of late, looking for them first is cheaper
+    /// Whether what comes is taken to be new: where repetitions were seen recently, looking for them first is cheaper
     /// than to be refused by the database.
     pub fn expects_new(&self) -> bool {
         self.looking.load(Relaxed) == 0

@@ -128,7 +128,7 @@ pub struct Reverse {
     pub record: RecordId,
     /// How much; what is left of it if absent.
     pub amount: Option<Money>,
-    /// Whether any kind of record may be taken back, as the platform may, or charges and captures alone, as a customer may:
+    /// Whether any kind of record may be reversed, as the platform may, or charges and captures alone, as a customer may:
     /// what only the platform books, only the platform takes back.
     pub of_any_kind: bool,
     /// A remark.

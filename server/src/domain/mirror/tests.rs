@@ -6,8 +6,9 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::config::{self, LiveConfig};
 use crate::domain::caches::Caches;
+use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::prices::Prices;
-use crate::model::{Cell, Clock, ManualClock};
+use crate::model::{Cell, Clock, ManualClock, Reach};
 use crate::store::test_store::TestStore;
 use crate::store::{Change, Op, Page};
 use crate::telemetry::metrics::Metrics;
@@ -267,16 +268,16 @@ async fn a_program_is_found_by_its_valid_row_and_hidden_from_customers_unless_pu
     let caches = Caches::new(&config, &clock, &Metrics::new("0"));
     let prices = Prices::new(db.store.clone(), &caches, config);
     let found = async |ppid: &str, at: Timestamp, published_only: bool| {
-        let row = prices.row(ppid, at, published_only).await.unwrap();
-        row.map(|row| row.id.as_str().to_owned())
+        prices.get(ppid, at, published_only).await.map(|row| row.id.as_str().to_owned())
     };
-    assert_eq!(found("p-1", NOW, true).await.as_deref(), Some("now"));
-    assert_eq!(found("p-2", NOW, false).await.as_deref(), Some("cost"));
-    assert_eq!(found("p-3", NOW, false).await.as_deref(), Some("draft"));
+    assert_eq!(found("p-1", NOW, true).await.unwrap(), "now");
+    assert_eq!(found("p-2", NOW, false).await.unwrap(), "cost");
+    assert_eq!(found("p-3", NOW, false).await.unwrap(), "draft");
     for (ppid, at) in
         [("p-2", NOW), ("p-3", NOW), ("p-1", Timestamp::default()), ("p-4", NOW), ("p 1", NOW), ("", NOW)]
     {
-        assert_eq!(found(ppid, at, true).await, None, "{ppid}");
+        let result = found(ppid, at, true).await;
+        assert!(matches!(result, Err(Error::NotFound("pricing program"))), "{ppid}: {result:?}");
     }
 }
 
@@ -289,12 +290,15 @@ async fn a_user_of_another_customer_or_of_none_is_not_found() {
         vec![row(Entity::Users, "own", 1, &[("orgid", "c-1")]), row(Entity::Users, "free", 1, &[])],
     )
     .await;
+    let config = LiveConfig::new(config::defaults());
+    let clock: Arc<dyn Clock> = ManualClock::new(NOW);
+    let users = MirroredUsers::new(db.store.clone(), &Caches::new(&config, &clock, &Metrics::new("0")));
     let reach = |id| Reach::Customer(CustomerId::parse(id).unwrap());
     let (own, other, all) = (reach("c-1"), reach("c-2"), Reach::Everything);
-    assert_eq!(get_user(&db.store, &own, "own").await.unwrap().id.as_str(), "own");
-    assert_eq!(get_user(&db.store, &all, "free").await.unwrap().id.as_str(), "free");
+    assert_eq!(users.get(&own, "own").await.unwrap().id.as_str(), "own");
+    assert_eq!(users.get(&all, "free").await.unwrap().id.as_str(), "free");
     for (reach, id) in [(&other, "own"), (&own, "free"), (&own, "absent"), (&all, "own "), (&all, "")] {
-        let result = get_user(&db.store, reach, id).await;
+        let result = users.get(reach, id).await;
         assert!(matches!(result, Err(Error::NotFound("user"))), "{id}: {result:?}");
     }
 }

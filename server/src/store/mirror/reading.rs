@@ -130,11 +130,12 @@ impl Filter for MirrorFilter {
         for (column, value) in &self.equals {
             conditions.equal(column, Some(value));
         }
-        if self.entity == Entity::Users {
+        // A filter that the entity does not have is an error of the database, and never ignored.
+        if self.entity == Entity::Users || self.contains.is_some() {
             let text = self.contains.as_ref().map(|(_, text)| text.as_str());
             conditions.special("q", text, || self.containing());
         }
-        if self.entity == Entity::Pricing {
+        if self.entity == Entity::Pricing || self.has_pricing_filter() {
             self.declare_pricing(conditions);
         }
         conditions.created(self.from, self.to);
@@ -183,6 +184,10 @@ impl MirrorFilter {
         }
         sql.push(")");
         sql
+    }
+
+    fn has_pricing_filter(&self) -> bool {
+        self.llmid.is_some() || self.published_only || self.validity.is_some()
     }
 
     fn declare_pricing<'a>(&'a self, conditions: &mut Conditions<'a>) {

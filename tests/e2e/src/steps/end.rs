@@ -88,7 +88,7 @@ pub fn delete(scenario: &mut Scenario) -> Result<(), Failure> {
     let took = scenario.at.apply_examples()?;
     scenario.figures.note("kubectl apply to Ready, database filled", format!("{:.1} s", took.as_secs_f64()));
     if uids(&scenario.at.list("secrets", &selector)?).is_disjoint(&keys) {
-        return Err("the keys were made anew".into());
+        return Err("the keys were generated again".into());
     }
     answers(scenario)
 }

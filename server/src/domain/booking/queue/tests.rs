@@ -95,7 +95,7 @@ async fn where_a_commit_has_one_place_bulk_and_singles_take_turns() {
 }
 
 #[tokio::test]
-async fn groups_in_a_row_keep_nobody_command() {
+async fn groups_in_a_row_keep_nobody_waiting() {
     let shard = Shard::default();
     push(&shard, singles(3));
     let mut order = String::new();
@@ -112,7 +112,7 @@ async fn groups_in_a_row_keep_nobody_command() {
 }
 
 #[tokio::test]
-async fn singles_in_a_row_do_not_keep_a_group_command() {
+async fn singles_in_a_row_do_not_keep_a_group_waiting() {
     let shard = Shard::default();
     push(&shard, singles(100));
     push(&shard, group(&["c"]));

@@ -131,7 +131,7 @@ impl SyncService {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Who is told, after each commit, what this instance's caches must drop; other instances read
+    /// Called after each commit with what this instance's caches must drop; other instances read
     /// it from the store. The first listener stays.
     pub fn on_change(&self, listener: impl Fn(&Changed) + Send + Sync + 'static) {
         // A second listener would be a mistake in the composition root and is not called.

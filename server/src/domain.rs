@@ -10,7 +10,7 @@ mod error;
 pub mod holds;
 pub mod invalidation;
 pub mod keys;
-mod list;
+pub mod list;
 pub mod mirror;
 pub mod mirrored_users;
 pub mod nonces;

@@ -423,7 +423,7 @@ fn open_sqlite(path: &Path, max_connections: u32) -> Backend {
 }
 
 /// Opens the writing connection. SQLite's busy time-out does not hold while a new file's journal is
-/// switched to the write-ahead log: whoever meets another process doing so is told `busy` at once.
+/// switched to the write-ahead log: a process that meets another one doing so gets `busy` at once.
 async fn connect_writer(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
     let patient = async {
         loop {

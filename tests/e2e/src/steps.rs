@@ -32,7 +32,7 @@ pub const ALL: [(&str, Step); 17] = [
         failures::missing_secret,
     ),
     ("a migration that fails shows, old pods serve, and it heals when the cause goes", failures::migration),
-    ("an operator with nothing to do writes nothing, nor when it is started anew", end::idle),
+    ("an operator with nothing to do writes nothing, nor after a restart", end::idle),
     ("every answered booking is in the ledger once", end::ledger),
     ("what is deleted goes, but for the keys, and what is applied again takes them up", end::delete),
     ("the chart goes, and what it made goes on", end::uninstall),
