@@ -143,7 +143,7 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
         ),
         (
             "database:\n  kind: sqlite\n  name: b.db\n  host: db\n",
-            &["c.yaml:4: database.host: not accepted beside database.kind: sqlite; remove it"],
+            &["c.yaml:4: database.host: not accepted with database.kind: sqlite; remove it"],
         ),
         (
             "database: {password: hunter2}\n",
