@@ -19,7 +19,7 @@ pub enum OpenError {
     /// An embedded database whose encryption key is not beside it.
     #[error("{0}: the database's encryption key is not there; bring it back, or set auth.encryption_key")]
     NoKeyFile(PathBuf),
-    /// An encryption key is no key.
+    /// An encryption key is malformed.
     #[error("auth.encryption_key: {0}")]
     Keyring(#[from] KeyringError),
     /// A file beside the embedded database.
