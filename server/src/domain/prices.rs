@@ -21,7 +21,7 @@ use super::mirror::{PricingQuery, day_at, query_pricing};
 use super::page::ListPage;
 use super::pricing::{Arithmetic, PriceError, Priced, Program, Usage};
 use super::{Error, FieldError};
-use crate::config::LiveConfig;
+use crate::config::{Accounting, LiveConfig};
 use crate::model::{Cell, Currency, Decimal, Entity, MirrorRow, Money, TextId, Timestamp};
 use crate::store::{Changed, MirrorFilter, Store, Window};
 use crate::telemetry::tracing::child_span;
@@ -203,7 +203,9 @@ impl Prices {
         if let Some(model) = &request.model {
             usage.attribute("model", model);
         }
-        let day = self.day_of(request.at);
+        // One for both the day and the rounding.
+        let config = self.config.current();
+        let day = day_at(request.at, &config.accounting.zone);
         let chosen = match self.choose(request, &day, &usage).await? {
             Ok(chosen) => chosen,
             Err(no_price) => return Ok(Err(no_price)),
@@ -213,7 +215,7 @@ impl Prices {
         }
         let list = self.lists.get(&chosen.row).await?;
         let model = request.model.clone().or_else(|| chosen.model.clone());
-        Ok(self.priced(&chosen.row, &list, &usage, &day).map(|quote| Quote { model, ..quote }))
+        Ok(priced(&chosen.row, &list, &usage, &day, &config.accounting).map(|quote| Quote { model, ..quote }))
     }
 
     /// The program named; else the first one that the model is offered under and that has a row for the day.
@@ -276,41 +278,44 @@ impl Prices {
         };
         Ok(self.offers.get(&llmid.to_owned(), load).await?.value.unwrap_or_default())
     }
+}
 
-    fn priced(&self, row: &MirrorRow, list: &List, usage: &Usage<'_>, day: &str) -> Result<Quote, NoPrice> {
-        let config = self.config.current();
-        let scale = config.accounting.scale;
-        let cell = |name| row.text(Entity::Pricing, name).filter(|text| !text.is_empty());
-        let pricing_id = cell("ppid").unwrap_or_default().to_owned();
-        let none =
-            |why: &dyn std::fmt::Display| NoPrice::NotFound(format!("program {pricing_id} of {day}: {why}"));
-        let program = list.program.as_ref().map_err(|error| none(error))?;
-        let discount = cell("discount")
-            .map(Decimal::parse)
-            .transpose()
-            .map_err(|_| none(&"its discount is not a number"))?;
-        let currency = match cell("currency") {
-            Some(text) => {
-                Currency::parse(text).ok_or_else(|| none(&"its currency is not a currency code"))?
-            }
-            None => config.accounting.currency,
-        };
-        let Priced { amount, unrounded, lines } =
-            program.price(usage, discount.as_ref(), scale).map_err(|error| match error {
-                PriceError::OutOfRange => NoPrice::OutOfRange,
-                error => none(&error),
-            })?;
-        let arithmetic = Arithmetic {
-            row: row.id.as_str().to_owned(),
-            date: day.to_owned(),
-            discount: discount.map(|discount| discount.to_string()),
-            scale,
-            lines,
-        };
-        let arithmetic = arithmetic.to_json();
-        let version = row.version;
-        Ok(Quote { amount, currency, pricing_id, version, unrounded, arithmetic, model: None })
-    }
+fn priced(
+    row: &MirrorRow,
+    list: &List,
+    usage: &Usage<'_>,
+    day: &str,
+    accounting: &Accounting,
+) -> Result<Quote, NoPrice> {
+    let scale = accounting.scale;
+    let cell = |name| row.text(Entity::Pricing, name).filter(|text| !text.is_empty());
+    let pricing_id = cell("ppid").unwrap_or_default().to_owned();
+    let none =
+        |why: &dyn std::fmt::Display| NoPrice::NotFound(format!("program {pricing_id} of {day}: {why}"));
+    let program = list.program.as_ref().map_err(|error| none(error))?;
+    let discount = cell("discount")
+        .map(Decimal::parse)
+        .transpose()
+        .map_err(|_| none(&"its discount is not a number"))?;
+    let currency = match cell("currency") {
+        Some(text) => Currency::parse(text).ok_or_else(|| none(&"its currency is not a currency code"))?,
+        None => accounting.currency,
+    };
+    let Priced { amount, unrounded, lines } =
+        program.price(usage, discount.as_ref(), scale).map_err(|error| match error {
+            PriceError::OutOfRange => NoPrice::OutOfRange,
+            error => none(&error),
+        })?;
+    let arithmetic = Arithmetic {
+        row: row.id.as_str().to_owned(),
+        date: day.to_owned(),
+        discount: discount.map(|discount| discount.to_string()),
+        scale,
+        lines,
+    };
+    let arithmetic = arithmetic.to_json();
+    let version = row.version;
+    Ok(Quote { amount, currency, pricing_id, version, unrounded, arithmetic, model: None })
 }
 
 fn all_if_changed<K>(changed: &Changed, entities: &[Entity]) -> Invalidated<K> {

@@ -133,12 +133,22 @@ impl Record {
             h.int(money.nanos());
         }
         h.bytes(self.currency.as_str().as_bytes());
-        let BookingDetails { user_id, llmid, model_name, pricing_id, usage, request_id, note, .. } =
-            &self.details;
+        // In full: whether a new field is hashed must be decided.
+        let BookingDetails {
+            user_id,
+            llmid,
+            model_name,
+            pricing_id,
+            input_tokens,
+            output_tokens,
+            usage,
+            request_id,
+            note,
+        } = &self.details;
         for text in [user_id, llmid, model_name, pricing_id, usage, &self.unrounded, request_id, note] {
             h.text(text.as_deref());
         }
-        for number in [self.pricing_version, self.details.input_tokens, self.details.output_tokens] {
+        for number in [self.pricing_version, *input_tokens, *output_tokens] {
             h.number(number);
         }
         h.option(self.reverses.as_ref().map(|id| id.as_bytes().as_slice()));

@@ -299,7 +299,7 @@ impl Engine {
             return None;
         }
         let loaded = Loaded { customers: customers.to_vec(), ..Loaded::default() };
-        let mut decided = Ledger::new(loaded, self.parts.config.current().accounting.mode)
+        let mut decided = Ledger::new(loaded, self.parts.config.read(|config| config.accounting.mode))
             .decide(commands, &vec![true; commands.len()]);
         decided.changes.nonces = commands.iter().filter_map(|c| c.request.nonce).collect();
         let booked = |verdict: &Verdict| verdict.as_ref().is_ok_and(|outcome| !outcome.is_replay());
@@ -328,8 +328,8 @@ impl Engine {
                 || booked()
         };
         let fresh: Vec<_> = commands.iter().map(fresh).collect();
-        let decided =
-            Ledger::new(loaded, self.parts.config.current().accounting.mode).decide(commands, &fresh);
+        let decided = Ledger::new(loaded, self.parts.config.read(|config| config.accounting.mode))
+            .decide(commands, &fresh);
         Ok((decided, fresh))
     }
 }

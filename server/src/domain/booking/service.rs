@@ -84,6 +84,6 @@ impl Bookings {
     }
 
     fn may_write(&self) -> Result<(), Error> {
-        if self.config.current().server.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+        if self.config.read(|config| config.server.read_only) { Err(Error::ReadOnly) } else { Ok(()) }
     }
 }

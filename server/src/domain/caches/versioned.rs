@@ -78,8 +78,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     fn ttl(&self, has_value: bool) -> Duration {
-        let cache = &self.config.current().cache;
-        if has_value { cache.ttl } else { cache.negative_ttl }
+        self.config.read(|config| if has_value { config.cache.ttl } else { config.cache.negative_ttl })
     }
 }
 

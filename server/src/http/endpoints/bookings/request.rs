@@ -112,7 +112,18 @@ fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<(Option<CustomerId>, 
 /// an empty one. Two spellings of one request hash alike.
 fn hash(entry: &Entry, customer: &CustomerId) -> [u8; 32] {
     let Entry { transno, kind, amount, currency, event_time, details } = entry;
-    let BookingDetails { user_id, llmid, model_name, pricing_id, usage, request_id, note, .. } = details;
+    // In full: whether a new field is hashed must be decided.
+    let BookingDetails {
+        user_id,
+        llmid,
+        model_name,
+        pricing_id,
+        input_tokens,
+        output_tokens,
+        usage,
+        request_id,
+        note,
+    } = details;
     let mut hash = LengthPrefixedHasher::default();
     hash.fixed(&[1]);
     for text in [customer.as_str(), transno.as_str(), kind.as_str()] {
@@ -126,7 +137,7 @@ fn hash(entry: &Entry, customer: &CustomerId) -> [u8; 32] {
     for text in [user_id, llmid, model_name, pricing_id, usage, request_id, note] {
         hash.text(text.as_deref());
     }
-    for number in [details.input_tokens, details.output_tokens, event_time.map(Timestamp::micros)] {
+    for number in [*input_tokens, *output_tokens, event_time.map(Timestamp::micros)] {
         hash.number(number);
     }
     hash.finish()
