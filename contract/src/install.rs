@@ -71,6 +71,7 @@ pub const SECRET_FILES: &[SecretFile] = &[
     SecretFile { name: "previous_encryption_keys", key: "auth.previous_encryption_keys" },
     SecretFile { name: "token_pepper", key: "auth.token_pepper" },
     SecretFile { name: "jwt_secret", key: "auth.jwt_secret" },
+    SecretFile { name: "previous_jwt_secrets", key: "auth.previous_jwt_secrets" },
 ];
 
 #[cfg(test)]

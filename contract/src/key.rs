@@ -21,6 +21,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Text of at least this many characters.
     Text(usize),
+    /// A list of [`Kind::Text`].
+    Texts(usize),
     /// The path of a file.
     File,
     /// An IP address and a port to listen on.
@@ -43,8 +45,6 @@ pub enum Kind {
     Cron,
     /// A currency code.
     Currency,
-    /// The id of a key: `ak_` and 16 base62 characters.
-    KeyId,
     /// 32 bytes in base64.
     EncryptionKey,
     /// A list of [`Kind::EncryptionKey`].
@@ -60,7 +60,7 @@ pub enum Kind {
 impl Kind {
     /// Whether the value is a list: a YAML sequence in the file, comma-separated in the environment.
     pub const fn is_list(self) -> bool {
-        matches!(self, Self::EncryptionKeys | Self::Networks | Self::Components)
+        matches!(self, Self::EncryptionKeys | Self::Texts(_) | Self::Networks | Self::Components)
     }
 
     /// The accepted values in words, to follow "give" in a message.
@@ -82,6 +82,9 @@ impl Kind {
             Self::Choice(words) => return words.join(" or ").into(),
             Self::Text(0 | 1) => "text",
             Self::Text(least) => return format!("text of at least {least} characters").into(),
+            Self::Texts(least) => {
+                return format!("a list of texts, each of at least {least} characters").into();
+            }
             Self::File => "the path of a file",
             Self::Address => "an IP address and a port, like 0.0.0.0:8080 or [::]:8080",
             Self::Host => "a host name or an IP address",
@@ -93,7 +96,6 @@ impl Kind {
             Self::TimeZone => "an IANA time zone, like UTC or Asia/Shanghai",
             Self::Cron => "a cron expression of five fields, like \"*/5 * * * *\"",
             Self::Currency => "a currency of 3 to 8 capital letters, like CNY",
-            Self::KeyId => "ak_ and 16 letters or digits",
             Self::EncryptionKey => "32 bytes in base64, as made by: openssl rand -base64 32",
             Self::EncryptionKeys => "a list of keys, each 32 bytes in base64",
             Self::WebhookSecrets => "whsec_ and base64; several are separated by spaces",
@@ -124,6 +126,8 @@ pub struct Key {
     pub default: Option<&'static str>,
     /// Whether the value must never be shown. A secret may also be given as a file.
     pub secret: bool,
+    /// Whether a variable with `_FILE` at its end can name a file with the value.
+    pub from_file: bool,
     /// Whether a change can take effect without a restart.
     pub reloadable: bool,
     /// Whether the server acts on it yet. What is not built is checked and then warned about.
@@ -135,7 +139,16 @@ pub struct Key {
 impl Key {
     /// A key that is unset by default, shown openly, read at start, and acted on.
     pub(crate) const fn new(path: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Self { path, kind, default: None, secret: false, reloadable: false, built: true, doc }
+        Self {
+            path,
+            kind,
+            default: None,
+            secret: false,
+            from_file: false,
+            reloadable: false,
+            built: true,
+            doc,
+        }
     }
 
     pub(crate) const fn or(self, default: &'static str) -> Self {
@@ -143,7 +156,12 @@ impl Key {
     }
 
     pub(crate) const fn secret(self) -> Self {
-        Self { secret: true, ..self }
+        Self { secret: true, from_file: true, ..self }
+    }
+
+    /// A secret whose file is named by a key of its own.
+    pub(crate) const fn with_file_key(self) -> Self {
+        Self { from_file: false, ..self }
     }
 
     pub(crate) const fn reloadable(self) -> Self {
@@ -161,7 +179,7 @@ impl Key {
 
     /// The variable that names a file holding the value, like `SAGEAPI_DATABASE_URL_FILE`; secrets only.
     pub fn file_variable(&self) -> Option<String> {
-        self.secret.then(|| format!("{}_FILE", self.variable()))
+        self.from_file.then(|| format!("{}_FILE", self.variable()))
     }
 }
 

@@ -37,6 +37,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "cache", doc: "Answers kept in memory.", groups: &[CACHE] },
     Section { name: "auth", doc: "Keys, secrets and signatures.", groups: &[AUTH] },
     Section { name: "accounting", doc: "How charges and credits are booked.", groups: &[ACCOUNTING] },
+    Section { name: "audit", doc: "The log of what administrators change.", groups: &[AUDIT] },
     Section { name: "quota", doc: "Limits on what users consume.", groups: &[QUOTA] },
     Section { name: "cluster", doc: "Primary and edge servers.", groups: &[CLUSTER] },
     Section { name: "telemetry", doc: "Where traces go.", groups: &[TELEMETRY] },
@@ -267,10 +268,21 @@ static AUTH: &[Key] = &[
     )
     .secret()
     .reloadable(),
-    Key::new("auth.jwt_secret", Kind::Text(32), "Signs access tokens; unset: login is off.")
-        .secret()
-        .reloadable()
-        .planned(),
+    Key::new(
+        "auth.jwt_secret",
+        Kind::Text(32),
+        "Signs the tokens of users who sign in. Unset: signing in is off, but SQLite creates <database file>.jwt.",
+    )
+    .secret()
+    .reloadable(),
+    Key::new(
+        "auth.previous_jwt_secrets",
+        Kind::Texts(32),
+        "Other secrets whose tokens are accepted: previous ones, and one that is about to be used.",
+    )
+    .or("")
+    .secret()
+    .reloadable(),
     Key::new(
         "auth.clock_skew",
         Kind::Time("1s", "1h"),
@@ -285,10 +297,19 @@ static AUTH: &[Key] = &[
     )
     .or("")
     .reloadable(),
-    Key::new("auth.bootstrap_admin.key_id", Kind::KeyId, "Id of the first admin key; with secret.").planned(),
-    Key::new("auth.bootstrap_admin.secret", Kind::Text(32), "Secret of the first admin key; with key_id.")
+    Key::new(
+        "auth.bootstrap_admin.username",
+        Kind::Text(1),
+        "The first administrator of the platform, created where there is none; with password or password_file.",
+    ),
+    Key::new("auth.bootstrap_admin.password", Kind::Text(15), "Its password; with username.")
         .secret()
-        .planned(),
+        .with_file_key(),
+    Key::new(
+        "auth.bootstrap_admin.password_file",
+        Kind::File,
+        "A file whose first line is its password; instead of password.",
+    ),
 ];
 
 static ACCOUNTING: &[Key] = &[
@@ -323,6 +344,13 @@ static ACCOUNTING: &[Key] = &[
     .or("10000"),
     Key::new("accounting.writers", Kind::Integer(1, 64), "Number of writers; SQLite always has one.").or("4"),
 ];
+
+static AUDIT: &[Key] = &[Key::new(
+    "audit.retention",
+    Kind::Time("1d", "36500d"),
+    "How long entries of the audit log are kept; unset: for ever.",
+)
+.reloadable()];
 
 static QUOTA: &[Key] = &[
     Key::new("quota.unknown_user", Kind::Choice(&["deny", "allow"]), "What a user without a group may do.")

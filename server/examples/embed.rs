@@ -8,7 +8,7 @@ use std::error::Error;
 
 use sageapi_server::domain::accounts::{AccountingQuery, query_accounting};
 use sageapi_server::domain::booking::Request;
-use sageapi_server::model::{CustomerId, Kind, Money, Transno};
+use sageapi_server::model::{CustomerId, Kind, Money, Reach, Transno};
 use sageapi_server::store::NewCustomer;
 use sageapi_server::{ServerEnv, config, load_sageapi};
 
@@ -56,8 +56,8 @@ async fn use_it(sage: &ServerEnv) -> Result<String, Box<dyn Error>> {
     assert!(refused.is_err());
 
     let balance = sage.balances().get(&customer, true).await?.customer.balance;
-    let query = AccountingQuery { customer_id: Some(customer.clone()), ..AccountingQuery::default() };
-    let records = query_accounting(sage.store(), query).await?.rows.len();
+    let reach = Reach::Customer(customer.clone());
+    let records = query_accounting(sage.store(), &reach, AccountingQuery::default()).await?.rows.len();
     Ok(format!("{customer} has {balance} {currency} after {records} records"))
 }
 

@@ -1,17 +1,22 @@
 //! The commands. stdout carries the result alone; logs and progress go to stderr.
 
 mod args;
+mod audit;
 mod config;
 mod customers;
 mod failure;
+mod groups;
 mod keys;
 mod migrate;
 mod output;
+mod password;
 mod progress;
 mod seed;
 mod serve;
+mod sessions;
 mod sign;
 mod sync;
+mod users;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -84,6 +89,10 @@ async fn with_store(command: Command, env: &ServerEnv, out: &Output) -> Result<E
         Command::Seed { file } => seed::run(env, &file, out).await,
         Command::Customer(command) => customers::run(env, command, out).await,
         Command::Key(command) => keys::run(env, command, out).await,
+        Command::User(command) => users::run(env, command, out).await,
+        Command::Group(command) => groups::run(env, command, out).await,
+        Command::Session(command) => sessions::run(env, command, out).await,
+        Command::Audit(command) => audit::run(env, command, out).await,
         Command::Verify => verify::run(env, out).await,
         Command::Serve
         | Command::Migrate(_)

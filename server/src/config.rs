@@ -39,9 +39,9 @@ pub use schedule::{Schedule, parse_cron};
 pub use schema::schema;
 pub use source::{FILE_MAX_BYTES, ReadFile, read_file};
 pub use types::{
-    Accounting, Admin, Auth, BootstrapAdmin, Cache, Cluster, ClusterRole, Config, Database, EntitySync, Log,
-    LogFormat, PublicUrl, Quota, Server, Sync, SyncMode, SyncSource, Telemetry, TlsFiles, UnknownUser,
-    Upstream, UpstreamAuth,
+    Accounting, Admin, Auth, BootstrapAdmin, BootstrapPassword, Cache, Cluster, ClusterRole, Config,
+    Database, EntitySync, Log, LogFormat, PublicUrl, Quota, Server, Sync, SyncMode, SyncSource, Telemetry,
+    TlsFiles, UnknownUser, Upstream, UpstreamAuth,
 };
 pub use value::decode_encryption_key;
 

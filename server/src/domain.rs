@@ -1,6 +1,7 @@
 //! The rules. No SQL, no HTTP.
 
 pub mod accounts;
+pub mod admin;
 pub mod auth;
 pub mod balances;
 pub mod booking;
@@ -18,6 +19,7 @@ pub mod page;
 pub mod prices;
 pub mod pricing;
 pub mod principal;
+pub mod sign_in;
 pub mod verify;
 
 pub use cursor::{Listing, Position};

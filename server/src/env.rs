@@ -22,6 +22,10 @@ pub use open::{Role, check, load_sageapi};
 use self::database_file::DatabaseFile;
 use self::threads::BookingThreads;
 use crate::config::{Config, LiveConfig};
+use crate::domain::admin::bootstrap::create_first_admin;
+use crate::domain::admin::groups::Groups;
+use crate::domain::admin::members::Members;
+use crate::domain::admin::users::Users;
 use crate::domain::auth::Auth;
 use crate::domain::balances::Balances;
 use crate::domain::booking::{Bookings, sweep_due_holds};
@@ -30,6 +34,7 @@ use crate::domain::invalidation::InvalidationPoller;
 use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::prices::Prices;
+use crate::domain::sign_in::SignIn;
 use crate::model::{Clock, Entropy};
 use crate::store::{OwnerCheck, SchemaState, Store, StoreMetrics};
 use crate::sync::{EventReceiver, SyncService};
@@ -52,6 +57,7 @@ struct Inner {
     store: Store,
     caches: Caches,
     auth: Auth,
+    sign_in: Arc<SignIn>,
     keys: Keys,
     bookings: Bookings,
     /// What its writers run on.
@@ -59,6 +65,9 @@ struct Inner {
     sync: SyncService,
     balances: Balances,
     users: MirroredUsers,
+    admin_users: Users,
+    groups: Groups,
+    members: Members,
     events: EventReceiver,
     prices: Arc<Prices>,
     metrics: Metrics,
@@ -105,6 +114,11 @@ impl ServerEnv {
         &self.inner.auth
     }
 
+    /// Signing in, and the sessions of users.
+    pub fn sign_in(&self) -> &SignIn {
+        &self.inner.sign_in
+    }
+
     /// Making and rotating keys.
     pub fn keys(&self) -> &Keys {
         &self.inner.keys
@@ -140,6 +154,21 @@ impl ServerEnv {
         &self.inner.users
     }
 
+    /// Administration of users who sign in here.
+    pub fn admin_users(&self) -> &Users {
+        &self.inner.admin_users
+    }
+
+    /// Administration of groups of users.
+    pub fn groups(&self) -> &Groups {
+        &self.inner.groups
+    }
+
+    /// Administration of who belongs to which group.
+    pub fn members(&self) -> &Members {
+        &self.inner.members
+    }
+
     /// Prices, by the mirrored price lists.
     pub fn prices(&self) -> &Prices {
         &self.inner.prices
@@ -154,12 +183,29 @@ impl ServerEnv {
         Ok(state)
     }
 
+    /// Creates the first administrator of the platform, if one is configured and there is none.
+    pub async fn create_first_admin(&self) -> Result<(), crate::domain::Error> {
+        let config = self.config();
+        let Some(admin) = config.auth.bootstrap_admin.as_ref().filter(|_| !config.server.read_only) else {
+            return Ok(());
+        };
+        if create_first_admin(self.store(), self.admin_users(), admin).await? {
+            tracing::info!(username = admin.username, "created the first administrator of the platform");
+        }
+        Ok(())
+    }
+
     /// Starts what runs beside requests: cache invalidation, the mirror, and the maintenance of the
     /// database. When it returns, changes elsewhere are heard, unless the database does not answer just now.
     pub async fn start_background(&self) {
         let inner = &self.inner;
         inner.sync.start(&inner.tasks, &inner.stop);
         inner.tasks.spawn(inner.store.clone().checkpoint(inner.stop.clone()));
+        let (sign_in, store, stop) = (inner.sign_in.clone(), inner.store.clone(), inner.stop.clone());
+        inner.tasks.spawn(async move { sign_in.access().seen().run(store, stop).await });
+        if !inner.sign_in.is_on() {
+            tracing::info!("users cannot sign in: auth.jwt_secret is not set");
+        }
         if let Ok(Some(risk)) = inner.store.durability_risk().await {
             tracing::warn!(risk, "the database may lose what it has committed");
         }

@@ -8,6 +8,7 @@ mod answer_log;
 mod body;
 mod call;
 mod endpoints;
+mod export;
 mod metrics;
 pub mod openapi;
 mod origin;

@@ -1,6 +1,8 @@
 //! SQL over SQLite and MySQL-compatible databases. One file per aggregate; rows are private and
 //! become entities here; nothing above sees `sqlx`.
 
+mod administer;
+mod audit;
 mod cache_events;
 mod checkpoint;
 mod columns;
@@ -10,12 +12,14 @@ mod dialect;
 mod durability;
 mod error;
 mod full;
+mod groups;
 mod holds;
 mod hosts;
 mod keys;
 mod leases;
 mod ledger;
 mod list;
+mod members;
 mod metrics;
 mod migrate;
 mod mirror;
@@ -27,15 +31,18 @@ mod records;
 mod replay;
 mod reversals;
 mod sealed;
+mod sessions;
 mod sql;
 mod sync_state;
 #[cfg(test)]
 pub(crate) mod test_store;
+mod throttle;
 mod traced;
+mod users;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
@@ -48,13 +55,16 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+pub use administer::NotChanged;
+pub use audit::AuditFilter;
 pub use cache_events::{CacheEvent, Changed};
 pub use conn::{Tx, TxFuture};
-pub use customers::NewCustomer;
+pub use customers::{CustomerFilter, NewCustomer};
 pub use dialect::Dialect;
 pub use error::Error;
+pub use groups::{GroupFilter, NewGroup};
 pub use holds::HoldFilter;
-pub use keys::{NewKey, StoredKey};
+pub use keys::{KeyFilter, KeySettings, NewKey, StoredKey};
 pub use leases::Lease;
 pub use ledger::{LedgerChanges, LedgerRow, NotCommitted, Writer};
 pub use list::{Filter, Window};
@@ -66,7 +76,10 @@ pub use records::{RecordFigures, RecordFilter, RecordPosition};
 pub use replay::{NonceUse, ReplayTable};
 pub use reversals::Reversal;
 pub use sealed::{Keyring, KeyringError, SealedAt};
+pub use sessions::{NextGeneration, SessionFilter};
 pub use sync_state::{SyncOutcome, SyncState};
+pub use throttle::{Bucket, BucketRule};
+pub use users::{ListedUser, NewUser, UserFilter};
 
 use crate::config::{DatabaseHost, DatabaseTarget};
 use crate::model::{Clock, Entropy};
@@ -105,7 +118,11 @@ struct Inner {
     full: AtomicI64,
     /// Whether other instances may hold caches that must hear of changes made here.
     announces: bool,
+    /// What hears of this instance's own commits.
+    on_commit: OnceLock<CommitListener>,
 }
+
+type CommitListener = Box<dyn Fn(Option<&Changed>) + Send + Sync>;
 
 enum Backend {
     MySql { hosts: Hosts, database: String },
@@ -168,6 +185,7 @@ impl Store {
             retries: AtomicU64::new(0),
             full: AtomicI64::new(full::HAS_ROOM),
             announces,
+            on_commit: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -347,16 +365,34 @@ impl Store {
     {
         let mut tx = Tx::begin(self.writing().await?).await?;
         match work(&mut tx).await {
-            Ok(value) => match tx.commit().await {
-                Ok(_) => Ok(value),
-                Err((error, _)) => Err(error),
-            },
+            Ok(value) => {
+                let announced = std::mem::take(&mut tx.announced);
+                let committed = tx.commit().await.map_err(|(error, _)| error);
+                self.tell_listener(&announced, committed.as_ref().err());
+                committed.map(|_| value)
+            }
             // Whoever cannot serve now is not asked again over this connection.
             Err(error) if error.is_unavailable() && tx.dialect() == Dialect::MySql => Err(error),
             Err(error) => {
                 tx.rollback().await;
                 Err(error)
             }
+        }
+    }
+
+    /// Calls `listener` with what this instance changes of what is cached, after each commit; with `None` where it is not
+    /// known whether something was committed. Other instances hear of it by the cache events.
+    pub fn on_commit(&self, listener: impl Fn(Option<&Changed>) + Send + Sync + 'static) {
+        // There is one listener, and the first one stays.
+        let _ = self.inner.on_commit.set(Box::new(listener));
+    }
+
+    fn tell_listener(&self, announced: &[Changed], error: Option<&Error>) {
+        let Some(listener) = self.inner.on_commit.get() else { return };
+        match error {
+            None => announced.iter().for_each(|changed| listener(Some(changed))),
+            Some(error) if error.is_unavailable() && !announced.is_empty() => listener(None),
+            Some(_) => {}
         }
     }
 

@@ -1,3 +1,5 @@
+pub mod people;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -54,6 +56,18 @@ pub enum Command {
     /// Create, list, rotate and revoke keys
     #[command(subcommand)]
     Key(Key),
+    /// Create and change people who can sign in
+    #[command(subcommand)]
+    User(people::User),
+    /// Create and change groups of users, and their limits
+    #[command(subcommand)]
+    Group(people::Group),
+    /// List and end the sessions of users
+    #[command(subcommand)]
+    Session(people::Session),
+    /// Read the audit log
+    #[command(subcommand)]
+    Audit(people::Audit),
     /// Recompute every balance from the records; can run beside a live server
     Verify,
     /// Check, print and document the configuration

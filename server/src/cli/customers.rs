@@ -7,7 +7,9 @@ use super::output::Output;
 use crate::domain::Error;
 use crate::domain::booking::Request;
 use crate::env::ServerEnv;
-use crate::model::{Currency, Customer, CustomerId, CustomerStatus, Kind, Mode, Money, Transno, shown};
+use crate::model::{
+    Actor, Currency, Customer, CustomerId, CustomerStatus, Kind, Mode, Money, Transno, shown,
+};
 use crate::store::NewCustomer;
 
 #[derive(Serialize)]
@@ -78,7 +80,7 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
             if credited == Money::ZERO {
                 return Err(Failure::usage(format!("amount {amount:?}: must be above zero")));
             }
-            env.bookings().create(credit(&id, transno, credited)).await?;
+            env.bookings().book_as(credit(&id, transno, credited), Actor::command_line()).await?;
             true
         }
         Command::SetMode { mode, .. } => {

@@ -6,10 +6,9 @@ use serde::Serialize;
 use super::args::Key as Command;
 use super::failure::Failure;
 use super::output::Output;
-use crate::domain::Error;
 use crate::domain::keys::{KeyRequest, MadeKey};
 use crate::env::ServerEnv;
-use crate::model::{AuthMode, CustomerId, Key, KeyId, Reach, Scopes, Timestamp, parse_network, shown};
+use crate::model::{Actor, AuthMode, CustomerId, Key, KeyId, Reach, Scopes, Timestamp, parse_network, shown};
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -63,7 +62,8 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
                 expires_at: expires.as_deref().map(expiry_of).transpose()?,
                 allowed_cidrs: cidrs.as_deref().map(cidrs_of).transpose()?.unwrap_or_default(),
             };
-            show_secret(&env.keys().create(request).await?, out)
+            let made = env.keys().create(request, &Actor::command_line()).await;
+            show_secret(&made.map_err(|error| Failure::from(error).about("key"))?, out)
         }
         Command::List => {
             let keys: Vec<_> = env.keys().list().await?.into_iter().map(Listed::from).collect();
@@ -71,12 +71,10 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
         }
         Command::Rotate { key_id, overlap_hours } => {
             let overlap = Duration::from_secs(u64::from(overlap_hours) * 3600);
-            show_secret(&env.keys().rotate(&key_of(&key_id)?, overlap).await?, out)
+            show_secret(&env.keys().rotate(&key_of(&key_id)?, overlap, &Actor::command_line()).await?, out)
         }
         Command::Revoke { key_id } => {
-            if !env.store().set_key_enabled(&key_of(&key_id)?, false).await? {
-                return Err(Error::NotFound("key").into());
-            }
+            env.keys().revoke(&key_of(&key_id)?, None, &Actor::command_line()).await?;
             out.result(&serde_json::json!({"key_id": key_id, "enabled": false}), |_| {
                 format!("{key_id} is revoked")
             })

@@ -1,9 +1,10 @@
+mod people;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use sageapi_contract::ExitCode;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -13,7 +14,7 @@ use super::keys::{auth_mode_of, customer_of};
 use super::output::Output;
 use crate::domain::keys::KeyRequest;
 use crate::env::ServerEnv;
-use crate::model::{AuthMode, Entity, Money, Reach, Scopes, Transno, shown};
+use crate::model::{Actor, AuthMode, Entity, Money, Reach, Scopes, Transno, shown};
 use crate::store::{NewCustomer, Page};
 use crate::sync::{Flaw, flaw, parse_seed};
 
@@ -21,6 +22,8 @@ use crate::sync::{Flaw, flaw, parse_seed};
 const MAX_BYTES: u64 = 64 << 20;
 /// Mirrored rows written by one transaction.
 const ROWS: usize = 500;
+
+use people::{SeedGroup, SeedMember};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +41,9 @@ struct Seed<'a> {
     #[serde(default, borrow)]
     uapi: Vec<&'a RawValue>,
     #[serde(default)]
-    groups: Vec<IgnoredAny>,
+    groups: Vec<SeedGroup>,
+    #[serde(default)]
+    members: Vec<SeedMember>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +70,8 @@ struct SeedKey {
 struct Seeded {
     customers_created: usize,
     credits_booked: usize,
+    groups_created: usize,
+    users_created: usize,
     rows_written: usize,
     keys: Vec<SeededKey>,
     /// Price lists that no charge can be priced by, with why.
@@ -85,6 +92,7 @@ struct SeededKey {
 struct Checked {
     customers: Vec<(NewCustomer, Option<Money>)>,
     keys: Vec<(String, KeyRequest)>,
+    people: people::Checked,
     mirror: Vec<(Entity, Page)>,
     warnings: Vec<String>,
 }
@@ -104,9 +112,6 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
     }
     let seed: Seed<'_> = serde_json::from_str(&text).map_err(|e| bad(&e))?;
     let checked = check(env, &seed).map_err(|e| bad(&e))?;
-    if !seed.groups.is_empty() {
-        tracing::warn!("{}: groups are not implemented yet; they are skipped", file.display());
-    }
     for warning in &checked.warnings {
         tracing::warn!("{}: {warning}", file.display());
     }
@@ -123,7 +128,7 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
         done.customers_created += usize::from(env.store().create_customer(customer).await?);
         if let Some(amount) = amount {
             let transno = Transno::parse(&format!("seed:{id}")).map_err(|e| bad(&e))?;
-            let booked = env.bookings().create(credit(&id, transno, amount)).await;
+            let booked = env.bookings().book_as(credit(&id, transno, amount), Actor::command_line()).await;
             let booked =
                 booked.map_err(|e| Failure::from(e).about(&format!("{}: customer {id}", file.display())))?;
             done.credits_booked += usize::from(!booked.replayed);
@@ -134,7 +139,7 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
         let seeded = if let Some(key) = env.store().key_by_name(&name).await? {
             SeededKey { name, key_id: key.key_id.to_string(), secret: None }
         } else {
-            let made = env.keys().create(request).await?;
+            let made = env.keys().create(request, &Actor::command_line()).await?;
             let secret = Some(made.secret.expose().to_owned());
             SeededKey { name, key_id: made.key_id.to_string(), secret }
         };
@@ -151,6 +156,11 @@ pub async fn run(env: &ServerEnv, file: &Path, out: &Output) -> Result<ExitCode,
             page.changes = rest;
         }
     }
+    // Members may be mirrored users.
+    let people = checked.people.len();
+    let made = people::load(env, checked.people).await.map_err(|e| e.about(&file.display().to_string()))?;
+    (done.groups_created, done.users_created) = made;
+    handle(people);
     drop(progress);
     out.result(&done, describe)
 }
@@ -159,13 +169,18 @@ impl Checked {
     /// How many entries there are.
     fn len(&self) -> u64 {
         let rows: usize = self.mirror.iter().map(|(_, page)| page.changes.len()).sum();
-        (self.customers.len() + self.keys.len() + rows) as u64
+        (self.customers.len() + self.keys.len() + self.people.len() + rows) as u64
     }
 }
 
 fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
-    let mut checked =
-        Checked { customers: Vec::new(), keys: Vec::new(), mirror: Vec::new(), warnings: Vec::new() };
+    let mut checked = Checked {
+        customers: Vec::new(),
+        keys: Vec::new(),
+        people: people::Checked::default(),
+        mirror: Vec::new(),
+        warnings: Vec::new(),
+    };
     for customer in &seed.customers {
         let money = |text: &Option<String>, what: &str| {
             let parse = |t: &String| {
@@ -203,8 +218,10 @@ fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
         env.keys().check(&request).map_err(|e| Failure::from(e).about(&format!("key {}", key.name)))?;
         checked.keys.push((key.name.clone(), request));
     }
+    let (local, mirrored_users) = people::split(&seed.users);
+    checked.people = people::check(&seed.groups, &local, &seed.members)?;
     let mirrored = [
-        (Entity::Users, &seed.users),
+        (Entity::Users, &mirrored_users),
         (Entity::Pricing, &seed.pricing),
         (Entity::Llmage, &seed.llmage),
         (Entity::Uapi, &seed.uapi),
@@ -227,6 +244,9 @@ fn describe(done: &Seeded) -> String {
         "{} customer(s) created, {} credit(s) booked, {} mirrored row(s) written\n",
         done.customers_created, done.credits_booked, done.rows_written
     );
+    if done.groups_created + done.users_created > 0 {
+        text += &format!("{} group(s) and {} user(s) created\n", done.groups_created, done.users_created);
+    }
     for warning in &done.warnings {
         text += &format!("warning: {warning}\n");
     }

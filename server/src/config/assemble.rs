@@ -9,8 +9,8 @@ use crate::model::Secret;
 use super::database::{self, DatabaseHost, DatabaseTarget};
 use super::schedule::Schedule;
 use super::types::{
-    Accounting, Admin, Auth, BootstrapAdmin, Cache, Cluster, Config, Database, EntitySync, Log, Quota,
-    Server, Sync, SyncSource, Telemetry, TlsFiles, Upstream, UpstreamAuth,
+    Accounting, Admin, Audit, Auth, BootstrapAdmin, BootstrapPassword, Cache, Cluster, Config, Database,
+    EntitySync, Log, Quota, Server, Sync, SyncSource, Telemetry, TlsFiles, Upstream, UpstreamAuth,
 };
 use super::value::{Reader, WebhookSecrets};
 
@@ -42,6 +42,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
     if let (true, Some(database), Some(accounting)) = (mysql, &mut database, &accounting) {
         spare_connections(r, database, accounting);
     }
+    let audit = Audit { retention: r.optional("audit.retention") };
     let quota = Quota { unknown_user: r.value("quota.unknown_user"), timezone: r.value("quota.timezone") };
     let cluster = Cluster {
         role: r.value("cluster.role"),
@@ -66,6 +67,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         cache,
         auth,
         accounting: accounting?,
+        audit,
         quota,
         cluster,
         telemetry,
@@ -308,18 +310,35 @@ fn auth(r: &mut Reader, mysql: bool) -> Auth {
     if mysql {
         r.require(&["auth.encryption_key"], "with MySQL, whose instances share stored secrets");
     }
-    pair(r, "auth.bootstrap_admin.key_id", "auth.bootstrap_admin.secret");
-    let (key_id, secret) =
-        (r.optional("auth.bootstrap_admin.key_id"), r.optional("auth.bootstrap_admin.secret"));
+    let bootstrap_admin = bootstrap_admin(r);
     Auth {
         encryption_key: r.optional("auth.encryption_key"),
         previous_encryption_keys: r.list("auth.previous_encryption_keys"),
         token_pepper: r.optional("auth.token_pepper"),
         jwt_secret: r.optional("auth.jwt_secret"),
+        previous_jwt_secrets: r.list("auth.previous_jwt_secrets"),
         clock_skew: r.value("auth.clock_skew"),
         required_components: r.list("auth.required_components"),
-        bootstrap_admin: key_id.zip(secret).map(|(key_id, secret)| BootstrapAdmin { key_id, secret }),
+        bootstrap_admin,
     }
+}
+
+fn bootstrap_admin(r: &mut Reader) -> Option<BootstrapAdmin> {
+    const USERNAME: &str = "auth.bootstrap_admin.username";
+    const PASSWORD: &str = "auth.bootstrap_admin.password";
+    const PASSWORD_FILE: &str = "auth.bootstrap_admin.password_file";
+    if r.is_set(PASSWORD_FILE) {
+        pair(r, USERNAME, PASSWORD_FILE);
+        if r.is_set(PASSWORD) {
+            r.warn(format!("{PASSWORD} has no effect beside {PASSWORD_FILE}"));
+        }
+    } else {
+        pair(r, USERNAME, PASSWORD);
+    }
+    let (username, password, file): (Option<String>, _, _) =
+        (r.optional(USERNAME), r.optional(PASSWORD), r.optional(PASSWORD_FILE));
+    let password = file.map(BootstrapPassword::File).or(password.map(BootstrapPassword::Given));
+    username.zip(password).map(|(username, password)| BootstrapAdmin { username, password })
 }
 
 fn accounting(r: &mut Reader, default_zone: &TimeZone) -> Option<Accounting> {

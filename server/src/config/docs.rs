@@ -41,7 +41,7 @@ fn row(text: &mut String, key: &Key) {
         Some("") => "empty".to_owned(),
         Some(default) => format!("`{default}`"),
     };
-    let file = if key.secret { "[`_FILE`]" } else { "" };
+    let file = if key.from_file { "[`_FILE`]" } else { "" };
     let planned = if key.built { "" } else { " *Planned.*" };
     let accepts = key.kind.accepts().replace('|', "\\|").replace('<', "\\<").replace('*', "\\*");
     let doc = key.doc.replace('|', "\\|").replace('<', "\\<").replace('*', "\\*");

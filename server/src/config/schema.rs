@@ -55,7 +55,6 @@ fn property(key: &Key) -> Value {
         Kind::Choice(words) => json!({"type": "string", "enum": words}),
         Kind::Text(least) => json!({"type": "string", "minLength": least}),
         Kind::Currency => json!({"type": "string", "pattern": "^[A-Z]{3,8}$"}),
-        Kind::KeyId => json!({"type": "string", "pattern": "^ak_[0-9A-Za-z]{16}$"}),
         kind if kind.is_list() => json!({"type": "array", "items": {"type": "string"}}),
         _ => json!({"type": "string"}),
     };

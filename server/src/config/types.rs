@@ -33,6 +33,8 @@ pub struct Config {
     pub auth: Auth,
     /// Booking.
     pub accounting: Accounting,
+    /// The audit log.
+    pub audit: Audit,
     /// Limits on what users consume; not implemented yet.
     pub quota: Quota,
     /// Primary and edges; not implemented yet.
@@ -221,23 +223,34 @@ pub struct Auth {
     pub previous_encryption_keys: Vec<Secret>,
     /// Pepper of stored bearer tokens; `None`: bearer tokens cannot be created.
     pub token_pepper: Option<Secret>,
-    /// Signs access tokens; not implemented yet.
+    /// Signs the tokens of users; `None`: signing in is off, except with SQLite, which makes one.
     pub jwt_secret: Option<Secret>,
+    /// Others whose tokens are accepted.
+    pub previous_jwt_secrets: Vec<Secret>,
     /// How far a signature's time may be from ours.
     pub clock_skew: Duration,
     /// Components that signatures must cover in addition to the required ones.
     pub required_components: Vec<String>,
-    /// The first admin key; not implemented yet.
+    /// The first administrator.
     pub bootstrap_admin: Option<BootstrapAdmin>,
 }
 
-/// An admin key that exists from the start.
+/// The administrator of the platform that is created where there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootstrapAdmin {
-    /// `ak_` and 16 base62 characters.
-    pub key_id: String,
-    /// Its secret.
-    pub secret: Secret,
+    /// Its username.
+    pub username: String,
+    /// Its password.
+    pub password: BootstrapPassword,
+}
+
+/// Where the password of the first administrator is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootstrapPassword {
+    /// Here.
+    Given(Secret),
+    /// On the first line of this file, which is read when it is needed.
+    File(PathBuf),
 }
 
 /// Section `accounting`.
@@ -259,6 +272,13 @@ pub struct Accounting {
     pub queue: usize,
     /// Writers; SQLite always has one.
     pub writers: usize,
+}
+
+/// Section `audit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// How long entries are kept; `None`: for ever.
+    pub retention: Option<Duration>,
 }
 
 /// Section `quota`; not implemented yet.

@@ -311,7 +311,7 @@ impl FromText for Secret {
                 Ok(uri) if is_http(&uri) => Ok(Self::new(text)),
                 _ => Err(None),
             },
-            Kind::Text(least) => plain(text, least).map(Self::new),
+            Kind::Text(least) | Kind::Texts(least) => plain(text, least).map(Self::new),
             _ => Err(None),
         }
     }
@@ -344,9 +344,6 @@ impl FromText for String {
             }
             Kind::TimeZone => TimeZone::get(text).is_ok(),
             Kind::Cron => return schedule::check_cron(text).map(|()| text.to_owned()).map_err(Some),
-            Kind::KeyId => text
-                .strip_prefix("ak_")
-                .is_some_and(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())),
             Kind::Components => is_component(text),
             _ => false,
         };

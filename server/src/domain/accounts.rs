@@ -46,7 +46,7 @@ impl RecordView {
 /// Which records to list. An absent filter lets everything pass.
 #[derive(Debug, Clone, Default)]
 pub struct AccountingQuery {
-    /// Whose; `None`: of all customers.
+    /// The customer that the caller names; `None`: all that it reaches.
     pub customer_id: Option<CustomerId>,
     /// The person who caused it.
     pub user_id: Option<String>,
@@ -75,12 +75,13 @@ pub struct AccountingQuery {
 }
 
 impl AccountingQuery {
-    /// Fails with [`Error::Invalid`] for an unknown status.
-    fn split(self) -> Result<(RecordFilter, PageRequest), Error> {
+    /// Fails with [`Error::Invalid`] for an unknown status, and for a customer out of reach.
+    fn split(self, reach: &Reach) -> Result<(RecordFilter, PageRequest), Error> {
+        let reach = reach.narrowed_to(self.customer_id.as_ref())?;
         let status =
             self.status.map(|status| RecordStatus::parse(&status).ok_or_else(unknown_status)).transpose()?;
         let filter = RecordFilter {
-            customer_id: self.customer_id,
+            customer_id: reach.customer().cloned(),
             user_id: self.user_id,
             model_name: self.model,
             llmid: self.llmid,
@@ -99,8 +100,8 @@ impl AccountingQuery {
 
     /// The filter, bounded by the newest record that there is now, so that a walk through the list, oldest first, ends.
     /// `None` if there is no record.
-    async fn bounded(self, store: &Store) -> Result<Option<RecordFilter>, Error> {
-        let (mut filter, _) = self.split()?;
+    async fn bounded(self, store: &Store, reach: &Reach) -> Result<Option<RecordFilter>, Error> {
+        let (mut filter, _) = self.split(reach)?;
         filter.until = store.newest_record(filter.customer_id.as_ref()).await?;
         Ok(filter.until.is_some().then_some(filter))
     }
@@ -111,12 +112,16 @@ fn unknown_status() -> Error {
     Error::Invalid(vec![FieldError::new("status", format!("must be one of {}", known.join(", ")))])
 }
 
-/// A page of records: by `seq` within a customer, else by creation and id.
+/// A page of the records within reach: by `seq` within a customer, else by creation and id.
 ///
 /// Fails with [`Error::InvalidCursor`] for a cursor of another list, with [`Error::Invalid`] for an
 /// unknown status.
-pub async fn query_accounting(store: &Store, q: AccountingQuery) -> Result<ListPage<RecordView>, Error> {
-    let (filter, page) = q.split()?;
+pub async fn query_accounting(
+    store: &Store,
+    reach: &Reach,
+    q: AccountingQuery,
+) -> Result<ListPage<RecordView>, Error> {
+    let (filter, page) = q.split(reach)?;
     let ListPage { rows, next_cursor, total } = list::page(store, &filter, &page).await?;
     Ok(ListPage { rows: views(store, rows).await?, next_cursor, total })
 }

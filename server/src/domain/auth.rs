@@ -13,14 +13,17 @@ use super::Error;
 use super::caches::{CacheSpec, Caches, Entry, Invalidated, Versioned};
 use super::nonces::SpentNonces;
 use super::principal::Principal;
+use super::sign_in::{AccessTokens, SignedIn, is_jwt};
 use crate::config::LiveConfig;
-use crate::model::{AuthMode, Clock, Key, KeyId, Scope, Secret, Timestamp, is_within};
+use crate::model::{AuthMode, Clock, Key, KeyId, Scope, Secret, Timestamp, UserId, is_within};
 use crate::signing::{self, AuthError, HmacKey, ParsedSignature, SignedRequest};
 use crate::store::{NonceUse, ReplayTable, Store};
 
 /// The header that carries a bearer key without a scheme.
 const API_KEY: &str = "x-api-key";
 
+/// What the secrets of keys begin with.
+const KEY_SECRET_PREFIX: &str = "sk_";
 /// How long a cached key works while the database is away; short, because a revoked key must not work on for long.
 const STALE_KEY_LIMIT: Duration = Duration::from_secs(60);
 /// What a cached key takes, in bytes, rounded up.
@@ -55,21 +58,41 @@ pub struct Auth {
     /// By `id:` and key id, or `token:` and the token's hash in hex.
     known: Arc<Versioned<String, KnownKey>>,
     nonces: Arc<SpentNonces>,
+    tokens: Arc<AccessTokens>,
     clock: Arc<dyn Clock>,
     config: LiveConfig,
 }
 
 /// A request whose credential is valid; its body, and what the key may do, are still unchecked.
-pub struct Identified {
-    key: Arc<Key>,
-    signed: bool,
-    nonce: Option<NonceUse>,
+pub enum Identified {
+    /// By a key.
+    Key {
+        /// The key.
+        key: Arc<Key>,
+        /// Whether the request is signed; else it carries the key's secret.
+        signed: bool,
+        /// The nonce of a signed write.
+        nonce: Option<NonceUse>,
+    },
+    /// By the access token of a user whose access has not ended.
+    Session(SignedIn),
 }
 
 impl Identified {
-    /// The key that signed it, or whose token it carries.
-    pub fn key_id(&self) -> &KeyId {
-        &self.key.key_id
+    /// The key that signed it, or whose secret it carries.
+    pub fn key_id(&self) -> Option<&KeyId> {
+        match self {
+            Self::Key { key, .. } => Some(&key.key_id),
+            Self::Session(_) => None,
+        }
+    }
+
+    /// The user whose token it carries.
+    pub fn user_id(&self) -> Option<&UserId> {
+        match self {
+            Self::Key { .. } => None,
+            Self::Session(signed_in) => Some(&signed_in.user.id),
+        }
     }
 }
 
@@ -95,6 +118,7 @@ impl Auth {
         store: Store,
         caches: &Caches,
         nonces: Arc<SpentNonces>,
+        tokens: Arc<AccessTokens>,
         clock: Arc<dyn Clock>,
         config: LiveConfig,
     ) -> Self {
@@ -109,7 +133,7 @@ impl Auth {
                 if changed.keys.is_empty() { Invalidated::Nothing } else { Invalidated::All }
             },
         });
-        Self { store, known, nonces, clock, config }
+        Self { store, known, nonces, tokens, clock, config }
     }
 
     /// How long a nonce stays spent: twice the clock skew and a minute.
@@ -124,7 +148,13 @@ impl Auth {
         let token = bearer_token(request.headers)?;
         match (parsed, token) {
             (Ok(None), None) => Err(AuthError::Missing.into()),
-            (Ok(None), Some(token)) => self.identify_bearer(token).await,
+            (Ok(None), Some(token)) => match token {
+                Bearer::Authorization(token) if is_jwt(token) && !token.starts_with(KEY_SECRET_PREFIX) => {
+                    let claims = self.tokens.read(token)?;
+                    self.tokens.resolve(&claims).await.map(Identified::Session)
+                }
+                Bearer::Authorization(token) | Bearer::ApiKey(token) => self.identify_bearer(token).await,
+            },
             (Err(error), None) => Err(error.into()),
             (Ok(Some(parsed)), None) => self.identify_signed(request, has_body, &parsed).await,
             (Ok(Some(_)) | Err(_), Some(_)) => {
@@ -158,7 +188,7 @@ impl Auth {
         let expires = now.plus(Self::nonce_life(config.clock_skew));
         let nonce =
             parsed.nonce().filter(|_| write).map(|n| NonceUse::new(known.key.key_id.as_str(), n, expires));
-        Ok(Identified { key: known.key.clone(), signed: true, nonce })
+        Ok(Identified::Key { key: known.key.clone(), signed: true, nonce })
     }
 
     async fn identify_bearer(&self, token: &str) -> Result<Identified, Error> {
@@ -168,7 +198,7 @@ impl Auth {
         let entry = self.known.get(&name, load).await?;
         match entry.value {
             Some(known) if known.key.auth_mode == AuthMode::Bearer => {
-                Ok(Identified { key: known.key.clone(), signed: false, nonce: None })
+                Ok(Identified::Key { key: known.key.clone(), signed: false, nonce: None })
             }
             _ => Err(AuthError::Failed.into()),
         }
@@ -202,10 +232,18 @@ impl Auth {
         peer: IpAddr,
         scope: Option<Scope>,
     ) -> Result<Authenticated, Error> {
-        if identified.signed {
+        let (key, signed, nonce) = match identified {
+            Identified::Key { key, signed, nonce } => (key, signed, nonce),
+            Identified::Session(signed_in) => {
+                let principal = Principal::of_session(signed_in);
+                scope.map_or(Ok(()), |scope| principal.require(scope))?;
+                return Ok(Authenticated { principal, nonce: None });
+            }
+        };
+        if signed {
             signing::check_content_digest(headers, body)?;
         }
-        let (key, now) = (identified.key, self.clock.now());
+        let now = self.clock.now();
         if !key.enabled || key.expires_at.is_some_and(|at| at <= now) {
             return Err(Error::KeyDisabled);
         }
@@ -216,10 +254,10 @@ impl Auth {
         if let Some(scope) = scope {
             principal.require(scope)?;
         }
-        if identified.nonce.is_some_and(|nonce| self.nonces.contains(&nonce, now)) {
+        if nonce.is_some_and(|nonce| self.nonces.contains(&nonce, now)) {
             return Err(AuthError::Replay.into());
         }
-        Ok(Authenticated { principal, nonce: identified.nonce })
+        Ok(Authenticated { principal, nonce })
     }
 
     /// Spends a request's nonce, for writes that do not carry it into their transaction.
@@ -238,8 +276,17 @@ pub fn token_hash(pepper: &Secret, token: &str) -> Option<[u8; 32]> {
     Some(mac.finalize().into_bytes().into())
 }
 
-/// The bearer token of a request, in either header.
-fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+/// A bearer credential, by the header that it came in.
+#[derive(Debug, Clone, Copy)]
+enum Bearer<'a> {
+    /// A key's secret or an access token.
+    Authorization(&'a str),
+    /// A key's secret.
+    ApiKey(&'a str),
+}
+
+/// The bearer credential of a request, in either header.
+fn bearer_token(headers: &HeaderMap) -> Result<Option<Bearer<'_>>, Error> {
     let mut found = None;
     for (name, scheme) in [(AUTHORIZATION.as_str(), Some("bearer")), (API_KEY, None)] {
         for value in headers.get_all(name) {
@@ -248,9 +295,11 @@ fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, Error> {
             }
             let text = value.to_str().map_err(|_| AuthError::Failed)?;
             let token = match scheme {
-                None => text,
+                None => Bearer::ApiKey(text),
                 Some(scheme) => match text.split_once(' ') {
-                    Some((given, token)) if given.eq_ignore_ascii_case(scheme) => token.trim(),
+                    Some((given, token)) if given.eq_ignore_ascii_case(scheme) => {
+                        Bearer::Authorization(token.trim())
+                    }
                     // No key uses another scheme.
                     _ => return Err(AuthError::Failed.into()),
                 },

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 
 use super::Error;
-use crate::model::{RecordId, TextId, Timestamp};
+use crate::model::{CustomerId, GroupId, KeyId, RecordId, TextId, Timestamp, UserId};
 use crate::signing::HmacKey;
 use crate::store::RecordPosition;
 
@@ -65,19 +65,24 @@ impl Position for RecordPosition {
     }
 }
 
-/// Mirrored rows: `created_at` and the upstream's id.
-impl Position for (Timestamp, TextId) {
-    fn write(&self, bytes: &mut Vec<u8>) {
-        self.0.micros().write(bytes);
-        bytes.extend_from_slice(self.1.as_str().as_bytes());
-    }
+/// Rows with ids that are text: `created_at` and the id.
+macro_rules! text_positions {
+    ($($id:ty),+) => { $(
+        impl Position for (Timestamp, $id) {
+            fn write(&self, bytes: &mut Vec<u8>) {
+                self.0.micros().write(bytes);
+                bytes.extend_from_slice(self.1.as_str().as_bytes());
+            }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (time, id) = bytes.split_at_checked(8)?;
-        let id = TextId::parse(std::str::from_utf8(id).ok()?).ok()?;
-        Some((Timestamp::from_micros(i64::read(time)?), id))
-    }
+            fn read(bytes: &[u8]) -> Option<Self> {
+                let (time, id) = bytes.split_at_checked(8)?;
+                let id = <$id>::parse(std::str::from_utf8(id).ok()?).ok()?;
+                Some((Timestamp::from_micros(i64::read(time)?), id))
+            }
+        }
+    )+ };
 }
+text_positions!(TextId, CustomerId, UserId, GroupId, KeyId);
 
 /// A list as it was asked for: which one, in which order, with which filters, the customer among
 /// them. Not how many rows a page has: a client may change that on the way.

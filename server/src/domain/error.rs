@@ -1,8 +1,9 @@
+use std::convert::Infallible;
 use std::net::IpAddr;
 
 use crate::model::{Currency, HoldState, Kind, Money, OutOfReach, Scope};
 use crate::signing::AuthError;
-use crate::store;
+use crate::store::{self, NotChanged};
 
 /// An invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +63,42 @@ pub enum Error {
     /// The key is disabled or has expired.
     #[error("the key is disabled or has expired")]
     KeyDisabled,
+    /// Only a key can do this.
+    #[error("only a key can do this, and a user has none")]
+    KeyRequired,
     /// The key may not be used from this address.
     #[error("the key may not be used from {0}")]
     AddressDenied(IpAddr),
+    /// The endpoint is for users who signed in, not for keys.
+    #[error("this endpoint is for users who signed in; send an access token")]
+    SessionRequired,
+    /// The name or the password is wrong; it is not said which.
+    #[error("the username or the password is wrong")]
+    LoginFailed,
+    /// The token is none of ours, or was altered.
+    #[error("the token is invalid")]
+    TokenInvalid,
+    /// The token, or its session, has expired or was ended.
+    #[error("the token has expired or its session has ended; sign in again")]
+    TokenExpired,
+    /// A refresh token that was rotated long ago: somebody has a copy.
+    #[error("the refresh token was used before; its session was ended, sign in again")]
+    TokenReused,
+    /// The user is disabled.
+    #[error("the user is disabled")]
+    UserDisabled,
+    /// Too many attempts.
+    #[error("too many attempts; try again in {0} s")]
+    RateLimited(u64),
+    /// The change needs If-Match.
+    #[error("send the ETag that the change is based on as If-Match")]
+    PreconditionRequired,
+    /// The row was changed since.
+    #[error("it was changed since; read it again")]
+    PreconditionFailed,
+    /// Another row has this value in a field that is unique.
+    #[error("another one has this {0}")]
+    Taken(&'static str),
     /// The available balance is too low.
     #[error("the available balance {available} is below the required {required}")]
     InsufficientBalance {
@@ -135,6 +169,29 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Why an administrator's change of `what` was not made. `unique` is the field of which no two may have the same value.
+    pub fn not_changed<E: Into<Self>>(
+        error: NotChanged<E>,
+        what: &'static str,
+        unique: &'static str,
+    ) -> Self {
+        match error {
+            NotChanged::NotFound => Self::NotFound(what),
+            NotChanged::Stale => Self::PreconditionFailed,
+            NotChanged::Refused(refusal) => refusal.into(),
+            NotChanged::Store(store::Error::Duplicate(_)) => Self::Taken(unique),
+            NotChanged::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 impl From<OutOfReach> for Error {
     fn from(_: OutOfReach) -> Self {
         Self::CustomerForbidden
@@ -143,10 +200,12 @@ impl From<OutOfReach> for Error {
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        if error.is_unavailable() || error.is_contended() {
-            Self::StoreUnavailable(error.to_string())
-        } else {
-            Self::Internal(error.to_string())
+        match error {
+            store::Error::Missing(what) => Self::NotFound(what),
+            error if error.is_unavailable() || error.is_contended() => {
+                Self::StoreUnavailable(error.to_string())
+            }
+            error => Self::Internal(error.to_string()),
         }
     }
 }

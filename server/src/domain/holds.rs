@@ -8,7 +8,7 @@ use crate::store::{HoldFilter, Store, Window};
 /// Which holds to list. An absent filter lets everything pass.
 #[derive(Debug, Clone, Default)]
 pub struct HoldsQuery {
-    /// Whose; `None`: of all customers.
+    /// The customer that the caller names; `None`: all that it reaches.
     pub customer_id: Option<CustomerId>,
     /// The person they were made for.
     pub user_id: Option<String>,
@@ -24,9 +24,10 @@ pub struct HoldsQuery {
     pub page: PageRequest,
 }
 
-/// A page of holds by creation and id, each with the state that it counts as now.
-pub async fn query_holds(store: &Store, q: HoldsQuery) -> Result<ListPage<Hold>, Error> {
+/// A page of the holds within reach by creation and id, each with the state that it counts as now.
+pub async fn query_holds(store: &Store, reach: &Reach, q: HoldsQuery) -> Result<ListPage<Hold>, Error> {
     let HoldsQuery { customer_id, user_id, state, transno, from, to, page } = q;
+    let customer_id = reach.narrowed_to(customer_id.as_ref())?.customer().cloned();
     let filter = HoldFilter { customer_id, user_id, state, transno, from, to };
     let ListPage { rows, next_cursor, total } = list::page(store, &filter, &page).await?;
     Ok(ListPage { rows: rows.into_iter().map(as_of).collect(), next_cursor, total })

@@ -1,18 +1,21 @@
-//! Making and rotating keys.
+//! Keys: making, changing, rotating and revoking them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::Error;
-use super::FieldError;
 use super::auth::token_hash;
+use super::page::{ListPage, PageRequest};
+use super::{Error, FieldError, list};
 use crate::config::LiveConfig;
-use crate::model::{AuthMode, Clock, Entropy, Key, KeyId, Reach, Scope, Scopes, Secret, Timestamp};
-use crate::store::{self, NewKey, Store, StoredKey};
+use crate::model::{
+    Actor, AuthMode, Clock, Entropy, Key, KeyId, Patch, Reach, Scope, Scopes, Secret, Timestamp,
+};
+use crate::store::{KeyFilter, KeySettings, NewKey, NotChanged, Store, StoredKey};
 
 /// The longest time for which the secret before a rotation stays valid.
-pub const MAX_OVERLAP: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
+pub const MAX_OVERLAP: Duration = Duration::from_secs(7 * 86_400);
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A key to be made.
@@ -32,16 +35,57 @@ pub struct KeyRequest {
     pub allowed_cidrs: Vec<IpNet>,
 }
 
-/// A key as made. The secret is shown this once.
+impl KeyRequest {
+    fn settings(&self) -> KeySettings {
+        KeySettings {
+            name: self.name.clone(),
+            scopes: self.scopes,
+            enabled: true,
+            expires_at: self.expires_at,
+            allowed_cidrs: self.allowed_cidrs.clone(),
+        }
+    }
+}
+
+/// What is set of a key; what is left out stays.
+#[derive(Debug, Clone)]
+pub struct KeyChange {
+    /// Its name.
+    pub name: Patch<String>,
+    /// What it may do.
+    pub scopes: Option<Scopes>,
+    /// Whether it is enabled.
+    pub enabled: Option<bool>,
+    /// When it expires.
+    pub expires_at: Patch<Timestamp>,
+    /// The networks it may be used from.
+    pub allowed_cidrs: Option<Vec<IpNet>>,
+}
+
+impl KeyChange {
+    fn apply(&self, settings: &mut KeySettings) {
+        self.name.clone().apply(&mut settings.name);
+        settings.scopes = self.scopes.unwrap_or(settings.scopes);
+        settings.enabled = self.enabled.unwrap_or(settings.enabled);
+        self.expires_at.apply(&mut settings.expires_at);
+        if let Some(networks) = &self.allowed_cidrs {
+            settings.allowed_cidrs.clone_from(networks);
+        }
+    }
+}
+
+/// A key with a secret just made. The secret is shown this once.
 #[derive(Debug)]
 pub struct MadeKey {
     /// Its public name.
     pub key_id: KeyId,
     /// Its secret.
     pub secret: Secret,
+    /// The key.
+    pub key: Key,
 }
 
-/// Makes and rotates keys.
+/// Administers keys.
 #[derive(Clone)]
 pub struct Keys {
     store: Store,
@@ -58,24 +102,12 @@ impl Keys {
 
     /// Whether such a key may be made; [`Error::Invalid`] says what is wrong with it.
     pub fn check(&self, request: &KeyRequest) -> Result<(), Error> {
-        let invalid = |field: &str, message: &str| Error::Invalid(vec![FieldError::new(field, message)]);
-        if request.scopes == Scopes::default() {
-            return Err(invalid("scopes", "must name at least one scope"));
-        }
-        if matches!(request.reach, Reach::Customer(_)) && request.scopes.contains(Scope::Admin) {
-            return Err(invalid("scopes", "admin is never given to a customer's key"));
-        }
-        if joined(&request.allowed_cidrs).len() > 1024 {
-            return Err(invalid("allowed_cidrs", "must not exceed 1024 characters together"));
-        }
-        if request.name.as_ref().is_some_and(|name| name.is_empty() || name.chars().count() > 128) {
-            return Err(invalid("name", "must have 1 to 128 characters"));
-        }
+        check_settings(&request.reach, &request.settings())?;
         self.stored(request.auth_mode, &Secret::default()).map(drop)
     }
 
     /// Makes a key.
-    pub async fn create(&self, request: KeyRequest) -> Result<MadeKey, Error> {
+    pub async fn create(&self, request: KeyRequest, by: &Actor) -> Result<MadeKey, Error> {
         self.check(&request)?;
         let key_id = format!("ak_{}", self.base62(16));
         let key_id = KeyId::parse(&key_id).map_err(|e| Error::Internal(e.to_string()))?;
@@ -91,27 +123,60 @@ impl Keys {
             expires_at: request.expires_at,
             allowed_cidrs: request.allowed_cidrs,
         };
-        match self.store.create_key(new).await {
-            Ok(()) => Ok(MadeKey { key_id, secret }),
-            Err(store::Error::Duplicate(_)) => Err(Error::Conflict("the key already exists")),
-            Err(error) => Err(error.into()),
-        }
+        let key = self.store.create_key(new, by).await;
+        let key = key.map_err(|error| Error::not_changed(NotChanged::<Error>::from(error), "key", "name"))?;
+        Ok(MadeKey { key_id, secret, key })
     }
 
     /// Gives a key a new secret; the current one stays valid for `overlap`, at most seven days.
-    pub async fn rotate(&self, id: &KeyId, overlap: std::time::Duration) -> Result<MadeKey, Error> {
+    pub async fn rotate(&self, id: &KeyId, overlap: Duration, by: &Actor) -> Result<MadeKey, Error> {
         if overlap > MAX_OVERLAP {
             return Err(Error::Invalid(vec![FieldError::new("overlap", "must not exceed 7 days")]));
         }
-        let key = self.store.key(id).await?.ok_or(Error::NotFound("key"))?;
+        let key = self.get(id).await?;
         let secret = self.secret();
         let stored = self.stored(key.auth_mode, &secret)?;
         let until = self.clock.now().plus(overlap);
-        if self.store.rotate_key(id, stored, until).await? {
-            Ok(MadeKey { key_id: id.clone(), secret })
-        } else {
-            Err(Error::Conflict("the key was changed meanwhile; try again"))
-        }
+        let key = self.store.rotate_key(id, stored, until, by).await?.ok_or(Error::NotFound("key"))?;
+        Ok(MadeKey { key_id: id.clone(), secret, key })
+    }
+
+    /// Changes what can be set of a key; `expected` is the version that the change is based on.
+    pub async fn change(
+        &self,
+        id: &KeyId,
+        expected: Option<i64>,
+        change: KeyChange,
+        by: &Actor,
+    ) -> Result<Key, Error> {
+        // Whose the key is never changes.
+        let reach = self.get(id).await?.reach;
+        let set = move |settings: &mut KeySettings| {
+            change.apply(settings);
+            check_settings(&reach, settings)
+        };
+        let changed = self.store.change_key(id, expected, "update", by, set).await;
+        changed.map_err(|error| Error::not_changed(error, "key", "name"))
+    }
+
+    /// Disables a key for good, as far as nobody enables it again.
+    pub async fn revoke(&self, id: &KeyId, expected: Option<i64>, by: &Actor) -> Result<(), Error> {
+        let set = |settings: &mut KeySettings| {
+            settings.enabled = false;
+            Ok::<_, Error>(())
+        };
+        let changed = self.store.change_key(id, expected, "revoke", by, set).await;
+        changed.map(drop).map_err(|error| Error::not_changed(error, "key", "name"))
+    }
+
+    /// A key.
+    pub async fn get(&self, id: &KeyId) -> Result<Key, Error> {
+        self.store.key(id).await?.ok_or(Error::NotFound("key"))
+    }
+
+    /// A page of keys by creation, without their secrets.
+    pub async fn query(&self, filter: &KeyFilter, page: &PageRequest) -> Result<ListPage<Key>, Error> {
+        list::page(&self.store, filter, page).await
     }
 
     /// Every key, in the order of their ids.
@@ -180,6 +245,27 @@ impl Keys {
         }
         text
     }
+}
+
+/// Whether a key of this reach may have these settings.
+fn check_settings(reach: &Reach, settings: &KeySettings) -> Result<(), Error> {
+    let invalid = |field: &str, message: &str| Err(Error::Invalid(vec![FieldError::new(field, message)]));
+    if settings.scopes == Scopes::default() {
+        return invalid("scopes", "must name at least one scope");
+    }
+    if matches!(reach, Reach::Customer(_)) && settings.scopes.contains(Scope::Admin) {
+        return invalid("scopes", "admin is never given to a customer's key");
+    }
+    if matches!(reach, Reach::Everything) && settings.scopes.contains(Scope::Manage) {
+        return invalid("scopes", "manage is for a customer's key; give a key of the platform admin");
+    }
+    if joined(&settings.allowed_cidrs).len() > 1024 {
+        return invalid("allowed_cidrs", "must not exceed 1024 characters together");
+    }
+    if settings.name.as_ref().is_some_and(|name| name.is_empty() || name.chars().count() > 128) {
+        return invalid("name", "must have 1 to 128 characters");
+    }
+    Ok(())
 }
 
 /// Networks as a key's row holds them.

@@ -2,7 +2,7 @@
 
 use super::page::{ListPage, PageRequest};
 use super::{Error, list};
-use crate::model::{CustomerId, Entity, MirrorRow, TextId, Timestamp};
+use crate::model::{CustomerId, Entity, MirrorRow, Reach, TextId, Timestamp};
 use crate::store::{MirrorFilter, Store, Validity, Window};
 
 #[cfg(test)]
@@ -14,7 +14,7 @@ const SEARCHED: &[&str] = &["username", "nick_name", "email", "mobile"];
 /// Which users to list. An absent filter lets everything pass.
 #[derive(Debug, Clone, Default)]
 pub struct UsersQuery {
-    /// Whose (column `orgid`); `None`: of all customers.
+    /// The customer that the caller names (column `orgid`); `None`: all that it reaches.
     pub customer_id: Option<CustomerId>,
     /// The login name, in full.
     pub username: Option<String>,
@@ -94,9 +94,10 @@ pub fn day_at(at: Timestamp, zone: &jiff::tz::TimeZone) -> String {
     zone.to_datetime(at.into()).date().to_string().min(LAST_DAY.to_owned())
 }
 
-/// A page of users. A cursor of another list is [`Error::InvalidCursor`], here and below.
-pub async fn query_users(store: &Store, q: UsersQuery) -> Result<ListPage<MirrorRow>, Error> {
-    let orgid = q.customer_id.map(|id| id.as_str().to_owned());
+/// A page of the users within reach. A cursor of another list is [`Error::InvalidCursor`], here and below.
+pub async fn query_users(store: &Store, reach: &Reach, q: UsersQuery) -> Result<ListPage<MirrorRow>, Error> {
+    let reach = reach.narrowed_to(q.customer_id.as_ref())?;
+    let orgid = reach.customer().map(|id| id.as_str().to_owned());
     let filter = MirrorFilter {
         equals: given([("orgid", orgid), ("username", q.username), ("user_status", q.status)]),
         contains: q.q.map(|text| (SEARCHED, text)),

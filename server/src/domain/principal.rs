@@ -1,10 +1,12 @@
 //! Who makes a request, and what it may reach and do.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Key, Reach, Scope, Scopes, UserId};
+use crate::model::{Actor, ActorKind, Key, Reach, Scope, Scopes, UserId, UserRole};
 
 use super::Error;
+use super::sign_in::SignedIn;
 
 /// Who makes a request. What it reaches and what it may do there are two things: neither follows from the other,
 /// nor from who it is.
@@ -25,6 +27,8 @@ pub struct Principal {
 pub enum Identity {
     /// A key of the REST API.
     Key(Arc<Key>),
+    /// An access token of a user who signed in.
+    Session(SignedIn),
     /// A command on the server's own host.
     CommandLine,
 }
@@ -35,14 +39,50 @@ impl Principal {
         Self { reach: key.reach.clone(), user: None, scopes: key.scopes, identity: Identity::Key(key) }
     }
 
+    /// The principal of a user who signed in. What it reaches and may do follows from the user's role and owner.
+    pub fn of_session(signed_in: SignedIn) -> Self {
+        let user = &signed_in.user;
+        let (reach, scopes, id) = (user.reach(), user.scopes(), user.id.clone());
+        Self { reach, scopes, user: Some(id), identity: Identity::Session(signed_in) }
+    }
+
+    /// The user and the session of a token.
+    ///
+    /// # Errors
+    /// [`Error::SessionRequired`] for anyone else.
+    pub fn signed_in(&self) -> Result<&SignedIn, Error> {
+        match &self.identity {
+            Identity::Session(signed_in) => Ok(signed_in),
+            Identity::Key(_) | Identity::CommandLine => Err(Error::SessionRequired),
+        }
+    }
+
+    /// The user whose rows alone it sees; `None` where it sees those of all that it reaches.
+    pub fn own_rows_of(&self) -> Option<&UserId> {
+        match &self.identity {
+            Identity::Session(signed_in) if signed_in.user.role == UserRole::User => Some(&signed_in.user.id),
+            Identity::Session(_) | Identity::Key(_) | Identity::CommandLine => None,
+        }
+    }
+
     /// The principal of commands.
     pub fn command_line() -> Self {
         let scopes = Scope::ALL.iter().copied().collect();
         Self { identity: Identity::CommandLine, reach: Reach::Everything, user: None, scopes }
     }
 
+    /// Who makes this request, for the audit log.
+    pub fn actor(&self, request_id: &str, address: IpAddr) -> Actor {
+        let (kind, id) = match &self.identity {
+            Identity::Key(key) => (ActorKind::Key, key.key_id.to_string()),
+            Identity::Session(signed_in) => (ActorKind::User, signed_in.user.id.to_string()),
+            Identity::CommandLine => return Actor::command_line(),
+        };
+        Actor { kind, id, request_id: Some(request_id.to_owned()), address: Some(address) }
+    }
+
     /// Checks that it has the scope.
     pub fn require(&self, scope: Scope) -> Result<(), Error> {
-        if self.scopes.contains(scope) { Ok(()) } else { Err(Error::ScopeMissing(scope)) }
+        if self.scopes.allow(scope) { Ok(()) } else { Err(Error::ScopeMissing(scope)) }
     }
 }

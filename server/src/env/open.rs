@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +18,9 @@ use super::threads::BookingThreads;
 use super::{Inner, ServerEnv};
 use crate::config::LiveConfig;
 use crate::config::{Config, DatabaseTarget};
+use crate::domain::admin::groups::Groups;
+use crate::domain::admin::members::Members;
+use crate::domain::admin::users::Users;
 use crate::domain::auth::Auth;
 use crate::domain::balances::{BalanceCache, Balances};
 use crate::domain::booking::{Booking, BookingMetrics, BookingParts, Bookings};
@@ -26,8 +29,9 @@ use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::nonces::SpentNonces;
 use crate::domain::prices::Prices;
+use crate::domain::sign_in::{AccessTokens, Passwords, SignIn, SignInMetrics};
 use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
-use crate::store::{Context, Keyring, Migrate, SchemaState, Store, StoreMetrics};
+use crate::store::{Context, Keyring, Migrate, OwnerCheck, SchemaState, Store, StoreMetrics};
 use crate::sync::{EventReceiver, SyncMetrics, SyncService};
 use crate::telemetry::metrics::Metrics;
 
@@ -67,6 +71,7 @@ impl ServerEnv {
     ) -> Result<Self, OpenError> {
         let file = database_file(&config, role)?;
         let keyring = keyring(&config, file.as_ref(), role, &*entropy)?;
+        let own_jwt_secret = jwt_secret_beside(&config, file.as_ref(), role, &*entropy)?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let instance = new_uuid(clock.now(), &*entropy);
         let context = Context {
@@ -113,14 +118,41 @@ impl ServerEnv {
         )?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         invalidate_what_sync_changes(&sync, &caches, &tasks, &stop);
+        let committed = caches.clone();
+        store.on_commit(move |changed| match changed {
+            Some(changed) => committed.invalidate(changed),
+            None => committed.drop_all(),
+        });
+        let access = Arc::new(AccessTokens::new(
+            store.clone(),
+            &caches,
+            clock.clone(),
+            config.clone(),
+            own_jwt_secret,
+        ));
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let passwords = Passwords::new(cores, entropy.clone());
+        let admin_users = Users::new(store.clone(), passwords.clone());
+        let sign_in = Arc::new(SignIn::new(
+            store.clone(),
+            passwords,
+            access.clone(),
+            clock.clone(),
+            entropy.clone(),
+            SignInMetrics::register(&metrics),
+        ));
         let prices = Arc::new(Prices::new(store.clone(), &caches, config.clone()));
         let bookings = Bookings::new(booking, store.clone(), prices.clone(), config.clone(), clock.clone());
         let inner = Inner {
             bookings,
-            auth: Auth::new(store.clone(), &caches, nonces, clock.clone(), config.clone()),
+            auth: Auth::new(store.clone(), &caches, nonces, access, clock.clone(), config.clone()),
+            sign_in,
             keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.clone()),
             balances: Balances::new(store.clone(), balances, clock.clone()),
             users: MirroredUsers::new(store.clone(), &caches),
+            members: Members::new(store.clone(), admin_users.clone()),
+            admin_users,
+            groups: Groups::new(store.clone()),
             events: EventReceiver::new(config.clone(), store.clone(), sync.clone(), clock.clone()),
             instance,
             started_at: clock.monotonic(),
@@ -152,8 +184,18 @@ impl ServerEnv {
             // A refusal changes nothing; the look that follows finds the same.
             self.store().migrate(&Migrate::ignoring_owner()).await?;
         }
-        let state = self.check_schema().await?;
-        if state.can_serve { Ok(state) } else { Err(OpenError::Schema(Box::new(state))) }
+        let state = self.store().schema_state(OwnerCheck::User).await?;
+        if !state.can_serve {
+            return Err(OpenError::Schema(Box::new(state)));
+        }
+        // Before the instance is ready. What is wrong with the setting does not keep customers from being served.
+        if self.inner.role == Role::Serve
+            && let Err(error) = self.create_first_admin().await
+        {
+            tracing::error!(%error, "the first administrator could not be created; see auth.bootstrap_admin");
+        }
+        self.inner.schema_ok.store(true, Ordering::Release);
+        Ok(state)
     }
 }
 
@@ -250,8 +292,32 @@ fn key_beside(database: &DatabaseFile, role: Role, entropy: &dyn Entropy) -> Res
     if role == Role::Command || !database.is_empty() {
         return Err(OpenError::NoKeyFile(path));
     }
-    let failed = |error| OpenError::File { path: path.clone(), error };
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+    make_key(&path, entropy)
+}
+
+/// The secret of users' tokens in `<database file>.jwt`, for a configuration without one; made on first use by who serves
+/// or sets up.
+fn jwt_secret_beside(
+    config: &Config,
+    database: Option<&DatabaseFile>,
+    role: Role,
+    entropy: &dyn Entropy,
+) -> Result<Option<Secret>, OpenError> {
+    let Some(database) = database else { return Ok(None) };
+    let [_, key] = database.key_files();
+    let path = key.with_extension("jwt");
+    match read_key(&path)? {
+        None if role != Role::Command && config.auth.jwt_secret.is_none() => {
+            make_key(&path, entropy).map(Some)
+        }
+        found => Ok(found),
+    }
+}
+
+/// Makes a file with 32 random bytes in base64, readable by its owner alone.
+fn make_key(path: &Path, entropy: &dyn Entropy) -> Result<Secret, OpenError> {
+    let failed = |error| OpenError::File { path: path.to_owned(), error };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(mut file) => {
             let mut key = [0; 32];
             entropy.fill(&mut key);
@@ -261,7 +327,7 @@ fn key_beside(database: &DatabaseFile, role: Role, entropy: &dyn Entropy) -> Res
         }
         // Another process was first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            read_key(&path)?.ok_or(OpenError::NoKeyFile(path))
+            read_key(path)?.ok_or(OpenError::NoKeyFile(path.to_owned()))
         }
         Err(error) => Err(failed(error)),
     }

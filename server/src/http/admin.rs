@@ -66,7 +66,7 @@ impl AdminService {
             status: response.status(),
             code,
             taken: self.env.clock().monotonic().saturating_sub(started),
-            key_id: None,
+            caller: None,
         }
         .write();
         response
@@ -79,7 +79,7 @@ impl AdminService {
             "/readyz" => probe(self.env.is_ready(), "ready"),
             "/startupz" => probe(self.env.is_started(), "started"),
             "/metrics" => plain(StatusCode::OK, METRICS, self.env.metrics().encode().into()),
-            "/health" => health_answer(&self.env).await?.into_response(&http::HeaderMap::new()),
+            "/health" => health_answer(&self.env).await?.into_response(&Method::GET, &http::HeaderMap::new()),
             _ => return Err(Problem::no_admin_route()),
         })
     }

@@ -2,6 +2,7 @@
 //! invalid members are reported at once.
 
 mod number;
+mod patch;
 mod strict;
 
 use std::borrow::Cow;
@@ -9,7 +10,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::domain::{Error, FieldError};
-use crate::model::{Currency, CustomerId, Money, MoneyError, TextId, Timestamp, integer, shown_json};
+use crate::model::{
+    Currency, CustomerId, Money, MoneyError, Secret, TextId, Timestamp, integer, shown, shown_json,
+};
 
 /// The most members of an object whose member names the caller chooses.
 const MAX_FACTORS: usize = 64;
@@ -72,6 +75,13 @@ impl<'a> Object<'a> {
         !self.invalid.is_empty() || self.has_wrong_amount()
     }
 
+    /// Reports a member that is required and was neither found nor reported yet.
+    pub fn require<T>(&mut self, name: &str, value: Option<&T>) {
+        if value.is_none() && !self.invalid.iter().any(|error| error.field == name) {
+            self.refuse(name, "is required");
+        }
+    }
+
     /// Reports a member as invalid.
     pub fn refuse(&mut self, field: &str, message: impl Into<String>) {
         self.invalid.push(FieldError::new(field, message));
@@ -100,6 +110,15 @@ impl<'a> Object<'a> {
     ) -> Option<T> {
         let (text, raw) = self.string(name)?;
         parse(&text).map_err(|error| self.refuse_value(name, error, raw)).ok()
+    }
+
+    /// Text that must not be shown, not even to the one who sent it.
+    pub fn secret(&mut self, name: &str) -> Option<Secret> {
+        let text = strict::string(self.take(name)?);
+        if text.is_none() {
+            self.refuse(name, "must be a string");
+        }
+        text.map(|text| Secret::new(text.into_owned()))
     }
 
     /// An id of the platform.
@@ -145,6 +164,53 @@ impl<'a> Object<'a> {
         self.integer(name, 0, MAX_TOKENS)
     }
 
+    /// true or false.
+    pub fn boolean(&mut self, name: &str) -> Option<bool> {
+        let raw = self.take(name)?;
+        let value = match raw {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        };
+        if value.is_none() {
+            self.refuse_value(name, "must be true or false", raw);
+        }
+        value
+    }
+
+    /// A list of at most so many strings, each parsed; no two are the same.
+    pub fn list<T: PartialEq, E: std::fmt::Display>(
+        &mut self,
+        name: &str,
+        most: usize,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
+        let raw = self.take(name)?;
+        let Ok(texts) = serde_json::from_str::<Vec<Cow<'_, str>>>(raw) else {
+            self.refuse_value(name, "must be a list of strings", raw);
+            return None;
+        };
+        if texts.len() > most {
+            self.refuse(name, format!("must have at most {most} items"));
+            return None;
+        }
+        let mut items = Vec::with_capacity(texts.len());
+        for text in &texts {
+            match parse(text) {
+                Ok(item) if items.contains(&item) => {
+                    self.refuse(name, format!("has {} twice", shown(text)));
+                    return None;
+                }
+                Ok(item) => items.push(item),
+                Err(error) => {
+                    self.refuse(name, format!("{error}, not {}", shown(text)));
+                    return None;
+                }
+            }
+        }
+        Some(items)
+    }
+
     /// A whole number within bounds.
     pub fn integer(&mut self, name: &str, least: i64, most: i64) -> Option<i64> {
         let raw = self.take(name)?;
@@ -157,6 +223,16 @@ impl<'a> Object<'a> {
 
     /// An amount of money other than zero; with a sign only if `signed`.
     pub fn amount(&mut self, name: &str, signed: bool) -> Option<Money> {
+        let amount = self.money(name, signed)?;
+        if amount == Money::ZERO {
+            self.not_amount.push(FieldError::new(name, "must not be zero"));
+            return None;
+        }
+        Some(amount)
+    }
+
+    /// An amount of money, zero among them; with a sign only if `signed`.
+    pub fn money(&mut self, name: &str, signed: bool) -> Option<Money> {
         let raw = self.take(name)?;
         let not = || shown_json(raw);
         let Some(text) = strict::string(raw) else {
@@ -166,7 +242,6 @@ impl<'a> Object<'a> {
         };
         let parsed = if signed { Money::parse_signed(&text) } else { Money::parse(&text) };
         match parsed {
-            Ok(Money::ZERO) => self.not_amount.push(FieldError::new(name, "must not be zero")),
             Ok(amount) => return Some(amount),
             Err(MoneyError::OutOfRange) => self.out_of_range = true,
             Err(error @ MoneyError::Invalid) => {
@@ -356,6 +431,32 @@ mod tests {
         let Err(Error::Invalid(errors)) = object.finish() else { panic!("must be invalid") };
         let named: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();
         assert_eq!(named, ["id", "time", "n", "cur", "note", "amount"]);
+    }
+
+    #[test]
+    fn a_list_has_strings_each_once_and_not_too_many() {
+        let read = |json: &str| {
+            let body = format!("{{\"list\":{json}}}");
+            let mut object = Object::parse(body.as_bytes()).unwrap();
+            let list = object.list("list", 2, |text| {
+                if text == "x" { Err("must be a letter") } else { Ok(text.to_owned()) }
+            });
+            object.finish().map(|()| list).map_err(|_| ())
+        };
+        assert_eq!(read(r#"["a","\u0062"]"#), Ok(Some(vec!["a".to_owned(), "b".to_owned()])));
+        assert_eq!((read("[]"), read("null")), (Ok(Some(vec![])), Ok(None)));
+        for wrong in [
+            r#"["a","a"]"#,
+            r#"["a","b","c"]"#,
+            r#"["x"]"#,
+            r#"["a",1]"#,
+            r#"["a",null]"#,
+            "\"a\"",
+            "{}",
+            "1",
+        ] {
+            assert_eq!(read(wrong), Err(()), "{wrong}");
+        }
     }
 
     #[test]

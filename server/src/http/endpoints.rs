@@ -1,6 +1,8 @@
 //! The endpoints, one file for each family: its routes, handlers and wire types, and their tests.
 
 mod accounting;
+mod admin;
+mod auth;
 mod balance;
 mod batch;
 mod bookings;
@@ -28,6 +30,7 @@ const FAMILIES: &[&[Route]] = &[
     health::ROUTES,
     docs::ROUTES,
     whoami::ROUTES,
+    auth::ROUTES,
     balance::ROUTES,
     users::ROUTES,
     pricing::ROUTES,
@@ -38,7 +41,14 @@ const FAMILIES: &[&[Route]] = &[
     batch::ROUTES,
     reversals::ROUTES,
     holds::ROUTES,
+    admin::customers::ROUTES,
+    admin::users::ROUTES,
+    admin::groups::ROUTES,
+    admin::members::ROUTES,
+    admin::keys::ROUTES,
+    admin::audit::ROUTES,
     events::ROUTES,
+    admin::sessions::ROUTES,
 ];
 
 /// Every route.

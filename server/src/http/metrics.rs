@@ -20,8 +20,18 @@ const REQUEST_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// The codes of 401.
-pub const AUTH_FAILURES: [&str; 6] =
-    ["auth_missing", "auth_malformed", "auth_uncovered", "auth_expired", "auth_failed", "auth_replay"];
+pub const AUTH_FAILURES: [&str; 10] = [
+    "auth_missing",
+    "auth_malformed",
+    "auth_uncovered",
+    "auth_expired",
+    "auth_failed",
+    "auth_replay",
+    "login_failed",
+    "token_invalid",
+    "token_expired",
+    "token_reused",
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::endpoints::routes;
 use super::problem::Code;
 use super::routes::parameters::{Parameter, ParameterKind};
-use super::routes::{Access, Body, NDJSON, Payload, Route};
+use super::routes::{Access, Body, IfMatch, MERGE_PATCH, NDJSON, Payload, Route};
 use super::schema;
 use super::tag::Tag;
 
@@ -23,19 +23,25 @@ const KEY_PROBLEMS: &[Code] = &[
     Code::AuthUncovered,
     Code::AuthExpired,
     Code::AuthFailed,
+    Code::TokenInvalid,
+    Code::TokenExpired,
     Code::KeyDisabled,
     Code::AddressDenied,
 ];
+/// Problems where only users who signed in are served.
+const SESSION_PROBLEMS: &[Code] = &[Code::SessionRequired];
 /// Problems that a scope adds.
 const SCOPE_PROBLEMS: &[Code] = &[Code::ScopeMissing];
 /// Problems of every query and path.
 const PARAMETER_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownParameter];
 /// Problems that a body adds.
 const BODY_PROBLEMS: &[Code] = &[Code::BodyMalformed, Code::BodyTooLarge, Code::UnsupportedMediaType];
-/// Problems that the body of an authenticated caller adds to those.
-const KEY_BODY_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownField];
-/// Problems that a write of an authenticated caller adds.
-const WRITE_PROBLEMS: &[Code] = &[Code::AuthReplay, Code::ReadOnly];
+/// Problems that the body of anything but an event adds to those.
+const MEMBER_PROBLEMS: &[Code] = &[Code::InvalidRequest, Code::UnknownField];
+/// Problems that a write of anything but an event adds.
+const WRITE_PROBLEMS: &[Code] = &[Code::ReadOnly];
+/// Problems that a write of an authenticated caller adds to those.
+const KEY_WRITE_PROBLEMS: &[Code] = &[Code::AuthReplay];
 /// Problems of every route.
 const SERVER_PROBLEMS: &[Code] = &[Code::Internal, Code::Overloaded, Code::StoreUnavailable];
 
@@ -68,7 +74,7 @@ pub fn document() -> String {
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "servers": [{ "url": "/", "description": "The server that this document comes from" }],
-        "tags": Tag::ALL.map(tag),
+        "tags": Tag::ALL.into_iter().filter(is_used).map(tag).collect::<Vec<_>>(),
         "paths": paths,
         "components": { "schemas": schemas, "securitySchemes": security_schemes() },
     });
@@ -76,6 +82,10 @@ pub fn document() -> String {
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
+}
+
+fn is_used(tag: &Tag) -> bool {
+    routes().any(|route| route.tag == *tag)
 }
 
 fn tag(tag: Tag) -> Value {
@@ -96,7 +106,10 @@ fn operation(route: &Route, g: &mut SchemaGenerator) -> Value {
         "security": security(route.access),
         "responses": responses(route, g),
     });
-    let parameters: Vec<_> = path_parameters(route).chain(route.parameters().map(query_parameter)).collect();
+    let parameters: Vec<_> = path_parameters(route)
+        .chain(route.parameters().map(query_parameter))
+        .chain(if_match_parameter(route.if_match))
+        .collect();
     if !parameters.is_empty() {
         operation["parameters"] = json!(parameters);
     }
@@ -115,6 +128,12 @@ fn request_body(body: Body, g: &mut SchemaGenerator) -> Option<(bool, Value)> {
         Body::None => None,
         Body::Json(schema) => Some((true, json_content(&schema(g)))),
         Body::OptionalJson(schema) => Some((false, json_content(&schema(g)))),
+        Body::MergePatch(schema) => {
+            let schema = schema(g);
+            let content =
+                json!({ MERGE_PATCH: { "schema": schema }, "application/json": { "schema": schema } });
+            Some((true, content))
+        }
         Body::Bulk { array, lines } => Some((true, bulk_content(&array(g), &lines(g)))),
     }
 }
@@ -131,6 +150,19 @@ fn path_parameters(route: &Route) -> impl Iterator<Item = Value> {
     route
         .path_parameters()
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+}
+
+fn if_match_parameter(if_match: IfMatch) -> Option<Value> {
+    let required = match if_match {
+        IfMatch::Ignored => return None,
+        IfMatch::Optional => false,
+        IfMatch::Required => true,
+    };
+    Some(json!({
+        "name": "If-Match", "in": "header", "required": required,
+        "description": "The ETag of the row as it was read, or * for any version.",
+        "schema": { "type": "string", "pattern": "^(\\*|(W/)?\"[0-9]+\")$" },
+    }))
 }
 
 fn query_parameter(parameter: &Parameter) -> Value {
@@ -164,6 +196,7 @@ fn query_parameter(parameter: &Parameter) -> Value {
 fn security(access: Access) -> Value {
     match access {
         Access::Open => json!([]),
+        Access::SignedIn => json!([{ "bearer": [] }]),
         Access::Authenticated | Access::Scope(_) => {
             json!([{ "signature": [] }, { "bearer": [] }, { "apiKey": [] }])
         }
@@ -179,8 +212,11 @@ fn security_schemes() -> Value {
                 It covers @method, @path, @query if there is one, content-digest if there is a body, and \
                 idempotency-key if it is sent; created and keyid are required, and a nonce on writes.",
         },
-        "bearer": { "type": "http", "scheme": "bearer", "description": "For keys made with auth_mode bearer." },
-        "apiKey": { "type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "The same as bearer." },
+        "bearer": {
+            "type": "http", "scheme": "bearer",
+            "description": "The secret of a key made with auth_mode bearer, which begins with sk_, or the access token of a user who signed in.",
+        },
+        "apiKey": { "type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "The secret of a key, as in bearer." },
         "webhook": {
             "type": "apiKey", "in": "header", "name": "webhook-signature",
             "description": "Standard Webhooks: webhook-id, webhook-timestamp and webhook-signature.",
@@ -190,6 +226,7 @@ fn security_schemes() -> Value {
 
 fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
     let content = match route.answer {
+        Payload::Nothing => Value::Null,
         Payload::One(data) => json_content(&envelope(&data(g))),
         Payload::List(row) => {
             let row = row(g);
@@ -207,10 +244,14 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
     let export = matches!(route.answer, Payload::Export(_));
     let mut responses = Map::new();
     let mut success = |status: u16, description: &str| {
-        responses.insert(status.to_string(), json!({ "description": description, "content": content }));
+        let mut response = json!({ "description": description });
+        if !content.is_null() {
+            response["content"] = content.clone();
+        }
+        responses.insert(status.to_string(), response);
     };
     success(route.status, "Success");
-    if route.status == 201 && route.dry_run.is_none() {
+    if route.replays {
         success(200, "The transno was booked before; this repeats the first answer");
     }
     if let Some(schema) = route.dry_run {
@@ -235,7 +276,7 @@ fn responses(route: &Route, g: &mut SchemaGenerator) -> Value {
 
 /// The statuses of a route's answers, as described.
 pub fn statuses(route: &Route) -> impl Iterator<Item = u16> {
-    let replayed = (route.status == 201 || route.dry_run.is_some()).then_some(200);
+    let replayed = (route.replays || route.dry_run.is_some()).then_some(200);
     let export = matches!(route.answer, Payload::Export(_));
     let unchanged = (!route.is_write() && !export).then_some(304);
     [Some(route.status), replayed, unchanged].into_iter().flatten().chain(problems(route).into_keys())
@@ -245,16 +286,26 @@ pub fn statuses(route: &Route) -> impl Iterator<Item = u16> {
 fn problems(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
     let mut groups: Vec<&[Code]> = vec![route.problems, PARAMETER_PROBLEMS, SERVER_PROBLEMS];
     match route.access {
-        Access::Open => {}
-        Access::Authenticated | Access::Scope(_) => {
-            groups.push(KEY_PROBLEMS);
-            groups.extend(route.access.scope().map(|_| SCOPE_PROBLEMS));
-            groups.extend(route.body.is_some().then_some(KEY_BODY_PROBLEMS));
+        Access::Open => {
+            groups.extend(route.body.is_some().then_some(MEMBER_PROBLEMS));
             groups.extend(route.is_write().then_some(WRITE_PROBLEMS));
+        }
+        Access::Authenticated | Access::SignedIn | Access::Scope(_) => {
+            groups.push(KEY_PROBLEMS);
+            groups.extend((route.access == Access::SignedIn).then_some(SESSION_PROBLEMS));
+            groups.extend(route.access.scope().map(|_| SCOPE_PROBLEMS));
+            groups.extend(route.body.is_some().then_some(MEMBER_PROBLEMS));
+            groups.extend(route.is_write().then_some(WRITE_PROBLEMS));
+            groups.extend(route.is_write().then_some(KEY_WRITE_PROBLEMS));
         }
         Access::Event => groups.push(&[Code::AuthMissing, Code::AuthFailed, Code::AuthExpired]),
     }
     groups.extend(route.body.is_some().then_some(BODY_PROBLEMS));
+    groups.push(match route.if_match {
+        IfMatch::Ignored => &[],
+        IfMatch::Optional => &[Code::PreconditionFailed],
+        IfMatch::Required => &[Code::PreconditionFailed, Code::PreconditionRequired],
+    });
     let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
     for code in Code::ALL.iter().filter(|code| groups.iter().any(|group| group.contains(code))) {
         by_status.entry(code.status().as_u16()).or_default().push(code.as_str());

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::domain::page::{DEFAULT_LIMIT, MAX_LIMIT, PageRequest};
 use crate::domain::{Error, FieldError};
@@ -10,6 +10,8 @@ use crate::model::{CustomerId, TextId, Timestamp, Transno, shown};
 
 use super::routes::Route;
 
+/// What a path's segment has in percent-encoding: everything but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// The longest text parameter in characters.
 const MAX_TEXT: usize = 255;
 /// The longest name that is shown to the caller; a longer one is cut.
@@ -184,6 +186,11 @@ pub fn decode_segment(text: &str) -> Option<Cow<'_, str>> {
     decode_as(text, false)
 }
 
+/// A text as a segment of a path.
+pub fn encode_segment(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
 fn decode_as(text: &str, form: bool) -> Option<Cow<'_, str>> {
     if !text.bytes().any(|b| b == b'%' || (form && b == b'+')) {
         return Some(Cow::Borrowed(text));
@@ -308,6 +315,7 @@ mod tests {
 
     #[test]
     fn a_plus_in_a_path_is_a_plus() {
+        assert_eq!(encode_segment("a+b /c-.~"), "a%2Bb%20%2Fc-.~");
         assert_eq!(decode_segment("a+b%20c").as_deref(), Some("a+b c"));
     }
 

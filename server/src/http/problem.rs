@@ -70,13 +70,20 @@ codes! {
     AuthExpired = "auth_expired", UNAUTHORIZED, "Signature expired or not yet valid";
     AuthFailed = "auth_failed", UNAUTHORIZED, "Authentication failed";
     AuthReplay = "auth_replay", UNAUTHORIZED, "Nonce already used";
+    LoginFailed = "login_failed", UNAUTHORIZED, "Login failed";
+    TokenInvalid = "token_invalid", UNAUTHORIZED, "Invalid token";
+    TokenExpired = "token_expired", UNAUTHORIZED, "Token expired";
+    TokenReused = "token_reused", UNAUTHORIZED, "Token used again; the session was ended";
     InsufficientBalance = "insufficient_balance", PAYMENT_REQUIRED, "Insufficient balance";
     ScopeMissing = "scope_missing", FORBIDDEN, "Missing scope";
     CustomerForbidden = "customer_forbidden", FORBIDDEN, "Access to another customer denied";
     KindForbidden = "kind_forbidden", FORBIDDEN, "Kind not allowed for this key";
     CustomerSuspended = "customer_suspended", FORBIDDEN, "Customer suspended";
     KeyDisabled = "key_disabled", FORBIDDEN, "Key disabled or expired";
+    KeyRequired = "key_required", FORBIDDEN, "Key required";
     AddressDenied = "address_denied", FORBIDDEN, "Address not allowed for this key";
+    SessionRequired = "session_required", FORBIDDEN, "Only for users who signed in";
+    UserDisabled = "user_disabled", FORBIDDEN, "User disabled";
     NotFound = "not_found", NOT_FOUND, "Not found";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     Conflict = "conflict", CONFLICT, "Already exists";
@@ -91,6 +98,7 @@ codes! {
     AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY, "Amount or balance out of range";
     HoldClosed = "hold_closed", UNPROCESSABLE_ENTITY, "Hold closed";
     ReversalExceeds = "reversal_exceeds", UNPROCESSABLE_ENTITY, "Reversal exceeds the booked amount";
+    PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED, "If-Match required";
     QuotaExceeded = "quota_exceeded", TOO_MANY_REQUESTS, "Quota exceeded";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal server error";
@@ -136,6 +144,7 @@ enum Extra {
     None,
     Funds { available: Money, required: Money },
     Allow(String),
+    RetryAfter(u64),
 }
 
 /// The request that a problem answers.
@@ -240,7 +249,11 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, CONTENT_TYPE_PROBLEM);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.code.retry_after() {
+        let retry_after = match self.extra {
+            Extra::RetryAfter(seconds) => Some(HeaderValue::from(seconds)),
+            Extra::None | Extra::Funds { .. } | Extra::Allow(_) => self.code.retry_after(),
+        };
+        if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds);
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -259,7 +272,7 @@ impl Problem {
         let status = self.code.status();
         let (available, required) = match self.extra {
             Extra::Funds { available, required } => (Some(available), Some(required)),
-            Extra::None | Extra::Allow(_) => (None, None),
+            Extra::None | Extra::Allow(_) | Extra::RetryAfter(_) => (None, None),
         };
         let body = ProblemBody {
             r#type: TypeUri(self.code),
@@ -338,7 +351,22 @@ impl From<Error> for Problem {
             Error::KindForbidden(_) => Self::new(Code::KindForbidden, text),
             Error::CustomerSuspended => Self::new(Code::CustomerSuspended, text),
             Error::KeyDisabled => Self::new(Code::KeyDisabled, text),
+            Error::KeyRequired => Self::new(Code::KeyRequired, text),
             Error::AddressDenied(_) => Self::new(Code::AddressDenied, text),
+            Error::SessionRequired => Self::new(Code::SessionRequired, text),
+            Error::LoginFailed => Self::new(Code::LoginFailed, text),
+            Error::TokenInvalid => Self::new(Code::TokenInvalid, text),
+            Error::TokenExpired => Self::new(Code::TokenExpired, text),
+            Error::TokenReused => Self::new(Code::TokenReused, text),
+            Error::UserDisabled => Self::new(Code::UserDisabled, text),
+            Error::RateLimited(seconds) => {
+                Self { extra: Extra::RetryAfter(seconds), ..Self::new(Code::RateLimited, text) }
+            }
+            Error::PreconditionRequired => Self::new(Code::PreconditionRequired, text),
+            Error::PreconditionFailed => Self::new(Code::PreconditionFailed, text),
+            Error::Taken(field) => {
+                Self { errors: vec![FieldError::new(field, "is taken")], ..Self::new(Code::Conflict, text) }
+            }
             Error::InsufficientBalance { available, required } => Self {
                 extra: Extra::Funds { available, required },
                 ..Self::new(Code::InsufficientBalance, text)
@@ -440,12 +468,13 @@ mod tests {
             Code::ALL.iter().map(|c| format!("{} {}", c.status().as_u16(), c.as_str())).collect();
         let contract = "400 invalid_request, 400 unknown_parameter, 400 unknown_field, 400 body_malformed, \
              400 amount_not_string, 400 amount_invalid, 400 invalid_cursor, 401 auth_missing, 401 auth_malformed, \
-             401 auth_uncovered, 401 auth_expired, 401 auth_failed, 401 auth_replay, 402 insufficient_balance, \
+             401 auth_uncovered, 401 auth_expired, 401 auth_failed, 401 auth_replay, 401 login_failed, 401 token_invalid, 401 token_expired, \
+             401 token_reused, 402 insufficient_balance, \
              403 scope_missing, 403 customer_forbidden, 403 kind_forbidden, 403 customer_suspended, \
-             403 key_disabled, 403 address_denied, 404 not_found, 405 method_not_allowed, 409 conflict, \
+             403 key_disabled, 403 key_required, 403 address_denied, 403 session_required, 403 user_disabled, 404 not_found, 405 method_not_allowed, 409 conflict, \
              409 transno_in_progress, 410 gone, 412 precondition_failed, 413 body_too_large, \
              415 unsupported_media_type, 422 transno_conflict, 422 currency_mismatch, 422 price_not_found, \
-             422 amount_out_of_range, 422 hold_closed, 422 reversal_exceeds, 429 quota_exceeded, \
+             422 amount_out_of_range, 422 hold_closed, 422 reversal_exceeds, 428 precondition_required, 429 quota_exceeded, \
              429 rate_limited, 500 internal, 503 overloaded, 503 store_unavailable, 503 read_only";
         assert_eq!(table.join(", "), contract);
     }

@@ -7,7 +7,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
     HeaderValue, IF_NONE_MATCH, LOCATION, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -21,6 +21,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static(routes::NDJSON);
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// Answers with secrets in them are kept nowhere.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Answers are for one caller, and are revalidated before they are reused.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -35,6 +37,8 @@ pub struct Answer {
     content_type: HeaderValue,
     location: Option<String>,
     replayed: bool,
+    /// Whether it holds a secret, which nothing on the way may store.
+    secret: bool,
     download: Option<Download>,
     /// The content security policy of a page.
     policy: Option<HeaderValue>,
@@ -44,7 +48,7 @@ pub struct Answer {
 #[derive(Debug)]
 struct Download {
     parts: AnswerBody,
-    name: &'static str,
+    name: String,
 }
 
 /// A page of a list.
@@ -94,13 +98,18 @@ impl Answer {
         Ok(Self::new(StatusCode::OK, envelope("ok", data)?, EntityTag::None))
     }
 
+    /// 204, after something was changed of which nothing is left to show.
+    pub fn no_content() -> Self {
+        Self::new(StatusCode::NO_CONTENT, Bytes::new(), EntityTag::None)
+    }
+
     /// 200 with NDJSON; not tagged.
     pub fn lines(body: Bytes) -> Self {
         Self { content_type: NDJSON, ..Self::new(StatusCode::OK, body, EntityTag::None) }
     }
 
     /// 200 with a body that is made while the client reads, to be saved as a file; not tagged.
-    pub fn download(parts: AnswerBody, content_type: &'static str, name: &'static str) -> Self {
+    pub fn download(parts: AnswerBody, content_type: &'static str, name: String) -> Self {
         let answer = Self::new(StatusCode::OK, Bytes::new(), EntityTag::None);
         let content_type = HeaderValue::from_static(content_type);
         Self { content_type, download: Some(Download { parts, name }), ..answer }
@@ -130,9 +139,16 @@ impl Answer {
             content_type,
             location: None,
             replayed: false,
+            secret: false,
             download: None,
             policy: None,
         }
+    }
+
+    /// With a secret in it, which nothing on the way may store.
+    #[must_use]
+    pub fn secret(self) -> Self {
+        Self { secret: true, ..self }
     }
 
     /// With another entity tag.
@@ -148,21 +164,22 @@ impl Answer {
         Ok(Self { location: Some(location), replayed, ..answer })
     }
 
-    /// The answer to a request with these headers; 304 without a body if the client has it already.
-    pub fn into_response(self, request: &HeaderMap) -> Response<AnswerBody> {
-        let Self { status, body, tag, content_type, location, replayed, download, policy } = self;
+    /// The answer to a request with this method and these headers; 304 without a body if the client has it already.
+    pub fn into_response(self, method: &Method, request: &HeaderMap) -> Response<AnswerBody> {
+        let Self { status, body, tag, content_type, location, replayed, secret, download, policy } = self;
         let tag = match tag {
             EntityTag::None => None,
             EntityTag::Version(version) => Some(format!("W/\"{version}\"")),
             EntityTag::Body => Some(hash_tag(&body)),
         };
-        let known = tag.as_deref().is_some_and(|tag| has(request, tag));
+        // A write changes something whatever the client has (RFC 9110 section 13.1.2).
+        let known = method.is_safe() && tag.as_deref().is_some_and(|tag| has(request, tag));
         let mut response = Response::new(AnswerBody::new(if known { Bytes::new() } else { body }));
         let headers = response.headers_mut();
-        if !known {
+        if !known && status != StatusCode::NO_CONTENT {
             headers.insert(CONTENT_TYPE, content_type);
         }
-        headers.insert(CACHE_CONTROL, PRIVATE);
+        headers.insert(CACHE_CONTROL, if secret { NO_STORE } else { PRIVATE });
         if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
             headers.insert(ETAG, tag);
         }
@@ -259,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn data_stands_in_the_envelope() {
-        let response = Answer::ok(&json!({"a": null})).unwrap().into_response(&asking(None));
+        let response = Answer::ok(&json!({"a": null})).unwrap().into_response(&Method::GET, &asking(None));
         assert_eq!((response.status(), &response.headers()[CONTENT_TYPE]), (StatusCode::OK, &JSON));
         assert_eq!(body(response).await, r#"{"status":"ok","data":{"a":null}}"#);
     }
@@ -267,50 +284,74 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_has_the_answer_gets_304_without_a_body() {
         let answer = || Answer::ok(&1).unwrap();
-        let tag = answer().into_response(&asking(None)).headers()[ETAG].to_str().unwrap().to_owned();
+        let tag =
+            answer().into_response(&Method::GET, &asking(None)).headers()[ETAG].to_str().unwrap().to_owned();
         assert!(tag.starts_with("W/\"") && tag.len() == 36, "{tag}");
         for given in [tag.as_str(), &tag[2..], "*", &format!("\"x\", {tag}"), &format!("\"x\",{}", &tag[2..])]
         {
-            let response = answer().into_response(&asking(Some(given)));
+            let response = answer().into_response(&Method::GET, &asking(Some(given)));
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{given}");
             assert_eq!(response.headers()[ETAG], tag);
             assert!(body(response).await.is_empty());
         }
         for given in ["\"x\"", "", "W/", &tag[3..]] {
-            assert_eq!(answer().into_response(&asking(Some(given))).status(), StatusCode::OK, "{given}");
+            assert_eq!(
+                answer().into_response(&Method::GET, &asking(Some(given))).status(),
+                StatusCode::OK,
+                "{given}"
+            );
         }
-        let other = Answer::ok(&2).unwrap().into_response(&asking(Some(&tag)));
+        let other = Answer::ok(&2).unwrap().into_response(&Method::GET, &asking(Some(&tag)));
         assert_eq!(other.status(), StatusCode::OK);
     }
 
     #[test]
     fn a_version_is_the_tag_whatever_the_body() {
-        let response =
-            Answer::ok(&1).unwrap().tagged(EntityTag::Version(7)).into_response(&asking(Some("W/\"7\"")));
+        let response = Answer::ok(&1)
+            .unwrap()
+            .tagged(EntityTag::Version(7))
+            .into_response(&Method::GET, &asking(Some("W/\"7\"")));
         assert_eq!(
             (response.status(), &response.headers()[ETAG]),
             (StatusCode::NOT_MODIFIED, &HeaderValue::from_static("W/\"7\""))
         );
     }
 
+    #[tokio::test]
+    async fn a_write_is_answered_whatever_the_client_has_already() {
+        let tagged = || Answer::done(&1).unwrap().tagged(EntityTag::Version(7));
+        let response = tagged().into_response(&Method::PATCH, &asking(Some("W/\"7\"")));
+        assert_eq!(
+            (response.status(), &response.headers()[ETAG]),
+            (StatusCode::OK, &HeaderValue::from_static("W/\"7\""))
+        );
+        let response = Answer::no_content().into_response(&Method::DELETE, &asking(Some("*")));
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+        assert!(!response.headers().contains_key(CONTENT_TYPE));
+        assert!(body(response).await.is_empty());
+    }
+
     #[test]
     fn what_is_new_has_a_place_and_what_is_replayed_says_so() {
-        let new = Answer::created(&1, "/x/1".to_owned(), false).unwrap().into_response(&asking(Some("*")));
+        let new = Answer::created(&1, "/x/1".to_owned(), false)
+            .unwrap()
+            .into_response(&Method::GET, &asking(Some("*")));
         assert_eq!(
             (new.status(), &new.headers()[LOCATION]),
             (StatusCode::CREATED, &HeaderValue::from_static("/x/1"))
         );
         assert!(!new.headers().contains_key(REPLAYED) && !new.headers().contains_key(ETAG));
-        let again = Answer::created(&1, "/x/1".to_owned(), true).unwrap().into_response(&asking(None));
+        let again =
+            Answer::created(&1, "/x/1".to_owned(), true).unwrap().into_response(&Method::GET, &asking(None));
         assert_eq!((again.status(), &again.headers()[REPLAYED]), (StatusCode::OK, &TRUE));
     }
 
     #[tokio::test]
     async fn head_has_the_length_and_no_body() {
-        let response = without_body(Answer::ok(&1).unwrap().into_response(&asking(None)));
+        let response = without_body(Answer::ok(&1).unwrap().into_response(&Method::GET, &asking(None)));
         assert_eq!(response.headers()[CONTENT_LENGTH], "24");
         assert!(body(response).await.is_empty());
-        let unchanged = without_body(Answer::ok(&1).unwrap().into_response(&asking(Some("*"))));
+        let unchanged = without_body(Answer::ok(&1).unwrap().into_response(&Method::GET, &asking(Some("*"))));
         assert!(!unchanged.headers().contains_key(CONTENT_LENGTH));
     }
 }

@@ -19,6 +19,8 @@ use parameters::Parameter;
 
 /// The media type of one JSON value per line.
 pub const NDJSON: &str = "application/x-ndjson";
+/// The media type of a JSON merge patch (RFC 7396).
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Makes the schema of a body.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -44,10 +46,14 @@ pub struct Route {
     pub parameters: &'static [&'static [Parameter]],
     /// The body of a request.
     pub body: Body,
+    /// Whether the caller names the version that it changes.
+    pub if_match: IfMatch,
     /// The status of success.
     pub status: u16,
     /// The body of success.
     pub answer: Payload,
+    /// Whether the first answer to a transno is repeated, with 200.
+    pub replays: bool,
     /// The body of success with `dry_run=true`, where that is a parameter; the status is 200 then.
     pub dry_run: Option<SchemaOf>,
     /// One line about it.
@@ -80,6 +86,8 @@ pub enum Access {
     Open,
     /// Anyone who is authenticated.
     Authenticated,
+    /// A user who signed in.
+    SignedIn,
     /// Who has the scope.
     Scope(Scope),
     /// The platform, by a signed event.
@@ -95,6 +103,8 @@ pub enum Body {
     Json(SchemaOf),
     /// A JSON object, or none.
     OptionalJson(SchemaOf),
+    /// A JSON merge patch: a member left out stays, null clears.
+    MergePatch(SchemaOf),
     /// Many items in a JSON array or as NDJSON, of up to `server.max_batch_bytes`.
     Bulk {
         /// The array.
@@ -104,9 +114,22 @@ pub enum Body {
     },
 }
 
+/// Whether a request has the header If-Match with the version of the row that it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMatch {
+    /// It is ignored.
+    Ignored,
+    /// It may.
+    Optional,
+    /// It must.
+    Required,
+}
+
 /// The body of success.
 #[derive(Debug, Clone, Copy)]
 pub enum Payload {
+    /// None; the status is 204.
+    Nothing,
     /// One object in the envelope.
     One(SchemaOf),
     /// A page of rows in the envelope.
@@ -137,8 +160,10 @@ impl Route {
             access: Access::Authenticated,
             parameters: &[],
             body: Body::None,
+            if_match: IfMatch::Ignored,
             status: 200,
             answer: Payload::Page,
+            replays: false,
             dry_run: None,
             summary: "",
             problems: &[],
@@ -194,14 +219,14 @@ impl Verb {
 impl Access {
     /// Whether the caller must be authenticated.
     pub fn needs_principal(self) -> bool {
-        matches!(self, Self::Authenticated | Self::Scope(_))
+        matches!(self, Self::Authenticated | Self::SignedIn | Self::Scope(_))
     }
 
     /// The scope that is needed.
     pub fn scope(self) -> Option<Scope> {
         match self {
             Self::Scope(scope) => Some(scope),
-            Self::Open | Self::Authenticated | Self::Event => None,
+            Self::Open | Self::Authenticated | Self::SignedIn | Self::Event => None,
         }
     }
 }
@@ -237,12 +262,34 @@ mod tests {
         }
     }
 
+    /// Writes other than DELETE that need no body. The path says everything.
+    const WITHOUT_BODY: &[&str] = &["addGroupMember", "logout"];
+
     #[test]
     fn only_what_is_open_to_everyone_needs_no_credentials_and_every_write_has_a_body() {
         for route in routes() {
-            let open = ["getHealth", "getOpenApi", "getDocs"].contains(&route.id);
+            let open = ["getHealth", "getOpenApi", "getDocs", "login", "refreshTokens"].contains(&route.id);
             assert_eq!(route.access == Access::Open, open, "{}", route.id);
-            assert_eq!(route.is_write(), route.body.is_some(), "{}", route.id);
+            let without_body = route.verb == Verb::Delete || WITHOUT_BODY.contains(&route.id);
+            assert_eq!(route.is_write() && !without_body, route.body.is_some(), "{}", route.id);
+        }
+    }
+
+    #[test]
+    fn a_patch_is_a_merge_patch_of_a_named_version() {
+        for route in routes() {
+            let is_patch = route.verb == Verb::Patch;
+            assert_eq!(matches!(route.body, Body::MergePatch(_)), is_patch, "{}", route.id);
+            assert_eq!(route.if_match == IfMatch::Required, is_patch, "{}", route.id);
+            assert!(route.is_write() || route.if_match == IfMatch::Ignored, "{}", route.id);
+        }
+    }
+
+    #[test]
+    fn an_answer_without_content_is_204_and_what_is_repeated_was_new() {
+        for route in routes() {
+            assert_eq!(matches!(route.answer, Payload::Nothing), route.status == 204, "{}", route.id);
+            assert!(!route.replays || route.status == 201, "{}", route.id);
         }
     }
 

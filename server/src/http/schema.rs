@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::model::{AuthMode, CustomerStatus, HoldState, Kind, Scope};
+use crate::model::{
+    ActorKind, AuthMode, CustomerStatus, HoldState, Kind, Mode, ObjectKind, OnStoreFailure, Scope,
+    UsageBilling, UserRole,
+};
 
 use super::routes::NDJSON;
 
@@ -63,10 +66,27 @@ texts! {
     HoldStateText = "HoldState", names(HoldState::ALL.iter().map(|state| state.as_str()));
     /// Whether a customer may spend.
     StatusText = "CustomerStatus", names(CustomerStatus::ALL.iter().map(|status| status.as_str()));
+    /// Whether a charge may take the available balance below zero.
+    ModeText = "Mode", names(Mode::ALL.iter().map(|mode| mode.as_str()));
+    /// What a usage record does to the balance.
+    UsageBillingText = "UsageBilling", names(UsageBilling::ALL.iter().map(|billing| billing.as_str()));
+    /// What kind of actor changed something.
+    ActorKindText = "ActorKind", names(ActorKind::ALL.iter().map(|kind| kind.as_str()));
+    /// What kind of thing was changed.
+    ObjectKindText = "ObjectKind", names(ObjectKind::ALL.iter().map(|kind| kind.as_str()));
+    /// What a change altered.
+    DiffObject = "Diff", json!({
+        "type": "object", "properties": { "before": { "type": "object" }, "after": { "type": "object" } },
+        "description": "The fields that changed, before and after, without secrets.",
+    });
     /// The scope of a key.
     ScopeText = "Scope", names(Scope::ALL.iter().map(|scope| scope.as_str()));
     /// How a key authenticates.
     AuthModeText = "AuthMode", names(AuthMode::ALL.iter().map(|mode| mode.as_str()));
+    /// What a user may do.
+    UserRoleText = "UserRole", names(UserRole::ALL.iter().map(|role| role.as_str()));
+    /// What a quota decides while the database cannot be asked.
+    OnStoreFailureText = "OnStoreFailure", names(OnStoreFailure::ALL.iter().map(|choice| choice.as_str()));
     /// Names and quantities.
     QuantitiesObject = "Quantities", json!({
         "type": "object", "maxProperties": 64,

@@ -20,12 +20,11 @@ use tracing::{Instrument as _, Span};
 use crate::domain::Error;
 use crate::domain::auth::{Authenticated, claimed_key};
 use crate::env::ServerEnv;
-use crate::model::KeyId;
 use crate::signing::SignedRequest;
 use crate::telemetry::tracing::{child_span, set_parent};
 
 use super::AnswerBody;
-use super::answer_log::AnswerLine;
+use super::answer_log::{AnswerLine, Caller};
 use super::call::Call;
 use super::endpoints;
 use super::listener::{BoxError, read_body};
@@ -36,7 +35,8 @@ use super::problem::{Code, Occurrence, Problem};
 use super::request_id::{CLIENT_REQUEST_ID, REQUEST_ID, RequestIds, of_client};
 use super::respond::{Answer, without_body};
 use super::router::{Router, Target};
-use super::routes::{Access, NDJSON, Route};
+use super::routes::{self, Access, MERGE_PATCH, NDJSON, Route};
+use super::tag::Tag;
 use super::trace;
 
 /// The REST API of one server. Clones share everything.
@@ -90,11 +90,11 @@ impl Api {
         set_parent(&span, &parts.headers);
 
         // Pinned where it is made: it is large, and each layer around it would move it.
-        let signer = OnceLock::new();
-        let handled = std::pin::pin!(self.handle(&parts, body, peer, found.target, id.as_str(), &signer));
+        let caller = OnceLock::new();
+        let handled = std::pin::pin!(self.handle(&parts, body, peer, found.target, id.as_str(), &caller));
         let handled = within(env.config().server.request_timeout, handled);
         let (mut response, code) = match handled.instrument(span.clone()).await {
-            Ok(answer) => (answer.into_response(&parts.headers), None),
+            Ok(answer) => (answer.into_response(&parts.method, &parts.headers), None),
             Err(problem) => {
                 let code = problem.code();
                 if code.status() == http::StatusCode::UNAUTHORIZED {
@@ -124,7 +124,7 @@ impl Api {
             status: response.status(),
             code,
             taken,
-            key_id: signer.get(),
+            caller: caller.get(),
         }
         .write();
         response
@@ -137,7 +137,7 @@ impl Api {
         peer: SocketAddr,
         target: Target<'_>,
         request_id: &str,
-        signer: &OnceLock<KeyId>,
+        caller: &OnceLock<Caller>,
     ) -> Result<Answer, Problem>
     where
         B: Body<Data = Bytes>,
@@ -152,35 +152,41 @@ impl Api {
             return Err(Problem::new(Code::InvalidRequest, what));
         }
         let env = &self.shared.env;
-        if !env.is_started() && route.access != Access::Open {
+        if route.tag == Tag::Auth && !env.sign_in().is_on() {
+            return Err(Problem::no_route());
+        }
+        if !env.is_started() && (route.access != Access::Open || route.is_write()) {
             return Err(Error::StoreUnavailable(
                 "the database schema does not fit this program yet".to_owned(),
             )
             .into());
         }
         let span = if route.access == Access::Open { Span::none() } else { child_span!("authenticate") };
-        let (authenticated, body) = self.admit(route, parts, body, peer, signer).instrument(span).await?;
-        if route.is_write() && route.access.needs_principal() && env.config().server.read_only {
+        let config = env.config();
+        let origin = Origin::of(parts, peer.ip(), &config.server);
+        let address = origin.client;
+        let (authenticated, body) = self.admit(route, parts, body, origin, caller).instrument(span).await?;
+        if route.is_write() && route.access != Access::Event && env.config().server.read_only {
             return Err(Error::ReadOnly.into());
         }
-        if route.access.needs_principal() && route.body.is_some() && !body.is_empty() {
+        if route.access != Access::Event && route.body.is_some() && !body.is_empty() {
             check_content_type(&parts.headers, route)?;
         }
         let params = Params::parse(parts.uri.query(), route)?;
         let (headers, path) = (&parts.headers, parts.uri.path());
-        let call = Call { env, headers, params, body, pattern: route.path, request_id, path, authenticated };
+        let call = Call { env, headers, params, body, route, request_id, path, address, authenticated };
         Ok((route.handler)(call).await?)
     }
 
     /// Authenticates the request, as far as the route needs it, and reads the body. No body is read before the
-    /// credentials are checked. `signer` is set for the log, whether the request is let in or not.
+    /// credentials are checked. `caller` is set for the log, whether the request is let in or not.
     async fn admit<B>(
         &self,
         route: &'static Route,
         parts: &Parts,
         body: B,
-        peer: SocketAddr,
-        signer: &OnceLock<KeyId>,
+        origin: Origin<'_>,
+        caller: &OnceLock<Caller>,
     ) -> Result<(Option<Authenticated>, Bytes), Problem>
     where
         B: Body<Data = Bytes>,
@@ -188,15 +194,13 @@ impl Api {
     {
         let env = &self.shared.env;
         let scope = match route.access {
-            Access::Open => return Ok((None, Bytes::new())),
-            Access::Event => {
+            Access::Open if !route.body.is_some() => return Ok((None, Bytes::new())),
+            Access::Open | Access::Event => {
                 refuse_encoding(&parts.headers)?;
                 return Ok((None, self.read(body, route).await?));
             }
-            Access::Authenticated | Access::Scope(_) => route.access.scope(),
+            Access::Authenticated | Access::SignedIn | Access::Scope(_) => route.access.scope(),
         };
-        let config = env.config();
-        let origin = Origin::of(parts, peer.ip(), &config.server);
         let signed = SignedRequest {
             method: &parts.method,
             scheme: origin.scheme,
@@ -207,17 +211,23 @@ impl Api {
             headers: &parts.headers,
         };
         let identified = env.auth().identify(&signed, !body.is_end_stream()).await;
-        let key = match &identified {
-            Ok(identified) => Some(identified.key_id().clone()),
-            Err(_) => claimed_key(&parts.headers),
+        let who = match &identified {
+            Ok(identified) => match (identified.key_id(), identified.user_id()) {
+                (Some(key), _) => Some(Caller::Key(key.clone())),
+                (None, user) => user.cloned().map(Caller::User),
+            },
+            Err(_) => claimed_key(&parts.headers).map(Caller::Key),
         };
-        if let Some(key) = key {
-            signer.get_or_init(|| key);
+        if let Some(who) = who {
+            caller.get_or_init(|| who);
         }
         let identified = identified?;
         refuse_encoding(&parts.headers)?;
         let body = self.read(body, route).await?;
         let authenticated = env.auth().authorize(identified, &parts.headers, &body, origin.client, scope)?;
+        if route.access == Access::SignedIn {
+            authenticated.principal.signed_in()?;
+        }
         Ok((Some(authenticated), body))
     }
 
@@ -279,19 +289,26 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Takes JSON, and NDJSON where many items are taken at once.
+/// Takes JSON, NDJSON where many items are taken at once, and a merge patch where one is taken.
 fn check_content_type(headers: &HeaderMap, route: &Route) -> Result<(), Problem> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
     let takes = |name: &str| essence.eq_ignore_ascii_case(name);
-    if takes("application/json") || (route.is_bulk() && takes(NDJSON)) {
+    let (other, detail) = match route.body {
+        routes::Body::Bulk { .. } => {
+            (Some(NDJSON), "send the body as content-type application/json or application/x-ndjson")
+        }
+        routes::Body::MergePatch(_) => (
+            Some(MERGE_PATCH),
+            "send the body as content-type application/merge-patch+json or application/json",
+        ),
+        routes::Body::None | routes::Body::Json(_) | routes::Body::OptionalJson(_) => {
+            (None, "send the body as content-type application/json")
+        }
+    };
+    if takes("application/json") || other.is_some_and(takes) {
         return Ok(());
     }
-    let detail = if route.is_bulk() {
-        "send the body as content-type application/json or application/x-ndjson"
-    } else {
-        "send the body as content-type application/json"
-    };
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 

@@ -15,6 +15,10 @@ pub enum Tag {
     Users,
     /// Keys.
     Keys,
+    /// Signing in.
+    Auth,
+    /// Administration.
+    Administration,
     /// Events of the platform.
     Events,
     /// The server and its description.
@@ -23,7 +27,7 @@ pub enum Tag {
 
 impl Tag {
     /// Every group, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Accounting,
         Self::Balance,
         Self::Holds,
@@ -31,6 +35,8 @@ impl Tag {
         Self::Models,
         Self::Users,
         Self::Keys,
+        Self::Auth,
+        Self::Administration,
         Self::Events,
         Self::Service,
     ];
@@ -45,6 +51,8 @@ impl Tag {
             Self::Models => ("models", "Models and upstream APIs of the platform."),
             Self::Users => ("users", "Users of the platform."),
             Self::Keys => ("keys", "The caller's key."),
+            Self::Auth => ("auth", "Signing in."),
+            Self::Administration => ("admin", "Administration."),
             Self::Events => ("events", "Events that the platform sends."),
             Self::Service => ("service", "The server itself, and this description."),
         }

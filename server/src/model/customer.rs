@@ -93,6 +93,8 @@ pub struct Customer {
     pub last_hash: [u8; 32],
     /// Rises with every change of this row.
     pub version: i64,
+    /// Rises with what administrators change of it; bookings leave it.
+    pub settings_version: i64,
     /// When a credit was booked last.
     pub last_recharge: Option<Timestamp>,
     /// When a charge was booked last.

@@ -77,6 +77,10 @@ text_id!(
     UserId, 64
 );
 text_id!(
+    /// A group of users.
+    GroupId, 64
+);
+text_id!(
     /// A model of the platform.
     LlmId, 64
 );

@@ -36,6 +36,8 @@ text_enum!(
         QuotaRead = "quota:read",
         /// /admin; never on a customer's key.
         Admin = "admin",
+        /// A customer's own users, groups and sessions under /admin; only on a customer's key. `admin` includes it.
+        Manage = "manage",
     }
 );
 
@@ -47,6 +49,11 @@ impl Scopes {
     /// Whether the scope is in the set.
     pub const fn contains(self, scope: Scope) -> bool {
         self.0 & (1 << scope as u16) != 0
+    }
+
+    /// Whether what needs the scope is allowed.
+    pub const fn allow(self, scope: Scope) -> bool {
+        self.contains(scope) || (matches!(scope, Scope::Manage) && self.contains(Scope::Admin))
     }
 
     /// Adds a scope.

@@ -1,4 +1,4 @@
-use super::{CustomerId, Kind};
+use super::{CustomerId, Kind, Owner};
 
 /// Whose data a principal can reach. Every rule that treats the platform and a customer differently is here, and is
 /// stated for each case: nothing is concluded from a missing customer.
@@ -8,6 +8,8 @@ pub enum Reach {
     Everything,
     /// The data of one customer.
     Customer(CustomerId),
+    /// No customer's data: a user of the platform who is no administrator.
+    Nothing,
 }
 
 /// A request names a customer that it cannot reach.
@@ -26,24 +28,46 @@ impl Reach {
         match self {
             Self::Everything => true,
             Self::Customer(own) => owner == Some(own.as_str()),
+            Self::Nothing => false,
         }
     }
 
-    /// The customer to filter by when a request names this one; `None` is no filter. Another customer than one's own
-    /// is refused, whether it exists or not.
-    pub fn customer_for(&self, named: Option<&CustomerId>) -> Result<Option<CustomerId>, OutOfReach> {
+    /// Whether what this owner has is within reach.
+    pub fn includes_owned_by(&self, owner: &Owner) -> bool {
+        match (self, owner) {
+            (Self::Everything, _) => true,
+            (Self::Customer(own), Owner::Customer(other)) => own == other,
+            (Self::Customer(_), Owner::Platform) | (Self::Nothing, _) => false,
+        }
+    }
+
+    /// What is left of it for a request that names this customer, or none. Another customer than one's own is refused,
+    /// whether it exists or not.
+    pub fn narrowed_to(&self, named: Option<&CustomerId>) -> Result<Self, OutOfReach> {
         match (self, named) {
-            (Self::Everything, named) => Ok(named.cloned()),
-            (Self::Customer(own), None) => Ok(Some(own.clone())),
-            (Self::Customer(own), Some(named)) if own == named => Ok(Some(own.clone())),
-            (Self::Customer(_), Some(_)) => Err(OutOfReach),
+            (Self::Nothing, _) => Err(OutOfReach),
+            (Self::Everything, Some(named)) => Ok(Self::Customer(named.clone())),
+            (Self::Customer(own), Some(named)) if own != named => Err(OutOfReach),
+            (reach, None) | (reach @ Self::Customer(_), _) => Ok(reach.clone()),
         }
     }
 
-    /// The one customer, for storing and showing; nothing is decided by it.
+    /// The owner of something new that a request creates for this customer, or for nobody in particular: then it is the
+    /// caller's own, and the platform's where the caller reaches everything.
+    pub fn owner_for(&self, named: Option<&CustomerId>) -> Result<Owner, OutOfReach> {
+        match (self, named) {
+            (Self::Everything, None) => Ok(Owner::Platform),
+            (Self::Everything, Some(named)) => Ok(Owner::Customer(named.clone())),
+            (Self::Customer(own), None) => Ok(Owner::Customer(own.clone())),
+            (Self::Customer(own), Some(named)) if own == named => Ok(Owner::Customer(own.clone())),
+            (Self::Customer(_), Some(_)) | (Self::Nothing, _) => Err(OutOfReach),
+        }
+    }
+
+    /// The one customer, for storing, showing and filtering rows; nothing else is decided by it.
     pub fn customer(&self) -> Option<&CustomerId> {
         match self {
-            Self::Everything => None,
+            Self::Everything | Self::Nothing => None,
             Self::Customer(own) => Some(own),
         }
     }
@@ -52,7 +76,7 @@ impl Reach {
     pub fn is_published_only(&self) -> bool {
         match self {
             Self::Everything => false,
-            Self::Customer(_) => true,
+            Self::Customer(_) | Self::Nothing => true,
         }
     }
 
@@ -60,7 +84,7 @@ impl Reach {
     pub fn shows_internal(&self) -> bool {
         match self {
             Self::Everything => true,
-            Self::Customer(_) => false,
+            Self::Customer(_) | Self::Nothing => false,
         }
     }
 
@@ -69,6 +93,7 @@ impl Reach {
         match self {
             Self::Everything => true,
             Self::Customer(_) => kind == Kind::Charge,
+            Self::Nothing => false,
         }
     }
 
@@ -76,7 +101,7 @@ impl Reach {
     pub fn may_reverse_any_kind(&self) -> bool {
         match self {
             Self::Everything => true,
-            Self::Customer(_) => false,
+            Self::Customer(_) | Self::Nothing => false,
         }
     }
 }
@@ -93,13 +118,26 @@ mod tests {
     fn a_customer_reaches_itself_alone_and_the_platform_reaches_everyone() {
         let (own, other) = (customer("c-1"), customer("c-2"));
         let reach = Reach::Customer(own.clone());
-        assert_eq!(reach.customer_for(None), Ok(Some(own.clone())));
-        assert_eq!(reach.customer_for(Some(&own)), Ok(Some(own.clone())));
-        assert_eq!(reach.customer_for(Some(&other)), Err(OutOfReach));
+        assert_eq!(reach.narrowed_to(None), Ok(reach.clone()));
+        assert_eq!(reach.narrowed_to(Some(&own)), Ok(reach.clone()));
+        assert_eq!(reach.narrowed_to(Some(&other)), Err(OutOfReach));
         assert!(reach.includes(&own) && !reach.includes(&other) && !reach.includes_owner(None));
-        assert_eq!(Reach::Everything.customer_for(None), Ok(None));
-        assert_eq!(Reach::Everything.customer_for(Some(&other)), Ok(Some(other.clone())));
+        assert_eq!(Reach::Everything.narrowed_to(None), Ok(Reach::Everything));
+        assert_eq!(Reach::Everything.narrowed_to(Some(&other)), Ok(Reach::Customer(other.clone())));
         assert!(Reach::Everything.includes(&other) && Reach::Everything.includes_owner(None));
+    }
+
+    #[test]
+    fn what_is_new_is_of_the_caller_unless_the_platform_names_a_customer() {
+        let (own, other) = (customer("c-1"), customer("c-2"));
+        let reach = Reach::Customer(own.clone());
+        for named in [None, Some(&own)] {
+            assert_eq!(reach.owner_for(named), Ok(Owner::Customer(own.clone())));
+        }
+        assert_eq!(reach.owner_for(Some(&other)), Err(OutOfReach));
+        assert_eq!(Reach::Everything.owner_for(None), Ok(Owner::Platform));
+        assert_eq!(Reach::Everything.owner_for(Some(&other)), Ok(Owner::Customer(other.clone())));
+        assert_eq!(Reach::Nothing.owner_for(None), Err(OutOfReach));
     }
 
     #[test]

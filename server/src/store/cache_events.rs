@@ -7,7 +7,7 @@ use super::Store;
 use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Row, Sql};
-use crate::model::{CustomerId, Entity, KeyId, Timestamp};
+use crate::model::{CustomerId, Entity, KeyId, Timestamp, UserId};
 
 /// Beyond so many ids of one entity an event names none and means all of them.
 const MAX_IDS: usize = 500;
@@ -24,6 +24,15 @@ pub struct Changed {
     /// Keys, by key id.
     #[serde(rename = "k", default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// Users who can sign in, by id.
+    #[serde(rename = "u", default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
+    /// Sessions, by family id.
+    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<String>,
+    /// Groups changed, or who belongs to which.
+    #[serde(rename = "g", default, skip_serializing_if = "std::ops::Not::not")]
+    pub groups: bool,
     /// Mirrored rows: entity and ids; no ids means all.
     #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<(String, Vec<String>)>,
@@ -38,6 +47,11 @@ impl Changed {
     /// One key.
     pub fn key(id: &KeyId) -> Self {
         Self { keys: vec![id.to_string()], ..Self::default() }
+    }
+
+    /// One user.
+    pub fn user(id: &UserId) -> Self {
+        Self { users: vec![id.to_string()], ..Self::default() }
     }
 
     /// Rows of a mirrored entity.
@@ -59,7 +73,7 @@ impl Changed {
 
     /// Whether nothing cached changed.
     pub fn is_empty(&self) -> bool {
-        self.balances.is_empty() && self.keys.is_empty() && self.mirror.is_none()
+        *self == Self::default()
     }
 }
 

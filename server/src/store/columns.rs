@@ -8,8 +8,9 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Arg, Row, Sql};
 use crate::model::{
-    AuthMode, Currency, CustomerId, CustomerStatus, HoldState, KeyId, Kind, Mode, Money, Reach, RecordId,
-    Scopes, TextId, Timestamp, Transno, UsageBilling,
+    ActorKind, AuthMode, Currency, CustomerId, CustomerStatus, GroupId, GroupName, HoldState, KeyId, Kind,
+    Mode, Money, ObjectKind, OnStoreFailure, Owner, Reach, RecordId, RevokedReason, Scopes, Secret,
+    SessionKind, TextId, Timestamp, Transno, UsageBilling, UserId, UserRole, Username, ZoneName,
 };
 
 /// Why a row could not be read.
@@ -252,6 +253,19 @@ impl Column for Reach {
     }
 }
 
+impl Column for Owner {
+    fn arg(&self) -> Arg<'_> {
+        self.as_str().into()
+    }
+
+    fn read(row: &Row, index: usize) -> Result<Self, Unreadable> {
+        match row.str(index)? {
+            "" => Ok(Self::Platform),
+            id => value(CustomerId::parse(id).map(Self::Customer)),
+        }
+    }
+}
+
 /// How values of these types are bound, and read at a place of a row.
 macro_rules! column {
     ($($type:ty: |$value:ident| $arg:expr, |$row:ident, $index:ident| $read:expr;)+) => { $(
@@ -284,6 +298,9 @@ column! {
     Timestamp: |time| *time, |row, index| Ok(row.time(index)?);
     Scopes: |scopes| scopes.to_string(),
         |row, index| value(Scopes::parse(row.str(index)?).map_err(|name| format!("unknown scope {name}")));
+    GroupName: |name| name.as_str(), |row, index| Ok(GroupName::stored(row.str(index)?));
+    ZoneName: |zone| zone.as_str(), |row, index| Ok(ZoneName::stored(row.str(index)?));
+    Secret: |secret| secret.expose(), |row, index| Ok(Secret::new(row.str(index)?));
     Vec<IpNet>: |networks| networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(","),
         |row, index| {
             let networks = row.str(index)?.split(',').filter(|text| !text.is_empty());
@@ -297,7 +314,7 @@ macro_rules! id_columns {
         $type: |id| id.as_str(), |row, index| value(<$type>::parse(row.str(index)?));
     )+ } };
 }
-id_columns!(CustomerId, KeyId, TextId, Transno);
+id_columns!(CustomerId, GroupId, KeyId, TextId, Transno, UserId, Username);
 
 /// Words of a closed set.
 macro_rules! word_columns {
@@ -305,4 +322,18 @@ macro_rules! word_columns {
         $type: |word| word.as_str(), |row, index| value(<$type>::parse(row.str(index)?).ok_or("unknown value"));
     )+ } };
 }
-word_columns!(AuthMode, Currency, CustomerStatus, HoldState, Kind, Mode, UsageBilling);
+word_columns!(
+    ActorKind,
+    AuthMode,
+    Currency,
+    CustomerStatus,
+    HoldState,
+    Kind,
+    Mode,
+    ObjectKind,
+    OnStoreFailure,
+    RevokedReason,
+    SessionKind,
+    UsageBilling,
+    UserRole
+);

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Either, MySql, Sqlite};
 use tokio::sync::OwnedMutexGuard;
 use tracing::Instrument as _;
 
+use super::cache_events::Changed;
 use super::dialect::Dialect;
 use super::error::Error;
 use super::hosts::Node;
@@ -317,6 +318,8 @@ impl Conn {
 /// go on within it, or commit it unknowingly.
 pub struct Tx {
     pub(super) conn: Conn,
+    /// What it changes of what this instance has cached.
+    pub(super) announced: Vec<Changed>,
 }
 
 impl Drop for Tx {
@@ -341,7 +344,7 @@ impl Tx {
 
     /// Begins a transaction that ends with [`Tx::commit_after`], and reads, on MySQL at once.
     pub(super) async fn begin_reading(conn: Conn, sql: Sql<'_>) -> Result<(Self, Vec<Row>), (Error, Self)> {
-        let mut tx = Self { conn };
+        let mut tx = Self { conn, announced: Vec::new() };
         let begin = tx.dialect().begin_guarded();
         match tx.conn.run_and_fetch(begin, sql).await {
             Ok(rows) => Ok((tx, rows)),
@@ -351,7 +354,7 @@ impl Tx {
 
     /// Begins by other statements than usual.
     pub(super) async fn begin_with(conn: Conn, begin: &[&str]) -> Result<Self, Error> {
-        let mut tx = Self { conn };
+        let mut tx = Self { conn, announced: Vec::new() };
         for statement in begin {
             tx.conn.run(statement).await?;
         }

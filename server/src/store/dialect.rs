@@ -136,17 +136,28 @@ impl Dialect {
         self,
         sql: &mut Sql<'a>,
         compare: &str,
-        time: Timestamp,
+        (time, id_column): (Timestamp, &str),
         id: impl Into<Arg<'a>>,
+    ) {
+        self.push_pair(sql, ["created_at", id_column], compare, [time.into(), id.into()]);
+    }
+
+    /// The same of any pair of columns that an index has one after the other.
+    pub(super) fn push_pair<'a>(
+        self,
+        sql: &mut Sql<'a>,
+        [first, second]: [&str; 2],
+        compare: &str,
+        [a, b]: [Arg<'a>; 2],
     ) {
         match self {
             Self::MySql => {
                 let strict = compare.trim_end_matches('=');
-                sql.push(&format!(" AND (created_at {strict} ? OR (created_at = ? AND id {compare} ?))"));
-                sql.add(time).add(time).add(id);
+                sql.push(&format!(" AND ({first} {strict} ? OR ({first} = ? AND {second} {compare} ?))"));
+                sql.add(a.clone()).add(a).add(b);
             }
             Self::Sqlite => {
-                sql.push(&format!(" AND (created_at, id) {compare} (?, ?)")).add(time).add(id);
+                sql.push(&format!(" AND ({first}, {second}) {compare} (?, ?)")).add(a).add(b);
             }
         }
     }

@@ -15,6 +15,9 @@ pub enum Error {
     /// A unique key holds such a row already.
     #[error("such a row is there already")]
     Duplicate(#[source] sqlx::Error),
+    /// What a change refers to does not exist.
+    #[error("{0} not found")]
+    Missing(&'static str),
     /// What is stored contradicts what this program writes.
     #[error("table {table}, row {row}: {what}")]
     Inconsistent {

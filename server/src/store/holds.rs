@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::columns::{self, FromRow, TableRow as _, columns, first, select, select_with};
 use super::dialect::Dialect;
 use super::error::Error;
-use super::list::{Conditions, Filter};
+use super::list::{Conditions, Filter, ListRow};
 use super::sql::{Row, Sql};
 use super::{Store, Tx};
 use crate::model::{CustomerId, Hold, HoldState, RecordId, Timestamp, Transno};
@@ -37,8 +37,22 @@ pub struct HoldFilter {
     pub to: Option<Timestamp>,
 }
 
+/// A hold, and the database's clock.
+impl ListRow<HoldFilter> for (Hold, Timestamp) {
+    fn table(_filter: &HoldFilter) -> &'static str {
+        Hold::TABLE
+    }
+
+    fn columns(_filter: &HoldFilter, dialect: Dialect) -> String {
+        format!("{}, {}", Hold::COLUMNS, dialect.now())
+    }
+
+    fn read(_filter: &HoldFilter, row: &Row) -> Result<Self, Error> {
+        FromRow::from_row(row)
+    }
+}
+
 impl Filter for HoldFilter {
-    /// A hold, and the database's clock.
     type Row = (Hold, Timestamp);
     type Place = (Timestamp, RecordId);
 
@@ -63,18 +77,6 @@ impl Filter for HoldFilter {
         });
         conditions.equal("transno", self.transno.as_deref());
         conditions.created(self.from, self.to);
-    }
-
-    fn table(&self) -> &'static str {
-        Hold::TABLE
-    }
-
-    fn columns(&self, dialect: Dialect) -> String {
-        format!("{}, {}", Hold::COLUMNS, dialect.now())
-    }
-
-    fn read(&self, row: &Row) -> Result<Self::Row, Error> {
-        FromRow::from_row(row)
     }
 
     /// That of the most selective filter. What has expired is of two states, and is looked for along the list.
@@ -126,7 +128,9 @@ impl Store {
         ));
         sql.add(customer.as_str()).add(at).add(at).add(at);
         match after {
-            Some((time, id)) => self.dialect().push_place(&mut sql, ">", time, id.as_bytes().to_vec()),
+            Some((time, id)) => {
+                self.dialect().push_place(&mut sql, ">", (time, "id"), id.as_bytes().to_vec());
+            }
             None => drop(sql.push(" AND created_at >= ?").add(at.minus(longest))),
         }
         sql.push(" ORDER BY created_at, id LIMIT ?").add(limit);

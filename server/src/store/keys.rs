@@ -1,24 +1,24 @@
 //! Keys of REST clients.
 
+mod list;
+mod row;
+
 use ipnet::IpNet;
 
+use super::administer::NotChanged;
 use super::cache_events::Changed;
-use super::columns::{FromRow as _, TableRow as _, columns, select_with};
+use super::columns::select;
 use super::error::Error;
 use super::sealed::SealedAt;
-use super::sql::{Row, Sql};
+use super::sql::{Arg, Sql};
 use super::{Store, Tx};
-use crate::model::{AuthMode, Key, KeyId, Reach, Scopes, Secret, Timestamp};
+use crate::model::{Actor, AuthMode, Key, KeyId, Reach, Scopes, Secret, Timestamp};
 
-const TABLE: &str = Key::TABLE;
-/// The secrets of a key, sealed: they follow the columns of the key.
-const SECRETS: &str = "secret, previous_secret";
+pub use list::KeyFilter;
+use row::KeyRow;
+pub use row::KeySettings;
 
-columns!(Key in "dapi_keys":
-    key_id; name, reach = "customer_id", scopes, auth_mode, previous_until, enabled, expires_at, allowed_cidrs, version, created_at,
-    updated_at;
-    secret: None, previous_secret: None
-);
+const TABLE: &str = "dapi_keys";
 
 /// A key to be stored.
 #[derive(Debug, Clone)]
@@ -50,30 +50,27 @@ pub enum StoredKey {
     TokenHash([u8; 32]),
 }
 
+/// A sealed secret, or the HMAC of a token.
+type SecretAndHash = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 fn at<'a>(row: &'a str, column: &'static str) -> SealedAt<'a> {
     SealedAt { table: TABLE, row, column }
 }
 
 impl Store {
-    fn read_key(&self, row: &Row) -> Result<Key, Error> {
-        let mut key = Key::from_row(row)?;
-        let open = |index, column| match row.opt_bytes(index)? {
-            Some(sealed) => self.inner.keyring.open_text(at(key.key_id.as_str(), column), sealed).map(Some),
+    fn open_key(&self, row: KeyRow) -> Result<Key, Error> {
+        let open = |sealed: &Option<Vec<u8>>, column| match sealed {
+            Some(sealed) => self.inner.keyring.open_text(at(row.key_id.as_str(), column), sealed).map(Some),
             None => Ok(None),
         };
-        let secret = open(Key::WIDTH, "secret")?;
-        let previous_secret = open(Key::WIDTH + 1, "previous_secret")?;
-        (key.secret, key.previous_secret) = (secret, previous_secret);
-        Ok(key)
+        let secret = open(&row.secret, "secret")?;
+        let previous_secret = open(&row.previous_secret, "previous_secret")?;
+        Ok(Key { secret, previous_secret, ..row.without_secrets() })
     }
 
-    async fn key_where(
-        &self,
-        condition: &'static str,
-        value: super::sql::Arg<'_>,
-    ) -> Result<Option<Key>, Error> {
-        let sql = select_with::<Key>(SECRETS, format_args!(" WHERE {condition}")).bind(value);
-        self.fetch_optional(sql).await?.map(|row| self.read_key(&row)).transpose()
+    async fn key_where(&self, condition: &'static str, value: Arg<'_>) -> Result<Option<Key>, Error> {
+        let sql = select::<KeyRow>(format_args!(" WHERE {condition}")).bind(value);
+        self.row(sql).await?.map(|row| self.open_key(row)).transpose()
     }
 
     /// A key by its public name.
@@ -98,97 +95,96 @@ impl Store {
 
     /// Keys in the order of their ids, `limit` of them after `after`.
     pub async fn keys(&self, after: &str, limit: i64) -> Result<Vec<Key>, Error> {
-        let sql = select_with::<Key>(SECRETS, " WHERE key_id > ? ORDER BY key_id LIMIT ?");
-        let rows = self.fetch_all(sql.bind(after).bind(limit)).await?;
-        rows.iter().map(|row| self.read_key(row)).collect()
+        let sql = select::<KeyRow>(" WHERE key_id > ? ORDER BY key_id LIMIT ?");
+        let rows = self.rows(sql.bind(after).bind(limit)).await?;
+        rows.into_iter().map(|row| self.open_key(row)).collect()
     }
 
     /// Stores a new key; [`Error::Duplicate`] where its id or name is taken.
-    pub async fn create_key(&self, new: NewKey) -> Result<(), Error> {
-        let (sealed, token_hash) = match &new.secret {
-            StoredKey::Secret(secret) => (Some(self.seal(&new.key_id, "secret", secret)?), None),
-            StoredKey::TokenHash(hash) => (None, Some(hash.to_vec())),
-        };
-        let store = self.clone();
-        self.write("key.create", move |tx| {
-            let (store, new, sealed, token_hash) =
-                (store.clone(), new.clone(), sealed.clone(), token_hash.clone());
-            Box::pin(async move {
-                let now = tx.now().await?;
-                let key = Key {
-                    key_id: new.key_id,
-                    name: new.name,
-                    reach: new.reach,
-                    scopes: new.scopes,
-                    auth_mode: new.auth_mode,
-                    secret: None,
-                    previous_secret: None,
-                    previous_until: None,
-                    enabled: true,
-                    expires_at: new.expires_at,
-                    allowed_cidrs: new.allowed_cidrs,
-                    version: 1,
-                    created_at: now,
-                    updated_at: now,
-                };
-                let columns = Key::COLUMNS;
-                let mut sql =
-                    Sql::new(format!("INSERT INTO {TABLE} ({columns}, secret, token_hash) VALUES "));
-                sql.push_placeholders(Key::WIDTH + 2);
-                key.bind(&mut sql);
-                sql.add(sealed).add(token_hash);
-                tx.conn.execute(sql).await?;
-                store.announce(tx, &Changed::key(&key.key_id)).await.map(drop)
-            })
-        })
-        .await
+    pub async fn create_key(&self, new: NewKey, by: &Actor) -> Result<Key, Error> {
+        let (secret, token_hash) = self.sealed(&new.key_id, &new.secret)?;
+        let row = self.create_row(by, move |now| KeyRow {
+            key_id: new.key_id.clone(),
+            reach: new.reach.clone(),
+            auth_mode: new.auth_mode,
+            settings: KeySettings {
+                name: new.name.clone(),
+                scopes: new.scopes,
+                enabled: true,
+                expires_at: new.expires_at,
+                allowed_cidrs: new.allowed_cidrs.clone(),
+            },
+            previous_until: None,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            secret: secret.clone(),
+            previous_secret: None,
+            token_hash: token_hash.clone(),
+            previous_token_hash: None,
+        });
+        self.open_key(row.await?)
     }
 
-    /// Sets a new secret; the current one stays valid until `previous_until`. `false` if the key does not exist.
+    /// Changes what can be set of a key; `expected` is the version that the change is based on. `action` is what the audit
+    /// log calls it. Returns the key as it is then.
+    pub async fn change_key<E: Send + 'static>(
+        &self,
+        id: &KeyId,
+        expected: Option<i64>,
+        action: &'static str,
+        by: &Actor,
+        set: impl Fn(&mut KeySettings) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Result<Key, NotChanged<E>> {
+        let change = move |row: &mut KeyRow, _| set(&mut row.settings);
+        let row = self.change_row(id.as_str(), expected, action, by, change).await?;
+        Ok(self.open_key(row)?)
+    }
+
+    /// Sets a new secret; the current one stays valid until `previous_until`. `None` if the key does not exist.
     pub async fn rotate_key(
         &self,
         id: &KeyId,
         secret: StoredKey,
         previous_until: Timestamp,
-    ) -> Result<bool, Error> {
-        let Some(key) = self.key(id).await? else { return Ok(false) };
-        let previous = match &key.secret {
-            Some(secret) => Some(self.seal(id, "previous_secret", secret)?),
-            None => None,
+        by: &Actor,
+    ) -> Result<Option<Key>, Error> {
+        let store = self.clone();
+        let (sealed, token_hash) = self.sealed(id, &secret)?;
+        let change = move |row: &mut KeyRow, _| {
+            row.previous_secret = match &row.secret {
+                // A sealed text opens in its own column only.
+                Some(current) => {
+                    let current =
+                        store.inner.keyring.open_text(at(row.key_id.as_str(), "secret"), current)?;
+                    Some(store.seal(&row.key_id, "previous_secret", &current)?)
+                }
+                None => None,
+            };
+            row.previous_token_hash = row.token_hash.take();
+            row.previous_until = Some(previous_until);
+            (row.secret, row.token_hash) = (sealed.clone(), token_hash.clone());
+            Ok(())
         };
-        let (sealed, token_hash) = match &secret {
-            StoredKey::Secret(secret) => (Some(self.seal(id, "secret", secret)?), None),
-            StoredKey::TokenHash(hash) => (None, Some(hash.to_vec())),
-        };
-        let (expected, id) = (key.version, id.clone());
-        self.change_key("key.rotate", id.clone(), move |id| {
-            let text = format!(
-                "UPDATE {TABLE} SET previous_token_hash = token_hash, secret = ?, previous_secret = ?, \
-                 previous_until = ?, token_hash = ?, version = version + 1, updated_at = {{now}} \
-                 WHERE key_id = ? AND version = ?"
-            );
-            let args: Vec<super::sql::Arg<'static>> = vec![
-                sealed.clone().into(),
-                previous.clone().into(),
-                previous_until.into(),
-                token_hash.clone().into(),
-                id.to_string().into(),
-                expected.into(),
-            ];
-            (text, args)
-        })
-        .await
+        match self.change_row::<KeyRow, Error, _>(id.as_str(), None, "rotate", by, change).await {
+            Ok(row) => self.open_key(row).map(Some),
+            Err(NotChanged::NotFound | NotChanged::Stale) => Ok(None),
+            Err(NotChanged::Refused(error) | NotChanged::Store(error)) => Err(error),
+        }
     }
 
-    /// Disables or enables a key. `false` if the key does not exist.
+    /// Disables or enables a key by a command. `false` if the key does not exist.
     pub async fn set_key_enabled(&self, id: &KeyId, enabled: bool) -> Result<bool, Error> {
-        self.change_key("key.enable", id.clone(), move |id| {
-            let text = format!(
-                "UPDATE {TABLE} SET enabled = ?, version = version + 1, updated_at = {{now}} WHERE key_id = ?"
-            );
-            (text, vec![enabled.into(), id.to_string().into()])
-        })
-        .await
+        let action = if enabled { "update" } else { "revoke" };
+        let set = move |settings: &mut KeySettings| {
+            settings.enabled = enabled;
+            Ok::<_, Error>(())
+        };
+        match self.change_key(id, None, action, &Actor::command_line(), set).await {
+            Ok(_) => Ok(true),
+            Err(NotChanged::NotFound | NotChanged::Stale) => Ok(false),
+            Err(NotChanged::Refused(error) | NotChanged::Store(error)) => Err(error),
+        }
     }
 
     /// Seals every secret of a key under the current encryption key. `false` if it changed meanwhile.
@@ -199,34 +195,16 @@ impl Store {
         };
         let (secret, previous) =
             (seal(&key.secret, "secret")?, seal(&key.previous_secret, "previous_secret")?);
-        let version = key.version;
-        self.change_key("key.reseal", key.key_id.clone(), move |id| {
-            let text = format!(
-                "UPDATE {TABLE} SET secret = ?, previous_secret = ?, version = version + 1, updated_at = {{now}} \
-                 WHERE key_id = ? AND version = ?"
-            );
-            (text, vec![secret.clone().into(), previous.clone().into(), id.to_string().into(), version.into()])
-        })
-        .await
-    }
-
-    fn seal(&self, id: &KeyId, column: &'static str, secret: &Secret) -> Result<Vec<u8>, Error> {
-        let at = at(id.as_str(), column);
-        self.inner.keyring.seal(at, secret.expose().as_bytes(), &*self.inner.entropy)
-    }
-
-    async fn change_key<F>(&self, name: &'static str, id: KeyId, statement: F) -> Result<bool, Error>
-    where
-        F: Fn(&KeyId) -> (String, Vec<super::sql::Arg<'static>>) + Send + Sync + 'static,
-    {
-        let store = self.clone();
-        self.write(name, move |tx: &mut Tx| {
-            let (store, id, (text, args)) = (store.clone(), id.clone(), statement(&id));
+        let (store, id, version) = (self.clone(), key.key_id.clone(), key.version);
+        self.write("key.reseal", move |tx: &mut Tx| {
+            let (store, id, secret, previous) = (store.clone(), id.clone(), secret.clone(), previous.clone());
             Box::pin(async move {
-                let mut sql = Sql::new(text.replace("{now}", tx.dialect().now()));
-                for arg in args {
-                    sql.add(arg);
-                }
+                let now = tx.dialect().now();
+                let sql = Sql::new(format!(
+                    "UPDATE {TABLE} SET secret = ?, previous_secret = ?, version = version + 1, updated_at = {now} \
+                     WHERE key_id = ? AND version = ?"
+                ));
+                let sql = sql.bind(secret).bind(previous).bind(id.as_str()).bind(version);
                 let found = tx.conn.execute(sql).await? > 0;
                 if found {
                     store.announce(tx, &Changed::key(&id)).await?;
@@ -235,5 +213,18 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// A secret as a row holds it: sealed, or the HMAC of a token.
+    fn sealed(&self, id: &KeyId, secret: &StoredKey) -> Result<SecretAndHash, Error> {
+        match secret {
+            StoredKey::Secret(secret) => Ok((Some(self.seal(id, "secret", secret)?), None)),
+            StoredKey::TokenHash(hash) => Ok((None, Some(hash.to_vec()))),
+        }
+    }
+
+    fn seal(&self, id: &KeyId, column: &'static str, secret: &Secret) -> Result<Vec<u8>, Error> {
+        let at = at(id.as_str(), column);
+        self.inner.keyring.seal(at, secret.expose().as_bytes(), &*self.inner.entropy)
     }
 }

@@ -11,10 +11,10 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Form, Row, Sql};
 use super::{
-    Changed, NonceUse, ReplayTable, Reversal, Store, cache_events, customers, holds, records, replay,
+    Changed, NonceUse, ReplayTable, Reversal, Store, audit, cache_events, customers, holds, records, replay,
     reversals,
 };
-use crate::model::{Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
+use crate::model::{AuditEntry, Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
 
 /// How long the database may be silent in the middle of a booking: longer than it waits for locks. Without a timeout a
 /// connection that broke silently would hold up the writer, and everything behind it, for good.
@@ -66,6 +66,8 @@ pub struct LedgerChanges {
     pub holds: Vec<Hold>,
     /// Customers to write back that the transaction has locked.
     pub customers: Vec<Customer>,
+    /// What of it administrators did.
+    pub audit: Vec<AuditEntry>,
 }
 
 impl LedgerChanges {
@@ -86,6 +88,7 @@ impl LedgerChanges {
         for (rows, form) in pieces(&self.customers, dialect, most) {
             statements.push(customers::upsert(rows, dialect).sent_as(form));
         }
+        statements.extend(self.audit.chunks(most).map(audit::insertion));
         statements
     }
 }
@@ -347,9 +350,13 @@ impl Store {
         Ok(())
     }
 
-    /// Tells other instances what a transaction changed, within that transaction. `true` if a row was
-    /// written.
+    /// Tells other instances what a transaction changed, within that transaction, and this one once it is committed. `true`
+    /// if a row was written.
     pub async fn announce(&self, tx: &mut Tx, changed: &Changed) -> Result<bool, Error> {
+        // The mirror tells this instance of its pages itself, and does not wait for it.
+        if changed.mirror.is_none() {
+            tx.announced.push(changed.clone());
+        }
         let Some(announcement) = self.announcement(self.uuid(), changed)? else { return Ok(false) };
         tx.conn.execute(announcement).await?;
         Ok(true)

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::Store;
-use super::columns::Column;
+use super::columns::{Column, FromRow as _, TableRow};
 use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Arg, Row, Sql};
@@ -12,8 +12,8 @@ use crate::model::Timestamp;
 
 /// Which rows of a table to list. An absent condition lets everything pass.
 pub trait Filter: Clone + Send + Sync {
-    /// A row of the list.
-    type Row: Send;
+    /// A row of the list: a row type of one table, or what [`ListRow`] is implemented for.
+    type Row: ListRow<Self>;
     /// The sort key of a row: where the list continues after it.
     type Place: Place;
 
@@ -25,15 +25,6 @@ pub trait Filter: Clone + Send + Sync {
 
     /// Declares every condition, in the order in which cursors name them.
     fn declare<'a>(&'a self, conditions: &mut Conditions<'a>);
-
-    /// The table.
-    fn table(&self) -> &'static str;
-
-    /// What to select.
-    fn columns(&self, dialect: Dialect) -> String;
-
-    /// Reads what was selected.
-    fn read(&self, row: &Row) -> Result<Self::Row, Error>;
 
     /// The columns of the sort key.
     fn order(&self) -> &'static [&'static str] {
@@ -53,6 +44,33 @@ pub trait Filter: Clone + Send + Sync {
     /// The filter with what takes a query of its own to find out; `None` if nothing can pass.
     fn resolve(&self, _store: &Store) -> impl Future<Output = Result<Option<Self>, Error>> + Send {
         std::future::ready(Ok(Some(self.clone())))
+    }
+}
+
+/// How the rows of a list are selected and read.
+pub trait ListRow<F>: Sized + Send {
+    /// The table.
+    fn table(filter: &F) -> &'static str;
+
+    /// What to select.
+    fn columns(filter: &F, dialect: Dialect) -> String;
+
+    /// Reads what was selected.
+    fn read(filter: &F, row: &Row) -> Result<Self, Error>;
+}
+
+/// Every column of the table.
+impl<F, R: TableRow + Send> ListRow<F> for R {
+    fn table(_filter: &F) -> &'static str {
+        R::TABLE
+    }
+
+    fn columns(_filter: &F, _dialect: Dialect) -> String {
+        R::COLUMNS.to_owned()
+    }
+
+    fn read(_filter: &F, row: &Row) -> Result<Self, Error> {
+        R::from_row(row)
     }
 }
 
@@ -81,19 +99,21 @@ impl<P> Window<P> {
 
 /// The sort key of a row.
 pub trait Place: Send + Sync {
-    /// Appends the condition that a row's sort key compares like this (`<`, `<=`, `>`, `>=`) to this one.
-    fn push<'a>(&'a self, sql: &mut Sql<'a>, compare: &str, dialect: Dialect);
+    /// Appends the condition that a row's sort key, of the columns in `order`, compares like this (`<`, `<=`, `>`, `>=`) to
+    /// this one.
+    fn push<'a>(&'a self, sql: &mut Sql<'a>, compare: &str, order: &[&str], dialect: Dialect);
 }
 
 impl<Id: Column + Send + Sync> Place for (Timestamp, Id) {
-    fn push<'a>(&'a self, sql: &mut Sql<'a>, compare: &str, dialect: Dialect) {
-        dialect.push_place(sql, compare, self.0, self.1.arg());
+    fn push<'a>(&'a self, sql: &mut Sql<'a>, compare: &str, order: &[&str], dialect: Dialect) {
+        dialect.push_place(sql, compare, (self.0, order.get(1).unwrap_or(&"id")), self.1.arg());
     }
 }
 
 /// The conditions of a filter.
 pub struct Conditions<'a> {
     dialect: Dialect,
+    order: &'static [&'static str],
     /// The names of all conditions, the absent ones included.
     #[cfg(test)]
     pub(super) declared: Vec<&'static str>,
@@ -112,6 +132,7 @@ impl<'a> Conditions<'a> {
     pub(super) fn of(filter: &'a impl Filter, dialect: Dialect) -> Self {
         let mut conditions = Self {
             dialect,
+            order: filter.order(),
             #[cfg(test)]
             declared: Vec::new(),
             named: Vec::new(),
@@ -169,7 +190,7 @@ impl<'a> Conditions<'a> {
     pub fn place<P: Place>(&mut self, compare: &str, place: Option<&'a P>) {
         if let Some(place) = place {
             let mut sql = Sql::new("");
-            place.push(&mut sql, compare, self.dialect);
+            place.push(&mut sql, compare, self.order, self.dialect);
             self.unnamed(sql);
         }
     }
@@ -206,8 +227,8 @@ impl<'a> Conditions<'a> {
 impl Store {
     /// The rows of a list.
     pub async fn list<F: Filter>(&self, filter: &F, window: &Window<F::Place>) -> Result<Vec<F::Row>, Error> {
-        let rows = self.select_list(filter, &filter.columns(self.dialect()), window).await?;
-        rows.iter().map(|row| filter.read(row)).collect()
+        let rows = self.select_list(filter, &F::Row::columns(filter, self.dialect()), window).await?;
+        rows.iter().map(|row| F::Row::read(filter, row)).collect()
     }
 
     /// The rows of a list, of which something else is selected.
@@ -224,7 +245,7 @@ impl Store {
     /// How many rows a list has, counting no further than `cap`.
     pub async fn count<F: Filter>(&self, filter: &F, cap: i64) -> Result<i64, Error> {
         let Some(filter) = filter.resolve(self).await? else { return Ok(0) };
-        let (table, index) = (filter.table(), hint(self.dialect(), filter.counting_index()));
+        let (table, index) = (F::Row::table(&filter), hint(self.dialect(), filter.counting_index()));
         let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table}{index} WHERE 1 = 1"));
         Conditions::of(&filter, self.dialect()).push_to(&mut sql, None);
         sql.push(" LIMIT ?) counted").add(cap);
@@ -244,12 +265,12 @@ fn page<'a, F: Filter>(
     window: &'a Window<F::Place>,
     dialect: Dialect,
 ) -> Sql<'a> {
-    let (table, index) = (filter.table(), hint(dialect, filter.index()));
+    let (table, index) = (F::Row::table(filter), hint(dialect, filter.index()));
     let (compare, direction) = if window.ascending { (">", "ASC") } else { ("<", "DESC") };
     let mut sql = Sql::new(format!("SELECT {columns} FROM {table}{index} WHERE 1 = 1"));
     Conditions::of(filter, dialect).push_to(&mut sql, window.after.as_ref().map(|_| window.ascending));
     if let Some(place) = &window.after {
-        place.push(&mut sql, compare, dialect);
+        place.push(&mut sql, compare, filter.order(), dialect);
     }
     for (i, column) in filter.order().iter().enumerate() {
         sql.push(if i == 0 { " ORDER BY " } else { ", " }).push(&format!("{column} {direction}"));

@@ -98,7 +98,7 @@ impl Tx {
         let index = self.dialect().walking("holds_customer");
         let mut sql = select::<Hold>(format_args!("{index} WHERE customer_id = ?"));
         sql.add(customer.as_str());
-        self.dialect().push_place(&mut sql, ">", after.0, after.1.as_bytes());
+        self.dialect().push_place(&mut sql, ">", (after.0, "id"), after.1.as_bytes());
         sql.push(" ORDER BY created_at, id LIMIT ?").add(limit);
         self.readable(sql).await
     }

@@ -7,7 +7,7 @@ use super::columns::{FromRow, TableRow, columns, select};
 use super::dialect::Dialect;
 use super::error::Error;
 use super::list::{Conditions, Filter, Place, Window};
-use super::sql::{Row, Sql};
+use super::sql::Sql;
 use crate::model::{
     BookingDetails, Currency, CustomerId, Kind, Money, Record, RecordId, RecordStatus, Timestamp,
 };
@@ -54,10 +54,10 @@ pub enum RecordPosition {
 }
 
 impl Place for RecordPosition {
-    fn push<'a>(&'a self, sql: &mut Sql<'a>, compare: &str, dialect: Dialect) {
+    fn push<'a>(&'a self, sql: &mut Sql<'a>, compare: &str, _order: &[&str], dialect: Dialect) {
         match self {
             Self::Seq(seq) => drop(sql.push(&format!(" AND seq {compare} ?")).add(*seq)),
-            Self::Created(time, id) => dialect.push_place(sql, compare, *time, id.as_bytes()),
+            Self::Created(time, id) => dialect.push_place(sql, compare, (*time, "id"), id.as_bytes()),
         }
     }
 }
@@ -131,18 +131,6 @@ impl Filter for RecordFilter {
         conditions.compare("event_to", "event_time", "<", self.event_to);
         conditions.place(">=", self.since.as_ref());
         conditions.place("<=", self.until.as_ref());
-    }
-
-    fn table(&self) -> &'static str {
-        Record::TABLE
-    }
-
-    fn columns(&self, _dialect: Dialect) -> String {
-        Record::COLUMNS.to_owned()
-    }
-
-    fn read(&self, row: &Row) -> Result<Record, Error> {
-        Record::from_row(row)
     }
 
     fn order(&self) -> &'static [&'static str] {

@@ -11,7 +11,7 @@ use super::error::Error;
 use crate::model::{Money, Timestamp};
 
 /// A value bound to a `?`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Arg<'a> {
     Null,
     Int(i64),

@@ -1,5 +1,6 @@
-//! Forgets what no longer counts: old tombstones, cache events, spent nonces and event ids. One
-//! instance does so, a slice at a time, so that nobody waits for it.
+//! Forgets what no longer counts: old tombstones, cache events, spent nonces and event ids, expired sessions, buckets of
+//! sign-ins that are full again, and old audit entries. One instance does so, a slice at a time, so that nobody waits for
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +32,12 @@ enum CleanupTask {
     Tombstones(Entity),
     CacheEvents,
     Uses(ReplayTable),
+    Sessions,
+    Throttle,
+    Audit,
 }
 
-const CLEANUP_TASKS: [CleanupTask; 7] = [
+const CLEANUP_TASKS: [CleanupTask; 10] = [
     CleanupTask::Tombstones(Entity::Users),
     CleanupTask::Tombstones(Entity::Pricing),
     CleanupTask::Tombstones(Entity::Llmage),
@@ -41,7 +45,30 @@ const CLEANUP_TASKS: [CleanupTask; 7] = [
     CleanupTask::CacheEvents,
     CleanupTask::Uses(ReplayTable::Nonces),
     CleanupTask::Uses(ReplayTable::WebhookIds),
+    CleanupTask::Sessions,
+    CleanupTask::Throttle,
+    CleanupTask::Audit,
 ];
+
+impl CleanupTask {
+    /// Whether it is left undone while the service is read-only.
+    fn is_paused(self, read_only: bool) -> bool {
+        read_only && matches!(self, Self::Sessions | Self::Throttle)
+    }
+
+    /// The table that it keeps small, for the metrics.
+    fn table(self) -> &'static str {
+        match self {
+            Self::Tombstones(entity) => entity.table(),
+            Self::CacheEvents => "cache_events",
+            Self::Uses(ReplayTable::Nonces) => "nonces",
+            Self::Uses(ReplayTable::WebhookIds) => "webhook_ids",
+            Self::Sessions => "sessions",
+            Self::Throttle => "login_throttle",
+            Self::Audit => "audit_log",
+        }
+    }
+}
 
 impl Inner {
     /// Cleans up once a minute while this instance holds the lease, until stopped.
@@ -75,11 +102,13 @@ impl Inner {
         let Some(held) = held else { return Ok(0) };
         let now = self.store.now().await?;
         let mut total = 0;
-        for task in CLEANUP_TASKS {
+        let read_only = self.config.read(|config| config.server.read_only);
+        for task in CLEANUP_TASKS.into_iter().filter(|task| !task.is_paused(read_only)) {
             loop {
                 held.keep().await?;
                 let count = self.delete_expired(task, now).await?;
                 total += count;
+                self.metrics.cleaned(task.table(), count);
                 if count == 0 {
                     break;
                 }
@@ -96,6 +125,12 @@ impl Inner {
             }
             CleanupTask::CacheEvents => self.store.purge_cache_events(now.minus(CACHE_EVENTS), SLICE).await,
             CleanupTask::Uses(table) => self.store.purge_uses(table, SLICE).await,
+            CleanupTask::Sessions => self.store.purge_sessions(now, SLICE).await,
+            CleanupTask::Throttle => self.store.purge_throttle(now, SLICE).await,
+            CleanupTask::Audit => match self.config.read(|config| config.audit.retention) {
+                Some(retention) => self.store.purge_audit(now.minus(retention), SLICE).await,
+                None => Ok(0),
+            },
         }
     }
 }

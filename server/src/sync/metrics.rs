@@ -53,6 +53,11 @@ struct EntityLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TableLabel {
+    table: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NameLabel {
     name: &'static str,
 }
@@ -64,6 +69,7 @@ pub struct SyncMetrics {
     rows: Family<RowLabels, Counter>,
     age: Family<EntityLabel, Gauge<f64, AtomicU64>>,
     leases: Family<NameLabel, Gauge>,
+    cleaned: Family<TableLabel, Counter>,
 }
 
 impl SyncMetrics {
@@ -80,6 +86,11 @@ impl SyncMetrics {
             leases: metrics.register(
                 "leases_held",
                 "1 while this instance holds the lease",
+                Family::default(),
+            ),
+            cleaned: metrics.register(
+                "rows_expired",
+                "Rows deleted because they no longer count",
                 Family::default(),
             ),
         };
@@ -107,6 +118,11 @@ impl SyncMetrics {
     /// Sets the seconds since an entity was last synchronised.
     pub fn set_age(&self, entity: Entity, seconds: f64) {
         self.age.get_or_create(&EntityLabel { entity: entity.as_str() }).set(seconds);
+    }
+
+    /// Counts rows of a table that were deleted because they no longer count.
+    pub fn cleaned(&self, table: &'static str, rows: u64) {
+        self.cleaned.get_or_create(&TableLabel { table }).inc_by(rows);
     }
 
     /// Sets whether this instance holds the named lease.

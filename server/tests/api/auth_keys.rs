@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sageapi_server::domain::keys::KeyRequest;
-use sageapi_server::model::{AuthMode, Clock as _, KeyId};
+use sageapi_server::model::{Actor, AuthMode, Clock as _, KeyId};
 use sageapi_test_support::app::{CUSTOMER_SCOPES, request};
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn after_a_rotation_both_secrets_work_until_the_overlap_ends() {
         assert_eq!(site.get(&c.key, "/whoami").await.status, 200, "the key is in the cache");
         // Rotated beside the server, as the command does; the server hears of it.
         let beside = site.command().await;
-        let made = beside.env.keys().rotate(&id(&c.key), DAY).await.unwrap();
+        let made = beside.env.keys().rotate(&id(&c.key), DAY, &Actor::command_line()).await.unwrap();
         let renewed = Credentials { secret: made.secret.expose().to_owned(), ..c.key.clone() };
         site.until("the new secret works", async || site.get(&renewed, "/whoami").await.status == 200).await;
         assert_eq!(site.get(&c.key, "/whoami").await.status, 200);
@@ -36,7 +36,7 @@ fn after_a_rotation_both_secrets_work_until_the_overlap_ends() {
         assert_eq!(site.get(&c.key, "/whoami").await.refusal(), (401, "auth_failed"));
         assert_eq!(site.get(&renewed, "/whoami").await.status, 200);
         assert!(
-            beside.env.keys().rotate(&id(&c.key), DAY * 8).await.is_err(),
+            beside.env.keys().rotate(&id(&c.key), DAY * 8, &Actor::command_line()).await.is_err(),
             "an overlap lasts seven days at most"
         );
     });
@@ -161,7 +161,7 @@ fn a_rotated_bearer_key_has_two_tokens_for_a_while() {
         let with = async |token: &str| Ask::get("/whoami").bearer(token).send(site.http()).await;
         assert_eq!(with(&old.secret).await.status, 200);
         let beside = site.command().await;
-        let new = beside.env.keys().rotate(&id(&old), DAY).await.unwrap();
+        let new = beside.env.keys().rotate(&id(&old), DAY, &Actor::command_line()).await.unwrap();
         site.until("the new token works", async || with(new.secret.expose()).await.status == 200).await;
         assert_eq!(with(&old.secret).await.status, 200);
         clock.advance(DAY + Duration::from_secs(1));

@@ -48,6 +48,9 @@ fn an_integer_may_be_written_as_a_float_wherever_one_is_taken() {
             let reply = send(&site, &c.key, path, &body).await;
             assert_eq!(reply.status, 200, "{path}: {reply:?}");
         }
+        let group = r#"{"name":"g","daily_tokens":1.2e3,"concurrent_requests":2.0}"#;
+        let group = send(&site, &site.platform, "/admin/groups", group).await;
+        assert_eq!((group.status, &group.data()["daily_tokens"]), (201, &json!(1200)));
         let hold = send(&site, &c.key, "/holds", r#"{"transno":"h-1","amount":"1","ttl_s":1.0}"#).await;
         assert_eq!(hold.status, 201, "{hold:?}");
         for (path, body, field, arrived) in [
@@ -114,6 +117,10 @@ fn the_last_second_of_the_calendar_is_a_time_wherever_one_is_taken() {
                 format!("/balance?at={last}"),
             ] {
                 let reply = site.get(&c.key, &path).await;
+                assert_eq!(reply.status, 200, "{path}: {reply:?}");
+            }
+            for path in ["/admin/users", "/admin/groups"] {
+                let reply = site.get(&site.platform, &format!("{path}?to={last}")).await;
                 assert_eq!(reply.status, 200, "{path}: {reply:?}");
             }
             let export = Ask::get(&format!("/accounting/export?to={last}"));

@@ -1,7 +1,7 @@
 //! The shared signing vectors, against a running server.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use sageapi_server::model::{AuthMode, KeyId, Reach, Scope, Secret};
+use sageapi_server::model::{Actor, AuthMode, KeyId, Reach, Scope, Secret};
 use sageapi_server::signing::SignedRequest;
 use sageapi_server::store::{NewKey, StoredKey};
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ async fn known(site: &Site) -> Credentials {
         expires_at: None,
         allowed_cidrs: Vec::new(),
     };
-    site.env().store().create_key(new).await.unwrap();
+    site.env().store().create_key(new, &Actor::command_line()).await.unwrap();
     Credentials { key_id: key_id.to_owned(), secret: secret.to_owned() }
 }
 
@@ -83,7 +83,8 @@ fn every_vector_is_let_in_as_it_is_and_refused_with_another_signature() {
                 "query stays as sent" | "@target-uri instead of path and query" => {
                     &[(400, "unknown_parameter")]
                 }
-                "no body, a write" => &[(404, "not_found"), (200, "")],
+                // A key has no session that it could end; without a secret for tokens nobody has.
+                "no body, a write" => &[(403, "session_required"), (404, "not_found")],
                 "@query covered though there is none" => &[(404, "not_found"), (200, "")],
                 "other order, no alg, no tag, with expires" => {
                     &[(404, "not_found"), (400, "invalid_request")]

@@ -76,6 +76,7 @@ fn routes() -> String {
                 (Some(scope), _) => scope.trim_end_matches('.'),
                 (None, None) => "nothing",
                 (None, Some(schemes)) if schemes.contains_key("webhook") => "an event's signature",
+                (None, Some(schemes)) if !schemes.contains_key("signature") => "the token of a user",
                 (None, Some(_)) => "a key",
             };
             let (method, summary) = (method.to_uppercase(), operation["summary"].as_str().unwrap());

@@ -266,6 +266,65 @@ pub fn others() -> Vec<Case> {
     cases
 }
 
+/// What administration of any content may get; a patch of what does not exist is not found.
+const ADMINISTERED: &[u16] = &[200, 201, 204, 400, 403, 404, 409, 412];
+
+/// Every hostile body of the administration of users and groups.
+pub fn administration() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let user = || json!({"username": format!("n{}", nonce())});
+    let group = || json!({"name": format!("n{}", nonce())});
+    let patch = |path: &str, body: Vec<u8>| {
+        let ask = Ask { body, ..Ask::new(http::Method::PATCH, path) };
+        ask.header("content-type", "application/merge-patch+json").header("if-match", "*")
+    };
+    for (path, usable) in [("/admin/users", user()), ("/admin/groups", group())] {
+        for (what, body) in malformed() {
+            let ask = Ask::post_bytes(path, body.clone());
+            cases.push(Case::new(format!("{path}: {what}"), Attack::Platform(ask), MALFORMED));
+            let ask = patch(&format!("{path}/none"), body);
+            cases.push(Case::new(format!("PATCH {path}: {what}"), Attack::Platform(ask), MALFORMED));
+        }
+        let ask = Ask::post(path, &usable);
+        cases.push(Case::new(format!("{path}: of a stranger"), Attack::Stranger(ask.clone()), &[401]));
+        cases.push(Case::new(format!("{path}: of a customer"), Attack::Signed(ask), &[403]));
+    }
+    let users = ["id", "customer_id", "username", "role", "is_active", "group_id", "password"];
+    let groups =
+        ["id", "customer_id", "name", "daily_tokens", "default_reservation", "time_zone", "is_default"];
+    let mut put = |path: &str, member: &str, mut body: Value| {
+        for (what, value) in values() {
+            body[member] = Value::Null;
+            let text =
+                body.to_string().replace(&format!("\"{member}\":null"), &format!("\"{member}\":{value}"));
+            let name = format!("{path}: {member} is {what}");
+            let ask = Ask::post_bytes(path, text);
+            cases.push(Case::new(&name, Attack::Platform(ask), ADMINISTERED));
+            let text = format!("{{\"{member}\":{value}}}");
+            let ask = patch(&format!("{path}/none"), text.into_bytes());
+            cases.push(Case::new(format!("PATCH {name}"), Attack::Platform(ask), ADMINISTERED));
+        }
+    };
+    for member in users {
+        put("/admin/users", member, user());
+    }
+    for member in groups {
+        put("/admin/groups", member, group());
+    }
+    for (what, value) in values() {
+        let ask = Ask::post_bytes("/admin/users/none/password", format!("{{\"password\":{value}}}"));
+        cases.push(Case::new(format!("password: {what}"), Attack::Platform(ask), &[400, 404]));
+    }
+    for id in ["x", "%00", "..%2f..", "' OR 1=1", &"a".repeat(3000)] {
+        let id = id.replace(['\'', ' '], "%27");
+        for method in [http::Method::PUT, http::Method::DELETE] {
+            let ask = Ask::new(method, &format!("/admin/groups/{id}/members/{id}"));
+            cases.push(Case::new(format!("member {id:.20}"), Attack::Platform(ask), &[404]));
+        }
+    }
+    cases
+}
+
 /// Every hostile body of an event, genuine or not.
 pub fn events() -> Vec<Case> {
     let mut cases = Vec::new();

@@ -1,19 +1,51 @@
 //! Hostile targets: parameters, cursors, ids in paths, percent-encoding.
 
+use serde_json::Value;
+
 use crate::cases::{Attack, Case};
 use crate::raw::Ask;
 
-/// The lists, with the parameters that take a text or an id.
-const LISTS: &[(&str, &[&str])] = &[
-    ("/accounting", &["customer_id", "user_id", "model", "llmid", "kind", "status", "transno", "request_id"]),
-    ("/users", &["customer_id", "username", "status", "q"]),
-    ("/pricing", &["ppid", "llmid", "type", "status"]),
-    ("/models", &["llmid", "model", "status", "ppid"]),
-    ("/uapis", &["name"]),
-];
+/// A path that can be read, with its parameters, as openapi.json describes it.
+struct Readable {
+    path: String,
+    /// Those that take a text, an id or one of some words.
+    texts: Vec<String>,
+    times: Vec<String>,
+    paged: bool,
+}
 
-/// Paths with an id at their end.
-const ENTITIES: &[&str] = &["/accounting/", "/users/", "/pricing/", "/models/"];
+impl Readable {
+    /// Those that keys may read: all but the lists of a user who signed in.
+    fn all() -> Vec<Self> {
+        let document: Value = serde_json::from_str(include_str!("../../../docs/openapi.json")).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let paths = paths.iter().filter_map(|(path, item)| Some((path.strip_prefix("/api/v1")?, item)));
+        let paths = paths.filter(|(path, _)| !path.starts_with("/auth/"));
+        paths.filter(|(_, item)| !item["get"].is_null()).map(|(path, item)| Self::of(path, item)).collect()
+    }
+
+    fn of(path: &str, item: &Value) -> Self {
+        let (mut texts, mut times, mut paged) = (Vec::new(), Vec::new(), false);
+        for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap().to_owned();
+            let schema = &parameter["schema"];
+            if name == "cursor" {
+                paged = true;
+            } else if schema["format"] == "date-time" {
+                times.push(name);
+            } else if parameter["in"] == "query" && schema["type"] == "string" && name != "order" {
+                texts.push(name);
+            }
+        }
+        Self { path: path.to_owned(), texts, times, paged }
+    }
+
+    /// What comes before the id at its end, if it is the path of one thing.
+    fn entity(&self) -> Option<&str> {
+        let (before, id) = self.path.split_once('{')?;
+        id.ends_with('}').then_some(before)
+    }
+}
 
 /// What is 200 where it is a harmless text, and 400 where it has not the form that is asked for.
 const ANSWERED: &[u16] = &[200, 400, 403];
@@ -92,11 +124,18 @@ fn get(target: &str) -> Ask {
     Ask::get(target)
 }
 
+/// By a key that may read it: the platform administers.
+fn permitted(target: &str) -> Attack {
+    let ask = get(target);
+    if target.starts_with("/admin/") { Attack::Platform(ask) } else { Attack::Signed(ask) }
+}
+
 /// Every hostile target.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (path, parameters) in LISTS {
-        for parameter in *parameters {
+    let readable = Readable::all();
+    for Readable { path, texts, .. } in readable.iter().filter(|readable| readable.paged) {
+        for parameter in texts {
             for text in TEXTS {
                 let target = format!("{path}?{parameter}={text}");
                 cases.push(Case::new(&target, Attack::Signed(get(&target)), ANSWERED));
@@ -126,8 +165,8 @@ pub fn cases() -> Vec<Case> {
             cases.push(Case::new(&target, Attack::Signed(get(&target)), &[400]));
         }
     }
-    cases.extend(of_paths());
-    cases.extend(of_times());
+    cases.extend(of_paths(&readable));
+    cases.extend(of_times(&readable));
     cases
 }
 
@@ -207,7 +246,7 @@ fn of_pages(path: &str) -> Vec<Case> {
         .chain(&unknown)
         .map(|query| {
             let target = format!("{path}?{query}");
-            Case::new(&target, Attack::Signed(get(&target)), &[400])
+            Case::new(&target, permitted(&target), &[400])
         })
         .collect();
     let many: String = (0..3000).map(|n| format!("a{n}=1&")).collect();
@@ -222,30 +261,33 @@ fn of_pages(path: &str) -> Vec<Case> {
         ("a cursor of 128 letters", format!("cursor={}", "A".repeat(128)), &[400]),
         ("a limit of 20,000 digits", format!("limit={}", "1".repeat(20_000)), &[400]),
     ] {
-        let ask = get(&format!("{path}?{query}"));
-        cases.push(Case { statuses, ..Case::new(format!("{path}: {what}"), Attack::Signed(ask), &[]) });
+        let attack = permitted(&format!("{path}?{query}"));
+        cases.push(Case { statuses, ..Case::new(format!("{path}: {what}"), attack, &[]) });
     }
     cases
 }
 
-fn of_paths() -> Vec<Case> {
+fn of_paths(readable: &[Readable]) -> Vec<Case> {
     const NOT_THERE: &[u16] = &[404];
+    // Ids of users and groups can be chosen: what a hostile body created is there.
+    const PERHAPS: &[u16] = &[200, 404];
     let mut cases = Vec::new();
-    for path in ENTITIES {
+    for path in readable.iter().filter_map(Readable::entity) {
+        let answered = if path.starts_with("/admin/") { PERHAPS } else { NOT_THERE };
         for text in TEXTS.iter().filter(|text| !text.is_empty()) {
             let target = format!("{path}{text}");
-            cases.push(Case::new(&target, Attack::Signed(get(&target)), NOT_THERE));
-            cases.push(Case::new(format!("platform: {target}"), Attack::Platform(get(&target)), NOT_THERE));
+            cases.push(Case::new(&target, permitted(&target), answered));
+            cases.push(Case::new(format!("platform: {target}"), Attack::Platform(get(&target)), answered));
         }
         for (what, value) in long_values() {
             let ask = get(&format!("{path}{value}"));
-            cases.push(Case::new(format!("{path}: {what}"), Attack::Platform(ask), NOT_THERE));
+            cases.push(Case::new(format!("{path}: {what}"), Attack::Platform(ask), answered));
         }
         for odd in
             ["..", ".", "...", "a/b", "a//b", "%2e%2e", "..;/", "a;b=c", "a,b", "a:b", "@", "~root", "*"]
         {
             let target = format!("{path}{odd}");
-            cases.push(Case::new(&target, Attack::Signed(get(&target)), NOT_THERE));
+            cases.push(Case::new(&target, permitted(&target), answered));
         }
     }
     for target in [
@@ -265,7 +307,7 @@ fn of_paths() -> Vec<Case> {
     cases
 }
 
-fn of_times() -> Vec<Case> {
+fn of_times(readable: &[Readable]) -> Vec<Case> {
     let times = [
         "1970-01-01T00:00:00Z",
         "9999-12-31T23:59:59Z",
@@ -289,18 +331,12 @@ fn of_times() -> Vec<Case> {
         "999999999999999999999999-01-01T00:00:00Z",
     ];
     let mut cases = Vec::new();
-    for (path, names) in [
-        ("/accounting", &["from", "to", "event_from", "event_to"][..]),
-        ("/users", &["from", "to"]),
-        ("/pricing", &["from", "to", "at"]),
-        ("/pricing/pp-1", &["at"]),
-        ("/models", &["from"]),
-        ("/uapis", &["to"]),
-    ] {
-        for name in names {
+    for readable in readable.iter().filter(|readable| readable.paged || readable.entity().is_some()) {
+        let path = readable.entity().map_or_else(|| readable.path.clone(), |before| format!("{before}pp-1"));
+        for name in &readable.times {
             for time in times {
                 let target = format!("{path}?{name}={time}");
-                cases.push(Case::new(&target, Attack::Signed(get(&target)), &[200, 400, 404]));
+                cases.push(Case::new(&target, permitted(&target), &[200, 400, 404]));
             }
         }
     }

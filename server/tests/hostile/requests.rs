@@ -50,6 +50,11 @@ fn hostile_bodies_of_quotes_holds_and_batches_get_a_documented_answer() {
 }
 
 #[test]
+fn hostile_bodies_of_administration_get_a_documented_answer() {
+    table(bodies::administration);
+}
+
+#[test]
 fn hostile_events_get_a_documented_answer() {
     table(bodies::events);
 }
@@ -77,6 +82,7 @@ fn twenty_thousand_hostile_requests_do_not_grow_the_server() {
             queries::cases(),
             bodies::bookings(),
             bodies::others(),
+            bodies::administration(),
             bodies::events(),
             headers::cases(),
             framing::cases(),

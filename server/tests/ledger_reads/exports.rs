@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
 use sageapi_server::domain::accounts::{AccountingQuery, EXPORT_PAGE, Export};
-use sageapi_server::model::Kind as RecordKind;
+use sageapi_server::model::{Kind as RecordKind, Reach};
 use sageapi_test_support::app::customer_id;
 use sageapi_test_support::client::{Answer, Client};
 use serde_json::Value;
@@ -84,7 +84,7 @@ fn an_export_has_one_page_in_memory_at_a_time() {
         fill(&app.env, "org-e", 0, all).await;
         for customer_id in [Some(customer_id("org-e")), None] {
             let query = AccountingQuery { customer_id, ..AccountingQuery::default() };
-            let mut export = Export::start(app.env.store().clone(), query).await.unwrap();
+            let mut export = Export::start(app.env.store().clone(), &Reach::Everything, query).await.unwrap();
             let mut pages = Vec::new();
             loop {
                 let rows = export.next_page().await.unwrap().len();

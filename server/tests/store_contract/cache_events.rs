@@ -65,11 +65,13 @@ contract! {
         let id = db.customer("org_a").await;
         let reader = db.another();
         let start = reader.now().await.unwrap().minus(Duration::from_secs(10));
-        let writers: Vec<_> = (0..4).map(|_| {
+        let writers: Vec<_> = (0..4).map(|writer| {
             let (store, id) = (db.another(), id.clone());
             tokio::spawn(async move {
-                for _ in 0..EACH {
-                    store.set_credit_limit(&id, money("1")).await.unwrap();
+                for n in 0..EACH {
+                    // Another limit each time: what changes nothing is no event.
+                    let limit = money(&(1 + writer * EACH + n).to_string());
+                    store.set_credit_limit(&id, limit).await.unwrap();
                 }
             })
         }).collect();

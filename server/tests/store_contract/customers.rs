@@ -1,5 +1,5 @@
-use sageapi_server::model::{CustomerStatus, Mode, Money};
-use sageapi_server::store::NewCustomer;
+use sageapi_server::model::{Actor, Customer, CustomerStatus, Mode, Money};
+use sageapi_server::store::{NewCustomer, NotChanged};
 
 use crate::{cny, contract, customer, money};
 
@@ -45,6 +45,57 @@ contract! {
         assert!(db.store.set_customer_mode(&id, None).await.unwrap());
         assert_eq!(db.store.customer(&id).await.unwrap().unwrap().mode, None);
         assert!(!db.store.set_customer_status(&customer("org_b"), CustomerStatus::Active).await.unwrap());
+    }
+
+    async fn a_change_raises_the_version_of_the_settings_and_is_audited_and_one_that_alters_nothing_is_none(db: ready) {
+        let id = db.customer("org_a").await;
+        let versions = async || {
+            let customer = db.store.customer(&id).await.unwrap().unwrap();
+            (customer.version, customer.settings_version)
+        };
+        assert_eq!(versions().await, (1, 1));
+        for _ in 0..2 {
+            assert!(db.store.set_customer_status(&id, CustomerStatus::Suspended).await.unwrap());
+            assert_eq!(versions().await, (2, 2));
+        }
+        let by_command = "SELECT COUNT(*) FROM audit_log WHERE actor_kind = 'command_line' AND object_id = 'org_a'";
+        assert_eq!(db.database.int(by_command).await, 2, "the creation and one change");
+        let diff = "SELECT COUNT(*) FROM audit_log WHERE action = 'update' AND customer_id = 'org_a' AND \
+                    diff = '{\"before\":{\"status\":\"active\"},\"after\":{\"status\":\"suspended\"}}'";
+        assert_eq!(db.database.int(diff).await, 1);
+    }
+
+    async fn a_change_based_on_an_older_version_is_refused(db: ready) {
+        let id = db.customer("org_a").await;
+        let by = Actor::command_line();
+        let limit = |limit: &str| {
+            let limit = money(limit);
+            move |customer: &mut Customer| customer.credit_limit = limit
+        };
+        let changed = db.store.change_customer(&id, Some(1), &by, limit("1")).await.unwrap();
+        assert_eq!((changed.credit_limit, changed.settings_version), (money("1"), 2));
+        let stale = db.store.change_customer(&id, Some(1), &by, limit("2")).await;
+        assert!(matches!(stale, Err(NotChanged::Stale)));
+        let unknown = db.store.change_customer(&customer("org_b"), Some(1), &by, limit("2")).await;
+        assert!(matches!(unknown, Err(NotChanged::NotFound)));
+        assert_eq!(db.store.customer(&id).await.unwrap().unwrap().credit_limit, money("1"));
+    }
+
+    async fn of_changes_at_once_that_are_based_on_one_version_one_is_made(db: ready) {
+        let id = db.customer("org_a").await;
+        let tasks: Vec<_> = (1..=8).map(|n| {
+            let (store, id) = (db.another(), id.clone());
+            tokio::spawn(async move {
+                let limit = money(&n.to_string());
+                let set = move |customer: &mut Customer| customer.credit_limit = limit;
+                store.change_customer(&id, Some(1), &Actor::command_line(), set).await.is_ok()
+            })
+        }).collect();
+        let mut made = 0;
+        for task in tasks {
+            made += usize::from(task.await.unwrap());
+        }
+        assert_eq!((made, db.store.customer(&id).await.unwrap().unwrap().settings_version), (1, 2));
     }
 
     async fn ids_differ_in_case_and_may_hold_any_printable_character(db: ready) {
@@ -100,7 +151,7 @@ contract! {
         assert_eq!((changed.updated_at, changed.version), (ahead, made.version + 2));
         let set = format!("UPDATE customer_balance SET updated_at = {}", made.updated_at.micros() - 1);
         assert_eq!(db.database.execute(&set).await, 1);
-        db.store.set_customer_mode(&id, None).await.unwrap();
+        db.store.set_customer_mode(&id, Some(Mode::Strict)).await.unwrap();
         let changed = db.store.customer(&id).await.unwrap().unwrap();
         assert!(changed.updated_at >= made.updated_at, "otherwise it is the time of the change");
     }

@@ -1,12 +1,16 @@
 use std::time::Duration;
 
-use sageapi_server::model::{AuthMode, KeyId, Reach, Scopes, Secret, Timestamp};
+use sageapi_server::model::{Actor, AuthMode, KeyId, Reach, Scopes, Secret, Timestamp};
 use sageapi_server::store::{Error, NewKey, StoredKey};
 use sageapi_test_support::app::ENCRYPTION_KEY;
 
 use crate::{contract, customer};
 
 const NEXT_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+fn by() -> Actor {
+    Actor::command_line()
+}
 
 fn id(n: u8) -> KeyId {
     KeyId::parse(&format!("ak_{n:016}")).unwrap()
@@ -31,7 +35,7 @@ fn secret(text: &str) -> StoredKey {
 
 contract! {
     async fn a_key_is_read_as_it_was_made(db: ready) {
-        db.store.create_key(new(1, secret("hush"))).await.unwrap();
+        db.store.create_key(new(1, secret("hush")), &by()).await.unwrap();
         let key = db.another().key(&id(1)).await.unwrap().unwrap();
         assert_eq!(key.secret, Some(Secret::new("hush")));
         assert_eq!((key.name.as_deref(), key.reach), (Some("key 1"), Reach::Customer(customer("org_a"))));
@@ -46,15 +50,15 @@ contract! {
     }
 
     async fn secrets_are_not_in_the_database(db: ready) {
-        db.store.create_key(new(1, secret("a secret that is long enough to be looked for"))).await.unwrap();
+        db.store.create_key(new(1, secret("a secret that is long enough to be looked for")), &by()).await.unwrap();
         let found = "SELECT COUNT(*) FROM dapi_keys WHERE INSTR(HEX(secret), HEX('looked for')) > 0";
         assert_eq!(db.database.int(found).await, 0);
         assert_eq!(db.database.int("SELECT COUNT(*) FROM dapi_keys WHERE LENGTH(secret) > 40").await, 1);
     }
 
     async fn a_sealed_secret_opens_in_its_own_row_only(db: ready) {
-        db.store.create_key(new(1, secret("one"))).await.unwrap();
-        db.store.create_key(new(2, secret("two"))).await.unwrap();
+        db.store.create_key(new(1, secret("one")), &by()).await.unwrap();
+        db.store.create_key(new(2, secret("two")), &by()).await.unwrap();
         let swap = "UPDATE dapi_keys SET secret = (SELECT s FROM (SELECT secret AS s FROM dapi_keys \
                     WHERE key_id = 'ak_0000000000000001') x) WHERE key_id = 'ak_0000000000000002'";
         db.database.execute(swap).await;
@@ -63,31 +67,48 @@ contract! {
     }
 
     async fn an_id_or_a_name_that_is_taken_is_a_duplicate(db: ready) {
-        db.store.create_key(new(1, secret("one"))).await.unwrap();
-        assert!(matches!(db.store.create_key(new(1, secret("two"))).await, Err(Error::Duplicate(_))));
+        db.store.create_key(new(1, secret("one")), &by()).await.unwrap();
+        assert!(matches!(db.store.create_key(new(1, secret("two")), &by()).await, Err(Error::Duplicate(_))));
         let named = NewKey { key_id: id(2), ..new(1, secret("two")) };
-        assert!(matches!(db.store.create_key(named).await, Err(Error::Duplicate(_))));
+        assert!(matches!(db.store.create_key(named, &by()).await, Err(Error::Duplicate(_))));
         for n in [3, 4] {
-            db.store.create_key(NewKey { name: None, ..new(n, secret("x")) }).await.unwrap();
+            db.store.create_key(NewKey { name: None, ..new(n, secret("x")) }, &by()).await.unwrap();
         }
     }
 
     async fn a_rotation_keeps_the_secret_before_until_its_time(db: ready) {
-        db.store.create_key(new(1, secret("old"))).await.unwrap();
+        db.store.create_key(new(1, secret("old")), &by()).await.unwrap();
         let until = Timestamp::from_micros(1_850_000_000_000_000);
-        assert!(db.store.rotate_key(&id(1), secret("new"), until).await.unwrap());
+        assert!(db.store.rotate_key(&id(1), secret("new"), until, &by()).await.unwrap().is_some());
         let key = db.store.key(&id(1)).await.unwrap().unwrap();
         assert_eq!((key.secret, key.previous_secret), (Some(Secret::new("new")), Some(Secret::new("old"))));
         assert_eq!((key.previous_until, key.version), (Some(until), 2));
-        assert!(!db.store.rotate_key(&id(2), secret("new"), until).await.unwrap());
+        assert!(db.store.rotate_key(&id(2), secret("new"), until, &by()).await.unwrap().is_none());
+    }
+
+    async fn changes_of_keys_are_audited_without_a_secret(db: ready) {
+        db.store.create_key(new(1, secret("hush hush")), &by()).await.unwrap();
+        db.store.rotate_key(&id(1), secret("psst psst"), Timestamp::from_micros(1), &by()).await.unwrap();
+        for enabled in [false, false, true] {
+            assert!(db.store.set_key_enabled(&id(1), enabled).await.unwrap());
+        }
+        for (action, count) in [("create", 1), ("rotate", 1), ("revoke", 1), ("update", 1)] {
+            let audited = format!(
+                "SELECT COUNT(*) FROM audit_log WHERE object_kind = 'key' AND object_id = '{}' AND customer_id = 'org_a' \
+                 AND action = '{action}'", id(1)
+            );
+            assert_eq!(db.database.int(&audited).await, count, "{action}");
+        }
+        let secrets = "SELECT COUNT(*) FROM audit_log WHERE diff LIKE '%hush%' OR diff LIKE '%psst%' OR diff LIKE '%\"secret%'";
+        assert_eq!(db.database.int(secrets).await, 0);
     }
 
     async fn of_two_rotations_at_once_none_is_lost_unnoticed(db: ready) {
-        db.store.create_key(new(1, secret("old"))).await.unwrap();
+        db.store.create_key(new(1, secret("old")), &by()).await.unwrap();
         let until = Timestamp::from_micros(1_850_000_000_000_000);
         let tasks: Vec<_> = (0..6).map(|n| {
             let store = db.another();
-            tokio::spawn(async move { store.rotate_key(&id(1), secret(&format!("new {n}")), until).await.unwrap() })
+            tokio::spawn(async move { store.rotate_key(&id(1), secret(&format!("new {n}")), until, &by()).await.unwrap().is_some() })
         }).collect();
         let mut done = 0;
         for task in tasks {
@@ -99,24 +120,24 @@ contract! {
 
     async fn bearer_keys_are_found_by_either_live_token(db: ready) {
         let now = db.store.now().await.unwrap();
-        db.store.create_key(new(1, StoredKey::TokenHash([1; 32]))).await.unwrap();
+        db.store.create_key(new(1, StoredKey::TokenHash([1; 32])), &by()).await.unwrap();
         let found = db.store.key_by_token(&[1; 32]).await.unwrap().unwrap();
         assert_eq!((found.key_id, found.secret), (id(1), None));
         let next = StoredKey::TokenHash([2; 32]);
-        assert!(db.store.rotate_key(&id(1), next, now.plus(Duration::from_hours(1))).await.unwrap());
+        assert!(db.store.rotate_key(&id(1), next, now.plus(Duration::from_hours(1)), &by()).await.unwrap().is_some());
         for token in [[1; 32], [2; 32]] {
             assert_eq!(db.store.key_by_token(&token).await.unwrap().unwrap().key_id, id(1));
         }
         assert!(db.store.key_by_token(&[3; 32]).await.unwrap().is_none());
         let next = StoredKey::TokenHash([4; 32]);
-        assert!(db.store.rotate_key(&id(1), next, now.minus(Duration::from_secs(1))).await.unwrap());
+        assert!(db.store.rotate_key(&id(1), next, now.minus(Duration::from_secs(1)), &by()).await.unwrap().is_some());
         for (token, live) in [([1; 32], false), ([2; 32], false), ([4; 32], true)] {
             assert_eq!(db.store.key_by_token(&token).await.unwrap().is_some(), live, "{token:?}");
         }
     }
 
     async fn a_key_is_switched_off_and_on(db: ready) {
-        db.store.create_key(new(1, secret("hush"))).await.unwrap();
+        db.store.create_key(new(1, secret("hush")), &by()).await.unwrap();
         for (enabled, version) in [(false, 2), (true, 3)] {
             assert!(db.store.set_key_enabled(&id(1), enabled).await.unwrap());
             let key = db.store.key(&id(1)).await.unwrap().unwrap();
@@ -127,9 +148,9 @@ contract! {
 
     async fn keys_are_resealed_under_a_new_encryption_key(db: ready) {
         for n in 1..=3 {
-            db.store.create_key(new(n, secret(&format!("secret {n}")))).await.unwrap();
+            db.store.create_key(new(n, secret(&format!("secret {n}"))), &by()).await.unwrap();
         }
-        db.store.rotate_key(&id(2), secret("second"), Timestamp::from_micros(1)).await.unwrap();
+        db.store.rotate_key(&id(2), secret("second"), Timestamp::from_micros(1), &by()).await.unwrap();
         assert!(matches!(db.keyed(NEXT_KEY, &[]).key(&id(1)).await, Err(Error::Sealed(_))));
         let both = db.keyed(NEXT_KEY, &[ENCRYPTION_KEY]);
         for key in both.keys("", 10).await.unwrap() {
@@ -145,7 +166,7 @@ contract! {
 
     async fn keys_are_listed_in_pages(db: ready) {
         for n in 1..=5 {
-            db.store.create_key(new(n, secret("x"))).await.unwrap();
+            db.store.create_key(new(n, secret("x")), &by()).await.unwrap();
         }
         let page = db.store.keys("ak_0000000000000002", 2).await.unwrap();
         assert_eq!(page.iter().map(|k| k.key_id.as_str()).collect::<Vec<_>>(), [id(3).as_str(), id(4).as_str()]);

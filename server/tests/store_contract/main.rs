@@ -29,8 +29,10 @@ mod ledger;
 mod migrations;
 mod mirror;
 mod model;
+mod people;
 mod records;
 mod replay;
+mod sessions;
 mod verify;
 
 /// A test for every kind of database. `ready` gives it one with the schema, `empty` one without.

@@ -125,6 +125,7 @@ async fn start_server(place: &Place, children: &mut Children) -> Result<(), Fail
         let ready = client.get(place.admin("/readyz")).send().await;
         if ready.is_ok_and(|answer| answer.status().is_success()) {
             say(&format!("  server     sageapi-server is ready on port {}", place.http));
+            say(&format!("  admin      sign in as {ADMIN_NAME} with the password {ADMIN_PASSWORD}"));
             return Ok(());
         }
         tokio::time::sleep(POLL_INTERVAL).await;
@@ -169,6 +170,11 @@ pub fn client() -> Result<reqwest::Client, Failure> {
     Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?)
 }
 
+/// The administrator of the demonstration.
+pub const ADMIN_NAME: &str = "root";
+/// Its password. It guards invented data on loopback.
+pub const ADMIN_PASSWORD: &str = "demo-administrator";
+
 fn configuration(place: &Place) -> String {
     let Place { http, admin, feed, .. } = place;
     let database = place.file("sageapi.db");
@@ -183,6 +189,9 @@ fn configuration(place: &Place) -> String {
          \n\
          # An embedded database. Its encryption key is made by itself, in the same folder.\n\
          database:\n  url: \"sqlite:{}\"\n\
+         \n\
+         # The administrator who is made where there is none. A real password belongs into a file.\n\
+         auth:\n  bootstrap_admin: {{username: {ADMIN_NAME}, password: {ADMIN_PASSWORD}}}\n\
          \n\
          # The simulated platform. Its secrets guard invented data; real ones belong into files\n\
          # (SAGEAPI_UPSTREAM_DAPI_SECRET_FILE, SAGEAPI_UPSTREAM_UAPI_SECRET_FILE).\n\

@@ -1,5 +1,7 @@
 //! The tour: real requests, as `sageapi-server sign` prints them, and their real answers.
 
+mod people;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -37,6 +39,7 @@ pub async fn take(place: &Place, keys: &Credentials) -> Result<Vec<String>, Fail
     tour.records().await?;
     tour.mirror().await?;
     tour.event().await?;
+    tour.people().await?;
     tour.verify().await?;
     Ok(tour.unexpected)
 }
@@ -173,7 +176,7 @@ impl Tour<'_> {
 
     /// Sends a command to the simulated platform.
     async fn command(&self, url: &str, body: &Value) -> Result<Answer, Failure> {
-        let command = format!("curl -sS -d '{body}' '{url}'");
+        let command = format!("curl -sS -H 'content-type: application/json' -d '{body}' '{url}'");
         say(&format!("$ {command}"));
         self.send(&command).await
     }

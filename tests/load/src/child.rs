@@ -177,6 +177,11 @@ pub fn post(address: SocketAddr, path: &str, json: &str) -> Result<(u16, String)
 pub fn exchange(address: SocketAddr, request: &[u8]) -> Result<(u16, String), Failure> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    exchange_on(&mut stream, request)
+}
+
+/// The same over a connection that there is, for one request after another.
+pub fn exchange_on(stream: &mut TcpStream, request: &[u8]) -> Result<(u16, String), Failure> {
     stream.write_all(request)?;
     let (mut answer, mut part) = (Vec::new(), [0; 4096]);
     while whole_length(&answer).is_none_or(|whole| answer.len() < whole) {

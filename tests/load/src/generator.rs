@@ -103,7 +103,7 @@ async fn connection(
 }
 
 /// Reads one answer with a Content-Length, which must be a 2xx and end like this.
-async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>, ending: &[u8]) -> Result<(), Failure> {
+pub async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>, ending: &[u8]) -> Result<(), Failure> {
     answer.clear();
     let mut whole = None;
     loop {

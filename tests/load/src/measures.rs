@@ -6,6 +6,7 @@ mod charges;
 mod ledger;
 mod memory;
 mod mirror;
+mod sign_in;
 mod start;
 
 use std::fs;
@@ -42,6 +43,9 @@ pub enum Measure {
     /// The ledger with a million records in it: balances, charges, batches, lists, the export, memory
     #[value(alias = "6")]
     Ledger,
+    /// Users: their requests and refreshes, and what logins cost in memory and give away by their time
+    #[value(alias = "7")]
+    SignIn,
 }
 
 /// How much to measure.
@@ -53,6 +57,7 @@ struct Effort {
     starts: usize,
     records: usize,
     customers: usize,
+    logins: usize,
 }
 
 impl Effort {
@@ -68,6 +73,7 @@ impl Effort {
                 starts: 3,
                 records: 20_000,
                 customers: 200,
+                logins: 50,
             }
         } else {
             let round = Duration::from_secs(5);
@@ -79,6 +85,7 @@ impl Effort {
                 starts: 10,
                 records: 1_000_000,
                 customers: 10_000,
+                logins: 2000,
             }
         }
     }
@@ -109,6 +116,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
             Measure::Memory => memory::measure(&programs, &effort),
             Measure::Start => start::measure(&programs, &effort),
             Measure::Ledger => ledger::measure(&programs, &effort, kind),
+            Measure::SignIn => sign_in::measure(&programs, &effort),
         };
         let name = if measure == Measure::Ledger { kind.name() } else { "" };
         let lines: Vec<Line> = lines.map_err(|error| format!("{measure:?} {name}: {error}"))?;

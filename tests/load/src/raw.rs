@@ -2,6 +2,7 @@
 
 pub mod booking;
 pub mod mirror;
+pub mod rotation;
 
 use std::time::Duration;
 
@@ -29,6 +30,18 @@ pub fn row(database: &Database, sql: &'static str) -> Result<Vec<i64>, Failure> 
         };
         Ok(ints?)
     })
+}
+
+/// Runs a statement; how many rows it changed.
+pub fn execute(database: &Database, sql: &'static str) -> Result<usize, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let changed = runtime.block_on(async {
+        Ok::<_, Failure>(match Conn::open(database).await? {
+            Conn::Sqlite(mut conn) => sqlx::query(sql).execute(&mut conn).await?.rows_affected(),
+            Conn::MySql(mut conn) => sqlx::query(sql).execute(&mut conn).await?.rows_affected(),
+        })
+    })?;
+    Ok(usize::try_from(changed)?)
 }
 
 /// Fails unless the ledger has as many records as were counted, by whom.

@@ -16,6 +16,8 @@ use crate::request::Requests;
 const START: Duration = Duration::from_secs(60);
 /// 32 bytes in base64. It seals the secrets of a database that is thrown away.
 const ENCRYPTION_KEY: &str = "YmVuY2htYXJrcyBzZWFsIG5vdGhpbmcgb2YgdmFsdWU=";
+/// It signs the tokens of users who are thrown away, too.
+const JWT_SECRET: &str = "benchmarks sign tokens of no value";
 
 /// The programs that are measured.
 pub struct Programs {
@@ -64,7 +66,13 @@ struct Seeded {
 /// What every process of the server gets to know about its database.
 fn environment(database: &Database) -> Vec<(String, String)> {
     let set = |key: &str, value: String| (format!("SAGEAPI_{key}"), value);
-    vec![set("DATABASE_URL", database.url()), set("AUTH_ENCRYPTION_KEY", ENCRYPTION_KEY.to_owned())]
+    vec![
+        set("DATABASE_URL", database.url()),
+        set("AUTH_ENCRYPTION_KEY", ENCRYPTION_KEY.to_owned()),
+        set("AUTH_JWT_SECRET", JWT_SECRET.to_owned()),
+        // Logins come from addresses of their own.
+        set("SERVER_TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
+    ]
 }
 
 fn of_platform(feed: SocketAddr) -> Vec<(String, String)> {

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod installation;
 pub mod load;
 pub mod proxy;
+pub mod python;
 pub mod sim;
 pub mod tool;
 pub mod waiting;

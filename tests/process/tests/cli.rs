@@ -9,6 +9,7 @@ mod cli {
     mod keys;
     mod migrations;
     mod mirror;
+    mod people;
     mod pipes;
     mod progress;
     mod secrets;

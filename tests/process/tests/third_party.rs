@@ -3,27 +3,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use sageapi_process_tests::Installation;
+use sageapi_process_tests::{Installation, python};
 use sageapi_test_support::database::{Kind, kinds};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 const VECTORS: &str = include_str!("../../../server/tests/vectors/signing.json");
-const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 const CUSTOMER: &str = "org_demo_0001";
-/// Packages may have to be downloaded.
-const INSTALLED_WITHIN: Duration = Duration::from_mins(5);
 const DONE_WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_library_of_another_language_signs_what_is_accepted_and_each_vector_of_refusal_is_refused() {
-    let python = python().await;
+    let python = python::with("requirements.txt", Path::new(env!("CARGO_TARGET_TMPDIR"))).await;
     for kind in kinds() {
         let installation = Installation::new(kind).await;
         installation.seed(&[CUSTOMER.to_owned()], "100").await;
@@ -88,46 +84,4 @@ async fn run(python: &Path, task: &Value) -> Vec<Value> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Python in an environment with the packages, made under the target folder on first use.
-async fn python() -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    REQUIREMENTS.hash(&mut hasher);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{:016x}", hasher.finish()));
-    let (python, complete) = (folder.join("bin/python"), folder.join("complete"));
-    if complete.is_file() {
-        return python;
-    }
-    // A half-made one of an interrupted run is of no use.
-    let _ = std::fs::remove_dir_all(&folder);
-    step(
-        Command::new("python3").args(["-m", "venv"]).arg(&folder),
-        "install it with: apt-get install -y python3-venv",
-    )
-    .await;
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/requirements.txt");
-    let mut pip = Command::new(&python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--requirement",
-    ]);
-    step(pip.arg(requirements), "it needs PyPI, or a mirror that pip is configured for").await;
-    std::fs::write(complete, "").unwrap();
-    python
-}
-
-async fn step(command: &mut Command, advice: &str) {
-    let what = format!("{command:?}");
-    let output = tokio::time::timeout(INSTALLED_WITHIN, command.kill_on_drop(true).output()).await;
-    let output =
-        output.unwrap_or_else(|_| panic!("{what} did not end within {INSTALLED_WITHIN:?}; {advice}"));
-    let output = output.unwrap_or_else(|e| panic!("{what}: {e}; {advice}"));
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{what} failed; {advice}\n{}", String::from_utf8_lossy(&said));
 }

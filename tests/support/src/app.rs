@@ -17,8 +17,8 @@ use sageapi_server::http::Api;
 use sageapi_server::http::admin::AdminService;
 use sageapi_server::http::listener::{self, Limits};
 use sageapi_server::model::{
-    AuthMode, Clock, CustomerId, Entropy, Kind as RecordKind, Money, Reach, Scope, Scopes, SystemClock,
-    SystemEntropy, Transno,
+    Actor, AuthMode, Clock, CustomerId, Entropy, Kind as RecordKind, Money, Reach, Scope, Scopes,
+    SystemClock, SystemEntropy, Transno,
 };
 use sageapi_server::store::{Migrate, NewCustomer};
 use tokio_util::sync::CancellationToken;
@@ -178,7 +178,12 @@ impl App {
 
     /// A client with a new key like this; see [`request`].
     pub async fn make_key(&self, request: KeyRequest) -> Client {
-        let made = self.env.keys().create(request).await.unwrap_or_else(|e| panic!("a key: {e}"));
+        let made = self
+            .env
+            .keys()
+            .create(request, &Actor::command_line())
+            .await
+            .unwrap_or_else(|e| panic!("a key: {e}"));
         self.client(made.key_id.as_str(), made.secret.expose())
     }
 
@@ -313,9 +318,9 @@ impl AppBuilder {
     }
 }
 
-/// Every scope.
+/// Every scope that a key of the platform can have.
 fn platform_scopes() -> String {
-    Scope::ALL.iter().copied().collect::<Scopes>().to_string()
+    Scope::ALL.iter().copied().filter(|scope| *scope != Scope::Manage).collect::<Scopes>().to_string()
 }
 
 /// A signed key to be made, for [`App::make_key`].

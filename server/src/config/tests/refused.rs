@@ -43,14 +43,14 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
         (
             "logs: {level: info}\n",
             &[
-                "c.yaml:1: logs: unknown key; did you mean log?; accepted here: server, admin, database, upstream, sync, cache, auth, accounting, quota, cluster, telemetry, log",
+                "c.yaml:1: logs: unknown key; did you mean log?; accepted here: server, admin, database, upstream, sync, cache, auth, accounting, audit, quota, cluster, telemetry, log",
             ],
         ),
         ("log: debug\n", &["c.yaml:1: log: must be a mapping, not text; accepted keys: level, format"]),
         (
             "- a\n- b\n",
             &[
-                "c.yaml: the file: must be a mapping, not a list; accepted keys: server, admin, database, upstream, sync, cache, auth, accounting, quota, cluster, telemetry, log",
+                "c.yaml: the file: must be a mapping, not a list; accepted keys: server, admin, database, upstream, sync, cache, auth, accounting, audit, quota, cluster, telemetry, log",
             ],
         ),
         (
@@ -225,10 +225,15 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
             ],
         ),
         (
-            "auth: {bootstrap_admin: {key_id: ak_short}}\n",
+            "auth: {bootstrap_admin: {username: root}}\n",
             &[
-                "auth.bootstrap_admin.secret: required because the other half of the pair is set; set it in the file or as SAGEAPI_AUTH_BOOTSTRAP_ADMIN_SECRET or SAGEAPI_AUTH_BOOTSTRAP_ADMIN_SECRET_FILE; give text of at least 32 characters",
-                "c.yaml:1: auth.bootstrap_admin.key_id: \"ak_short\" is not accepted; give ak_ and 16 letters or digits",
+                "auth.bootstrap_admin.password: required because the other half of the pair is set; set it in the file or as SAGEAPI_AUTH_BOOTSTRAP_ADMIN_PASSWORD; give text of at least 15 characters",
+            ],
+        ),
+        (
+            "auth: {bootstrap_admin: {username: root, password: short}}\n",
+            &[
+                "c.yaml:1: auth.bootstrap_admin.password: the value is not accepted; give text of at least 15 characters",
             ],
         ),
         (

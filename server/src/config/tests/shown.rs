@@ -12,7 +12,7 @@ fn all_secrets() -> BTreeMap<String, String> {
         };
         variables.insert(key.variable(), value);
     }
-    variables.insert("SAGEAPI_AUTH_BOOTSTRAP_ADMIN_KEY_ID".to_owned(), "ak_0123456789abcdef".to_owned());
+    variables.insert("SAGEAPI_AUTH_BOOTSTRAP_ADMIN_USERNAME".to_owned(), "root".to_owned());
     variables.insert("SAGEAPI_UPSTREAM_AUTH".to_owned(), "deerer".to_owned());
     variables.remove("SAGEAPI_DATABASE_PASSWORD");
     variables

@@ -1,5 +1,6 @@
 use super::{AccountingQuery, RecordView, views};
 use crate::domain::Error;
+use crate::model::Reach;
 use crate::store::{Filter as _, RecordFilter, RecordPosition, Store, Window};
 
 /// Records of a page: a record may take ten thousand bytes and more, several times over on its way, and exports
@@ -16,11 +17,12 @@ pub struct Export {
 }
 
 impl Export {
-    /// The walk for a query, whose own page does not matter.
+    /// The walk for a query over what is within reach; the query's own page does not matter.
     ///
     /// Fails with [`Error::Invalid`] for an unknown status.
-    pub async fn start(store: Store, q: AccountingQuery) -> Result<Self, Error> {
-        let rest = q.bounded(&store).await?.map(|filter| (filter, Window::oldest(i64::from(EXPORT_PAGE))));
+    pub async fn start(store: Store, reach: &Reach, q: AccountingQuery) -> Result<Self, Error> {
+        let filter = q.bounded(&store, reach).await?;
+        let rest = filter.map(|filter| (filter, Window::oldest(i64::from(EXPORT_PAGE))));
         Ok(Self { store, rest })
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::AccountingQuery;
 use crate::domain::{Error, FieldError};
-use crate::model::{Currency, Kind, Timestamp};
+use crate::model::{Currency, Kind, Reach, Timestamp};
 use crate::store::{RecordFigures, Store, Window};
 
 /// Groups of one summary; beyond that it is refused, so that its memory is bounded.
@@ -64,15 +64,21 @@ impl SummaryRow {
     }
 }
 
-/// Sums up the records that a query finds, whose own page does not matter: the groups in the order of day,
+/// Sums up the records within reach that a query finds, whose own page does not matter: the groups in the order of day,
 /// model, kind and currency. Covers the records until the newest one there is when it begins.
 ///
 /// Fails with [`Error::Invalid`] for an unknown status, for no grouping, and for more than 10,000 groups.
-pub async fn summarize(store: &Store, q: AccountingQuery, by: GroupBy) -> Result<Vec<SummaryRow>, Error> {
+pub async fn summarize(
+    store: &Store,
+    reach: &Reach,
+    q: AccountingQuery,
+    by: GroupBy,
+) -> Result<Vec<SummaryRow>, Error> {
+    let bounded = q.bounded(store, reach).await?;
     if by == GroupBy::default() {
         return Err(invalid("must name at least one of day, model and kind"));
     }
-    let Some(filter) = q.bounded(store).await? else { return Ok(Vec::new()) };
+    let Some(filter) = bounded else { return Ok(Vec::new()) };
     let mut window = Window::oldest(ROWS_AT_ONCE);
     let mut groups = Groups::new(by, MAX_GROUPS);
     loop {

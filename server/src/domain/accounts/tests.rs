@@ -22,7 +22,7 @@ impl TestStore {
         let mut q = q.clone();
         let mut rows = Vec::new();
         for page in 0.. {
-            let found = query_accounting(&self.store, q.clone()).await.unwrap();
+            let found = query_accounting(&self.store, &Reach::Everything, q.clone()).await.unwrap();
             rows.extend(found.rows.into_iter().map(|view| view.record));
             between(page).await;
             q.page.cursor = found.next_cursor;
@@ -155,7 +155,7 @@ async fn a_walk_through_all_customers_goes_by_time_and_id() {
 async fn a_cursor_takes_another_limit_but_no_other_list() {
     let db = TestStore::new().await;
     db.insert([records("c-1", 1..=6), records("c-2", 1..=6)].concat()).await;
-    let first = query_accounting(&db.store, of("c-1", 2)).await.unwrap();
+    let first = query_accounting(&db.store, &Reach::Everything, of("c-1", 2)).await.unwrap();
     assert_eq!(viewed(&first.rows), [6, 5]);
     let cursor = first.next_cursor;
     assert!(cursor.is_some());
@@ -165,9 +165,11 @@ async fn a_cursor_takes_another_limit_but_no_other_list() {
         change(&mut q);
         q
     };
-    let rest = query_accounting(&db.store, continued(|q| q.page.limit = 100)).await.unwrap();
+    let rest =
+        query_accounting(&db.store, &Reach::Everything, continued(|q| q.page.limit = 100)).await.unwrap();
     assert_eq!((viewed(&rest.rows), rest.next_cursor), (vec![4, 3, 2, 1], None));
-    let counted = query_accounting(&db.store, continued(|q| q.page.count = true)).await.unwrap();
+    let counted =
+        query_accounting(&db.store, &Reach::Everything, continued(|q| q.page.count = true)).await.unwrap();
     assert_eq!((viewed(&counted.rows), counted.total), (vec![4, 3], Some(6)));
 
     let others: [Change; 15] = [
@@ -188,7 +190,7 @@ async fn a_cursor_takes_another_limit_but_no_other_list() {
         |q| q.page.ascending = true,
     ];
     for (i, change) in others.into_iter().enumerate() {
-        let result = query_accounting(&db.store, continued(change)).await;
+        let result = query_accounting(&db.store, &Reach::Everything, continued(change)).await;
         assert!(matches!(result, Err(Error::InvalidCursor)), "change {i}: {result:?}");
     }
 }
@@ -221,7 +223,7 @@ async fn each_filter_leaves_the_records_that_it_names() {
         let mut q = of("c-1", 100);
         q.page.count = true;
         change(&mut q);
-        let found = query_accounting(&db.store, q).await.unwrap();
+        let found = query_accounting(&db.store, &Reach::Everything, q).await.unwrap();
         let mut found_seqs = viewed(&found.rows);
         // Records of one second go by id over all customers.
         found_seqs.sort_unstable_by(|a, b| b.cmp(a));
@@ -235,7 +237,9 @@ async fn each_filter_leaves_the_records_that_it_names() {
 async fn an_unknown_status_is_an_invalid_parameter() {
     let db = TestStore::new().await;
     let q = AccountingQuery { status: Some("Accounted".to_owned()), ..of("c-1", 1) };
-    let Err(Error::Invalid(fields)) = query_accounting(&db.store, q).await else { panic!("not refused") };
+    let Err(Error::Invalid(fields)) = query_accounting(&db.store, &Reach::Everything, q).await else {
+        panic!("not refused")
+    };
     assert_eq!(fields[0].field, "status");
 }
 
@@ -245,7 +249,7 @@ async fn counting_stops_at_its_cap() {
     db.insert(records("c-1", 1..=TOTAL_CAP + 1)).await;
     let mut q = of("c-1", 1);
     q.page.count = true;
-    assert_eq!(query_accounting(&db.store, q).await.unwrap().total, Some(TOTAL_CAP));
+    assert_eq!(query_accounting(&db.store, &Reach::Everything, q).await.unwrap().total, Some(TOTAL_CAP));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::outcome::Outcome;
 use super::request::{Action, Request};
 use crate::domain::Error;
-use crate::model::{CustomerId, RecordId};
+use crate::model::{Actor, CustomerId, RecordId};
 use crate::telemetry::tracing::Handoff;
 
 /// Where an answer goes.
@@ -17,6 +17,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) struct Command {
     pub request: Request,
     pub id: RecordId,
+    /// The administrator whose booking it is: the audit log gets an entry of it.
+    pub actor: Option<Box<Actor>>,
     /// When it entered the queue, by the monotonic clock.
     pub since: Duration,
     /// Who waits for the verdict. A group has one caller for all of its commands.
@@ -36,6 +38,7 @@ impl Command {
         Self {
             request,
             id,
+            actor: None,
             since: Duration::ZERO,
             reply: None,
             commit_lost: false,

@@ -1,5 +1,6 @@
 //! The decision: locked customers and commands in, records, holds and outcomes out. Pure.
 
+mod audit;
 mod holds;
 mod records;
 
@@ -140,10 +141,14 @@ impl Ledger {
             return Err(Error::AmountOutOfRange);
         }
         match &request.action {
-            Action::Book(entry) => self.book(command, entry).map(Outcome::Booked),
-            Action::Reverse(reverse) => self.reverse(command, reverse).map(Outcome::Booked),
+            Action::Book(entry) => self.book(command, entry).map(|booked| self.audited(command, booked)),
+            Action::Reverse(reverse) => {
+                self.reverse(command, reverse).map(|booked| self.audited(command, booked))
+            }
             Action::Hold(reserve) => self.reserve(command, reserve).map(Outcome::Reserved),
-            Action::Capture(capture) => self.capture(command, capture).map(Outcome::Booked),
+            Action::Capture(capture) => {
+                self.capture(command, capture).map(|booked| self.audited(command, booked))
+            }
             Action::Release(id) => self.release(&request.customer_id, *id).map(Outcome::Reserved),
             // The due holds were closed when the ledger was made.
             Action::Expire => Ok(Outcome::Expired),

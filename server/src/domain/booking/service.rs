@@ -7,7 +7,7 @@ use super::writer::Booking;
 use crate::config::LiveConfig;
 use crate::domain::Error;
 use crate::domain::prices::Prices;
-use crate::model::{Clock, CustomerId, Reach, RecordId};
+use crate::model::{Actor, Clock, CustomerId, Reach, RecordId};
 use crate::store::Store;
 
 /// Everything that moves money, for all that may ask for it.
@@ -52,6 +52,12 @@ impl Bookings {
     pub async fn submit(&self, request: Request) -> Result<Outcome, Error> {
         self.may_write()?;
         self.engine.submit(request).await
+    }
+
+    /// Books what an administrator asks for, with an entry of the audit log in the same transaction.
+    pub async fn book_as(&self, request: Request, actor: Actor) -> Result<Booked, Error> {
+        self.may_write()?;
+        self.engine.submit_as(request, Some(actor)).await?.into_booked()
     }
 
     /// Does many things, each decided for itself; the verdicts are in the order of the requests.

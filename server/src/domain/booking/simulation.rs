@@ -27,7 +27,8 @@ use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
 use crate::domain::caches::Caches;
 use crate::model::{
-    Clock, Customer, CustomerId, HoldState, Mode, Money, RecordId, SeededEntropy, Timestamp, Transno,
+    Actor, Clock, Customer, CustomerId, HoldState, Kind, Mode, Money, RecordId, SeededEntropy, Timestamp,
+    Transno,
 };
 use crate::store::NonceUse;
 use crate::telemetry::metrics::Metrics;
@@ -417,7 +418,10 @@ async fn submit(booking: &Booking, requests: Vec<Request>, group: bool) -> Vec<R
     let answer: Result<Vec<_>, Error> = if group {
         booking.submit_group(requests).await.map(|outcomes| outcomes.into_iter().map(Ok).collect())
     } else if let [request] = &requests[..] {
-        Ok(vec![booking.submit(request.clone()).await])
+        // Credits are an administrator's.
+        let is_credit = matches!(&request.action, Action::Book(entry) if entry.kind == Kind::Credit);
+        let actor = is_credit.then(Actor::command_line);
+        Ok(vec![booking.submit_as(request.clone(), actor).await])
     } else {
         booking.submit_bulk(requests).await
     };

@@ -43,6 +43,7 @@ pub(super) fn customer(id: &str, balance: &str) -> Customer {
         last_seq: 0,
         last_hash: [0; 32],
         version: 1,
+        settings_version: 1,
         last_recharge: None,
         last_consumption: None,
         created_at: Timestamp::default(),

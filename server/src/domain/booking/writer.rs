@@ -8,13 +8,14 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use super::backend::{LedgerBackend, StoreBackend};
+use super::command::Command;
 use super::engine::{BookingParts, Engine};
 use super::outcome::Outcome;
 use super::parked::watch_parked;
 use super::queue::{Group, Lanes, Shard, Taken};
 use super::request::{Action, Request};
 use crate::domain::Error;
-use crate::model::CustomerId;
+use crate::model::{Actor, CustomerId};
 use crate::store::{Dialect, Store};
 use crate::telemetry::tracing::Handoff;
 
@@ -77,12 +78,18 @@ impl Booking {
 
     /// Does what is asked, and answers once it is durable. A caller that goes away cancels nothing.
     pub async fn submit(&self, request: Request) -> Result<Outcome, Error> {
+        self.submit_as(request, None).await
+    }
+
+    /// The same for an administrator, if there is one: with an entry of the audit log in the same transaction.
+    pub async fn submit_as(&self, request: Request, actor: Option<Actor>) -> Result<Outcome, Error> {
         let engine = &self.engine;
         let in_flight = engine.admit(std::slice::from_ref(&request))?;
         let shard = engine.shard_of(&request.customer_id);
         let handoff = Handoff::begin();
         let (reply, verdict) = oneshot::channel();
         let command = engine.command(request, &handoff, Some(reply));
+        let command = Command { actor: actor.map(Box::new), ..command };
         engine.push(shard, Lanes { single: [command].into(), ..Lanes::default() });
         let answer =
             await_verdict(verdict, !in_flight.is_empty(), pin!(tokio::time::sleep(IN_FLIGHT_TIMEOUT))).await;

@@ -8,7 +8,7 @@ use crate::config::{self, LiveConfig};
 use crate::domain::caches::Caches;
 use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::prices::Prices;
-use crate::model::{Cell, Clock, ManualClock, Reach};
+use crate::model::{Cell, Clock, ManualClock};
 use crate::store::test_store::TestStore;
 use crate::store::{Change, Op, Page};
 use crate::telemetry::metrics::Metrics;
@@ -95,7 +95,7 @@ async fn a_walk_through_users_skips_and_doubles_nothing_while_others_are_mirrore
         let mut q = UsersQuery { page: page(3, ascending), ..Default::default() };
         let mut rows = Vec::new();
         for i in (0..10).chain(20..30) {
-            let found = query_users(&db.store, q.clone()).await.unwrap();
+            let found = query_users(&db.store, &Reach::Everything, q.clone()).await.unwrap();
             rows.extend(found.rows);
             q.page.cursor = found.next_cursor;
             if q.page.cursor.is_none() {
@@ -152,7 +152,7 @@ async fn users_are_filtered_and_counted() {
     ];
     for (mut query, expected) in cases {
         query.page.count = true;
-        let found = query_users(&db.store, query.clone()).await.unwrap();
+        let found = query_users(&db.store, &Reach::Everything, query.clone()).await.unwrap();
         assert_eq!(ids(&found.rows), expected, "{query:?}");
         assert_eq!(found.total, Some(i64::try_from(expected.len()).unwrap()), "{query:?}");
     }
@@ -164,12 +164,15 @@ async fn a_cursor_of_users_takes_no_other_list() {
     apply(&db, Entity::Users, users(0..8)).await;
     let start =
         UsersQuery { customer_id: CustomerId::parse("c-1").ok(), page: page(1, false), ..Default::default() };
-    let cursor = query_users(&db.store, start.clone()).await.unwrap().next_cursor;
+    let cursor = query_users(&db.store, &Reach::Everything, start.clone()).await.unwrap().next_cursor;
     assert!(cursor.is_some());
     let start = UsersQuery { page: PageRequest { cursor, ..start.page }, ..start };
     let mut wider = start.clone();
     wider.page.limit = 50;
-    assert_eq!(ids(&query_users(&db.store, wider).await.unwrap().rows), ["u05", "u03", "u01"]);
+    assert_eq!(
+        ids(&query_users(&db.store, &Reach::Everything, wider).await.unwrap().rows),
+        ["u05", "u03", "u01"]
+    );
 
     let others: [fn(&mut UsersQuery); 8] = [
         |q| q.customer_id = None,
@@ -184,7 +187,7 @@ async fn a_cursor_of_users_takes_no_other_list() {
     for (i, change) in others.into_iter().enumerate() {
         let mut q = start.clone();
         change(&mut q);
-        let result = query_users(&db.store, q).await;
+        let result = query_users(&db.store, &Reach::Everything, q).await;
         assert!(matches!(result, Err(Error::InvalidCursor)), "change {i}: {result:?}");
     }
     let page = start.page;

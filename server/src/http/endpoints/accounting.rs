@@ -1,15 +1,14 @@
 //! Accounting records: lists, sums and exports.
 
-mod csv;
-mod export;
+mod export_lines;
 mod record;
 mod summary;
 
 use crate::domain::Error;
 use crate::domain::accounts::{self, AccountingQuery, Export, GroupBy, get_accounting, query_accounting};
 use crate::domain::page::{ListPage, PageRequest};
-use crate::http::accept;
 use crate::http::call::Call;
+use crate::http::export;
 use crate::http::problem::Code;
 use crate::http::respond::Answer;
 use crate::http::routes::parameters::ParameterKind::{Choice, Id, Several, Time};
@@ -22,7 +21,6 @@ use crate::model::{Kind, Scope};
 #[cfg(test)]
 pub use record::tests::record as test_record;
 
-use export::{ExportForm, ExportLines};
 use record::RecordBody;
 use summary::SummaryBody;
 
@@ -101,7 +99,7 @@ const STATUSES: &[&str] = &["pending", "accounted", "failed", "reversed"];
 async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
     let page = call.params.page();
     let query = AccountingQuery { page, ..query(&mut call)? };
-    let page = query_accounting(call.env.store(), query).await?;
+    let page = query_accounting(call.env.store(), call.reach()?, query).await?;
     Answer::list(&page, RecordBody::of)
 }
 
@@ -110,35 +108,23 @@ async fn summarize(mut call: Call<'_>) -> Result<Answer, Error> {
     let by = |name: &str| chosen.contains(&name);
     let by = GroupBy { day: by("day"), model: by("model"), kind: by("kind") };
     let query = query(&mut call)?;
-    let rows = accounts::summarize(call.env.store(), query, by).await?;
+    let rows = accounts::summarize(call.env.store(), call.reach()?, query, by).await?;
     let page = ListPage { rows, next_cursor: None, total: None };
     Answer::list(&page, SummaryBody::of)
 }
 
-/// The first page is read before the answer begins, so that most failures still have a status of their own.
 async fn export(mut call: Call<'_>) -> Result<Answer, Error> {
-    let form = accept::choose(call.headers, ExportForm::ALL);
-    if form.is_none() {
-        call.params.refuse("accept", "must accept application/x-ndjson or text/csv");
-    }
+    let form = export::accepted(&mut call);
     let query = query(&mut call)?;
-    let Some(form) = form else { return Err(Error::Internal("an export has no format".to_owned())) };
-    let export = Export::start(call.env.store().clone(), query).await?;
-    let page_timeout = call.env.config().server.request_timeout;
-    let lines = ExportLines::start(export, form, page_timeout, call.request_id).await?;
-    let (content_type, name) = match form {
-        ExportForm::Ndjson => ("application/x-ndjson", "accounting.ndjson"),
-        ExportForm::Csv => ("text/csv; charset=utf-8; header=present", "accounting.csv"),
-    };
-    Ok(Answer::download(lines.into_body(), content_type, name))
+    let export = Export::start(call.env.store().clone(), call.reach()?, query).await?;
+    export::answer(&call, export, form, "accounting").await
 }
 
 /// The filters of a list, a summary or an export. Call it last: it ends the reading of parameters.
 fn query(call: &mut Call<'_>) -> Result<AccountingQuery, Error> {
     let params = &mut call.params;
-    let named = params.customer();
     let query = AccountingQuery {
-        customer_id: None,
+        customer_id: params.customer(),
         user_id: params.text_id("user_id"),
         model: params.text_id("model"),
         llmid: params.text_id("llmid"),
@@ -158,7 +144,7 @@ fn query(call: &mut Call<'_>) -> Result<AccountingQuery, Error> {
         page: PageRequest::default(),
     };
     params.finish()?;
-    Ok(AccountingQuery { customer_id: call.customer(named.as_ref())?, ..query })
+    Ok(query)
 }
 
 async fn get(call: Call<'_>) -> Result<Answer, Error> {

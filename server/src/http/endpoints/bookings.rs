@@ -16,7 +16,7 @@ use crate::model::Scope;
 pub use answer::BookedBody;
 use answer::{PreviewBody, booked_or_preview_schema};
 use request::read_booking;
-pub use request::{booking_schema, fingerprint, read_item};
+pub use request::{booking_schema, entry_hash, fingerprint, read_item};
 
 pub const ROUTES: &[Route] = &[Route {
     id: "createAccounting",
@@ -27,6 +27,7 @@ pub const ROUTES: &[Route] = &[Route {
     body: Body::Json(booking_schema),
     status: 201,
     answer: Payload::One(schema::of::<BookedBody<'static>>),
+    replays: true,
     dry_run: Some(booked_or_preview_schema),
     summary: "Books one charge, credit or adjustment, exactly once per transno. 200 repeats the first answer.",
     problems: PROBLEMS,

@@ -58,6 +58,7 @@ pub const ROUTES: &[Route] = &[
         body: Body::Json(reserve_schema),
         status: 201,
         answer: Payload::One(schema::of::<HoldBody<'static>>),
+        replays: true,
         summary: "Reserves money before an expensive call; it expires by itself.",
         problems: PROBLEMS,
         ..Route::new(Verb::Post, |call| Box::pin(create(call)))
@@ -70,6 +71,7 @@ pub const ROUTES: &[Route] = &[
         body: Body::Json(capture_schema),
         status: 201,
         answer: Payload::One(schema::of::<BookedBody<'static>>),
+        replays: true,
         summary: "Captures a hold: books what was used and frees the rest.",
         problems: PROBLEMS,
         ..Route::new(Verb::Post, |call| Box::pin(capture(call)))
@@ -106,9 +108,8 @@ const STATES: &[&str] = &["open", "captured", "released", "expired"];
 
 async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
     let params = &mut call.params;
-    let named = params.customer();
     let query = HoldsQuery {
-        customer_id: None,
+        customer_id: params.customer(),
         user_id: params.text_id("user_id"),
         state: params.parsed("state", |text| {
             HoldState::parse(text).ok_or("must be open, captured, released or expired")
@@ -119,8 +120,7 @@ async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
         page: params.page(),
     };
     params.finish()?;
-    let query = HoldsQuery { customer_id: call.customer(named.as_ref())?, ..query };
-    let page = query_holds(call.env.store(), query).await?;
+    let page = query_holds(call.env.store(), call.reach()?, query).await?;
     Answer::list(&page, HoldBody::of)
 }
 

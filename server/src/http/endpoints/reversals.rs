@@ -24,6 +24,7 @@ pub const ROUTES: &[Route] = &[Route {
     body: Body::Json(reverse_schema),
     status: 201,
     answer: Payload::One(schema::of::<BookedBody<'static>>),
+    replays: true,
     summary: "Reverses a record, in whole or in part, by a record of its own.",
     problems: &[
         Code::AmountNotString,

@@ -53,9 +53,8 @@ fn schema(g: &mut SchemaGenerator) -> Schema {
 
 async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
     let params = &mut call.params;
-    let named = params.customer();
     let query = UsersQuery {
-        customer_id: None,
+        customer_id: params.customer(),
         username: params.text("username"),
         status: params.text("status"),
         q: params.text("q"),
@@ -64,9 +63,8 @@ async fn list(mut call: Call<'_>) -> Result<Answer, Error> {
         page: params.page(),
     };
     params.finish()?;
-    let query = UsersQuery { customer_id: call.customer(named.as_ref())?, ..query };
     let internal = call.reach()?.shows_internal();
-    let page = query_users(call.env.store(), query).await?;
+    let page = query_users(call.env.store(), call.reach()?, query).await?;
     Answer::list(&page, |row| MirrorBody::of(Entity::Users, row, internal))
 }
 

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::domain::Error;
 use crate::domain::principal::Identity;
 use crate::http::call::Call;
+use crate::http::problem::Code;
 use crate::http::respond::Answer;
 use crate::http::routes::{Payload, Route, Verb};
 use crate::http::schema::{self, AuthModeText, IdText, ScopeText, TimeText};
@@ -20,13 +21,14 @@ pub const ROUTES: &[Route] = &[Route {
     tag: Tag::Keys,
     answer: Payload::One(schema::of::<KeyBody<'static>>),
     summary: "The key that signed the request: its customer, scopes and expiry.",
+    problems: &[Code::KeyRequired],
     ..Route::new(Verb::Get, |call| Box::pin(ready(get(&call))))
 }];
 
 fn get(call: &Call<'_>) -> Result<Answer, Error> {
     match &call.principal()?.identity {
         Identity::Key(key) => Answer::ok(&KeyBody::of(key)),
-        Identity::CommandLine => Err(Error::NotFound("key")),
+        Identity::Session(_) | Identity::CommandLine => Err(Error::KeyRequired),
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::Store;
 use super::super::columns::{Cells, Unreadable};
 use super::super::dialect::Dialect;
 use super::super::error::Error;
-use super::super::list::{Conditions, Filter};
+use super::super::list::{Conditions, Filter, ListRow};
 use super::super::sql::{Row, Sql};
 use super::column_list;
 use super::quarantine::unreadable;
@@ -106,6 +106,20 @@ fn select(entity: Entity) -> Sql<'static> {
 /// Columns with an index of their own, in the order of creation or of a few rows each.
 const INDEXED: [&str; 4] = ["orgid", "username", "ppid", "llmid"];
 
+impl ListRow<MirrorFilter> for MirrorRow {
+    fn table(filter: &MirrorFilter) -> &'static str {
+        filter.entity.table()
+    }
+
+    fn columns(filter: &MirrorFilter, _dialect: Dialect) -> String {
+        selected(filter.entity)
+    }
+
+    fn read(filter: &MirrorFilter, row: &Row) -> Result<Self, Error> {
+        read(filter.entity, row)
+    }
+}
+
 impl Filter for MirrorFilter {
     type Row = MirrorRow;
     type Place = (Timestamp, TextId);
@@ -141,18 +155,6 @@ impl Filter for MirrorFilter {
         conditions.created(self.from, self.to);
     }
 
-    fn table(&self) -> &'static str {
-        self.entity.table()
-    }
-
-    fn columns(&self, _dialect: Dialect) -> String {
-        selected(self.entity)
-    }
-
-    fn read(&self, row: &Row) -> Result<MirrorRow, Error> {
-        read(self.entity, row)
-    }
-
     /// That of the order where no filter has one of its own: for a page of a row or two SQLite would sort the whole
     /// table. Of a person's name few have the same, of which no database is sure.
     fn index(&self) -> Option<Cow<'static, str>> {
@@ -164,7 +166,7 @@ impl Filter for MirrorFilter {
         } else {
             "created"
         };
-        Some(format!("{}_{index}", self.table()).into())
+        Some(format!("{}_{index}", self.entity.table()).into())
     }
 
     fn counting_index(&self) -> Option<Cow<'static, str>> {

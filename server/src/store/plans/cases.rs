@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use super::super::{
-    Error, Filter, HoldFilter, Lease, MirrorFilter, NonceUse, Page, RecordFilter, ReplayTable, SyncOutcome,
-    Validity, Window,
+    AuditFilter, CustomerFilter, Error, Filter, GroupFilter, HoldFilter, KeyFilter, Lease, MirrorFilter,
+    NonceUse, Page, RecordFilter, ReplayTable, SyncOutcome, UserFilter, Validity, Window,
 };
 use super::Bench;
-use super::fill::{ROWS, change, customer, hash, hold, id, record, time};
-use crate::model::{CustomerStatus, Entity, HoldState, KeyId, Kind, RecordId, RecordStatus};
+use super::fill::{ROWS, change, customer, group_id, hash, hold, id, record, time, user_id};
+use crate::model::{
+    Actor, CustomerStatus, Entity, GroupName, HoldState, KeyId, Kind, ObjectKind, Owner, RecordId,
+    RecordStatus, UserRole, Username,
+};
 
 impl Bench {
     /// Pages of a list in both directions, and its count.
-    async fn list<F: Filter>(&mut self, what: &str, filter: F) {
+    pub(super) async fn list<F: Filter>(&mut self, what: &str, filter: F) {
         let store = self.store.clone();
         self.declared_by(&filter);
         for ascending in [false, true] {
@@ -46,7 +49,24 @@ impl Bench {
     }
 }
 
-pub(super) async fn lists_of_records(bench: &mut Bench) {
+/// All cases but those of upkeep.
+pub(super) async fn reads_and_bookings(bench: &mut Bench) {
+    lists_of_records(bench).await;
+    lists_of_the_mirror(bench).await;
+    single_rows(bench).await;
+    lists_of_holds(bench).await;
+    lists_of_customers(bench).await;
+    lists_of_keys(bench).await;
+    lists_of_the_audit_log(bench).await;
+    holds_and_reversals(bench).await;
+    lists_of_people(bench).await;
+    people(bench).await;
+    bookings(bench).await;
+    verify(bench).await;
+    super::sign_in::lists_of_sessions(bench).await;
+}
+
+async fn lists_of_records(bench: &mut Bench) {
     let whole = RecordFilter::default;
     let filters = [
         ("", whole()),
@@ -84,7 +104,7 @@ pub(super) async fn lists_of_records(bench: &mut Bench) {
     bench.records("of a customer by two", filter).await;
 }
 
-pub(super) async fn lists_of_the_mirror(bench: &mut Bench) {
+async fn lists_of_the_mirror(bench: &mut Bench) {
     let by = |entity, equals: &[(&'static str, &str)]| MirrorFilter {
         equals: equals.iter().map(|(column, value)| (*column, (*value).to_owned())).collect(),
         ..MirrorFilter::of(entity)
@@ -142,7 +162,7 @@ pub(super) async fn lists_of_the_mirror(bench: &mut Bench) {
     bench.mirrored("by name", by(Entity::Uapi, &[("name", "name 12")])).await;
 }
 
-pub(super) async fn single_rows(bench: &mut Bench) {
+async fn single_rows(bench: &mut Bench) {
     let store = bench.store.clone();
     let id = KeyId::parse("ak_0000000000000012").unwrap();
     assert!(bench.look("a key", store.key(&id)).await.is_some());
@@ -173,7 +193,48 @@ pub(super) async fn single_rows(bench: &mut Bench) {
     }
 }
 
-pub(super) async fn bookings(bench: &mut Bench) {
+async fn lists_of_customers(bench: &mut Bench) {
+    for (what, status) in [("", None), (" by status", Some(CustomerStatus::Active))] {
+        bench.list(&format!("customers{what}"), CustomerFilter { status }).await;
+    }
+}
+
+async fn lists_of_the_audit_log(bench: &mut Bench) {
+    let (from, to) = (Some(time(100)), Some(time(300)));
+    let object = || AuditFilter {
+        object_kind: Some(ObjectKind::Customer),
+        object_id: Some("object_4".into()),
+        ..AuditFilter::default()
+    };
+    for (what, filter) in [
+        ("", AuditFilter::default()),
+        (" of a time", AuditFilter { from, to, ..AuditFilter::default() }),
+        (" by actor", AuditFilter { actor_id: Some("ak_4".into()), ..AuditFilter::default() }),
+        (" by action", AuditFilter { action: Some("create".into()), ..AuditFilter::default() }),
+        (" by kind", AuditFilter { object_kind: Some(ObjectKind::Key), ..AuditFilter::default() }),
+        (" by object", object()),
+        (" by object of a time", AuditFilter { from, to, ..object() }),
+        (" of a customer", AuditFilter { customer_id: Some(customer(0)), ..AuditFilter::default() }),
+        (" until", AuditFilter { until: Some((time(300), id(300))), ..AuditFilter::default() }),
+    ] {
+        bench.list(&format!("audit{what}"), filter).await;
+    }
+}
+
+async fn lists_of_keys(bench: &mut Bench) {
+    for (whose, customer_id) in [("of a customer", Some(customer(7))), ("of all", None)] {
+        let whole = || KeyFilter { customer_id: customer_id.clone(), ..KeyFilter::default() };
+        for (by, filter) in [
+            ("", whole()),
+            (" by enabled", KeyFilter { enabled: Some(true), ..whole() }),
+            (" by name", KeyFilter { name: Some("key 7".into()), ..whole() }),
+        ] {
+            bench.list(&format!("keys {whose}{by}"), filter).await;
+        }
+    }
+}
+
+async fn bookings(bench: &mut Bench) {
     let store = bench.store.clone();
     for count in [1_i64, 2, 3, 8, 17, 64] {
         let ids: Vec<_> = (0..count.min(50)).map(customer).collect();
@@ -200,6 +261,7 @@ pub(super) async fn upkeep(bench: &mut Bench) {
     let store = bench.store.clone();
     let events = bench.look("cache events", store.cache_events(time(ROWS - 10), |_| false)).await;
     assert!(events.len() >= 10);
+    assert_eq!(bench.look("audit entries forgotten", store.purge_audit(time(20), 10)).await, 10);
     assert_eq!(bench.look("cache events forgotten", store.purge_cache_events(time(20), 10)).await, 10);
     for table in [ReplayTable::Nonces, ReplayTable::WebhookIds] {
         let used = NonceUse::new("k", "n", time(1));
@@ -231,7 +293,7 @@ pub(super) async fn upkeep(bench: &mut Bench) {
     }
 }
 
-pub(super) async fn verify(bench: &mut Bench) {
+async fn verify(bench: &mut Bench) {
     let mut tx = bench.store.snapshot().await.unwrap();
     let ids: Vec<_> = (0..400).map(id).collect();
     let holds: Vec<_> = (0..400).map(hold).collect();
@@ -256,7 +318,7 @@ pub(super) async fn verify(bench: &mut Bench) {
     assert_eq!(found, ((10, 10, Some("org_0004".to_owned())), (10, 800, 64), 10));
 }
 
-pub(super) async fn lists_of_holds(bench: &mut Bench) {
+async fn lists_of_holds(bench: &mut Bench) {
     let store = bench.store.clone();
     let (from, to) = (Some(time(100)), Some(time(300)));
     for (whose, customer_id) in [("of a customer", Some(customer(0))), ("of all", None)] {
@@ -286,7 +348,7 @@ pub(super) async fn lists_of_holds(bench: &mut Bench) {
     }
 }
 
-pub(super) async fn holds_and_reversals(bench: &mut Bench) {
+async fn holds_and_reversals(bench: &mut Bench) {
     let store = bench.store.clone();
     assert!(bench.look("a hold", store.hold(id(12))).await.is_some());
     assert!(bench.look("the customer of a hold", store.customer_of_hold(id(12))).await.is_some());
@@ -315,4 +377,76 @@ pub(super) async fn holds_and_reversals(bench: &mut Bench) {
         store.end_snapshot(tx).await;
         assert_eq!((found, by_id, reversals), (named.len(), ids.len(), 2 * ids.len()));
     }
+}
+
+pub(super) async fn lists_of_people(bench: &mut Bench) {
+    let (from, to) = (Some(time(100)), Some(time(300)));
+    let whole = UserFilter::default;
+    let username = |n: i64| Username::parse(&format!("user-{n}")).ok();
+    let owner = Some(Owner::Customer(customer(7)));
+    for (what, filter) in [
+        ("all", whole()),
+        ("of a time", UserFilter { from, to, ..whole() }),
+        ("of a customer", UserFilter { owner: owner.clone(), ..whole() }),
+        ("of a customer and a time", UserFilter { owner: owner.clone(), from, to, ..whole() }),
+        ("by name", UserFilter { username: username(7), ..whole() }),
+        ("of a customer by name", UserFilter { owner: owner.clone(), username: username(7), ..whole() }),
+        ("by role", UserFilter { role: Some(UserRole::Admin), ..whole() }),
+        ("of a customer by role", UserFilter { owner: owner.clone(), role: Some(UserRole::User), ..whole() }),
+        ("by activity", UserFilter { is_active: Some(false), ..whole() }),
+        ("of a large group", UserFilter { group_id: Some(group_id(0)), ..whole() }),
+        ("of a small group", UserFilter { group_id: Some(group_id(7)), ..whole() }),
+        ("of a small group and a time", UserFilter { group_id: Some(group_id(7)), from, ..whole() }),
+    ] {
+        bench.list(&format!("people {what}"), filter).await;
+    }
+    let whole = GroupFilter::default;
+    let name = Some("group 7".to_owned());
+    for (what, filter) in [
+        ("all", whole()),
+        ("of a time", GroupFilter { from, to, ..whole() }),
+        ("of a customer", GroupFilter { owner: owner.clone(), ..whole() }),
+        ("by name", GroupFilter { name: name.clone(), ..whole() }),
+        ("of a customer by name", GroupFilter { owner, name, ..whole() }),
+    ] {
+        bench.list(&format!("groups {what}"), filter).await;
+    }
+}
+
+pub(super) async fn people(bench: &mut Bench) {
+    let (store, owner) = (bench.store.clone(), Owner::Customer(customer(7)));
+    assert!(bench.look("a user", store.user(&user_id(7))).await.is_some());
+    let name = Username::parse("user-7").unwrap();
+    assert!(bench.look("a user by name", store.user_by_name(&owner, &name)).await.is_some());
+    assert!(bench.look("a group", store.group(&group_id(7))).await.is_some());
+    let name = GroupName::parse("group 7").unwrap();
+    assert!(bench.look("a group by name", store.group_by_name(&owner, &name)).await.is_some());
+    assert!(bench.look("a membership", store.membership(&owner, &user_id(7))).await.is_some());
+    for (n, group) in [(7, 7), (8, 8), (9, 0)] {
+        let owner = if n == 9 { Owner::Platform } else { Owner::Customer(customer(n)) };
+        let found = bench.look("a group that counts", store.effective_group(&owner, &user_id(n))).await;
+        assert_eq!(found.map(|group| group.id), Some(group_id(group)), "{n}");
+    }
+    let members = bench.look("members", store.members(&group_id(0), None, 10)).await;
+    bench.look("members, next", store.members(&group_id(0), members.last(), 10)).await;
+    let (by, group) = (Actor::server(), group_id(9));
+    let (first, seventh, eighth) = (user_id(1), user_id(7), user_id(8));
+    let (small, other, of_mirrored) = (group_id(7), group_id(8), customer(3));
+    let changed = store.change_user(&seventh, None, "update", &by, move |user| {
+        user.group_id = Some(group.clone());
+        Ok::<_, Error>(())
+    });
+    bench.look("a user changed", changed).await;
+    let renamed = store.change_group(&small, None, &by, |group| {
+        group.default_reservation = Some(5);
+        Ok::<_, Error>(())
+    });
+    bench.look("a group changed", renamed).await;
+    let moved = store.set_mirrored_group(&of_mirrored, &first, None, Some(group_id(9)), &by);
+    bench.look("a mirrored user moved", moved).await;
+    let freed = store.delete_group(&other, None, &by, |_, _| Ok::<_, Error>(()));
+    bench.look("a group deleted", freed).await;
+    let deleted = store.delete_user(&seventh, None, &by, |_| Ok::<_, Error>(()));
+    bench.look("a user deleted", deleted).await;
+    assert!(bench.look("a user who signed in", store.note_login(&eighth, time(1))).await);
 }

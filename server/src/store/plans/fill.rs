@@ -1,11 +1,12 @@
 //! What the tables hold: some thousand rows each, spread so that filters find few of them, many, or half.
 
+use super::super::columns::{self, TableRow};
 use super::super::sql::Sql;
 use super::super::{Change, Dialect, LedgerChanges, NewCustomer, Op, Page, Reversal};
 use super::Bench;
 use crate::model::{
-    BookingDetails, Cell, ColumnKind, Currency, Customer, CustomerId, Entity, Hold, HoldState, Kind, Money,
-    Record, RecordId, TextId, Timestamp, Transno,
+    ActorKind, AuditEntry, BookingDetails, Cell, ColumnKind, Currency, Customer, CustomerId, Entity, GroupId,
+    Hold, HoldState, Kind, Money, ObjectKind, Owner, Record, RecordId, TextId, Timestamp, Transno, UserId,
 };
 
 pub(super) const ROWS: i64 = 5000;
@@ -28,16 +29,17 @@ impl Bench {
         self.store
             .write("test.ledger", move |tx| {
                 let changes = LedgerChanges {
-                    nonces: Vec::new(),
                     records: (0..ROWS).map(record).collect(),
-                    reversals: (0..ROWS).map(reversal).collect(),
-                    holds: (0..ROWS).map(hold).collect(),
                     customers: customers.clone(),
+                    audit: (0..ROWS).map(audited).collect(),
+                    ..LedgerChanges::default()
                 };
                 Box::pin(async move { tx.write(&changes).await })
             })
             .await
             .unwrap();
+        self.rows((0..ROWS).map(reversal)).await;
+        self.rows((0..ROWS).map(hold)).await;
         for entity in Entity::ALL {
             let changes: Vec<_> = (0..ROWS).map(|n| change(entity, n)).collect();
             for changes in changes.chunks(500) {
@@ -45,7 +47,9 @@ impl Bench {
                 self.store.apply_page(entity, None, page).await.unwrap();
             }
         }
-        self.insert("dapi_keys", ROWS, |n, sql| {
+        let columns = "key_id, name, customer_id, scopes, auth_mode, token_hash, previous_token_hash, enabled, \
+                       allowed_cidrs, version, created_at, updated_at";
+        self.insert("dapi_keys", columns, ROWS, |n, sql| {
             sql.add(format!("ak_{n:016}"))
                 .add(format!("key {n}"))
                 .add(format!("org_{:04}", n % 60))
@@ -53,55 +57,90 @@ impl Bench {
             sql.add("bearer").add(hash(n)).add(hash(n + ROWS)).add(true).add("").add(1).add(BASE).add(BASE);
         })
         .await;
-        for table in ["nonces", "webhook_ids"] {
-            self.insert(table, ROWS, |n, sql| {
+        for (table, columns) in [("nonces", "nonce_hash, expires_at"), ("webhook_ids", "id_hash, expires_at")]
+        {
+            self.insert(table, columns, ROWS, |n, sql| {
                 sql.add(hash(n)[..16].to_vec()).add(4 * BASE + n);
             })
             .await;
         }
-        self.insert("cache_events", ROWS, |n, sql| {
+        self.insert("cache_events", "id, origin, keys_changed, created_at", ROWS, |n, sql| {
             sql.add(hash(n)[..16].to_vec()).add(vec![7_u8; 16]).add("{}").add(BASE + n * 1_000_000);
         })
         .await;
-        self.insert("leases", 20, |n, sql| {
+        self.insert("leases", "name, lease_until, fencing_token", 20, |n, sql| {
             sql.add(format!("work {n}")).add(0).add(0);
         })
         .await;
+        self.fill_people().await;
         if self.store.dialect() == Dialect::MySql {
-            let mut conn = self.store.writing().await.unwrap();
-            for table in [
-                "customer_balance",
-                "accounting_records",
-                "record_reversals",
-                "holds",
-                "users_cache",
-                "pricing_cache",
-                "llmage_cache",
-                "uapi_cache",
-                "dapi_keys",
-                "nonces",
-                "webhook_ids",
-                "cache_events",
-                "leases",
-                "sync_state",
-            ] {
-                conn.run(&format!("ANALYZE TABLE {table}")).await.unwrap();
+            let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()";
+            for row in self.store.fetch_all(Sql::new(tables)).await.unwrap() {
+                self.analyze(&row.text(0).unwrap()).await;
             }
         }
     }
 
-    async fn insert(&self, table: &str, rows: i64, bind: impl Fn(i64, &mut Sql<'static>)) {
-        let columns = match table {
-            "dapi_keys" => {
-                "key_id, name, customer_id, scopes, auth_mode, token_hash, previous_token_hash, enabled, \
-                 allowed_cidrs, version, created_at, updated_at"
-            }
-            "nonces" => "nonce_hash, expires_at",
-            "webhook_ids" => "id_hash, expires_at",
-            "cache_events" => "id, origin, keys_changed, created_at",
-            "leases" => "name, lease_until, fencing_token",
-            other => panic!("{other}"),
-        };
+    /// A user of each customer, and a group. Half of the users are members of the first group, which is the platform's
+    /// default one; the platform has none.
+    async fn fill_people(&self) {
+        self.insert(
+            "users",
+            "id, customer_id, username, role, is_active, security_version, version, created_at, updated_at",
+            ROWS,
+            |n, sql| {
+                sql.add(user_id(n).to_string()).add(format!("org_{:04}", n % 60)).add(format!("user-{n}"));
+                sql.add(if n % 50 == 0 { "admin" } else { "user" }).add(n % 70 != 0).add(1).add(1);
+                sql.add(BASE + n * 1_000_000).add(BASE);
+            },
+        )
+        .await;
+        self.insert(
+            "user_groups",
+            "id, customer_id, name, on_store_failure, default_of, version, created_at, updated_at",
+            300,
+            |n, sql| {
+                let owner = if n == 0 { String::new() } else { format!("org_{:04}", n % 60) };
+                sql.add(group_id(n).to_string()).add(owner.clone()).add(format!("group {n}"));
+                sql.add("deny").add((n == 0).then_some(owner)).add(1).add(BASE + n * 1_000_000).add(BASE);
+            },
+        )
+        .await;
+        self.insert("group_members", "customer_id, user_id, group_id", ROWS, |n, sql| {
+            let group = if n % 2 == 0 && n > 100 { 0 } else { n % 60 };
+            sql.add(format!("org_{:04}", n % 60))
+                .add(user_id(n).to_string())
+                .add(group_id(group).to_string());
+        })
+        .await;
+    }
+
+    /// Has the database look at what a table holds now. SQLite never does.
+    async fn analyze(&self, table: &str) {
+        if self.store.dialect() == Dialect::MySql {
+            let mut conn = self.store.writing().await.unwrap();
+            conn.run(&format!("ANALYZE TABLE {table}")).await.unwrap();
+        }
+    }
+
+    /// Fills a table with rows. A case of a list can begin with it.
+    pub(super) async fn rows<R: TableRow>(&self, rows: impl Iterator<Item = R>) {
+        let rows: Vec<_> = rows.collect();
+        for rows in rows.chunks(500) {
+            let sql = columns::insert("INSERT INTO", rows);
+            self.store.writing().await.unwrap().execute(sql).await.unwrap();
+        }
+        self.analyze(R::TABLE).await;
+    }
+
+    /// Rows of a table without a row type that has all its columns.
+    pub(super) async fn insert(
+        &self,
+        table: &str,
+        columns: &str,
+        rows: i64,
+        bind: impl Fn(i64, &mut Sql<'static>),
+    ) {
         let width = columns.split(',').count();
         let all: Vec<_> = (0..rows).collect();
         for slice in all.chunks(500) {
@@ -113,6 +152,14 @@ impl Bench {
             self.store.writing().await.unwrap().execute(sql).await.unwrap();
         }
     }
+}
+
+pub(super) fn user_id(n: i64) -> UserId {
+    UserId::parse(&format!("user_{n:05}")).unwrap()
+}
+
+pub(super) fn group_id(n: i64) -> GroupId {
+    GroupId::parse(&format!("group_{n:05}")).unwrap()
 }
 
 fn cny() -> Currency {
@@ -217,4 +264,22 @@ pub(super) fn change(entity: Entity, n: i64) -> Change {
     let op = Op::Upsert { created_at: Some(time(n)), cells: cells.collect() };
     let op = if n % 50 == 49 { Op::Delete } else { op };
     Change { id: TextId::parse(&format!("{}_{n:05}", entity.as_str())).unwrap(), version: n + 1, op }
+}
+
+/// One in ten is of a user, the others of some keys; half are of the first customer.
+pub(super) fn audited(n: i64) -> AuditEntry {
+    let by_user = n % 10 == 0;
+    AuditEntry {
+        id: id(n),
+        created_at: time(n),
+        actor_kind: if by_user { ActorKind::User } else { ActorKind::Key },
+        actor_id: if by_user { "u-1".to_owned() } else { format!("ak_{}", n % 40) },
+        action: if n % 5 == 0 { "create" } else { "update" }.to_owned(),
+        object_kind: if n % 2 == 0 { ObjectKind::Customer } else { ObjectKind::Key },
+        object_id: format!("object_{}", n % 100),
+        owner: if n % 2 == 0 { Owner::Customer(customer(0)) } else { Owner::Platform },
+        diff: "{}".to_owned(),
+        request_id: None,
+        address: None,
+    }
 }

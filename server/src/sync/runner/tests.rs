@@ -427,6 +427,57 @@ async fn maintenance_is_one_instances_work() {
     assert!(theirs.is_some());
 }
 
+/// Behaviour 6: expired sessions are really deleted, by the schedule, and counted.
+#[tokio::test]
+async fn expired_sessions_and_full_buckets_are_deleted_in_a_round_and_counted() {
+    let world = World::new("");
+    let service = world.instance(1).await;
+    let (inner, store) = (&service.inner, &service.inner.store);
+    let now = store.now().await.unwrap();
+    let user = crate::store::NewUser {
+        id: None,
+        owner: crate::model::Owner::Platform,
+        username: crate::model::Username::parse("ann").unwrap(),
+        role: crate::model::UserRole::Admin,
+        password_hash: None,
+        is_active: true,
+        group_id: None,
+    };
+    let user = store.create_user(user, &crate::model::Actor::server()).await.unwrap();
+    for (n, ends) in [(1, now.minus(Duration::from_secs(1))), (2, now.plus(Duration::from_hours(1)))] {
+        let session = crate::model::Session {
+            id: crate::model::RecordId(uuid::Uuid::from_u128(n)),
+            kind: crate::model::SessionKind::Api,
+            user_id: user.id.clone(),
+            owner: user.owner.clone(),
+            generation: 1,
+            generation_seen: 0,
+            kid: "k".to_owned(),
+            rotated_at: now,
+            idle_until: ends,
+            expires_at: now.plus(Duration::from_hours(2)),
+            last_seen: None,
+            reauthenticated_at: now,
+            revoked_at: None,
+            revoked_reason: None,
+            device_name: None,
+            address: None,
+            version: 1,
+            created_at: now,
+        };
+        assert!(store.create_session(session, 1).await.unwrap());
+    }
+    let rule = crate::store::BucketRule::Refill { capacity: 1, every: Duration::from_millis(1) };
+    let bucket = crate::store::Bucket { id: [1; 32], rule };
+    store.take_tokens(vec![bucket]).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut held = None;
+    assert_eq!(inner.clean_up(&mut held).await.unwrap(), 2);
+    assert_eq!(inner.clean_up(&mut held).await.unwrap(), 0);
+    let left = store.list(&crate::store::SessionFilter::default(), &crate::store::Window::newest(9)).await;
+    assert_eq!(left.unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn without_an_upstream_nothing_is_pulled_and_everything_says_so() {
     let world = World::new("");

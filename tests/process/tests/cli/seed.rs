@@ -89,19 +89,43 @@ async fn a_seed_with_anything_wrong_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn groups_are_taken_with_a_warning() {
+async fn users_groups_and_members_are_seeded_once_and_a_user_with_a_role_is_no_mirrored_row() {
     let installation = Installation::new(kinds()[0]).await;
     let seed = async |seed: Value| {
         let file = installation.file("seed.json", &seed.to_string()).display().to_string();
-        installation.command(&["seed", &file]).await
+        installation.command(&["seed", &file, "--output", "json"]).await
     };
-    let ended =
-        seed(json!({"customers": [{"id": "org_a"}], "groups": [{"name": "staff", "daily": 5}]})).await;
-    assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(ended.stderr.contains("groups are not implemented yet"), "{ended:?}");
-    assert!(ended.stdout.contains("1 customer(s) created"), "{ended:?}");
+    let whole = json!({
+        "customers": [{"id": "org_a"}],
+        "groups": [{"name": "staff", "daily_tokens": 5}, {"name": "own", "customer": "org_a", "default": true}],
+        "users": [
+            {"username": "Ann", "customer": "org_a", "role": "user", "group": "staff", "password": "a long password"},
+            {"id": "u_1", "username": "bea", "orgid": "org_a", "version": 1},
+        ],
+        "members": [{"user_id": "u_1", "group": "own", "customer": "org_a"}],
+    });
+    for made in [(2, 1), (0, 0)] {
+        let ended = seed(whole.clone()).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let seeded: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let counted = (&seeded["groups_created"], &seeded["users_created"], &seeded["rows_written"]);
+        assert_eq!(counted, (&json!(made.0), &json!(made.1), &json!(1)), "{seeded}");
+    }
+    let ann = installation.json(&["user", "show", "ann", "--customer", "org_a"]).await;
+    assert_eq!((&ann["has_password"], ann["group_id"].is_null()), (&json!(true), false), "{ann}");
     let none = seed(json!({"groups": []})).await;
     assert_eq!((none.code, none.stderr.as_str()), (0, ""), "{none:?}");
-    let wrong = seed(json!({"groups": {"staff": {}}})).await;
-    assert_eq!(wrong.code, 64, "{wrong:?}");
+    for (wrong, names) in [
+        (json!({"groups": {"staff": {}}}), "seed.json"),
+        (json!({"groups": [{"name": "staff", "daily": 5}]}), "daily"),
+        (json!({"groups": [{"name": "x", "daily_tokens": -5}]}), "daily_tokens"),
+        (json!({"users": [{"username": "x", "role": "owner"}]}), "role"),
+        (json!({"users": [{"username": "x", "role": "user", "password": "short"}]}), "password"),
+        (json!({"users": [{"username": "x", "role": "user", "group": "nobody"}]}), "nobody"),
+        (json!({"members": [{"user_id": "nobody", "group": "staff"}]}), "nobody"),
+    ] {
+        let ended = seed(wrong.clone()).await;
+        assert_eq!(ended.code, 64, "{wrong}: {ended:?}");
+        assert!(ended.stderr.contains(names), "{wrong}: {ended:?}");
+    }
 }

@@ -138,6 +138,13 @@ impl Simulation {
             let (count, poisoned) = (booked.count(), group.iter().any(|(_, transno)| is_poisonous(transno)));
             assert!(count == 0 || count == group.len() && !poisoned, "{count} of {group:?}");
         }
+        let credits =
+            rows.records.iter().filter(|record| record.kind == Kind::Credit).map(|record| record.id);
+        assert_eq!(
+            rows.audit,
+            credits.collect(),
+            "each credit of an administrator is audited, and nothing else"
+        );
         assert!(!rows.records.iter().any(|record| is_poisonous(&record.transno)));
         assert!(!rows.holds.values().any(|hold| is_poisonous(&hold.transno)));
         digest.finalize().into()

@@ -26,6 +26,8 @@ pub struct Rows {
     pub records: Vec<Record>,
     pub holds: BTreeMap<RecordId, Hold>,
     pub reversals: Vec<Reversal>,
+    /// The ids of the audit log.
+    pub audit: BTreeSet<RecordId>,
     /// A closed hold, whenever one was written.
     pub closings: Vec<RecordId>,
     /// What was available to each customer, from the first state to the last.
@@ -43,7 +45,7 @@ impl Rows {
     /// the end. Holds that are let go or expire only add to it: what was between two of these lies between them.
     fn note_available(&mut self, changes: &LedgerChanges) {
         let Self { holds: known, available, .. } = self;
-        let LedgerChanges { nonces: _, records, holds, reversals: _, customers } = changes;
+        let LedgerChanges { nonces: _, records, holds, reversals: _, customers, audit: _ } = changes;
         let settled = |record: &Record| {
             let hold = holds.iter().find(|hold| record.hold_id == Some(hold.id));
             hold.map_or(0, |hold| hold.amount.wide())
@@ -144,7 +146,7 @@ impl Database {
         let mut rows = self.rows();
         let changes = std::mem::take(&mut tx.changes);
         rows.note_available(&changes);
-        let LedgerChanges { nonces: _, records, holds, reversals, customers } = changes;
+        let LedgerChanges { nonces: _, records, holds, reversals, customers, audit } = changes;
         for record in records {
             let taken = |r: &Record| {
                 r.id == record.id
@@ -161,6 +163,9 @@ impl Database {
             rows.holds.insert(hold.id, hold);
         }
         rows.reversals.extend(reversals);
+        for entry in audit {
+            assert!(rows.audit.insert(entry.id), "an audit entry was written twice: {entry:?}");
+        }
         rows.customers.extend(customers.into_iter().map(|customer| (customer.id.clone(), customer)));
         for nonce in std::mem::take(&mut tx.nonces) {
             assert!(rows.nonces.insert(nonce), "a nonce was spent twice");

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::csv::Line;
 use crate::domain::accounts::RecordView;
 use crate::http::endpoints::pricing::raw_json;
+use crate::http::export::Line;
 use crate::http::schema::{
     ArithmeticObject, CurrencyText, IdText, KindText, MoneyText, QuantitiesObject, TimeText, TransnoText,
     UuidText,

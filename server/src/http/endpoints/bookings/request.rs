@@ -53,7 +53,7 @@ fn read_one(call: &Call<'_>, body: &[u8], headers: &http::HeaderMap) -> Result<R
     if !call.reach()?.may_book(entry.kind) {
         return Err(Error::KindForbidden(entry.kind));
     }
-    let body_hash = hash(&entry, &customer_id);
+    let body_hash = entry_hash(&entry, &customer_id);
     Ok(Request { customer_id, body_hash, nonce: None, action: Action::Book(entry) })
 }
 
@@ -64,7 +64,7 @@ fn read_one(call: &Call<'_>, body: &[u8], headers: &http::HeaderMap) -> Result<R
 pub fn fingerprint(body: &[u8]) -> Result<[u8; 32], Error> {
     let customer = CustomerId::parse("org_1").map_err(|error| Error::Internal(error.to_string()))?;
     let (_, entry) = parse(body, &http::HeaderMap::new())?;
-    Ok(hash(&entry, &customer))
+    Ok(entry_hash(&entry, &customer))
 }
 
 /// The booking, and the customer that the body names.
@@ -110,7 +110,7 @@ fn parse(body: &[u8], headers: &http::HeaderMap) -> Result<(Option<CustomerId>, 
 
 /// SHA-256 over the request as parsed: members in a fixed order, each with its length in front, an absent one unlike
 /// an empty one. Two spellings of one request hash alike.
-fn hash(entry: &Entry, customer: &CustomerId) -> [u8; 32] {
+pub fn entry_hash(entry: &Entry, customer: &CustomerId) -> [u8; 32] {
     let Entry { transno, kind, amount, currency, event_time, details } = entry;
     // In full: whether a new field is hashed must be decided.
     let BookingDetails {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn hash(body: &Value) -> [u8; 32] {
-        super::hash(&read(body, &[]).unwrap(), &CustomerId::parse("c-1").unwrap())
+        super::entry_hash(&read(body, &[]).unwrap(), &CustomerId::parse("c-1").unwrap())
     }
 
     fn given(entry: &Entry) -> Option<Money> {
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(refused(&body(7.into()), &["t"]), "transno");
         let by_header = read(&body(Value::Null), &["t"]).unwrap();
         let customer = CustomerId::parse("c-1").unwrap();
-        assert_eq!(super::hash(&by_header, &customer), hash(&body("t".into())));
+        assert_eq!(super::entry_hash(&by_header, &customer), hash(&body("t".into())));
     }
 
     #[test]
@@ -331,6 +331,6 @@ mod tests {
             }
         }
         let other_customer = CustomerId::parse("c-2").unwrap();
-        assert!(hashes.insert(super::hash(&read(&full(), &[]).unwrap(), &other_customer)));
+        assert!(hashes.insert(super::entry_hash(&read(&full(), &[]).unwrap(), &other_customer)));
     }
 }
