@@ -2,12 +2,17 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// Packages may have to be downloaded.
 const INSTALLED_WITHIN: Duration = Duration::from_mins(5);
+/// A script does not run longer.
+const ENDS_WITHIN: Duration = Duration::from_mins(2);
 
 /// Python in an environment with the packages that a file of `tests/process/python` lists, made in `folder` on first
 /// use.
@@ -42,6 +47,22 @@ pub async fn with(requirements: &str, folder: &Path) -> PathBuf {
     step(pip.arg(requirements), "it needs PyPI, or a mirror that pip is configured for").await;
     std::fs::write(complete, "").unwrap();
     python
+}
+
+/// Runs a script of `tests/process/python` with a task on its standard input; gives the JSON lines that it prints.
+pub async fn run(python: &Path, script: &str, task: &Value) -> Vec<Value> {
+    let mut command = Command::new(python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(task.to_string().as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = tokio::time::timeout(ENDS_WITHIN, child.wait_with_output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{script} runs longer than {ENDS_WITHIN:?}")).unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 async fn step(command: &mut Command, advice: &str) {

@@ -4,18 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use sageapi_process_tests::{Installation, python};
 use sageapi_test_support::database::{Kind, kinds};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 
 const VECTORS: &str = include_str!("../../../server/tests/vectors/signing.json");
 const CUSTOMER: &str = "org_demo_0001";
-const DONE_WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_library_of_another_language_signs_what_is_accepted_and_each_vector_of_refusal_is_refused() {
@@ -32,7 +27,7 @@ async fn a_library_of_another_language_signs_what_is_accepted_and_each_vector_of
         let task = json!({
             "bases": bases, "key_id": key.key_id, "secret": key.secret, "customer": CUSTOMER, "run": kind.to_string(),
         });
-        let told = run(&python, &task).await;
+        let told = python::run(&python, "signatures.py", &task).await;
 
         let accepted: Vec<_> = told.iter().filter(|line| line["group"] == "accepted").collect();
         assert!(accepted.len() >= 14, "{accepted:?}");
@@ -64,24 +59,4 @@ async fn a_library_of_another_language_signs_what_is_accepted_and_each_vector_of
         let (credit, first_of_the_replayed) = (1, 1);
         assert_eq!(installation.verify().await, posted + credit + first_of_the_replayed);
     }
-}
-
-async fn run(python: &Path, task: &Value) -> Vec<Value> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/signatures.py");
-    let mut command = Command::new(python);
-    command
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(task.to_string().as_bytes()).await.unwrap();
-    drop(stdin);
-    let output =
-        tokio::time::timeout(DONE_WITHIN, child.wait_with_output()).await.expect("the script ends").unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -15,6 +15,8 @@ use crate::model::{RecordId, Session, Timestamp, User, UserId};
 pub const ACCESS_LIFE: Duration = Duration::from_mins(15);
 /// How long a device token is.
 pub const DEVICE_LIFE: Duration = Duration::from_hours(180 * 24);
+/// How far ahead the clock of the instance that made a token may be.
+const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_mins(5);
 /// Whom access tokens are for.
 const AUDIENCE: &str = "sageapi";
 /// No token of ours is longer; the rest is not looked at.
@@ -54,6 +56,15 @@ pub enum BadToken {
     Expired,
 }
 
+/// The header of an access token. Any other member, such as `jwk` or `crit`, would ask for a rule that is not ours.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header<'a> {
+    alg: &'a str,
+    typ: &'a str,
+    kid: &'a str,
+}
+
 fn header(kid: &str) -> String {
     format!(r#"{{"alg":"HS256","typ":"JWT","kid":"{kid}"}}"#)
 }
@@ -85,10 +96,10 @@ pub fn is_jwt(token: &str) -> bool {
 
 /// Reads an access token: signature first, then what it says.
 pub fn read_access_token(secrets: &Secrets, token: &str, now: Timestamp) -> Result<Claims, BadToken> {
-    read(secrets, token).filter(|claims| claims.aud == AUDIENCE).ok_or(BadToken::Invalid).and_then(|claims| {
-        // The time of making is by the clock of another instance, which may be ahead of this one.
-        if now.seconds() < claims.exp { Ok(claims) } else { Err(BadToken::Expired) }
-    })
+    let latest = now.plus(ACCESS_LIFE).plus(MAX_CLOCK_DIFFERENCE).seconds();
+    let ours = |claims: &Claims| claims.aud == AUDIENCE && claims.exp <= latest;
+    let claims = read(secrets, token).filter(ours).ok_or(BadToken::Invalid)?;
+    if now.seconds() < claims.exp { Ok(claims) } else { Err(BadToken::Expired) }
 }
 
 fn read(secrets: &Secrets, token: &str) -> Option<Claims> {
@@ -97,19 +108,14 @@ fn read(secrets: &Secrets, token: &str) -> Option<Claims> {
     }
     let (signed, mac) = token.rsplit_once('.')?;
     let (head, claims) = signed.split_once('.')?;
-    // Headers of ours have one spelling each: no other algorithm, and no other member, can be asked for.
     let head = BASE64.decode(head).ok()?;
-    let secret = secrets.named(kid_of(&head)?).filter(|secret| header(secret.kid()).as_bytes() == head)?;
+    let head: Header<'_> = serde_json::from_slice(&head).ok()?;
+    let secret = secrets.named(head.kid).filter(|_| head.alg == "HS256" && head.typ == "JWT")?;
     let mac = BASE64.decode(mac).ok()?;
     if !secret.is_mac(Purpose::Access, signed.as_bytes(), &mac) {
         return None;
     }
     serde_json::from_slice(&BASE64.decode(claims).ok()?).ok()
-}
-
-fn kid_of(head: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(head).ok()?;
-    text.strip_suffix("\"}")?.rsplit_once("\"kid\":\"").map(|(_, kid)| kid)
 }
 
 /// The refresh token of a session's generation.
@@ -272,9 +278,14 @@ mod tests {
             &read(&access_token(secrets().current(), &user(), &session(), NOW)).unwrap(),
         )
         .unwrap();
-        assert!(read(&signed(&header(&kid), &claims)).is_ok());
+        let other_order = format!(r#"{{ "kid": "{kid}", "typ": "JWT", "alg": "HS256" }}"#);
+        for head in [header(&kid), other_order] {
+            assert!(read(&signed(&head, &claims)).is_ok(), "{head}");
+        }
         for head in [
             r#"{"alg":"none","typ":"JWT"}"#.to_owned(),
+            r#"{"alg":"HS256","typ":"JWT"}"#.to_owned(),
+            format!(r#"{{"alg":"HS256","typ":"JWT","kid":"{kid}","crit":["exp"]}}"#),
             format!(r#"{{"alg":"none","typ":"JWT","kid":"{kid}"}}"#),
             format!(r#"{{"alg":"HS512","typ":"JWT","kid":"{kid}"}}"#),
             format!(r#"{{"alg":"RS256","typ":"JWT","kid":"{kid}"}}"#),
@@ -286,8 +297,15 @@ mod tests {
         }
         let other = claims.replace("\"aud\":\"sageapi\"", "\"aud\":\"other\"");
         assert_eq!(read(&signed(&header(&kid), &other)), Err(BadToken::Invalid));
-        let far = claims.replace("1780000900", "9223372036854775807");
-        assert!(read(&signed(&header(&kid), &far)).is_ok(), "only who has the secret can write it");
+        for (exp, expected) in [
+            (NOW.seconds(), Err(BadToken::Expired)),
+            (NOW.seconds() + 1200, Ok(())),
+            (NOW.seconds() + 1201, Err(BadToken::Invalid)),
+            (i64::MAX, Err(BadToken::Invalid)),
+        ] {
+            let claims = claims.replace("1780000900", &exp.to_string());
+            assert_eq!(read(&signed(&header(&kid), &claims)).map(drop), expected, "{exp}");
+        }
         let token = access_token(secrets().current(), &user(), &session(), NOW);
         let (signed, _) = token.rsplit_once('.').unwrap();
         for cut in [
