@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -33,10 +33,11 @@ pub struct Proxy {
     task: JoinHandle<()>,
 }
 
-/// Which COMMITs lose their answer: every n-th, 0 for none.
+/// Which COMMITs lose their answer: every n-th, 0 for none; and whether their connections stay open.
 #[derive(Debug, Default)]
 struct Commits {
     every: AtomicU64,
+    held: AtomicBool,
     seen: AtomicU64,
     swallowed: AtomicU64,
 }
@@ -78,6 +79,12 @@ impl Proxy {
     /// cut instead. 0 ends that.
     pub fn swallow_commits(&self, every: u64) {
         self.commits.every.store(every, Ordering::Relaxed);
+    }
+
+    /// From now on every COMMIT reaches the database, and the sender waits for its answer for ever.
+    pub fn hold_commits(&self) {
+        self.commits.held.store(true, Ordering::Relaxed);
+        self.swallow_commits(1);
     }
 
     /// COMMITs whose answer did not come back.
@@ -127,7 +134,10 @@ async fn connection(
             changed = state.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(SILENCE), if losing => {
                 commits.swallowed.fetch_add(1, Ordering::Relaxed);
-                return;
+                if !commits.held.load(Ordering::Relaxed) {
+                    return;
+                }
+                (losing, forgotten) = (false, true);
             }
             read = client.read(&mut up), if passes => {
                 let Ok(count @ 1..) = read else { return };
