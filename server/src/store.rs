@@ -76,7 +76,7 @@ pub use records::{RecordFigures, RecordFilter, RecordPosition};
 pub use replay::{NonceUse, ReplayTable};
 pub use reversals::Reversal;
 pub use sealed::{Keyring, KeyringError, SealedAt};
-pub use sessions::{NextGeneration, SessionFilter};
+pub use sessions::{NextGeneration, PasswordChange, SessionFilter};
 pub use sync_state::{SyncOutcome, SyncState};
 pub use throttle::{Bucket, BucketRule};
 pub use users::{ListedUser, NewUser, UserFilter};

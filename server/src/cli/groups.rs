@@ -57,7 +57,7 @@ impl From<Group> for Shown {
 struct Changes {
     /// In the order of [`Limits`].
     numbers: [Patch<i64>; 6],
-    time_zone: Option<ZoneName>,
+    time_zone: Patch<ZoneName>,
     on_store_failure: Option<OnStoreFailure>,
 }
 
@@ -83,12 +83,13 @@ impl Changes {
                 number("concurrent-requests", &limits.concurrent_requests)?,
                 number("default-reservation", &limits.default_reservation)?,
             ],
-            time_zone: match &limits.time_zone {
-                Some(zone) => Some(
+            time_zone: match limits.time_zone.as_deref() {
+                None => Patch::Keep,
+                Some("none") => Patch::Clear,
+                Some(zone) => Patch::Set(
                     ZoneName::parse(zone)
                         .map_err(|e| Failure::usage(format!("--time-zone: {e}, not {}", shown(zone))))?,
                 ),
-                None => None,
             },
             on_store_failure: match &limits.on_store_failure {
                 Some(text) => Some(OnStoreFailure::parse(text).ok_or_else(|| {
@@ -112,9 +113,7 @@ impl Changes {
         for (change, field) in self.numbers.into_iter().zip(fields) {
             change.apply(field);
         }
-        if self.time_zone.is_some() {
-            settings.time_zone.clone_from(&self.time_zone);
-        }
+        self.time_zone.clone().apply(&mut settings.time_zone);
         if let Some(on_store_failure) = self.on_store_failure {
             settings.on_store_failure = on_store_failure;
         }

@@ -59,6 +59,7 @@ pub async fn run(env: &ServerEnv, command: Command, out: &Output) -> Result<Exit
                     Failure::usage(format!("--scopes: unknown scope {bad:?}; known are {}", known_scopes()))
                 })?,
                 auth_mode: auth_mode_of(&auth_mode)?,
+                enabled: true,
                 expires_at: expires.as_deref().map(expiry_of).transpose()?,
                 allowed_cidrs: cidrs.as_deref().map(cidrs_of).transpose()?.unwrap_or_default(),
             };

@@ -212,6 +212,7 @@ fn check(env: &ServerEnv, seed: &Seed<'_>) -> Result<Checked, Failure> {
             scopes: Scopes::parse(&key.scopes.join(","))
                 .map_err(|scope| Failure::usage(format!("key {}: unknown scope {scope:?}", key.name)))?,
             auth_mode: key.auth_mode.as_deref().map_or(Ok(AuthMode::Signed), auth_mode_of)?,
+            enabled: true,
             expires_at: None,
             allowed_cidrs: Vec::new(),
         };

@@ -34,6 +34,8 @@ pub struct KnownKey {
     key: Arc<Key>,
     current: Option<HmacKey>,
     previous: Option<(HmacKey, Timestamp)>,
+    /// Of a bearer key: whether it was found by the token before its last rotation.
+    by_previous_token: bool,
 }
 
 impl KnownKey {
@@ -42,13 +44,19 @@ impl KnownKey {
         (Self::new(key), version)
     }
 
+    fn by_token((key, by_previous_token): (Key, bool)) -> (Self, i64) {
+        let (known, version) = Self::versioned(key);
+        (Self { by_previous_token, ..known }, version)
+    }
+
     fn new(key: Key) -> Self {
         let hmac = |secret: &Secret| HmacKey::new(secret.expose());
         let previous = match (&key.previous_secret, key.previous_until) {
             (Some(secret), Some(until)) => Some((hmac(secret), until)),
             _ => None,
         };
-        Self { current: key.secret.as_ref().map(hmac), previous, key: Arc::new(key) }
+        let current = key.secret.as_ref().map(hmac);
+        Self { current, previous, by_previous_token: false, key: Arc::new(key) }
     }
 }
 
@@ -71,6 +79,8 @@ pub enum Identified {
         key: Arc<Key>,
         /// Whether the request is signed; else it carries the key's secret.
         signed: bool,
+        /// Whether it was by the secret before the last rotation.
+        by_previous_secret: bool,
         /// The nonce of a signed write.
         nonce: Option<NonceUse>,
     },
@@ -188,20 +198,22 @@ impl Auth {
         let expires = now.plus(Self::nonce_life(config.clock_skew));
         let nonce =
             parsed.nonce().filter(|_| write).map(|n| NonceUse::new(known.key.key_id.as_str(), n, expires));
-        Ok(Identified::Key { key: known.key.clone(), signed: true, nonce })
+        let by_previous_secret = previous.is_some() && !parsed.verify(&base, current, None);
+        Ok(Identified::Key { key: known.key.clone(), signed: true, by_previous_secret, nonce })
     }
 
     async fn identify_bearer(&self, token: &str) -> Result<Identified, Error> {
         let Some(hash) = self.token_hash(token) else { return Err(AuthError::Failed.into()) };
         let name = hash.iter().fold(String::from("token:"), |name, b| name + &format!("{b:02x}"));
-        let load = || async { Ok(self.store.key_by_token(&hash).await?.map(KnownKey::versioned)) };
+        let load = || async { Ok(self.store.key_by_token(&hash).await?.map(KnownKey::by_token)) };
         let entry = self.known.get(&name, load).await?;
-        match entry.value {
-            Some(known) if known.key.auth_mode == AuthMode::Bearer => {
-                Ok(Identified::Key { key: known.key.clone(), signed: false, nonce: None })
-            }
-            _ => Err(AuthError::Failed.into()),
-        }
+        let overlaps = |known: &KnownKey| {
+            !known.by_previous_token || known.key.previous_until.is_some_and(|until| self.clock.now() < until)
+        };
+        let known = entry.value.filter(|known| known.key.auth_mode == AuthMode::Bearer && overlaps(known));
+        let known = known.ok_or(AuthError::Failed)?;
+        let by_previous_secret = known.by_previous_token;
+        Ok(Identified::Key { key: known.key.clone(), signed: false, by_previous_secret, nonce: None })
     }
 
     async fn known_key(&self, key_id: &str) -> Result<Entry<KnownKey>, Error> {
@@ -232,8 +244,10 @@ impl Auth {
         peer: IpAddr,
         scope: Option<Scope>,
     ) -> Result<Authenticated, Error> {
-        let (key, signed, nonce) = match identified {
-            Identified::Key { key, signed, nonce } => (key, signed, nonce),
+        let (key, signed, by_previous_secret, nonce) = match identified {
+            Identified::Key { key, signed, by_previous_secret, nonce } => {
+                (key, signed, by_previous_secret, nonce)
+            }
             Identified::Session(signed_in) => {
                 let principal = Principal::of_session(signed_in);
                 scope.map_or(Ok(()), |scope| principal.require(scope))?;
@@ -250,7 +264,7 @@ impl Auth {
         if !key.allowed_cidrs.is_empty() && !is_within(peer, &key.allowed_cidrs) {
             return Err(Error::AddressDenied(peer.to_canonical()));
         }
-        let principal = Principal::of_key(key);
+        let principal = Principal::of_key(key, by_previous_secret);
         if let Some(scope) = scope {
             principal.require(scope)?;
         }

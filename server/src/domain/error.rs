@@ -202,10 +202,24 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Missing(what) => Self::NotFound(what),
+            // Instances are given a new encryption key at different moments: another one can answer.
+            error @ store::Error::UnknownKey(_) => Self::StoreUnavailable(error.to_string()),
             error if error.is_unavailable() || error.is_contended() => {
                 Self::StoreUnavailable(error.to_string())
             }
             error => Self::Internal(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_under_a_key_that_another_instance_has_is_no_fault_of_the_client() {
+        let unknown = Error::from(store::Error::UnknownKey("dapi_keys"));
+        assert!(matches!(unknown, Error::StoreUnavailable(_)), "{unknown:?}");
+        assert!(matches!(Error::from(store::Error::Sealed("dapi_keys")), Error::Internal(_)));
     }
 }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::auth::token_hash;
 use super::page::{ListPage, PageRequest};
+use super::principal::{Identity, Principal};
 use super::{Error, FieldError, list};
 use crate::config::LiveConfig;
 use crate::model::{
@@ -29,6 +30,8 @@ pub struct KeyRequest {
     pub scopes: Scopes,
     /// How it authenticates.
     pub auth_mode: AuthMode,
+    /// Whether it can be used at once.
+    pub enabled: bool,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// The networks it may be used from; empty means any.
@@ -40,7 +43,7 @@ impl KeyRequest {
         KeySettings {
             name: self.name.clone(),
             scopes: self.scopes,
-            enabled: true,
+            enabled: self.enabled,
             expires_at: self.expires_at,
             allowed_cidrs: self.allowed_cidrs.clone(),
         }
@@ -119,6 +122,7 @@ impl Keys {
             reach: request.reach,
             scopes: request.scopes,
             auth_mode: request.auth_mode,
+            enabled: request.enabled,
             secret: stored,
             expires_at: request.expires_at,
             allowed_cidrs: request.allowed_cidrs,
@@ -130,6 +134,40 @@ impl Keys {
 
     /// Gives a key a new secret; the current one stays valid for `overlap`, at most seven days.
     pub async fn rotate(&self, id: &KeyId, overlap: Duration, by: &Actor) -> Result<MadeKey, Error> {
+        self.rotate_if(id, None, overlap, by).await
+    }
+
+    /// Gives the calling key a new secret. Only its current secret can do that: whoever has an old one must not be able to
+    /// take the key over, and a retry after a lost answer must not end the overlap.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where the key was rotated or changed since it was identified.
+    pub async fn rotate_own(
+        &self,
+        principal: &Principal,
+        overlap: Duration,
+        by: &Actor,
+    ) -> Result<MadeKey, Error> {
+        let Identity::Key(key) = &principal.identity else { return Err(Error::KeyRequired) };
+        if principal.by_previous_secret {
+            return Err(Error::Conflict(
+                "this secret was rotated already; use the new one, or have an administrator rotate the key",
+            ));
+        }
+        let rotated = self.rotate_if(&key.key_id, Some(key.version), overlap, by).await;
+        rotated.map_err(|error| match error {
+            Error::PreconditionFailed => Error::Conflict("the key was changed meanwhile; try again"),
+            other => other,
+        })
+    }
+
+    async fn rotate_if(
+        &self,
+        id: &KeyId,
+        expected: Option<i64>,
+        overlap: Duration,
+        by: &Actor,
+    ) -> Result<MadeKey, Error> {
         if overlap > MAX_OVERLAP {
             return Err(Error::Invalid(vec![FieldError::new("overlap", "must not exceed 7 days")]));
         }
@@ -137,7 +175,8 @@ impl Keys {
         let secret = self.secret();
         let stored = self.stored(key.auth_mode, &secret)?;
         let until = self.clock.now().plus(overlap);
-        let key = self.store.rotate_key(id, stored, until, by).await?.ok_or(Error::NotFound("key"))?;
+        let key = self.store.rotate_key(id, expected, stored, until, by).await;
+        let key = key.map_err(|error| Error::not_changed(error.map_refusal(Error::from), "key", "name"))?;
         Ok(MadeKey { key_id: id.clone(), secret, key })
     }
 

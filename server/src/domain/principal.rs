@@ -20,6 +20,8 @@ pub struct Principal {
     pub user: Option<UserId>,
     /// What it may do with what it reaches.
     pub scopes: Scopes,
+    /// Whether a key proved it by the secret before its last rotation.
+    pub by_previous_secret: bool,
 }
 
 /// What proved who a principal is.
@@ -35,15 +37,17 @@ pub enum Identity {
 
 impl Principal {
     /// The principal of an authenticated key.
-    pub fn of_key(key: Arc<Key>) -> Self {
-        Self { reach: key.reach.clone(), user: None, scopes: key.scopes, identity: Identity::Key(key) }
+    pub fn of_key(key: Arc<Key>, by_previous_secret: bool) -> Self {
+        let (reach, scopes) = (key.reach.clone(), key.scopes);
+        Self { reach, user: None, scopes, identity: Identity::Key(key), by_previous_secret }
     }
 
     /// The principal of a user who signed in. What it reaches and may do follows from the user's role and owner.
     pub fn of_session(signed_in: SignedIn) -> Self {
         let user = &signed_in.user;
         let (reach, scopes, id) = (user.reach(), user.scopes(), user.id.clone());
-        Self { reach, scopes, user: Some(id), identity: Identity::Session(signed_in) }
+        let identity = Identity::Session(signed_in);
+        Self { reach, scopes, user: Some(id), identity, by_previous_secret: false }
     }
 
     /// The user and the session of a token.
@@ -68,7 +72,8 @@ impl Principal {
     /// The principal of commands.
     pub fn command_line() -> Self {
         let scopes = Scope::ALL.iter().copied().collect();
-        Self { identity: Identity::CommandLine, reach: Reach::Everything, user: None, scopes }
+        let (identity, reach) = (Identity::CommandLine, Reach::Everything);
+        Self { identity, reach, user: None, scopes, by_previous_secret: false }
     }
 
     /// Who makes this request, for the audit log.

@@ -20,7 +20,7 @@ use crate::model::{
     Actor, ActorKind, Clock, Entropy, Owner, RecordId, RevokedReason, Secret, Session, SessionKind,
     Timestamp, User, UserRole, Username, new_uuid,
 };
-use crate::store::{Bucket, NextGeneration, Store};
+use crate::store::{Bucket, NextGeneration, PasswordChange, Store};
 
 pub use access::{AccessTokens, SignedIn};
 pub use metrics::SignInMetrics;
@@ -62,6 +62,15 @@ pub struct Credentials {
     /// What the client calls its device.
     pub device_name: Option<String>,
     /// Where the request comes from.
+    pub address: IpAddr,
+}
+
+/// What a request without a principal came as, for the audit log.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// Its id.
+    pub request_id: &'a str,
+    /// Where it comes from.
     pub address: IpAddr,
 }
 
@@ -130,6 +139,9 @@ impl SignIn {
     async fn check_and_begin(&self, credentials: Credentials) -> Result<Tokens, Error> {
         let secrets = self.secrets()?;
         let Credentials { owner, username, password, device_token, device_name, address } = credentials;
+        if !Passwords::is_possible(&password) {
+            return Err(Error::LoginFailed);
+        }
         let name = Username::parse(&username).ok();
         let user = match &name {
             Some(name) => self.store.user_by_name(&owner, name).await?,
@@ -146,9 +158,6 @@ impl SignIn {
             throttle::unknown_device(owner.as_str(), account, address)
         };
         self.take(&buckets).await?;
-        if !Passwords::is_possible(&password) {
-            return Err(Error::LoginFailed);
-        }
         let stored = user.as_ref().and_then(|user| user.password_hash.clone());
         let verdict = self.verify(password, stored.clone(), &buckets).await?;
         let (Some(user), Verdict::Right { rehashed }) = (user, verdict) else {
@@ -226,13 +235,13 @@ impl SignIn {
     ///
     /// # Errors
     /// [`Error::TokenInvalid`], [`Error::TokenExpired`]; [`Error::TokenReused`] ends the session.
-    pub async fn refresh(&self, token: &str, address: IpAddr) -> Result<Tokens, Error> {
-        let result = self.check_and_rotate(token, address).await;
+    pub async fn refresh(&self, token: &str, from: &Origin<'_>) -> Result<Tokens, Error> {
+        let result = self.check_and_rotate(token, from).await;
         self.metrics.refresh(&result);
         result
     }
 
-    async fn check_and_rotate(&self, token: &str, address: IpAddr) -> Result<Tokens, Error> {
+    async fn check_and_rotate(&self, token: &str, from: &Origin<'_>) -> Result<Tokens, Error> {
         let secrets = self.secrets()?;
         let token = RefreshToken::parse(token).ok_or(Error::TokenInvalid)?;
         if !token.is_genuine(&secrets) {
@@ -255,14 +264,18 @@ impl SignIn {
                 }
                 Rotation::Replay => {
                     let user = self.active(&session).await?;
+                    // What ends all sessions of a user changes the user too: seen after that, the session has ended.
+                    if self.store.session(session.id).await?.is_none_or(|now| now.revoked_at.is_some()) {
+                        return Err(Error::TokenExpired);
+                    }
                     return make(&secrets, user, &session, self.clock.now(), true);
                 }
                 Rotation::Reused => {
                     let by = Actor {
                         kind: ActorKind::User,
                         id: session.user_id.to_string(),
-                        request_id: None,
-                        address: Some(address),
+                        request_id: Some(from.request_id.to_owned()),
+                        address: Some(from.address),
                     };
                     self.store.revoke_session(session.id, RevokedReason::TokenReused, &by).await?;
                     return Err(Error::TokenReused);
@@ -323,36 +336,32 @@ impl SignIn {
         let secrets = self.secrets()?;
         let user = self.store.user(&who.user.id).await?.ok_or(Error::TokenExpired)?;
         check_new(user.role, &new)?;
-        let buckets = throttle::reauthentication(&user.id);
-        self.take(&buckets).await?;
         if !Passwords::is_possible(&current) {
             return Err(Error::LoginFailed);
         }
+        let buckets = throttle::reauthentication(&user.id);
+        self.take(&buckets).await?;
         let verdict = self.verify(current, user.password_hash.clone(), &buckets).await?;
         let Verdict::Right { .. } = verdict else { return Err(Error::LoginFailed) };
         self.store.give_tokens_back(buckets).await?;
         let hash = self.passwords.hash(new).await?;
-        let (id, owner) = (user.id.clone(), user.owner.clone());
-        let changed = self
-            .store
-            .change_own_password((&id, &owner), user.security_version, hash, who.session.id, by)
-            .await?;
-        let security_version = changed.ok_or(Error::Conflict("the user was changed meanwhile; try again"))?;
-        for _ in 0..MAX_ATTEMPTS {
-            let found = self.store.session_and_now(who.session.id).await?;
-            let (session, now) = found.ok_or(Error::TokenExpired)?;
-            let next = next_of(&session, &secrets, now);
-            if self.store.rotate_session(next.clone()).await? {
-                let user = Arc::new(User { security_version, ..user });
-                let idle_until = next.idle_until.min(session.expires_at);
-                let session = Session { generation: next.after + 1, kid: next.kid, idle_until, ..session };
-                let device =
-                    tokens::device_token(secrets.current(), &user, new_uuid(now, &*self.entropy), now);
-                let tokens = make(&secrets, user, &session, self.clock.now(), false)?;
-                return Ok(Tokens { device: Some(Secret::new(device)), ..tokens });
-            }
-        }
-        Err(Error::Overloaded)
+        let now = self.store.now().await?;
+        let change = PasswordChange {
+            user: user.id.clone(),
+            owner: user.owner.clone(),
+            security_version: user.security_version,
+            hash,
+            session: who.session.id,
+            kid: secrets.current().kid().to_owned(),
+            idle_until: now.plus(IDLE_LIFE),
+        };
+        let changed = self.store.change_own_password(change, by).await?;
+        let (session, security_version) = changed
+            .ok_or(Error::Conflict("the user was changed or signed out meanwhile; sign in and try again"))?;
+        let user = Arc::new(User { security_version, ..user });
+        let device = tokens::device_token(secrets.current(), &user, new_uuid(now, &*self.entropy), now);
+        let tokens = make(&secrets, user, &session, self.clock.now(), false)?;
+        Ok(Tokens { device: Some(Secret::new(device)), ..tokens })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::model::{
@@ -168,4 +169,14 @@ pub fn tokens() -> Value {
 /// A name that the client chooses, such as a transno.
 pub fn client_name() -> Value {
     json!({ "type": "string", "pattern": "^[!-~]{1,128}$" })
+}
+/// A secret on its way to its holder, and to no log.
+#[derive(Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct SecretText<'a>(pub &'a str);
+
+impl std::fmt::Debug for SecretText<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText")
+    }
 }

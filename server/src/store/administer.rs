@@ -68,6 +68,18 @@ pub enum NotChanged<E> {
     Store(#[from] Error),
 }
 
+impl<E> NotChanged<E> {
+    /// The same with the refusal as another error.
+    pub fn map_refusal<F>(self, map: impl FnOnce(E) -> F) -> NotChanged<F> {
+        match self {
+            Self::NotFound => NotChanged::NotFound,
+            Self::Stale => NotChanged::Stale,
+            Self::Refused(refusal) => NotChanged::Refused(map(refusal)),
+            Self::Store(error) => NotChanged::Store(error),
+        }
+    }
+}
+
 impl Store {
     /// Creates the row that `make` gives for the time of its creation, audited; [`Error::Duplicate`] where a unique key is
     /// taken.

@@ -34,6 +34,11 @@ pub enum Error {
     /// A stored secret cannot be opened.
     #[error("a stored secret of {0} cannot be opened with the configured encryption keys")]
     Sealed(&'static str),
+    /// A stored secret was sealed with an encryption key that this instance was not given (yet).
+    #[error(
+        "a secret in {0} is sealed with an encryption key that this instance does not have; see auth.previous_encryption_keys"
+    )]
+    UnknownKey(&'static str),
     /// A sweep would delete more than is allowed.
     #[error("the snapshot would delete {gone} of {total} rows, more than sync.max_delete_ratio allows")]
     SweepRefused {

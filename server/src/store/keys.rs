@@ -33,6 +33,8 @@ pub struct NewKey {
     pub scopes: Scopes,
     /// How it authenticates.
     pub auth_mode: AuthMode,
+    /// Whether it can be used at once.
+    pub enabled: bool,
     /// What is stored of its secret.
     pub secret: StoredKey,
     /// When it expires.
@@ -83,14 +85,13 @@ impl Store {
         self.key_where("name = ?", name.into()).await
     }
 
-    /// A bearer key by the HMAC of its token; the one before a rotation is valid until its overlap ends.
-    pub async fn key_by_token(&self, hash: &[u8; 32]) -> Result<Option<Key>, Error> {
+    /// A bearer key by the HMAC of its token, and whether that is the token before the last rotation, which is valid until
+    /// [`Key::previous_until`].
+    pub async fn key_by_token(&self, hash: &[u8; 32]) -> Result<Option<(Key, bool)>, Error> {
         if let Some(key) = self.key_where("token_hash = ?", hash.into()).await? {
-            return Ok(Some(key));
+            return Ok(Some((key, false)));
         }
-        let key = self.key_where("previous_token_hash = ?", hash.into()).await?;
-        let now = self.inner.clock.now();
-        Ok(key.filter(|key| key.previous_until.is_some_and(|until| now < until)))
+        Ok(self.key_where("previous_token_hash = ?", hash.into()).await?.map(|key| (key, true)))
     }
 
     /// Keys in the order of their ids, `limit` of them after `after`.
@@ -110,7 +111,7 @@ impl Store {
             settings: KeySettings {
                 name: new.name.clone(),
                 scopes: new.scopes,
-                enabled: true,
+                enabled: new.enabled,
                 expires_at: new.expires_at,
                 allowed_cidrs: new.allowed_cidrs.clone(),
             },
@@ -141,14 +142,16 @@ impl Store {
         Ok(self.open_key(row)?)
     }
 
-    /// Sets a new secret; the current one stays valid until `previous_until`. `None` if the key does not exist.
+    /// Sets a new secret; the current one stays valid until `previous_until`. `expected` is the version that the key must
+    /// have, if any.
     pub async fn rotate_key(
         &self,
         id: &KeyId,
+        expected: Option<i64>,
         secret: StoredKey,
         previous_until: Timestamp,
         by: &Actor,
-    ) -> Result<Option<Key>, Error> {
+    ) -> Result<Key, NotChanged<Error>> {
         let store = self.clone();
         let (sealed, token_hash) = self.sealed(id, &secret)?;
         let change = move |row: &mut KeyRow, _| {
@@ -166,11 +169,8 @@ impl Store {
             (row.secret, row.token_hash) = (sealed.clone(), token_hash.clone());
             Ok(())
         };
-        match self.change_row::<KeyRow, Error, _>(id.as_str(), None, "rotate", by, change).await {
-            Ok(row) => self.open_key(row).map(Some),
-            Err(NotChanged::NotFound | NotChanged::Stale) => Ok(None),
-            Err(NotChanged::Refused(error) | NotChanged::Store(error)) => Err(error),
-        }
+        let row = self.change_row::<KeyRow, Error, _>(id.as_str(), expected, "rotate", by, change).await?;
+        Ok(self.open_key(row)?)
     }
 
     /// Disables or enables a key by a command. `false` if the key does not exist.

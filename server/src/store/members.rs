@@ -37,12 +37,33 @@ pub(super) async fn set_membership(
         let sql = Sql::new("DELETE FROM group_members WHERE customer_id = ? AND user_id = ?");
         return tx.conn.execute(sql.bind(owner.as_str()).bind(user.as_str())).await.map(drop);
     };
-    let lock = format!("SELECT 1 FROM user_groups WHERE id = ?{}", tx.dialect().for_update());
-    tx.conn.fetch_optional(Sql::new(lock).bind(group.as_str())).await?.ok_or(Error::Missing("group"))?;
+    lock_group(tx, group).await?;
     let member = Member { owner: owner.clone(), user_id: user.clone(), group_id: group.clone() };
     let key = "customer_id, user_id";
     let sql = columns::upsert(std::slice::from_ref(&member), tx.dialect(), key, &["group_id"]);
     tx.conn.execute(sql).await.map(drop)
+}
+
+/// The same for a user who is a member of none. A mirrored user with its id may be a member of the same group already;
+/// [`Error::Duplicate`] of another.
+pub(super) async fn insert_membership(
+    tx: &mut Tx,
+    owner: &Owner,
+    user: &UserId,
+    group: Option<&GroupId>,
+) -> Result<(), Error> {
+    let present = tx.conn.fetch_optional(membership_of(owner, user)).await?;
+    let present: Option<GroupId> = present.map(|row| first(Member::TABLE, &row)).transpose()?;
+    let Some(group) = group.filter(|group| present.as_ref() != Some(group)) else { return Ok(()) };
+    lock_group(tx, group).await?;
+    let member = Member { owner: owner.clone(), user_id: user.clone(), group_id: group.clone() };
+    tx.conn.execute(columns::insert("INSERT INTO", std::slice::from_ref(&member))).await.map(drop)
+}
+
+async fn lock_group(tx: &mut Tx, group: &GroupId) -> Result<(), Error> {
+    let lock = format!("SELECT 1 FROM user_groups WHERE id = ?{}", tx.dialect().for_update());
+    let locked = tx.conn.fetch_optional(Sql::new(lock).bind(group.as_str())).await?;
+    locked.map(drop).ok_or(Error::Missing("group"))
 }
 
 impl Store {
@@ -50,6 +71,14 @@ impl Store {
     pub async fn membership(&self, owner: &Owner, user: &UserId) -> Result<Option<GroupId>, Error> {
         let row = self.fetch_optional(membership_of(owner, user)).await?;
         row.map(|row| first(Member::TABLE, &row)).transpose()
+    }
+
+    /// Whose members of a group have this id.
+    pub async fn owners_of_member(&self, group: &GroupId, user: &UserId) -> Result<Vec<Owner>, Error> {
+        let index = self.dialect().walking("group_members_group");
+        let sql = select::<Member>(format_args!("{index} WHERE group_id = ? AND user_id = ?"));
+        let members: Vec<Member> = self.rows(sql.bind(group.as_str()).bind(user.as_str())).await?;
+        Ok(members.into_iter().map(|member| member.owner).collect())
     }
 
     /// The members of a group in the order of their owners and ids, `limit` of them after `after`.
@@ -91,7 +120,15 @@ impl Store {
                 if membership(tx, &owner, &user).await? != seen {
                     return Ok(Err(NotChanged::Stale));
                 }
-                set_membership(tx, &owner, &user, group.as_ref()).await?;
+                // A row that is not there cannot be locked: another transaction may insert it meanwhile.
+                let set = match seen {
+                    None => insert_membership(tx, &owner, &user, group.as_ref()).await,
+                    Some(_) => set_membership(tx, &owner, &user, group.as_ref()).await,
+                };
+                match set {
+                    Err(Error::Duplicate(_)) => return Ok(Err(NotChanged::Stale)),
+                    set => set?,
+                }
                 let fields = |group: &Option<GroupId>| {
                     AuditFields::from_iter([("group_id".to_owned(), serde_json::json!(group))])
                 };

@@ -108,7 +108,7 @@ impl Keyring {
         let broken = || Error::Sealed(at.table);
         let (version, rest) = sealed.split_at_checked(KEY_VERSION).ok_or_else(broken)?;
         let (nonce, body) = rest.split_at_checked(NONCE).ok_or_else(broken)?;
-        let key = self.keys.iter().find(|k| k.version == version).ok_or_else(broken)?;
+        let key = self.keys.iter().find(|k| k.version == version).ok_or(Error::UnknownKey(at.table))?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
         let mut body = Zeroizing::new(body.to_vec());
         let length = key.aead.open_in_place(nonce, at.aad(), &mut body).map_err(|_| broken())?.len();

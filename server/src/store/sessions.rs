@@ -10,8 +10,8 @@ use super::list::{Conditions, Filter};
 use super::sql::Sql;
 use super::{Store, Tx};
 use crate::model::{
-    Actor, CustomerId, ObjectKind, Owner, RecordId, RevokedReason, Secret, Session, SessionKind, Timestamp,
-    UserId,
+    Actor, AuditFields, CustomerId, ObjectKind, Owner, RecordId, RevokedReason, Secret, Session, SessionKind,
+    Timestamp, UserId, audit_diff,
 };
 
 columns!(Session in "sessions":
@@ -76,6 +76,25 @@ pub struct NextGeneration {
     pub kid: String,
     /// When.
     pub now: Timestamp,
+    /// The session ends then unless refreshed, if not before.
+    pub idle_until: Timestamp,
+}
+
+/// A user's own new password.
+#[derive(Debug, Clone)]
+pub struct PasswordChange {
+    /// The user.
+    pub user: UserId,
+    /// Whose user.
+    pub owner: Owner,
+    /// The user's security version that the change is based on.
+    pub security_version: i64,
+    /// The new password, hashed.
+    pub hash: Secret,
+    /// The session that goes on.
+    pub session: RecordId,
+    /// The secret that its next tokens are computed with.
+    pub kid: String,
     /// The session ends then unless refreshed, if not before.
     pub idle_until: Timestamp,
 }
@@ -188,41 +207,57 @@ impl Store {
         .await
     }
 
-    /// Sets a user's own new password, if its security version is still this one: all sessions but one end. Audited.
-    /// Returns the user's new security version.
+    /// Sets a user's own new password, if its security version is still the one given and its session has not ended: all
+    /// other sessions end, and this one goes on two generations later, so that no copy of its tokens before is of use. Audited.
+    /// Returns the session as it is then and the user's new security version.
     pub async fn change_own_password(
         &self,
-        user: (&UserId, &Owner),
-        security_version: i64,
-        hash: Secret,
-        keep: RecordId,
+        change: PasswordChange,
         by: &Actor,
-    ) -> Result<Option<i64>, Error> {
-        let (store, id, owner, by) = (self.clone(), user.0.clone(), user.1.clone(), by.clone());
+    ) -> Result<Option<(Session, i64)>, Error> {
+        let (store, by) = (self.clone(), by.clone());
         self.write("session.password", move |tx| {
-            let (store, id, owner, hash, by) = (store.clone(), id.clone(), owner.clone(), hash.clone(), by.clone());
+            let (store, change, by) = (store.clone(), change.clone(), by.clone());
             Box::pin(async move {
                 let now = tx.now().await?;
-                let sql = Sql::new(
-                    "UPDATE users SET password_hash = ?, security_version = security_version + 1, version = version + 1, \
-                     updated_at = ? WHERE id = ? AND security_version = ? AND is_active = 1",
-                );
-                let sql = sql.bind(hash.expose().to_owned()).bind(now).bind(id.as_str().to_owned());
-                if tx.conn.execute(sql.bind(security_version)).await? == 0 {
+                let for_update = tx.dialect().for_update();
+                let id = change.user.as_str();
+                let lock = Sql::new(format!(
+                    "SELECT 1 FROM users WHERE id = ? AND security_version = ? AND is_active = 1{for_update}"
+                ));
+                if tx.conn.fetch_optional(lock.bind(id).bind(change.security_version)).await?.is_none() {
                     return Ok(None);
                 }
-                revoke_sessions_of(tx, &id, RevokedReason::PasswordChanged, now, Some(keep)).await?;
-                let sql = Sql::new("UPDATE sessions SET reauthenticated_at = ? WHERE id = ?");
-                tx.conn.execute(sql.bind(now).bind(keep.as_bytes().to_vec())).await?;
+                let session = change.session.as_bytes();
+                let sql = Sql::new(
+                    "UPDATE sessions SET generation = generation + 2, kid = ?, rotated_at = ?, last_seen = ?, \
+                     reauthenticated_at = ?, idle_until = CASE WHEN expires_at < ? THEN expires_at ELSE ? END \
+                     WHERE id = ? AND user_id = ? AND revoked_at IS NULL AND idle_until > ?",
+                );
+                let sql = sql.bind(change.kid.as_str()).bind(now).bind(now).bind(now);
+                let sql = sql.bind(change.idle_until).bind(change.idle_until);
+                if tx.conn.execute(sql.bind(session).bind(id).bind(now)).await? == 0 {
+                    return Ok(None);
+                }
+                let sql = Sql::new(
+                    "UPDATE users SET password_hash = ?, security_version = security_version + 1, version = version + 1, \
+                     updated_at = ? WHERE id = ?",
+                );
+                tx.conn.execute(sql.bind(change.hash.expose()).bind(now).bind(id)).await?;
+                let reason = RevokedReason::PasswordChanged;
+                revoke_sessions_of(tx, &change.user, reason, now, Some(change.session)).await?;
+                let version = |version: i64| AuditFields::from_iter([("security_version".to_owned(), version.into())]);
+                let (was, is) = (version(change.security_version), version(change.security_version + 1));
                 let done = Done {
                     action: "set_password",
-                    object: (ObjectKind::User, id.as_str()),
-                    owner: &owner,
-                    diff: "{}".to_owned(),
+                    object: (ObjectKind::User, id),
+                    owner: &change.owner,
+                    diff: audit_diff(Some(&was), Some(&is)).unwrap_or_default(),
                 };
                 store.audit(tx, &by, now, done).await?;
-                store.announce(tx, &Changed::user(&id)).await?;
-                Ok(Some(security_version + 1))
+                store.announce(tx, &Changed::user(&change.user)).await?;
+                let changed = tx.conn.rows::<Session>(select::<Session>(" WHERE id = ?").bind(session)).await?.pop();
+                Ok(changed.map(|session| (session, change.security_version + 1)))
             })
         })
         .await

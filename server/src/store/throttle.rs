@@ -45,8 +45,8 @@ fn micros(span: Duration) -> i64 {
 }
 
 impl Store {
-    /// Takes a token of each bucket, or of none: then it says how long to wait. The buckets must be in the order of their
-    /// ids.
+    /// Takes a token of each bucket, or of none: then it says how long to wait. Everyone must name buckets of several kinds in
+    /// one order.
     pub async fn take_tokens(&self, buckets: Vec<Bucket>) -> Result<Result<(), Duration>, Error> {
         self.write("throttle.take", move |tx| {
             let buckets = buckets.clone();
@@ -181,7 +181,7 @@ async fn give_back(tx: &mut Tx, bucket: &Bucket) -> Result<(), Error> {
         }
         BucketRule::Lock { attempts } => Sql::new(format!(
             "UPDATE login_throttle SET locked_until = CASE WHEN attempts % {attempts} = 0 THEN 0 ELSE locked_until END, \
-             attempts = attempts - 1 WHERE bucket = ? AND attempts > 0"
+             full_at = CASE WHEN attempts = 1 THEN 0 ELSE full_at END, attempts = attempts - 1 WHERE bucket = ? AND attempts > 0"
         )),
     };
     tx.conn.execute(sql.bind(bucket.id.to_vec())).await.map(drop)

@@ -9,7 +9,7 @@ use super::columns::{Column as _, FromRow as _, TableRow as _, columns, select_w
 use super::dialect::Dialect;
 use super::error::Error;
 use super::list::{Conditions, Filter, ListRow};
-use super::members::{membership, set_membership};
+use super::members::{insert_membership, membership, set_membership};
 use super::sessions::{delete_sessions_of, revoke_sessions_of};
 use super::sql::{Arg, Row, Sql};
 use super::{Store, Tx, TxFuture};
@@ -120,8 +120,10 @@ impl Administered for User {
             let Some(user) = after.as_ref().or(before.as_ref()) else { return Ok(()) };
             let group = |user: &Option<Arc<Self>>| user.as_ref().and_then(|user| user.group_id.clone());
             let (was, is) = (group(&before), group(&after));
-            if was != is {
-                set_membership(tx, &user.owner, &user.id, is.as_ref()).await?;
+            match &before {
+                None => insert_membership(tx, &user.owner, &user.id, is.as_ref()).await?,
+                Some(_) if was != is => set_membership(tx, &user.owner, &user.id, is.as_ref()).await?,
+                Some(_) => {}
             }
             match (&before, &after) {
                 (Some(before), Some(after)) => match after.sessions_end(before) {
@@ -152,8 +154,8 @@ impl Store {
         Ok(self.row(sql.bind(owner.as_str()).bind(name.as_str())).await?.map(with_group))
     }
 
-    /// Creates a user, audited. [`Error::Duplicate`] where its id is taken, or its name by another user of its owner;
-    /// [`Error::Missing`] without its group.
+    /// Creates a user, audited. [`Error::Duplicate`] where its id is taken, or its name by another user of its owner, or where
+    /// its id is a member of another group; [`Error::Missing`] without its group.
     pub async fn create_user(&self, new: NewUser, by: &Actor) -> Result<User, Error> {
         let id = match new.id.clone() {
             Some(id) => id,
@@ -168,7 +170,8 @@ impl Store {
                 role,
                 password_hash,
                 is_active,
-                security_version: 1,
+                // No version of a user who had the id before: tokens of that one stay void.
+                security_version: now.micros(),
                 last_login_at: None,
                 version: 1,
                 created_at: now,

@@ -286,7 +286,14 @@ fn only_the_platform_takes_a_user_out_of_a_group_of_the_platform() {
         ] {
             assert_eq!(refused.refusal(), (403, "customer_forbidden"), "{}", refused.text());
         }
+        // Deleted and created again, it would have left the group; so would a mirrored user who gets a name to sign in.
+        assert_eq!(delete(&site, &key, "/admin/users/u-1").await.refusal(), (403, "customer_forbidden"));
+        let taken_over = json!({"id": "m-1", "username": "mia", "group_id": "own"});
+        assert_eq!(site.post(&key, "/admin/users", &taken_over).await.refusal(), (409, "conflict"));
         assert_eq!((group_of(&site, "u-1").await, audited(&site).await), (json!("ours"), before));
+        let named = create(&site, &key, &json!({"id": "m-1", "username": "mia"})).await;
+        assert_eq!(named.data()["group_id"], "ours");
+        assert_eq!(delete(&site, &key, "/admin/users/m-1").await.refusal(), (403, "customer_forbidden"));
         let renamed = patch(&site, &key, "/admin/users/u-1", "*", &json!({"username": "bea"})).await;
         assert_eq!(
             (renamed.status, &renamed.data()["group_id"]),
@@ -298,5 +305,31 @@ fn only_the_platform_takes_a_user_out_of_a_group_of_the_platform() {
             assert_eq!(put(&site, &key, &member(&own, user)).await.status, 204);
         }
         assert_eq!(group_of(&site, "u-1").await, "own");
+    });
+}
+
+#[test]
+fn a_mirrored_user_who_is_gone_can_be_taken_out_of_its_group() {
+    on_every_database(async |site| {
+        let (c, key) = administered(&site).await;
+        let (own, ours) = (json!({"id": "own", "name": "g"}), json!({"id": "ours", "name": "g"}));
+        let (own, ours) = (group(&site, &key, &own).await, group(&site, &site.platform, &ours).await);
+        let theirs = [("orgid", c.id.as_str())];
+        site.mirror(Entity::Users, &["m-1", "m-2"].map(|id| Row::new(id, &theirs))).await;
+        assert_eq!(put(&site, &key, &member(&own, "m-1")).await.status, 204);
+        assert_eq!(put(&site, &site.platform, &member(&ours, "m-2")).await.status, 204);
+        assert!(site.database().execute("DELETE FROM users_cache").await > 0);
+        let (other, stranger) = administered(&site).await;
+        assert_ne!(other.id, c.id);
+        for (path, error) in [(member(&own, "m-1"), "group"), (member(&ours, "m-2"), "member")] {
+            let refused = delete(&site, &stranger, &path).await;
+            assert_eq!(refused.refusal(), (404, "not_found"));
+            assert!(refused.text().contains(error), "{}", refused.text());
+        }
+        assert_eq!(delete(&site, &key, &member(&ours, "m-2")).await.refusal(), (403, "customer_forbidden"));
+        assert_eq!(delete(&site, &key, &member(&own, "m-1")).await.status, 204);
+        assert_eq!(delete(&site, &key, &member(&own, "m-1")).await.refusal(), (404, "not_found"));
+        assert_eq!(delete(&site, &site.platform, &member(&ours, "m-2")).await.status, 204);
+        assert_eq!(delete(&site, &key, "/admin/groups/own").await.status, 204);
     });
 }

@@ -128,7 +128,6 @@ fn a_key_changes_against_its_version_and_at_once() {
             (json!({"scopes": ["admin"]}), "scopes"),
             (json!({"scopes": null}), "scopes"),
             (json!({"enabled": null}), "enabled"),
-            (json!({"allowed_cidrs": null}), "allowed_cidrs"),
             (json!({"enabled": "yes"}), "enabled"),
         ] {
             let refused = patch(&site, &site.platform, &path, "*", &body).await;
@@ -137,6 +136,8 @@ fn a_key_changes_against_its_version_and_at_once() {
                 ((400, "invalid_request"), &json!(field))
             );
         }
+        let cleared = patch(&site, &site.platform, &path, "*", &json!({"allowed_cidrs": null})).await;
+        assert_eq!((cleared.status, &cleared.data()["allowed_cidrs"]), (200, &json!([])));
         for body in [json!({"customer_id": c.id}), json!({"secret": "x"}), json!({"auth_mode": "bearer"})] {
             assert_eq!(
                 patch(&site, &site.platform, &path, "*", &body).await.refusal(),
@@ -180,6 +181,12 @@ fn a_rotated_secret_is_shown_once_and_the_one_before_overlaps() {
             rotated.text()
         );
         let next = credentials(&rotated);
+        for key in [&c.key, &next] {
+            assert_eq!(site.get(key, "/balance").await.status, 200);
+        }
+        // Whoever has the old secret, and a retry after a lost answer, changes nothing.
+        let refused = site.post(&c.key, "/keys/rotate", &json!({"overlap_s": 0})).await;
+        assert_eq!(refused.refusal(), (409, "conflict"), "{}", refused.text());
         for key in [&c.key, &next] {
             assert_eq!(site.get(key, "/balance").await.status, 200);
         }

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use argon2::password_hash::PasswordHasher as _;
+use argon2::password_hash::phc::PasswordHash;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
-use sageapi_server::domain::admin::users::UserSettings;
+use sageapi_server::domain::admin::users::{UserRequest, UserSettings};
 use sageapi_server::domain::principal::Principal;
-use sageapi_server::model::{Actor, Secret, UserRole};
+use sageapi_server::model::{Actor, Secret, UserRole, Username};
 use sageapi_test_support::app::App;
 use sageapi_test_support::database::Kind;
 use serde_json::{Value, json};
@@ -192,6 +194,94 @@ fn a_new_password_ends_all_other_sessions_and_gives_this_one_new_tokens() {
         assert_eq!(login(NEW_PASSWORD).await.status, 200);
         let audited = site.database().texts("SELECT action FROM audit_log WHERE actor_kind = 'user'").await;
         assert_eq!(audited, ["set_password"]);
+    });
+}
+
+#[test]
+fn a_copy_of_a_session_is_of_no_use_after_a_new_password() {
+    on_every_database_with(signing_in, async |site| {
+        let person = site.person(None, UserRole::Admin).await;
+        let stolen = site.login(&person).await;
+        let changed = change_password(&site, &stolen.access, PASSWORD, "another horse battery").await;
+        let tokens = Tokens::of(&changed);
+        assert!(!site.has_access(&stolen.access).await);
+        assert!(site.has_access(&tokens.access).await);
+        assert_eq!(site.refresh(&stolen.refresh).await.refusal(), (401, "token_reused"));
+        assert!(!site.has_access(&tokens.access).await, "somebody has a copy: the session ends");
+    });
+}
+
+#[test]
+fn a_session_that_has_ended_changes_no_password() {
+    on_every_database_with(signing_in, async |site| {
+        let person = site.person(None, UserRole::Admin).await;
+        let tokens = site.login(&person).await;
+        assert!(site.has_access(&tokens.access).await);
+        // Behind the back of this instance's cache.
+        assert!(site.database().execute("UPDATE sessions SET revoked_at = 1").await > 0);
+        let refused = change_password(&site, &tokens.access, PASSWORD, "another horse battery").await;
+        assert_eq!(refused.refusal(), (409, "conflict"), "{}", refused.text());
+        assert_eq!(site.login_from(&new_address(), &person, PASSWORD).await.status, 200);
+    });
+}
+
+#[test]
+fn a_user_who_gets_the_id_of_a_deleted_one_gets_none_of_its_access() {
+    on_every_database_with(signing_in, async |site| {
+        let c = site.customer("1").await;
+        let person = site.person(Some(&c.id), UserRole::User).await;
+        let before = site.login(&person).await;
+        assert!(site.has_access(&before.access).await);
+        let by = (Principal::command_line(), Actor::command_line());
+        site.env().admin_users().delete(&by.0, &by.1, &person.id, None).await.unwrap();
+        let settings = UserSettings {
+            username: Username::parse(&person.name).unwrap(),
+            role: UserRole::Admin,
+            is_active: true,
+            group_id: None,
+        };
+        let password = Some(Secret::new("another horse battery"));
+        let request = UserRequest { id: Some(person.id.clone()), customer_id: None, settings, password };
+        site.env().admin_users().create(&by.0, &by.1, request).await.unwrap();
+        assert!(!site.has_access(&before.access).await);
+        assert_eq!(site.refresh(&before.refresh).await.refusal(), (401, "token_expired"));
+    });
+}
+
+#[test]
+fn a_password_hashed_by_other_parameters_is_hashed_again_at_the_next_login() {
+    on_every_database_with(signing_in, async |site| {
+        let person = site.person(None, UserRole::Admin).await;
+        // `PASSWORD` by argon2id with m=64, t=1, p=1.
+        let weak = argon2::Argon2::new(
+            argon2::Algorithm::Argon2id,
+            argon2::Version::V0x13,
+            argon2::Params::new(64, 1, 1, None).unwrap(),
+        );
+        let weak: PasswordHash =
+            weak.hash_password_with_salt(PASSWORD.as_bytes(), b"sixteen bytes ..").unwrap();
+        let set = format!("UPDATE users SET password_hash = '{weak}' WHERE id = '{}'", person.id);
+        assert_eq!(site.database().execute(&set).await, 1);
+        let today = format!(
+            "SELECT COUNT(*) FROM users WHERE id = '{}' AND password_hash LIKE '%m=19456,t=2,p=1$%'",
+            person.id
+        );
+        assert_eq!(site.login_from(&new_address(), &person, "wrong horse battery").await.status, 401);
+        assert_eq!(site.database().int(&today).await, 0);
+        for _ in 0..2 {
+            let tokens = site.login(&person).await;
+            assert!(site.has_access(&tokens.access).await);
+            assert_eq!(site.database().int(&today).await, 1);
+        }
+        // A hash that is none, or too expensive to check, is no password of anybody's.
+        for unusable in
+            ["x", "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAA"]
+        {
+            let set = format!("UPDATE users SET password_hash = '{unusable}' WHERE id = '{}'", person.id);
+            assert_eq!(site.database().execute(&set).await, 1);
+            let refused = site.login_from(&new_address(), &person, PASSWORD).await;
+            assert_eq!(refused.refusal(), (401, "login_failed"), "{unusable}");
+        }
     });
 }
 

@@ -37,6 +37,7 @@ async fn known(site: &Site) -> Credentials {
     let (key_id, secret) = (text(&vector, "key_id"), text(&vector, "secret"));
     site.app.customer(CUSTOMER, "100").await;
     let new = NewKey {
+        enabled: true,
         key_id: KeyId::parse(key_id).unwrap(),
         name: None,
         reach: Reach::Customer(CUSTOMER.parse_customer()),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sageapi_server::model::{Actor, AuthMode, KeyId, Reach, Scopes, Secret, Timestamp};
-use sageapi_server::store::{Error, NewKey, StoredKey};
+use sageapi_server::store::{Error, NewKey, NotChanged, StoredKey};
 use sageapi_test_support::app::ENCRYPTION_KEY;
 
 use crate::{contract, customer};
@@ -22,6 +22,7 @@ fn new(n: u8, secret: StoredKey) -> NewKey {
         name: Some(format!("key {n}")),
         reach: Reach::Customer(customer("org_a")),
         scopes: Scopes::parse("balance:read,users:read").unwrap(),
+        enabled: true,
         auth_mode: AuthMode::Signed,
         secret,
         expires_at: Some(Timestamp::from_micros(1_900_000_000_000_000)),
@@ -79,16 +80,16 @@ contract! {
     async fn a_rotation_keeps_the_secret_before_until_its_time(db: ready) {
         db.store.create_key(new(1, secret("old")), &by()).await.unwrap();
         let until = Timestamp::from_micros(1_850_000_000_000_000);
-        assert!(db.store.rotate_key(&id(1), secret("new"), until, &by()).await.unwrap().is_some());
+        db.store.rotate_key(&id(1), None, secret("new"), until, &by()).await.unwrap();
         let key = db.store.key(&id(1)).await.unwrap().unwrap();
         assert_eq!((key.secret, key.previous_secret), (Some(Secret::new("new")), Some(Secret::new("old"))));
         assert_eq!((key.previous_until, key.version), (Some(until), 2));
-        assert!(db.store.rotate_key(&id(2), secret("new"), until, &by()).await.unwrap().is_none());
+        assert!(matches!(db.store.rotate_key(&id(2), None, secret("new"), until, &by()).await, Err(NotChanged::NotFound)));
     }
 
     async fn changes_of_keys_are_audited_without_a_secret(db: ready) {
         db.store.create_key(new(1, secret("hush hush")), &by()).await.unwrap();
-        db.store.rotate_key(&id(1), secret("psst psst"), Timestamp::from_micros(1), &by()).await.unwrap();
+        db.store.rotate_key(&id(1), None, secret("psst psst"), Timestamp::from_micros(1), &by()).await.unwrap();
         for enabled in [false, false, true] {
             assert!(db.store.set_key_enabled(&id(1), enabled).await.unwrap());
         }
@@ -108,7 +109,7 @@ contract! {
         let until = Timestamp::from_micros(1_850_000_000_000_000);
         let tasks: Vec<_> = (0..6).map(|n| {
             let store = db.another();
-            tokio::spawn(async move { store.rotate_key(&id(1), secret(&format!("new {n}")), until, &by()).await.unwrap().is_some() })
+            tokio::spawn(async move { store.rotate_key(&id(1), None, secret(&format!("new {n}")), until, &by()).await.is_ok() })
         }).collect();
         let mut done = 0;
         for task in tasks {
@@ -121,18 +122,21 @@ contract! {
     async fn bearer_keys_are_found_by_either_live_token(db: ready) {
         let now = db.store.now().await.unwrap();
         db.store.create_key(new(1, StoredKey::TokenHash([1; 32])), &by()).await.unwrap();
-        let found = db.store.key_by_token(&[1; 32]).await.unwrap().unwrap();
-        assert_eq!((found.key_id, found.secret), (id(1), None));
+        let (found, previous) = db.store.key_by_token(&[1; 32]).await.unwrap().unwrap();
+        assert_eq!((found.key_id, found.secret, previous), (id(1), None, false));
+        let until = now.plus(Duration::from_hours(1));
         let next = StoredKey::TokenHash([2; 32]);
-        assert!(db.store.rotate_key(&id(1), next, now.plus(Duration::from_hours(1)), &by()).await.unwrap().is_some());
-        for token in [[1; 32], [2; 32]] {
-            assert_eq!(db.store.key_by_token(&token).await.unwrap().unwrap().key_id, id(1));
+        db.store.rotate_key(&id(1), Some(1), next.clone(), until, &by()).await.unwrap();
+        for (token, previous) in [([1; 32], true), ([2; 32], false)] {
+            let (found, by_previous) = db.store.key_by_token(&token).await.unwrap().unwrap();
+            assert_eq!((found.key_id, found.previous_until, by_previous), (id(1), Some(until), previous));
         }
+        let stale = db.store.rotate_key(&id(1), Some(1), next, until, &by()).await;
+        assert!(matches!(stale, Err(NotChanged::Stale)), "{stale:?}");
         assert!(db.store.key_by_token(&[3; 32]).await.unwrap().is_none());
-        let next = StoredKey::TokenHash([4; 32]);
-        assert!(db.store.rotate_key(&id(1), next, now.minus(Duration::from_secs(1)), &by()).await.unwrap().is_some());
-        for (token, live) in [([1; 32], false), ([2; 32], false), ([4; 32], true)] {
-            assert_eq!(db.store.key_by_token(&token).await.unwrap().is_some(), live, "{token:?}");
+        db.store.rotate_key(&id(1), None, StoredKey::TokenHash([4; 32]), until, &by()).await.unwrap();
+        for (token, known) in [([1; 32], false), ([2; 32], true), ([4; 32], true)] {
+            assert_eq!(db.store.key_by_token(&token).await.unwrap().is_some(), known, "{token:?}");
         }
     }
 
@@ -150,8 +154,8 @@ contract! {
         for n in 1..=3 {
             db.store.create_key(new(n, secret(&format!("secret {n}"))), &by()).await.unwrap();
         }
-        db.store.rotate_key(&id(2), secret("second"), Timestamp::from_micros(1), &by()).await.unwrap();
-        assert!(matches!(db.keyed(NEXT_KEY, &[]).key(&id(1)).await, Err(Error::Sealed(_))));
+        db.store.rotate_key(&id(2), None, secret("second"), Timestamp::from_micros(1), &by()).await.unwrap();
+        assert!(matches!(db.keyed(NEXT_KEY, &[]).key(&id(1)).await, Err(Error::UnknownKey(_))));
         let both = db.keyed(NEXT_KEY, &[ENCRYPTION_KEY]);
         for key in both.keys("", 10).await.unwrap() {
             assert!(both.reseal_key(&key).await.unwrap());
@@ -161,7 +165,7 @@ contract! {
         let key = only_new.key(&id(2)).await.unwrap().unwrap();
         assert_eq!((key.secret, key.previous_secret), (Some(Secret::new("second")), Some(Secret::new("secret 2"))));
         assert_eq!(only_new.key(&id(3)).await.unwrap().unwrap().secret, Some(Secret::new("secret 3")));
-        assert!(matches!(db.store.key(&id(1)).await, Err(Error::Sealed(_))));
+        assert!(matches!(db.store.key(&id(1)).await, Err(Error::UnknownKey(_))));
     }
 
     async fn keys_are_listed_in_pages(db: ready) {

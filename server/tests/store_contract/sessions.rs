@@ -75,7 +75,7 @@ contract! {
     async fn of_many_rotations_at_once_one_succeeds(db: ready) {
         let (user, now) = (db.user("ann").await, db.store.now().await.unwrap());
         let first = session(&user, now);
-        db.store.create_session(first.clone(), 1).await.unwrap();
+        db.store.create_session(first.clone(), user.security_version).await.unwrap();
         let stores: Vec<_> = (0..10).map(|_| db.another()).collect();
         let late = first.expires_at.plus(Duration::from_secs(1));
         let rotated = join_all(stores.iter().map(|store| store.rotate_session(next(&first, 1, late)))).await;
@@ -93,7 +93,7 @@ contract! {
     async fn a_generation_is_seen_once_and_announced_to_nobody(db: ready) {
         let (user, now) = (db.user("ann").await, db.store.now().await.unwrap());
         let first = session(&user, now);
-        db.store.create_session(first.clone(), 1).await.unwrap();
+        db.store.create_session(first.clone(), user.security_version).await.unwrap();
         let events = "SELECT COUNT(*) FROM cache_events";
         let before = db.database.int(events).await;
         for (generation, expected) in [(1, 1), (3, 3), (2, 3)] {

@@ -183,8 +183,8 @@ async fn a_secret_rotated_in_two_steps_over_three_processes_signs_nobody_out() {
     let bases = Mutex::new(servers.iter().map(ServerProcess::http).collect::<Vec<_>>());
     let (over, answered) = (Mutex::new(false), Mutex::new((0, 0)));
     let mut sessions = Vec::new();
-    for base in bases.lock().unwrap().clone() {
-        sessions.push(site.login(&base, "ann").await);
+    for server in &servers {
+        sessions.push(site.login(&server.http(), "ann").await);
     }
     // Refreshes and requests go on at all processes while they are restarted, one after the other.
     let visitor = client(None);
@@ -253,11 +253,11 @@ async fn guesses_are_counted_by_three_processes_together_and_a_restart_does_not_
     let last = client(Some("127.0.0.9".parse().unwrap()));
     assert_eq!(guess(&last, &servers[0].http(), PASSWORD).await, 429);
     for restarted in [false, true] {
-        for n in 0..3 {
+        for (n, server) in servers.iter_mut().enumerate() {
             if restarted {
-                servers[n] = site.installation.server().start().await;
+                *server = site.installation.server().start().await;
             }
-            let base = servers[n].http();
+            let base = server.http();
             assert_eq!(guess(&one, &base, PASSWORD).await, 429, "process {n}, restarted: {restarted}");
             // The device that signed in before is not kept out by others.
             let mut known = credentials("ann", PASSWORD);

@@ -330,6 +330,7 @@ pub fn request(customer: Option<&str>, scopes: &str) -> KeyRequest {
         reach: customer.map_or(Reach::Everything, |id| Reach::Customer(customer_id(id))),
         scopes: Scopes::parse(scopes).unwrap_or_else(|scope| panic!("{scope} is no scope")),
         auth_mode: AuthMode::Signed,
+        enabled: true,
         expires_at: None,
         allowed_cidrs: Vec::new(),
     }

@@ -125,7 +125,7 @@ pub struct Limits {
     /// Tokens reserved for a request that does not say how many it needs; none for the built-in number
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub default_reservation: Option<String>,
-    /// The zone of days and months, such as Asia/Shanghai
+    /// The zone of days and months, such as Asia/Shanghai; none for that of quota.timezone
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<String>,
     /// What happens while the database is away: deny or allow

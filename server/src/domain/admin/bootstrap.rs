@@ -41,8 +41,12 @@ pub async fn create_first_admin(store: &Store, users: &Users, admin: &BootstrapA
     let request = UserRequest { id: None, customer_id: None, settings, password: Some(password) };
     match users.create(&Principal::command_line(), &Actor::server(), request).await {
         Ok(_) => Ok(true),
-        // Another instance was first.
-        Err(Error::Taken(_)) => Ok(false),
+        // Another instance was first, or the name is that of a user who is no administrator.
+        Err(Error::Taken(_)) if !store.list(&filter, &Window::oldest(1)).await?.is_empty() => Ok(false),
+        Err(Error::Taken(_)) => Err(invalid(
+            "username",
+            "is the name of a user who is not an administrator; choose another".to_owned(),
+        )),
         Err(error) => Err(error),
     }
 }

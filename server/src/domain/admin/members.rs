@@ -61,12 +61,23 @@ impl Members {
         user: &UserId,
     ) -> Result<(), Error> {
         principal.require(Scope::Manage)?;
-        let Some(group) = self.store.group(group).await? else { return Err(Error::NotFound("group")) };
+        let reach = &principal.reach;
+        let visible = |group: &Group| group.owner == Owner::Platform || reach.includes_owned_by(&group.owner);
+        let group = self.store.group(group).await?.filter(visible).ok_or(Error::NotFound("group"))?;
         let not_a_member = || Error::NotFound("member");
-        match self.candidate(principal, &group, user).await.map_err(|error| match error {
-            Error::NotFound(_) => not_a_member(),
-            other => other,
-        })? {
+        let candidate = match self.candidate(principal, &group, user).await {
+            // A mirrored user may be gone, or another customer's now.
+            Err(Error::NotFound(_)) => {
+                let owners = self.store.owners_of_member(&group.id, user).await?;
+                let owner = owners.into_iter().find(|owner| reach.includes_owned_by(owner));
+                match owner {
+                    Some(Owner::Customer(customer)) => Candidate::Mirrored(customer),
+                    Some(Owner::Platform) | None => return Err(not_a_member()),
+                }
+            }
+            candidate => candidate?,
+        };
+        match candidate {
             Candidate::Local => {
                 let member = self.users.get(principal, user).await?;
                 if member.group_id.as_ref() != Some(&group.id) {

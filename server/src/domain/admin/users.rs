@@ -117,15 +117,29 @@ impl Users {
         if let Some(group) = &settings.group_id {
             self.check_assignable(&principal.reach, group, &owner).await?;
         }
-        let UserSettings { username, role, is_active, group_id } = settings;
+        let UserSettings { username, role, is_active, mut group_id } = settings;
+        // A mirrored user with this id may be a member of a group already, perhaps of one that only the platform may take it
+        // out of.
+        let present = match &id {
+            Some(id) => self.store.membership(&owner, id).await?,
+            None => None,
+        };
+        if present.is_some() && group_id.is_some() && present != group_id {
+            return Err(Error::Conflict("the id is in another group; leave group_id out and change it then"));
+        }
+        group_id = group_id.or(present);
         let password_hash = match password {
             Some(password) => Some(self.hashed(role, password).await?),
             None => None,
         };
+        let (of, group_of) = (owner.clone(), group_id.clone());
         let new = NewUser { id: id.clone(), owner, username, role, password_hash, is_active, group_id };
         match self.store.create_user(new, by).await {
             Err(store::Error::Duplicate(_)) => Err(match id {
                 Some(id) if self.store.user(&id).await?.is_some() => Error::Taken("id"),
+                Some(id) if self.store.membership(&of, &id).await? != group_of => {
+                    Error::Conflict("the user is being changed by others; try again")
+                }
                 _ => Error::Taken("username"),
             }),
             created => Ok(created?),
@@ -194,7 +208,8 @@ impl Users {
         self.change(principal, by, id, "revoke", |user| user.security_version += 1).await
     }
 
-    /// Deletes a user with its membership and its sessions. Its usage stays, and so do entries of the audit log.
+    /// Deletes a user with its membership and its sessions. Its usage stays, and so do entries of the audit log. Only the
+    /// platform deletes a member of one of its groups.
     pub async fn delete(
         &self,
         principal: &Principal,
@@ -202,10 +217,23 @@ impl Users {
         id: &UserId,
         expected: Option<i64>,
     ) -> Result<(), Error> {
-        principal.require(Scope::Manage)?;
-        let reach = principal.reach.clone();
-        let deleted = self.store.delete_user(id, expected, by, move |user| reached(&reach, user));
-        deleted.await.map_err(refused)
+        for _ in 0..ATTEMPTS {
+            let user = self.get(principal, id).await?;
+            if expected.is_some_and(|expected| expected != user.version) {
+                return Err(Error::PreconditionFailed);
+            }
+            // Deleted and created again, a user would have left its group.
+            self.check_leavable(&principal.reach, user.group_id.as_ref()).await?;
+            // The version ties the deletion to the group that was checked.
+            let reach = principal.reach.clone();
+            let deleted =
+                self.store.delete_user(id, Some(user.version), by, move |user| reached(&reach, user));
+            match deleted.await {
+                Err(NotChanged::Stale) if expected.is_none() => {}
+                deleted => return deleted.map_err(refused),
+            }
+        }
+        Err(Error::Conflict("the user is being changed by others; try again"))
     }
 
     async fn change(

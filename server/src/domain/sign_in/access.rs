@@ -157,7 +157,8 @@ impl AccessTokens {
         let current = user.is_active && user.security_version == claims.security_version;
         // The row may be older than the token, and so may its time of idling.
         let live = session.revoked_at.is_none() && self.clock.now() < session.expires_at;
-        if !current || !live || session.user_id != user.id {
+        let theirs = session.user_id == user.id && claims.customer == user.owner.as_str();
+        if !current || !live || !theirs {
             return Err(Error::TokenExpired);
         }
         if session.generation_seen < claims.generation && !self.config.read(|config| config.server.read_only)

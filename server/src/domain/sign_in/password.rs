@@ -166,14 +166,19 @@ impl Passwords {
         self.under_permit(move || hash(&password, &salt)).await?
     }
 
-    /// Compares a password with a stored hash. Without one it takes the same time, and is wrong.
+    /// Compares a password with a stored hash. Without one it takes the same time, and is wrong; so it is where the stored
+    /// hash cannot be used, which is logged.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] where too many wait; [`Error::Internal`] where the stored hash cannot be used.
+    /// [`Error::Overloaded`] where too many wait.
     pub async fn verify(&self, password: Secret, stored: Option<Secret>) -> Result<Verdict, Error> {
         let salt = self.salt();
         self.under_permit(move || match stored {
-            Some(stored) => verify(&password, &stored, &salt),
+            Some(stored) if is_usable(&stored) => verify(&password, &stored, &salt),
+            Some(_) => {
+                tracing::warn!("a stored password hash cannot be used; give its user a new password");
+                hash(&password, &salt).map(|_| Verdict::Wrong)
+            }
             None => hash(&password, &salt).map(|_| Verdict::Wrong),
         })
         .await?
@@ -224,17 +229,23 @@ fn hash(password: &Secret, salt: &[u8]) -> Result<Secret, Error> {
     Ok(Secret::new(hash.to_string()))
 }
 
-fn verify(password: &Secret, stored: &Secret, salt: &[u8]) -> Result<Verdict, Error> {
-    // The hash itself is never part of an error.
-    let unusable = || Error::Internal("a stored password hash cannot be used".to_owned());
-    let stored = PasswordHash::new(stored.expose()).map_err(|_| unusable())?;
-    let params = Params::try_from(&stored).map_err(|_| unusable())?;
-    let (Some(old_salt), Some(expected)) = (&stored.salt, &stored.hash) else { return Err(unusable()) };
+/// A stored hash and what it was computed with, if that is affordable.
+fn read(stored: &Secret) -> Option<(PasswordHash, Params)> {
+    let hash = PasswordHash::new(stored.expose()).ok()?;
+    let params = Params::try_from(&hash).ok()?;
     let affordable =
         params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() <= MAX_LANES;
-    if stored.algorithm.as_str() != "argon2id" || !affordable {
-        return Err(unusable());
-    }
+    let complete = hash.salt.is_some() && hash.hash.is_some();
+    (hash.algorithm.as_str() == "argon2id" && affordable && complete).then_some((hash, params))
+}
+
+fn is_usable(stored: &Secret) -> bool {
+    read(stored).is_some()
+}
+
+fn verify(password: &Secret, stored: &Secret, salt: &[u8]) -> Result<Verdict, Error> {
+    let Some((stored, params)) = read(stored) else { return Ok(Verdict::Wrong) };
+    let (Some(old_salt), Some(expected)) = (&stored.salt, &stored.hash) else { return Ok(Verdict::Wrong) };
     let engine = engine(params.m_cost(), params.t_cost(), params.p_cost())?;
     let mut computed = vec![0; expected.len()];
     let mut memory = vec![Block::default(); engine.params().block_count()];
@@ -299,9 +310,8 @@ mod tests {
         let greedy = "$argon2id$v=19$m=1048576,t=1,p=1$BwcHBwcHBwcHBwcHBwcHBw$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let endless = greedy.replace("m=1048576,t=1", "m=64,t=4294967295");
         for unusable in [greedy, &endless, "plain", "", "$2y$10$abcdefghijklmnopqrstuv"] {
-            let error =
-                passwords().verify(secret("correct horse"), Some(secret(unusable))).await.unwrap_err();
-            assert_eq!(error.to_string(), "internal error", "{unusable}");
+            let verdict = passwords().verify(secret("correct horse"), Some(secret(unusable))).await;
+            assert!(matches!(verdict, Ok(Verdict::Wrong)), "{unusable}: {verdict:?}");
         }
     }
 

@@ -27,14 +27,13 @@ pub fn known_device(user: &UserId, device: Uuid) -> Vec<Bucket> {
 pub fn unknown_device(owner: &str, account: &str, address: IpAddr) -> Vec<Bucket> {
     let account = [owner.as_bytes(), account.as_bytes()];
     let network = network(address);
-    let mut buckets = vec![
+    // Everyone locks rows in this order. The address comes first, so that one that is refused writes nothing, whatever
+    // accounts it names.
+    vec![
+        bucket(b"address", ADDRESS, &[&network]),
         bucket(b"strangers", STRANGERS, &account),
         bucket(b"account and address", ACCOUNT_FROM_ADDRESS, &[account[0], account[1], &network]),
-        bucket(b"address", ADDRESS, &[&network]),
-    ];
-    // Rows are locked in one order by everyone.
-    buckets.sort_unstable_by_key(|bucket| bucket.id);
-    buckets
+    ]
 }
 
 /// The bucket of giving the current password in order to set another.

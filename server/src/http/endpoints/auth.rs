@@ -5,7 +5,7 @@ mod body;
 use crate::domain::Error;
 use crate::domain::list;
 use crate::domain::page::PageRequest;
-use crate::domain::sign_in::{Credentials, Tokens};
+use crate::domain::sign_in::{Credentials, Origin, Tokens};
 use crate::http::body::{Object, required};
 use crate::http::call::Call;
 use crate::http::problem::Code;
@@ -127,7 +127,8 @@ async fn refresh(call: Call<'_>) -> Result<Answer, Error> {
     let token: Option<Secret> = body.secret("refresh_token");
     body.require("refresh_token", token.as_ref());
     body.finish()?;
-    tokens(&call.env.sign_in().refresh(required(token)?.expose(), call.address).await?)
+    let from = Origin { request_id: call.request_id, address: call.address };
+    tokens(&call.env.sign_in().refresh(required(token)?.expose(), &from).await?)
 }
 
 async fn logout(call: Call<'_>) -> Result<Answer, Error> {

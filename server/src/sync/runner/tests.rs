@@ -465,7 +465,7 @@ async fn expired_sessions_and_full_buckets_are_deleted_in_a_round_and_counted() 
             version: 1,
             created_at: now,
         };
-        assert!(store.create_session(session, 1).await.unwrap());
+        assert!(store.create_session(session, user.security_version).await.unwrap());
     }
     let rule = crate::store::BucketRule::Refill { capacity: 1, every: Duration::from_millis(1) };
     let bucket = crate::store::Bucket { id: [1; 32], rule };

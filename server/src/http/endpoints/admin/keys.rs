@@ -5,7 +5,7 @@ mod body;
 use std::time::Duration;
 
 use crate::domain::Error;
-use crate::domain::keys::{KeyChange, KeyRequest, MAX_OVERLAP};
+use crate::domain::keys::{KeyChange, KeyRequest, MAX_OVERLAP, MadeKey};
 use crate::domain::principal::Identity;
 use crate::http::body::{Object, required};
 use crate::http::call::Call;
@@ -16,7 +16,7 @@ use crate::http::routes::parameters::{PAGE, Parameter, ParameterKind};
 use crate::http::routes::{Access, Body, IfMatch, Payload, Route, Verb};
 use crate::http::schema;
 use crate::http::tag::Tag;
-use crate::model::{AuthMode, KeyId, Reach, Scope, Scopes, parse_network};
+use crate::model::{AuthMode, KeyId, Patch, Reach, Scope, Scopes, parse_network};
 use crate::store::KeyFilter;
 
 use body::{AdministeredKeyBody, MadeKeyBody, change_schema, create_schema, rotation_schema};
@@ -97,7 +97,7 @@ pub const ROUTES: &[Route] = &[
         body: Body::OptionalJson(rotation_schema),
         answer: Payload::One(schema::of::<MadeKeyBody<'static>>),
         summary: "Gives the calling key a new secret, which is shown this once.",
-        problems: &[Code::KeyRequired, Code::NotFound],
+        problems: &[Code::KeyRequired, Code::NotFound, Code::Conflict],
         ..Route::new(Verb::Post, |call| Box::pin(rotate_own(call)))
     },
 ];
@@ -167,21 +167,23 @@ async fn revoke(call: Call<'_>) -> Result<Answer, Error> {
 
 async fn rotate(call: Call<'_>) -> Result<Answer, Error> {
     call.demand_platform()?;
-    let id = named(&call)?;
-    rotated(&call, &id).await
+    let (id, overlap) = (named(&call)?, read_overlap(&call.body)?);
+    call.spend_nonce().await?;
+    rotated(&call.env.keys().rotate(&id, overlap, &call.actor()?).await?)
 }
 
 async fn rotate_own(call: Call<'_>) -> Result<Answer, Error> {
-    let Identity::Key(key) = &call.principal()?.identity else { return Err(Error::KeyRequired) };
-    let id = key.key_id.clone();
-    rotated(&call, &id).await
+    let overlap = read_overlap(&call.body)?;
+    let principal = call.principal()?;
+    if !matches!(principal.identity, Identity::Key(_)) {
+        return Err(Error::KeyRequired);
+    }
+    call.spend_nonce().await?;
+    rotated(&call.env.keys().rotate_own(principal, overlap, &call.actor()?).await?)
 }
 
-async fn rotated(call: &Call<'_>, id: &KeyId) -> Result<Answer, Error> {
-    let overlap = read_overlap(&call.body)?;
-    call.spend_nonce().await?;
-    let made = call.env.keys().rotate(id, overlap, &call.actor()?).await?;
-    let answer = Answer::done(&MadeKeyBody::of(&made))?;
+fn rotated(made: &MadeKey) -> Result<Answer, Error> {
+    let answer = Answer::done(&MadeKeyBody::of(made))?;
     Ok(answer.tagged(EntityTag::Version(made.key.version)).secret())
 }
 
@@ -218,6 +220,7 @@ fn read_request(body: &[u8]) -> Result<KeyRequest, Error> {
         _ => Err("must be signed or bearer"),
     });
     let allowed_cidrs = networks(&mut body, "allowed_cidrs").unwrap_or_default();
+    let enabled = body.boolean("enabled").unwrap_or(true);
     let expires_at = body.time("expires_at");
     body.finish()?;
     Ok(KeyRequest {
@@ -225,6 +228,7 @@ fn read_request(body: &[u8]) -> Result<KeyRequest, Error> {
         reach: customer_id.map_or(Reach::Everything, Reach::Customer),
         scopes: required(scopes)?,
         auth_mode: auth_mode.unwrap_or(AuthMode::Signed),
+        enabled,
         expires_at,
         allowed_cidrs,
     })
@@ -237,7 +241,11 @@ fn read_change(body: &[u8]) -> Result<KeyChange, Error> {
         scopes: body.change("scopes", scopes),
         enabled: body.change("enabled", Object::boolean),
         expires_at: body.patch("expires_at", Object::time),
-        allowed_cidrs: body.change("allowed_cidrs", networks),
+        allowed_cidrs: match body.patch("allowed_cidrs", networks) {
+            Patch::Keep => None,
+            Patch::Clear => Some(Vec::new()),
+            Patch::Set(networks) => Some(networks),
+        },
     };
     body.finish()?;
     Ok(change)

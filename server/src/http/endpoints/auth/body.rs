@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::domain::principal::Principal;
 use crate::domain::sign_in::{ACCESS_LIFE, SignedIn, Tokens};
-use crate::http::schema::{self, IdText, ScopeText, TimeText};
+use crate::http::schema::{self, IdText, ScopeText, SecretText, TimeText};
 use crate::model::{Owner, RecordId, Scope, Session, Timestamp, User, UserId, UserRole, Username};
 
 fn password() -> serde_json::Value {
@@ -50,16 +50,16 @@ pub fn password_schema(g: &mut SchemaGenerator) -> Schema {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Tokens")]
 pub struct TokensBody<'a> {
-    access_token: &'a str,
+    access_token: SecretText<'a>,
     token_type: &'static str,
     /// Seconds until the access token expires.
     #[schemars(with = "i64")]
     expires_in: u64,
-    refresh_token: &'a str,
+    refresh_token: SecretText<'a>,
     #[schemars(with = "TimeText")]
     refresh_expires_at: Timestamp,
     /// For the next sign-in on this device; null after a refresh.
-    device_token: Option<&'a str>,
+    device_token: Option<SecretText<'a>>,
     user: UserBody<'a>,
     /// Whether a refresh repeats the answer to an earlier one.
     replayed: bool,
@@ -69,12 +69,12 @@ impl<'a> TokensBody<'a> {
     /// Of tokens.
     pub fn of(tokens: &'a Tokens) -> Self {
         Self {
-            access_token: tokens.access.expose(),
+            access_token: SecretText(tokens.access.expose()),
             token_type: "Bearer",
             expires_in: ACCESS_LIFE.as_secs(),
-            refresh_token: tokens.refresh.expose(),
+            refresh_token: SecretText(tokens.refresh.expose()),
             refresh_expires_at: tokens.refresh_expires_at,
-            device_token: tokens.device.as_ref().map(crate::model::Secret::expose),
+            device_token: tokens.device.as_ref().map(|token| SecretText(token.expose())),
             user: UserBody::of(&tokens.user),
             replayed: tokens.replayed,
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::domain::keys::MadeKey;
-use crate::http::schema::{self, AuthModeText, IdText, ScopeText, TimeText};
+use crate::http::schema::{self, AuthModeText, IdText, ScopeText, SecretText, TimeText};
 use crate::model::{AuthMode, CustomerId, Key, KeyId, Scope, Timestamp};
 
 /// A key as administrators see it: never a secret.
@@ -47,17 +47,6 @@ pub struct MadeKeyBody<'a> {
     secret: SecretText<'a>,
 }
 
-/// A secret on its way to its holder, and to no log.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-struct SecretText<'a>(&'a str);
-
-impl std::fmt::Debug for SecretText<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretText")
-    }
-}
-
 impl<'a> AdministeredKeyBody<'a> {
     /// Of a key.
     pub fn of(key: &'a Key) -> Self {
@@ -92,8 +81,9 @@ fn settings(g: &mut SchemaGenerator, nullable: bool) -> Value {
     json!({
         "name": { "type": text, "minLength": 1, "maxLength": 128, "description": "Unique." },
         "scopes": { "type": "array", "items": scope, "minItems": 1, "uniqueItems": true },
+        "enabled": { "type": "boolean" },
         "allowed_cidrs": {
-            "type": "array", "items": { "type": "string" }, "maxItems": 64, "uniqueItems": true,
+            "type": if nullable { json!(["array", "null"]) } else { json!("array") }, "items": { "type": "string" }, "maxItems": 64, "uniqueItems": true,
             "description": "The networks it may be used from; empty means any.",
         },
         "expires_at": time,
@@ -106,14 +96,14 @@ pub fn create_schema(g: &mut SchemaGenerator) -> Schema {
     properties["platform"] = json!({
         "type": "boolean", "description": "true for a key of the platform, which has no customer_id.",
     });
+    properties["enabled"]["default"] = json!(true);
     properties["auth_mode"] = json!({ "type": "string", "enum": ["signed", "bearer"], "default": "signed" });
     let schema = json!({ "type": "object", "required": ["scopes"], "properties": properties });
     schema::defined(g, "NewKey", schema)
 }
 
 pub fn change_schema(g: &mut SchemaGenerator) -> Schema {
-    let mut properties = settings(g, true);
-    properties["enabled"] = json!({ "type": "boolean" });
+    let properties = settings(g, true);
     schema::defined(g, "KeyChange", json!({ "type": "object", "properties": properties }))
 }
 
