@@ -37,6 +37,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "cache", doc: "Answers kept in memory.", groups: &[CACHE] },
     Section { name: "auth", doc: "Keys, secrets and signatures.", groups: &[AUTH] },
     Section { name: "accounting", doc: "How charges and credits are booked.", groups: &[ACCOUNTING] },
+    Section { name: "usage", doc: "Records of what users consume.", groups: &[USAGE] },
     Section { name: "audit", doc: "The log of what administrators change.", groups: &[AUDIT] },
     Section { name: "quota", doc: "Limits on what users consume.", groups: &[QUOTA] },
     Section { name: "cluster", doc: "Primary and edge servers.", groups: &[CLUSTER] },
@@ -351,6 +352,22 @@ static AUDIT: &[Key] = &[Key::new(
     "How long entries of the audit log are kept; unset: for ever.",
 )
 .reloadable()];
+
+static USAGE: &[Key] = &[
+    Key::new(
+        "usage.retention",
+        Kind::Time("0s", "36500d"),
+        "How long usage records are kept; the sums over them stay. 0: for ever.",
+    )
+    .or("400d")
+    .reloadable(),
+    Key::new(
+        "usage.timezone",
+        Kind::TimeZone,
+        "Time zone of the days of usage; fixed once there are usage records.",
+    )
+    .or("UTC"),
+];
 
 static QUOTA: &[Key] = &[
     Key::new("quota.unknown_user", Kind::Choice(&["deny", "allow"]), "What a user without a group may do.")

@@ -20,6 +20,7 @@ pub mod prices;
 pub mod pricing;
 pub mod principal;
 pub mod sign_in;
+pub mod usage;
 pub mod verify;
 
 pub use cursor::{Listing, Position};

@@ -28,13 +28,14 @@ use crate::domain::admin::members::Members;
 use crate::domain::admin::users::Users;
 use crate::domain::auth::Auth;
 use crate::domain::balances::Balances;
-use crate::domain::booking::{Bookings, sweep_due_holds};
+use crate::domain::booking::{Bookings, UsageFloor, sweep_due_holds};
 use crate::domain::caches::Caches;
 use crate::domain::invalidation::InvalidationPoller;
 use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::prices::Prices;
 use crate::domain::sign_in::SignIn;
+use crate::domain::usage::UsageLog;
 use crate::model::{Clock, Entropy};
 use crate::store::{OwnerCheck, SchemaState, Store, StoreMetrics};
 use crate::sync::{EventReceiver, SyncService};
@@ -60,6 +61,8 @@ struct Inner {
     sign_in: Arc<SignIn>,
     keys: Keys,
     bookings: Bookings,
+    usage: UsageLog,
+    usage_floor: UsageFloor,
     /// What its writers run on.
     _booking_threads: Option<BookingThreads>,
     sync: SyncService,
@@ -147,6 +150,11 @@ impl ServerEnv {
     /// Everything that moves money.
     pub fn bookings(&self) -> &Bookings {
         &self.inner.bookings
+    }
+
+    /// What users consume.
+    pub fn usage(&self) -> &UsageLog {
+        &self.inner.usage
     }
 
     /// Mirrored users, one by one.

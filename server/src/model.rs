@@ -20,6 +20,7 @@ mod reach;
 mod secret;
 mod session;
 mod shown;
+mod usage;
 mod user;
 mod username;
 
@@ -52,5 +53,8 @@ pub use sageapi_runtime::{
 pub use secret::Secret;
 pub use session::{RevokedReason, Session, SessionKind};
 pub use shown::{shown, shown_json};
+pub use usage::{
+    HoldUse, ReservationUse, Uncharged, UsageDay, UsageDetails, UsageRecord, UsageSums, UsageTotal,
+};
 pub use user::{User, UserRole};
 pub use username::{Username, UsernameError};

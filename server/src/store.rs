@@ -38,6 +38,7 @@ mod sync_state;
 pub(crate) mod test_store;
 mod throttle;
 mod traced;
+mod usage;
 mod users;
 
 use std::path::Path;
@@ -79,6 +80,7 @@ pub use sealed::{Keyring, KeyringError, SealedAt};
 pub use sessions::{NextGeneration, PasswordChange, SessionFilter};
 pub use sync_state::{SyncOutcome, SyncState};
 pub use throttle::{Bucket, BucketRule};
+pub use usage::{UsagePlace, UsageState};
 pub use users::{ListedUser, NewUser, UserFilter};
 
 use crate::config::{DatabaseHost, DatabaseTarget};

@@ -1,6 +1,8 @@
 //! Sections from values, and what concerns several keys. Every section is read even when an earlier one is
 //! wrong, so that all errors come at once; `None` means that an error was recorded.
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 use sageapi_contract::DEFAULT_DATABASE_URL;
 
@@ -10,7 +12,7 @@ use super::database::{self, DatabaseHost, DatabaseTarget};
 use super::schedule::Schedule;
 use super::types::{
     Accounting, Admin, Audit, Auth, BootstrapAdmin, BootstrapPassword, Cache, Cluster, Config, Database,
-    EntitySync, Log, Quota, Server, Sync, SyncSource, Telemetry, TlsFiles, Upstream, UpstreamAuth,
+    EntitySync, Log, Quota, Server, Sync, SyncSource, Telemetry, TlsFiles, Upstream, UpstreamAuth, Usage,
 };
 use super::value::{Reader, WebhookSecrets};
 
@@ -42,6 +44,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
     if let (true, Some(database), Some(accounting)) = (mysql, &mut database, &accounting) {
         spare_connections(r, database, accounting);
     }
+    let usage = usage(r);
     let audit = Audit { retention: r.optional("audit.retention") };
     let quota = Quota { unknown_user: r.value("quota.unknown_user"), timezone: r.value("quota.timezone") };
     let cluster = Cluster {
@@ -67,6 +70,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         cache,
         auth,
         accounting: accounting?,
+        usage,
         audit,
         quota,
         cluster,
@@ -360,6 +364,12 @@ fn accounting(r: &mut Reader, default_zone: &TimeZone) -> Option<Accounting> {
 }
 
 /// A zone that the table of keys has checked.
+fn usage(r: &mut Reader) -> Usage {
+    let (retention, timezone): (Duration, String) = (r.value("usage.retention"), r.value("usage.timezone"));
+    let zone = zone(Some(&timezone)).unwrap_or(TimeZone::UTC);
+    Usage { retention: (!retention.is_zero()).then_some(retention), timezone, zone }
+}
+
 fn zone(name: Option<&str>) -> Option<TimeZone> {
     name.and_then(|name| TimeZone::get(name).ok())
 }

@@ -33,6 +33,8 @@ pub struct Config {
     pub auth: Auth,
     /// Booking.
     pub accounting: Accounting,
+    /// Usage records.
+    pub usage: Usage,
     /// The audit log.
     pub audit: Audit,
     /// Limits on what users consume; not implemented yet.
@@ -272,6 +274,17 @@ pub struct Accounting {
     pub queue: usize,
     /// Writers; SQLite always has one.
     pub writers: usize,
+}
+
+/// Section `usage`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// How long records are kept; `None`: for ever.
+    pub retention: Option<Duration>,
+    /// The time zone of the days of usage, by its name.
+    pub timezone: String,
+    /// The same.
+    pub zone: TimeZone,
 }
 
 /// Section `audit`.

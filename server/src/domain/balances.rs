@@ -21,7 +21,7 @@ impl BalanceCache {
     pub fn new(caches: &Caches) -> Self {
         Self(caches.make(&CacheSpec {
             name: "balances",
-            share: 8,
+            share: 6,
             stale_limit: STALE_LIMIT,
             weigh: |_| WEIGHT,
             invalidated: |changed| {

@@ -16,6 +16,7 @@ mod preview;
 mod price;
 mod queue;
 mod request;
+mod rules;
 mod service;
 mod sweep;
 mod writer;
@@ -27,8 +28,11 @@ mod tests;
 
 pub use engine::BookingParts;
 pub use metrics::BookingMetrics;
-pub use outcome::{Booked, Outcome, Reserved};
-pub use request::{Action, Amount, Capture, Entry, MAX_HOLD, Request, Reserve, Reverse};
+pub use outcome::{Booked, Outcome, Reserved, Used};
+pub use request::{
+    Action, Amount, Capture, Entry, MAX_HOLD, Request, Reserve, Reverse, Usage, usage_transno,
+};
+pub use rules::{Rules, UsageFloor};
 pub use service::Bookings;
 pub use sweep::sweep_due_holds;
 pub use writer::Booking;

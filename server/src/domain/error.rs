@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 
-use crate::model::{Currency, HoldState, Kind, Money, OutOfReach, Scope};
+use crate::model::{Currency, HoldState, Kind, Money, OutOfReach, Scope, Timestamp};
 use crate::signing::AuthError;
 use crate::store::{self, NotChanged};
 
@@ -119,6 +119,15 @@ pub enum Error {
     /// The transno was used for a different request.
     #[error("the transno was used for a different request")]
     TransnoConflict,
+    /// The request's id was used for other usage.
+    #[error("the request_id was used for other usage")]
+    RequestConflict,
+    /// Usage that is said to happen later.
+    #[error("the event_time is more than 5 minutes ahead of the database's clock")]
+    EventInFuture,
+    /// Usage from before the time that is kept: whether it was recorded before cannot be told any more.
+    #[error("the event_time is before {0}, and what was recorded then may have been deleted")]
+    EventTooOld(Timestamp),
     /// The customer has another currency.
     #[error("the customer's currency is {expected}, not {given}")]
     CurrencyMismatch {

@@ -48,6 +48,8 @@ pub struct PriceRequest {
     pub usage: Option<String>,
     /// When it was used; that day's price list counts.
     pub at: Timestamp,
+    /// The name that the model is offered under, or its id, where neither the program nor the id is known.
+    pub offered_as: Option<String>,
     /// What a customer may see: programs that a published model names, none of a provider's costs.
     pub published_only: bool,
 }
@@ -101,8 +103,8 @@ pub struct Prices {
     store: Store,
     /// By program, day, and whether the caller sees published programs only.
     rows: Arc<Versioned<(String, String, bool), MirrorRow>>,
-    /// By model.
-    offers: Arc<Versioned<String, Offers>>,
+    /// By a column that names models, and its text.
+    offers: Arc<Versioned<(&'static str, String), Offers>>,
     lists: Arc<Lists>,
     config: LiveConfig,
 }
@@ -226,9 +228,13 @@ impl Prices {
         usage: &Usage<'_>,
     ) -> Result<Result<Chosen, NoPrice>, Error> {
         let published_only = request.published_only;
-        let offers = match &request.llmid {
-            Some(llmid) => Some(self.offers(llmid).await?),
-            None => None,
+        let offers = match (&request.llmid, &request.offered_as) {
+            (Some(llmid), _) => Some(self.offers("llmid", llmid).await?),
+            (None, Some(name)) => match self.offers("llmid", name).await? {
+                offers if offers.is_empty() => Some(self.offers("model", name).await?),
+                offers => Some(offers),
+            },
+            (None, None) => None,
         };
         if let Some(ppid) = &request.pricing_id {
             let offer = offers.and_then(|offers| offers.under(ppid, day, published_only).cloned());
@@ -263,20 +269,21 @@ impl Prices {
         ))))
     }
 
-    async fn offers(&self, llmid: &str) -> Result<Arc<Offers>, Error> {
-        if TextId::parse(llmid).is_err() {
+    /// Where models with this text in a column are offered.
+    async fn offers(&self, column: &'static str, text: &str) -> Result<Arc<Offers>, Error> {
+        if TextId::parse(text).is_err() {
             return Ok(Arc::default());
         }
         let load = || async {
             let filter = MirrorFilter {
-                equals: vec![("llmid", llmid.to_owned())],
+                equals: vec![(column, text.to_owned())],
                 with_unreadable: true,
                 ..MirrorFilter::of(Entity::Llmage)
             };
             let offers = Offers::of(&self.store.list(&filter, &Window::oldest(MAX_OFFERS)).await?);
             Ok((!offers.is_empty()).then_some((offers, 0)))
         };
-        Ok(self.offers.get(&llmid.to_owned(), load).await?.value.unwrap_or_default())
+        Ok(self.offers.get(&(column, text.to_owned()), load).await?.value.unwrap_or_default())
     }
 }
 

@@ -42,6 +42,16 @@ pub enum OpenError {
     /// The thread of the booking engine.
     #[error("the booking engine's thread cannot start: {0}")]
     Thread(std::io::Error),
+    /// Usage is counted by days of another time zone.
+    #[error(
+        "usage.timezone is {configured}, but the usage recorded so far is counted by days of {stored}; configure that one"
+    )]
+    UsageTimeZone {
+        /// As configured.
+        configured: String,
+        /// Of the days in the database.
+        stored: String,
+    },
     /// The settings of the mirror.
     #[error(transparent)]
     Sync(#[from] SyncError),
@@ -65,6 +75,7 @@ impl OpenError {
             | Self::NoDatabase(_)
             | Self::NoKeyFile(_)
             | Self::OtherName(_)
+            | Self::UsageTimeZone { .. }
             | Self::Keyring(_)
             | Self::Sync(_)
             | Self::Schema(_)

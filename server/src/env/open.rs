@@ -23,13 +23,14 @@ use crate::domain::admin::members::Members;
 use crate::domain::admin::users::Users;
 use crate::domain::auth::Auth;
 use crate::domain::balances::{BalanceCache, Balances};
-use crate::domain::booking::{Booking, BookingMetrics, BookingParts, Bookings};
+use crate::domain::booking::{Booking, BookingMetrics, BookingParts, Bookings, UsageFloor};
 use crate::domain::caches::Caches;
 use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::nonces::SpentNonces;
 use crate::domain::prices::Prices;
 use crate::domain::sign_in::{AccessTokens, Passwords, SignIn, SignInMetrics};
+use crate::domain::usage::{EffectiveGroups, UsageLog};
 use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
 use crate::store::{Context, Keyring, Migrate, OwnerCheck, SchemaState, Store, StoreMetrics};
 use crate::sync::{EventReceiver, SyncMetrics, SyncService};
@@ -96,7 +97,9 @@ impl ServerEnv {
         let config = LiveConfig::new(config);
         let caches = Caches::new(&config, &clock, &metrics);
         let (balances, nonces) = (BalanceCache::new(&caches), Arc::new(SpentNonces::default()));
+        let usage_floor = UsageFloor::default();
         let parts = BookingParts {
+            usage_floor: usage_floor.clone(),
             balances: balances.clone(),
             nonces: nonces.clone(),
             metrics: BookingMetrics::register(&metrics),
@@ -142,9 +145,20 @@ impl ServerEnv {
             SignInMetrics::register(&metrics),
         ));
         let prices = Arc::new(Prices::new(store.clone(), &caches, config.clone()));
+        let groups_of_users = EffectiveGroups::new(store.clone(), &caches);
+        let usage = UsageLog::new(
+            booking.clone(),
+            store.clone(),
+            prices.clone(),
+            groups_of_users,
+            config.clone(),
+            clock.clone(),
+        );
         let bookings = Bookings::new(booking, store.clone(), prices.clone(), config.clone(), clock.clone());
         let inner = Inner {
             bookings,
+            usage,
+            usage_floor,
             auth: Auth::new(store.clone(), &caches, nonces, access, clock.clone(), config.clone()),
             sign_in,
             keys: Keys::new(store.clone(), clock.clone(), entropy.clone(), config.clone()),
@@ -187,6 +201,15 @@ impl ServerEnv {
         let state = self.store().schema_state(OwnerCheck::User).await?;
         if !state.can_serve {
             return Err(OpenError::Schema(Box::new(state)));
+        }
+        if !self.config().server.read_only {
+            let configured = &self.config().usage.timezone;
+            let usage = self.store().usage_state(configured).await?;
+            self.inner.usage_floor.raise(usage.floor);
+            if usage.time_zone != *configured {
+                let configured = configured.clone();
+                return Err(OpenError::UsageTimeZone { configured, stored: usage.time_zone });
+            }
         }
         // Before the instance is ready. What is wrong with the setting does not keep customers from being served.
         if self.inner.role == Role::Serve

@@ -16,6 +16,7 @@ mod pricing;
 mod reversals;
 mod transno;
 mod uapis;
+mod usage;
 mod users;
 mod whoami;
 
@@ -41,6 +42,7 @@ const FAMILIES: &[&[Route]] = &[
     batch::ROUTES,
     reversals::ROUTES,
     holds::ROUTES,
+    usage::ROUTES,
     admin::customers::ROUTES,
     admin::users::ROUTES,
     admin::groups::ROUTES,

@@ -93,6 +93,9 @@ codes! {
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Body too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type";
     TransnoConflict = "transno_conflict", UNPROCESSABLE_ENTITY, "Transno already used for a different request";
+    RequestConflict = "request_conflict", UNPROCESSABLE_ENTITY, "Request already recorded with other usage";
+    EventInFuture = "event_in_future", UNPROCESSABLE_ENTITY, "Event in the future";
+    EventTooOld = "event_too_old", UNPROCESSABLE_ENTITY, "Event too old";
     CurrencyMismatch = "currency_mismatch", UNPROCESSABLE_ENTITY, "Currency mismatch";
     PriceNotFound = "price_not_found", UNPROCESSABLE_ENTITY, "Price not found";
     AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY, "Amount or balance out of range";
@@ -381,6 +384,12 @@ impl From<Error> for Problem {
                 Code::TransnoConflict,
                 "the transno was used for a different request; use a new one for a new booking",
             ),
+            Error::RequestConflict => Self::new(
+                Code::RequestConflict,
+                "the request_id was used for other usage; a request is recorded once",
+            ),
+            Error::EventInFuture => Self::new(Code::EventInFuture, text),
+            Error::EventTooOld(_) => Self::new(Code::EventTooOld, text),
             Error::CurrencyMismatch { .. } => Self::new(Code::CurrencyMismatch, text),
             Error::AmountOutOfRange => Self::new(Code::AmountOutOfRange, text),
             Error::PriceNotFound(_) => Self::new(Code::PriceNotFound, text),
@@ -473,7 +482,8 @@ mod tests {
              403 scope_missing, 403 customer_forbidden, 403 kind_forbidden, 403 customer_suspended, \
              403 key_disabled, 403 key_required, 403 address_denied, 403 session_required, 403 user_disabled, 404 not_found, 405 method_not_allowed, 409 conflict, \
              409 transno_in_progress, 410 gone, 412 precondition_failed, 413 body_too_large, \
-             415 unsupported_media_type, 422 transno_conflict, 422 currency_mismatch, 422 price_not_found, \
+             415 unsupported_media_type, 422 transno_conflict, 422 request_conflict, 422 event_in_future, 422 event_too_old, \
+             422 currency_mismatch, 422 price_not_found, \
              422 amount_out_of_range, 422 hold_closed, 422 reversal_exceeds, 428 precondition_required, 429 quota_exceeded, \
              429 rate_limited, 500 internal, 503 overloaded, 503 store_unavailable, 503 read_only";
         assert_eq!(table.join(", "), contract);

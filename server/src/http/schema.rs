@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::model::{
-    ActorKind, AuthMode, CustomerStatus, HoldState, Kind, Mode, ObjectKind, OnStoreFailure, Scope,
-    UsageBilling, UserRole,
+    ActorKind, AuthMode, CustomerStatus, HoldState, HoldUse, Kind, Mode, ObjectKind, OnStoreFailure,
+    ReservationUse, Scope, Uncharged, UsageBilling, UserRole,
 };
 
 use super::routes::NDJSON;
@@ -71,6 +71,12 @@ texts! {
     ModeText = "Mode", names(Mode::ALL.iter().map(|mode| mode.as_str()));
     /// What a usage record does to the balance.
     UsageBillingText = "UsageBilling", names(UsageBilling::ALL.iter().map(|billing| billing.as_str()));
+    /// What became of the hold that usage names.
+    HoldUseText = "HoldUse", names(HoldUse::ALL.iter().map(|used| used.as_str()));
+    /// What became of the reservation that usage names.
+    ReservationUseText = "ReservationUse", names(ReservationUse::ALL.iter().map(|used| used.as_str()));
+    /// Why usage was not charged.
+    UnchargedText = "Uncharged", names(Uncharged::ALL.iter().map(|why| why.as_str()));
     /// What kind of actor changed something.
     ActorKindText = "ActorKind", names(ActorKind::ALL.iter().map(|kind| kind.as_str()));
     /// What kind of thing was changed.

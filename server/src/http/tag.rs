@@ -7,6 +7,8 @@ pub enum Tag {
     Balance,
     /// Holds.
     Holds,
+    /// What users consume.
+    Usage,
     /// Price lists and prices.
     Pricing,
     /// Models and upstream APIs.
@@ -27,10 +29,11 @@ pub enum Tag {
 
 impl Tag {
     /// Every group, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Accounting,
         Self::Balance,
         Self::Holds,
+        Self::Usage,
         Self::Pricing,
         Self::Models,
         Self::Users,
@@ -47,6 +50,7 @@ impl Tag {
             Self::Accounting => ("accounting", "Bookings, and the records that they leave."),
             Self::Balance => ("balance", "Customers' balances."),
             Self::Holds => ("holds", "Reserving money, and settling what was reserved."),
+            Self::Usage => ("usage", "What users consume."),
             Self::Pricing => ("pricing", "Price lists, and prices by them."),
             Self::Models => ("models", "Models and upstream APIs of the platform."),
             Self::Users => ("users", "Users of the platform."),

@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// A currency code, `[A-Z]{3,8}`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 8]);
 
 impl Currency {

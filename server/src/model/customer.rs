@@ -89,6 +89,10 @@ pub struct Customer {
     pub usage_billing: UsageBilling,
     /// `seq` of its newest record, 0 when there is none.
     pub last_seq: i64,
+    /// `useq` of its newest usage record, 0 when there is none.
+    pub last_useq: i64,
+    /// When that was stored.
+    pub last_usage_at: Timestamp,
     /// Hash of its newest record, zeros when there is none.
     pub last_hash: [u8; 32],
     /// Rises with every change of this row.

@@ -8,9 +8,10 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Arg, Row, Sql};
 use crate::model::{
-    ActorKind, AuthMode, Currency, CustomerId, CustomerStatus, GroupId, GroupName, HoldState, KeyId, Kind,
-    Mode, Money, ObjectKind, OnStoreFailure, Owner, Reach, RecordId, RevokedReason, Scopes, Secret,
-    SessionKind, TextId, Timestamp, Transno, UsageBilling, UserId, UserRole, Username, ZoneName,
+    ActorKind, AuthMode, Currency, CustomerId, CustomerStatus, GroupId, GroupName, HoldState, HoldUse, KeyId,
+    Kind, Mode, Money, ObjectKind, OnStoreFailure, Owner, Reach, RecordId, ReservationUse, RevokedReason,
+    Scopes, Secret, SessionKind, TextId, Timestamp, Transno, Uncharged, UsageBilling, UserId, UserRole,
+    Username, ZoneName,
 };
 
 /// Why a row could not be read.
@@ -195,6 +196,30 @@ pub(super) fn insert<'a, R: TableRow>(insert: &str, rows: &'a [R]) -> Sql<'a> {
     sql
 }
 
+/// Inserts rows of values that are bound already. On MySQL it names no column that is NULL in all of them: there a third of a
+/// transaction's time goes into reading its text.
+pub(super) fn sparse_insert<'a>(
+    table: &str,
+    columns: &[&str],
+    mut values: Sql<'a>,
+    rows: usize,
+    dialect: Dialect,
+) -> Sql<'a> {
+    let used = match dialect {
+        Dialect::MySql => values.drop_null_columns(columns.len()),
+        // It keeps statements prepared: the fewer different ones, the better.
+        Dialect::Sqlite => vec![true; columns.len()],
+    };
+    values.push("INSERT INTO ").push(table).push(" (");
+    let mut width = 0;
+    for (column, _) in columns.iter().zip(used).filter(|(_, used)| *used) {
+        values.push(if width == 0 { "" } else { ", " }).push(column);
+        width += 1;
+    }
+    values.push(") VALUES ").push_rows(rows, width);
+    values
+}
+
 /// Inserts rows, and where the key is there already overwrites these columns of the row.
 pub(super) fn upsert<'a, R: TableRow>(
     rows: &'a [R],
@@ -335,5 +360,8 @@ word_columns!(
     RevokedReason,
     SessionKind,
     UsageBilling,
-    UserRole
+    UserRole,
+    HoldUse,
+    ReservationUse,
+    Uncharged
 );

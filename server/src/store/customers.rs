@@ -18,7 +18,7 @@ use crate::model::{
 
 columns!(Customer in "customer_balance":
     id = "customer_id"; balance, held, holds_made, currency, credit_limit, status, mode, usage_billing, last_seq,
-    last_hash, version, settings_version, last_recharge, last_consumption, created_at, updated_at,
+    last_useq, last_usage_at, last_hash, version, settings_version, last_recharge, last_consumption, created_at, updated_at,
 );
 
 /// What a booking changes of a customer.
@@ -27,6 +27,8 @@ const BOOKED_COLUMNS: &[&str] = &[
     "held",
     "holds_made",
     "last_seq",
+    "last_useq",
+    "last_usage_at",
     "last_hash",
     "version",
     "last_recharge",
@@ -175,6 +177,8 @@ impl Store {
                 mode: None,
                 usage_billing: UsageBilling::Log,
                 last_seq: 0,
+                last_useq: 0,
+                last_usage_at: Timestamp::default(),
                 last_hash: [0; 32],
                 version: 1,
                 settings_version: 1,

@@ -185,7 +185,7 @@ impl Tx {
     ) -> Result<Vec<Hold>, Error> {
         let index = self.dialect().by_index("holds_transno");
         let select = select::<Hold>(format_args!("{index} WHERE "));
-        let Some(sql) = super::pairs::with_pairs(select, named) else { return Ok(Vec::new()) };
+        let Some(sql) = super::pairs::with_pairs(select, "transno", named) else { return Ok(Vec::new()) };
         self.conn.rows(sql).await
     }
 

@@ -11,10 +11,13 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Form, Row, Sql};
 use super::{
-    Changed, NonceUse, ReplayTable, Reversal, Store, audit, cache_events, customers, holds, records, replay,
-    reversals,
+    Changed, NonceUse, ReplayTable, Reversal, Store, UsagePlace, audit, cache_events, customers, holds,
+    records, replay, reversals, usage,
 };
-use crate::model::{AuditEntry, Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno};
+use crate::model::{
+    AuditEntry, Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno, UsageDay, UsageRecord,
+    UsageTotal,
+};
 
 /// How long the database may be silent in the middle of a booking: longer than it waits for locks. Without a timeout a
 /// connection that broke silently would hold up the writer, and everything behind it, for good.
@@ -66,6 +69,14 @@ pub struct LedgerChanges {
     pub holds: Vec<Hold>,
     /// Customers to write back that the transaction has locked.
     pub customers: Vec<Customer>,
+    /// Usage records to insert, in order.
+    pub usage: Vec<UsageRecord>,
+    /// Sums over them to add, by day, user, group and model.
+    pub usage_days: Vec<UsageDay>,
+    /// Sums over them to add, by day.
+    pub usage_totals: Vec<UsageTotal>,
+    /// Where customers' usage records end, of those that are not among `customers`.
+    pub usage_places: Vec<UsagePlace>,
     /// What of it administrators did.
     pub audit: Vec<AuditEntry>,
 }
@@ -88,6 +99,12 @@ impl LedgerChanges {
         for (rows, form) in pieces(&self.customers, dialect, most) {
             statements.push(customers::upsert(rows, dialect).sent_as(form));
         }
+        for (rows, form) in pieces(&self.usage, dialect, most) {
+            statements.push(usage::insertion(rows, dialect).sent_as(form));
+        }
+        statements.extend(self.usage_days.chunks(most).map(|rows| usage::add_days(rows, dialect)));
+        statements.extend(self.usage_totals.chunks(most).map(|rows| usage::add_totals(rows, dialect)));
+        statements.extend(self.usage_places.chunks(most).map(usage::move_places));
         statements.extend(self.audit.chunks(most).map(audit::insertion));
         statements
     }
@@ -178,7 +195,11 @@ impl Writer {
                 return Err(NotCommitted::Undone(error));
             }
         }
-        let proof = (!changes.customers.is_empty()).then(|| cache_events::existence(event));
+        let proof = match (changes.customers.first(), changes.usage.last()) {
+            (Some(_), _) => Some(cache_events::existence(event)),
+            (None, Some(record)) => Some(usage::existence(record.id)),
+            (None, None) => None,
+        };
         let Some(ended) =
             within_timeout(tx.dialect(), tx.commit_after(statements, proof, self.batch_bytes)).await
         else {
@@ -281,7 +302,7 @@ impl Tx {
     ) -> Result<Vec<Record>, Error> {
         let index = self.dialect().by_index("accounting_records_transno");
         let select = select::<Record>(format_args!("{index} WHERE "));
-        let Some(sql) = super::pairs::with_pairs(select, bookings) else { return Ok(Vec::new()) };
+        let Some(sql) = super::pairs::with_pairs(select, "transno", bookings) else { return Ok(Vec::new()) };
         self.conn.rows(sql).await
     }
 

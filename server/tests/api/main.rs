@@ -42,6 +42,7 @@ mod sign_in;
 mod site;
 mod throttle;
 mod unready;
+mod usage;
 mod users_admin;
 mod values;
 mod vectors;

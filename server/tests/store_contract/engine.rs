@@ -8,7 +8,8 @@ use sageapi_server::config::{self, LiveConfig};
 use sageapi_server::domain::Error;
 use sageapi_server::domain::balances::BalanceCache;
 use sageapi_server::domain::booking::{
-    Action, Amount, Booking, BookingMetrics, BookingParts, Capture, Entry, Outcome, Request, Reserve, Reverse,
+    Action, Amount, Booking, BookingMetrics, BookingParts, Capture, Entry, Outcome, Request, Reserve,
+    Reverse, UsageFloor,
 };
 use sageapi_server::domain::caches::Caches;
 use sageapi_server::model::{
@@ -35,6 +36,7 @@ pub fn start(store: &Store) -> Booking {
     let config = LiveConfig::new(config);
     let caches = Caches::new(&config, &clock, &metrics);
     let parts = BookingParts {
+        usage_floor: UsageFloor::default(),
         balances: BalanceCache::new(&caches),
         nonces: Arc::default(),
         metrics: BookingMetrics::register(&metrics),

@@ -302,6 +302,7 @@ fn id_of(outcome: &Outcome) -> Option<RecordId> {
     match outcome {
         Outcome::Booked(booking::Booked { record, .. }) => Some(record.id),
         Outcome::Reserved(reserved) => Some(reserved.hold.id),
+        Outcome::Used(used) => Some(used.usage.id),
         Outcome::Expired => None,
     }
 }

@@ -43,14 +43,14 @@ fn a_bad_file_is_refused_with_place_value_and_what_is_accepted() {
         (
             "logs: {level: info}\n",
             &[
-                "c.yaml:1: logs: unknown key; did you mean log?; accepted here: server, admin, database, upstream, sync, cache, auth, accounting, audit, quota, cluster, telemetry, log",
+                "c.yaml:1: logs: unknown key; did you mean log?; accepted here: server, admin, database, upstream, sync, cache, auth, accounting, usage, audit, quota, cluster, telemetry, log",
             ],
         ),
         ("log: debug\n", &["c.yaml:1: log: must be a mapping, not text; accepted keys: level, format"]),
         (
             "- a\n- b\n",
             &[
-                "c.yaml: the file: must be a mapping, not a list; accepted keys: server, admin, database, upstream, sync, cache, auth, accounting, audit, quota, cluster, telemetry, log",
+                "c.yaml: the file: must be a mapping, not a list; accepted keys: server, admin, database, upstream, sync, cache, auth, accounting, usage, audit, quota, cluster, telemetry, log",
             ],
         ),
         (

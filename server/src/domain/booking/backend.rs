@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::command::{Command, customers_of, named_ids};
 use super::decide::{Loaded, time_of};
+use super::request::Action;
 use crate::model::{CustomerId, Money, Timestamp};
 use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
 
@@ -146,6 +147,15 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
         commands.iter().filter_map(|c| Some((&c.request.customer_id, c.request.action.transno()?))).collect();
     for chunk in named.chunks(LOOKED_UP) {
         loaded.records.extend(tx.find_records(chunk.iter().copied()).await?);
+    }
+    let mut used: Vec<_> = Vec::new();
+    for command in commands {
+        if let Action::Usage(usage) = &command.request.action {
+            used.push((&command.request.customer_id, &usage.request_id));
+        }
+    }
+    for chunk in used.chunks(LOOKED_UP) {
+        loaded.usage.extend(tx.find_usage(chunk.iter().copied()).await?);
     }
     let with_holds = loaded.customers.iter().map(|row| &row.customer).filter(|c| c.holds_made > 0);
     let with_holds: HashSet<_> = with_holds.map(|customer| &customer.id).collect();

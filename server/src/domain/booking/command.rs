@@ -64,6 +64,7 @@ pub(super) fn named_ids(commands: &[Command]) -> (Vec<RecordId>, Vec<RecordId>) 
             Action::Reverse(reverse) => records.push(reverse.record),
             Action::Capture(capture) => holds.push(capture.hold),
             Action::Release(hold) => holds.push(*hold),
+            Action::Usage(usage) => holds.extend(usage.hold),
             Action::Book(_) | Action::Hold(_) | Action::Expire => {}
         }
     }

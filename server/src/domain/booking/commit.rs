@@ -293,14 +293,19 @@ impl Engine {
     /// Decides as if no transno and no nonce had been used before. The database's unique keys refuse it if one was;
     /// so nothing has to be looked up. `None` where more must be known, if only for the reason of a refusal.
     fn decide_as_new(&self, commands: &[Command], customers: &[LedgerRow]) -> Option<Decided> {
-        let plain =
-            |command: &Command| !command.commit_lost && matches!(command.request.action, Action::Book(_));
+        let plain = |command: &Command| {
+            let simple = match &command.request.action {
+                Action::Book(_) => true,
+                Action::Usage(usage) => usage.hold.is_none() && usage.reservation.is_none(),
+                _ => false,
+            };
+            simple && !command.commit_lost
+        };
         if !commands.iter().all(plain) || customers.iter().any(|row| row.customer.holds_made > 0) {
             return None;
         }
         let loaded = Loaded { customers: customers.to_vec(), ..Loaded::default() };
-        let mut decided = Ledger::new(loaded, self.parts.config.read(|config| config.accounting.mode))
-            .decide(commands, &vec![true; commands.len()]);
+        let mut decided = Ledger::new(loaded, self.rules()).decide(commands, &vec![true; commands.len()]);
         decided.changes.nonces = commands.iter().filter_map(|c| c.request.nonce).collect();
         let booked = |verdict: &Verdict| verdict.as_ref().is_ok_and(|outcome| !outcome.is_replay());
         decided.verdicts.iter().all(booked).then_some(decided)
@@ -320,16 +325,18 @@ impl Engine {
         let mut spent = backend.spend_nonces(tx, &nonces).await?.into_iter();
         let fresh = |command: &Command| {
             // A nonce and the record that it asked for were committed together.
-            let booked =
-                || command.commit_lost && loaded.records.iter().any(|record| record.id == command.id);
+            let booked = || {
+                let ours = loaded.records.iter().map(|record| record.id);
+                let mut ours = ours.chain(loaded.usage.iter().map(|usage| usage.id));
+                command.commit_lost && ours.any(|id| id == command.id)
+            };
             command.request.nonce.is_none()
                 || spent.next().unwrap_or(false)
                 || command.nonce_is_ours
                 || booked()
         };
         let fresh: Vec<_> = commands.iter().map(fresh).collect();
-        let decided = Ledger::new(loaded, self.parts.config.read(|config| config.accounting.mode))
-            .decide(commands, &fresh);
+        let decided = Ledger::new(loaded, self.rules()).decide(commands, &fresh);
         Ok((decided, fresh))
     }
 }
@@ -344,6 +351,8 @@ fn first_refusal(verdicts: Vec<Verdict>) -> Result<Vec<Outcome>, Error> {
 fn repeats(verdict: &Verdict) -> bool {
     match verdict {
         Ok(outcome) => outcome.is_replay(),
-        Err(refusal) => matches!(refusal, Error::TransnoConflict | Error::Auth(_)),
+        Err(refusal) => {
+            matches!(refusal, Error::TransnoConflict | Error::RequestConflict | Error::Auth(_))
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod holds;
 mod records;
+mod usage;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -10,13 +11,16 @@ use std::time::Duration;
 use super::command::Command;
 use super::outcome::{Booked, Outcome, Reserved, Verdict};
 use super::request::Action;
+use super::rules::Rules;
 use crate::domain::Error;
 use crate::model::{
     BookingDetails, Currency, Customer, CustomerId, Hold, HoldState, Kind, Mode, Money, Record, RecordId,
-    Timestamp, Transno,
+    Timestamp, Transno, UsageRecord,
 };
 use crate::signing::AuthError;
-use crate::store::{LedgerChanges, LedgerRow, Reversal};
+use crate::store::{LedgerChanges, LedgerRow, Reversal, UsagePlace};
+
+use usage::UsageChanges;
 
 /// The least time between two things that are ordered by time alone.
 const TICK: Duration = Duration::from_micros(1);
@@ -40,6 +44,8 @@ pub(super) struct Loaded {
     pub holds: Vec<Hold>,
     /// Open holds of the customers whose time has run out.
     pub due_holds: Vec<Hold>,
+    /// Usage records that the commands name.
+    pub usage: Vec<UsageRecord>,
 }
 
 /// The state that decisions move on.
@@ -51,7 +57,10 @@ pub(super) struct Ledger {
     changed_holds: BTreeSet<RecordId>,
     /// Which record or hold a transno names.
     named: HashMap<(CustomerId, Transno), RecordId>,
-    default_mode: Mode,
+    /// Usage records, by the caller's names for them.
+    used: HashMap<(CustomerId, Transno), UsageRecord>,
+    usage: UsageChanges,
+    rules: Rules,
     changes: LedgerChanges,
 }
 
@@ -73,6 +82,8 @@ struct Slot {
     customer: Customer,
     now: Timestamp,
     changed: bool,
+    /// Whether usage was recorded.
+    used: bool,
 }
 
 /// What follows from a batch of commands.
@@ -84,10 +95,10 @@ pub(super) struct Decided {
 }
 
 impl Ledger {
-    pub fn new(loaded: Loaded, default_mode: Mode) -> Self {
+    pub fn new(loaded: Loaded, rules: Rules) -> Self {
         let slot = |row: LedgerRow| {
             let now = time_of(&row);
-            (row.customer.id.clone(), Slot { customer: row.customer, now, changed: false })
+            (row.customer.id.clone(), Slot { customer: row.customer, now, changed: false, used: false })
         };
         let mut reversed: HashMap<_, Reversed> = HashMap::new();
         for reversal in loaded.reversals {
@@ -102,7 +113,13 @@ impl Ledger {
             records: loaded.records.into_iter().map(|r| (r.id, r)).collect(),
             holds: loaded.holds.into_iter().map(|h| (h.id, h)).collect(),
             changed_holds: BTreeSet::new(),
-            default_mode,
+            used: loaded
+                .usage
+                .into_iter()
+                .map(|usage| ((usage.customer_id.clone(), usage.request_id.clone()), usage))
+                .collect(),
+            usage: UsageChanges::default(),
+            rules,
             changes: LedgerChanges::default(),
         };
         for hold in loaded.due_holds {
@@ -121,8 +138,20 @@ impl Ledger {
         let holds = &mut self.holds;
         self.changes.holds = self.changed_holds.iter().filter_map(|id| holds.remove(id)).collect();
         self.changes.holds.sort_by_key(|hold| hold.created_at);
-        let changed = self.customers.into_values().filter(|s| s.changed).map(|s| s.customer);
-        self.changes.customers = changed.collect();
+        for slot in self.customers.into_values() {
+            if slot.only_used() {
+                self.changes.usage_places.push(UsagePlace {
+                    customer_id: slot.customer.id,
+                    last_useq: slot.customer.last_useq,
+                    last_usage_at: slot.customer.last_usage_at,
+                });
+            } else if slot.changed {
+                self.changes.customers.push(slot.customer);
+            }
+        }
+        self.changes.usage_places.sort_by(|a, b| a.customer_id.cmp(&b.customer_id));
+        (self.changes.usage_days, self.changes.usage_totals) = (self.usage.days(), self.usage.totals());
+        self.changes.usage = self.usage.records;
         self.changes.customers.sort_by(|a, b| a.id.cmp(&b.id));
         Decided { changes: self.changes, verdicts }
     }
@@ -131,6 +160,9 @@ impl Ledger {
         let request = &command.request;
         if !self.customers.contains_key(&request.customer_id) {
             return Err(Error::NotFound("customer"));
+        }
+        if let Action::Usage(usage) = &request.action {
+            return self.record_usage(command, usage);
         }
         if let Some(transno) = request.action.transno()
             && let Some(earlier) = self.earlier(command, transno)
@@ -152,6 +184,7 @@ impl Ledger {
             Action::Release(id) => self.release(&request.customer_id, *id).map(Outcome::Reserved),
             // The due holds were closed when the ledger was made.
             Action::Expire => Ok(Outcome::Expired),
+            Action::Usage(usage) => self.record_usage(command, usage),
         }
     }
 

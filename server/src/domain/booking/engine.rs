@@ -15,6 +15,7 @@ use super::metrics::BookingMetrics;
 use super::outcome::{Outcome, Verdict};
 use super::queue::{Group, Lanes, Shard};
 use super::request::Request;
+use super::rules::{Rules, UsageFloor};
 use crate::config::LiveConfig;
 use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
@@ -28,6 +29,8 @@ pub struct BookingParts {
     pub config: LiveConfig,
     /// Gets new balances.
     pub balances: BalanceCache,
+    /// Before when usage may have been deleted, as last read.
+    pub usage_floor: UsageFloor,
     /// Learns which nonces were spent.
     pub nonces: Arc<SpentNonces>,
     /// Counts and measures.
@@ -69,6 +72,17 @@ impl Engine {
         let mut hasher = DefaultHasher::new();
         customer.hash(&mut hasher);
         usize::try_from(hasher.finish() % self.shards.len() as u64).unwrap_or(0)
+    }
+
+    /// The rules at this moment.
+    pub fn rules(&self) -> Rules {
+        let usage_floor = self.parts.usage_floor.get();
+        self.parts.config.read(|config| Rules {
+            mode: config.accounting.mode,
+            usage_zone: config.usage.zone.clone(),
+            usage_retention: config.usage.retention,
+            usage_floor,
+        })
     }
 
     /// Admits all requests or none; see [`Admission::enter`].

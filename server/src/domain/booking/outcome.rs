@@ -1,7 +1,7 @@
 //! What became of a request.
 
 use crate::domain::Error;
-use crate::model::{Customer, Hold, Record};
+use crate::model::{Customer, Hold, Record, UsageRecord};
 
 /// A booking that is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,15 @@ pub struct Reserved {
     pub replayed: bool,
 }
 
+/// A usage record that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Used {
+    /// What was recorded.
+    pub usage: UsageRecord,
+    /// Whether it had been recorded by an earlier request.
+    pub replayed: bool,
+}
+
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -32,6 +41,8 @@ pub enum Outcome {
     Reserved(Reserved),
     /// Due holds were closed.
     Expired,
+    /// Usage was recorded.
+    Used(Box<Used>),
 }
 
 /// What a caller hears of a request.
@@ -43,7 +54,7 @@ impl Outcome {
         match self {
             Self::Booked(booked) => Ok(booked),
             // The transno names a hold: another request.
-            Self::Reserved(_) | Self::Expired => Err(Error::TransnoConflict),
+            Self::Reserved(_) | Self::Expired | Self::Used(_) => Err(Error::TransnoConflict),
         }
     }
 
@@ -52,7 +63,15 @@ impl Outcome {
         match self {
             Self::Reserved(reserved) => Ok(reserved),
             // The transno names a record: another request.
-            Self::Booked(_) | Self::Expired => Err(Error::TransnoConflict),
+            Self::Booked(_) | Self::Expired | Self::Used(_) => Err(Error::TransnoConflict),
+        }
+    }
+
+    /// The usage record, where one was asked for.
+    pub fn into_used(self) -> Result<Used, Error> {
+        match self {
+            Self::Used(used) => Ok(*used),
+            Self::Booked(_) | Self::Reserved(_) | Self::Expired => Err(Error::RequestConflict),
         }
     }
 
@@ -60,6 +79,7 @@ impl Outcome {
         match self {
             Self::Booked(booked) => booked.replayed,
             Self::Reserved(reserved) => reserved.replayed,
+            Self::Used(used) => used.replayed,
             Self::Expired => false,
         }
     }

@@ -28,6 +28,7 @@ impl Request {
             usage: details.usage.clone(),
             at: *entry.event_time.get_or_insert(now),
             published_only,
+            offered_as: None,
         };
         // In a box: asking for prices takes far more room than most bookings need.
         entry.amount = match Box::pin(prices.quote(&request)).await? {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::prices::{NoPrice, Quote};
-use crate::model::{BookingDetails, Currency, CustomerId, Kind, Money, RecordId, Timestamp, Transno};
+use crate::model::{
+    BookingDetails, Currency, CustomerId, GroupId, IdError, Kind, Money, RecordId, Timestamp, Transno,
+    UsageDetails,
+};
 use crate::store::NonceUse;
 
 /// The longest time that a hold may last.
@@ -59,6 +62,8 @@ pub enum Action {
     Release(RecordId),
     /// Close the customer's holds whose time has run out.
     Expire,
+    /// Record what a user consumed.
+    Usage(Box<Usage>),
 }
 
 impl Action {
@@ -69,6 +74,7 @@ impl Action {
             Self::Reverse(reverse) => Some(&reverse.transno),
             Self::Hold(reserve) => Some(&reserve.transno),
             Self::Capture(capture) => Some(&capture.transno),
+            Self::Usage(usage) => Some(&usage.transno),
             Self::Release(_) | Self::Expire => None,
         }
     }
@@ -83,7 +89,7 @@ impl Action {
             Self::Reverse(Reverse { amount, .. }) | Self::Capture(Capture { amount, .. }) => {
                 amount.is_some_and(Money::is_negative)
             }
-            Self::Book(_) | Self::Release(_) | Self::Expire => false,
+            Self::Book(_) | Self::Release(_) | Self::Expire | Self::Usage(_) => false,
         }
     }
 }
@@ -150,6 +156,37 @@ pub struct Reserve {
     pub user_id: Option<String>,
     /// A remark.
     pub note: Option<String>,
+}
+
+/// What a user consumed. It has happened: neither lack of funds nor a suspension refuses it.
+#[derive(Debug, Clone)]
+pub struct Usage {
+    /// Names the request within the customer.
+    pub request_id: Transno,
+    /// Names its charge, if one is booked: [`usage_transno`].
+    pub transno: Transno,
+    /// What was used.
+    pub details: UsageDetails,
+    /// The group whose limits count for the user.
+    pub group_id: Option<GroupId>,
+    /// The edge that reports it.
+    pub source_node: Option<String>,
+    /// When it happened; the time of recording if absent.
+    pub event_time: Option<Timestamp>,
+    /// A hold to be settled by its charge.
+    pub hold: Option<RecordId>,
+    /// A reservation to be settled.
+    pub reservation: Option<RecordId>,
+    /// What it costs.
+    pub price: Amount,
+}
+
+/// The transno of the charge of a usage record.
+///
+/// # Errors
+/// The request's id is too long.
+pub fn usage_transno(request_id: &Transno) -> Result<Transno, IdError> {
+    Transno::parse(&format!("usage:{request_id}"))
 }
 
 /// Settling a hold.

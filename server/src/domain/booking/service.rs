@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::outcome::{Booked, Outcome};
 use super::preview::preview;
 use super::request::Request;
+use super::rules::Rules;
 use super::writer::Booking;
 use crate::config::LiveConfig;
 use crate::domain::Error;
@@ -74,7 +75,7 @@ impl Bookings {
 
     /// What a booking would come to if it were made now; nothing is booked.
     pub async fn preview(&self, request: Request) -> Result<Booked, Error> {
-        preview(&self.store, request, self.config.current().accounting.mode).await?.into_booked()
+        preview(&self.store, request, Rules::of(self.config.current().accounting.mode)).await?.into_booked()
     }
 
     /// The customer of a record.

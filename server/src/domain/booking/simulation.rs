@@ -21,7 +21,7 @@ use rand::rngs::StdRng;
 use self::check::assert_held_adds_up;
 use self::database::{Database, Moment, SimulatedBackend};
 use self::intent::Intent;
-use super::{Action, Booking, BookingMetrics, BookingParts, Outcome, Request};
+use super::{Action, Booking, BookingMetrics, BookingParts, Outcome, Request, UsageFloor};
 use crate::config::{self, LiveConfig};
 use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
@@ -130,6 +130,7 @@ impl Simulation {
         let balances = BalanceCache::new(&Caches::new(&config, &clock, &metrics));
         let alive = Arc::new(AtomicBool::new(true));
         let parts = BookingParts {
+            usage_floor: UsageFloor::default(),
             balances: balances.clone(),
             nonces: Arc::default(),
             metrics: BookingMetrics::register(&metrics),

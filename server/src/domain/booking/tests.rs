@@ -11,7 +11,7 @@ use super::command::Command;
 use super::decide::{Decided, Ledger, Loaded};
 use super::{
     Action, Booked, Booking, BookingMetrics, BookingParts, Capture, Outcome, Request, Reserve, Reserved,
-    Reverse,
+    Reverse, Rules, UsageFloor,
 };
 use crate::config::{self, LiveConfig};
 use crate::domain::Error;
@@ -19,7 +19,7 @@ use crate::domain::balances::BalanceCache;
 use crate::domain::caches::Caches;
 use crate::model::{
     Clock, Currency, Customer, CustomerId, CustomerStatus, Hold, HoldState, Kind, Mode, Money, Record,
-    RecordId, SystemClock, SystemEntropy, Timestamp, Transno, UsageBilling,
+    RecordId, SystemClock, SystemEntropy, Timestamp, Transno, UsageBilling, UsageRecord,
 };
 use crate::signing::AuthError;
 use crate::store::{self, LedgerChanges, LedgerRow, NonceUse, NotCommitted};
@@ -41,6 +41,8 @@ pub(super) fn customer(id: &str, balance: &str) -> Customer {
         mode: None,
         usage_billing: UsageBilling::Log,
         last_seq: 0,
+        last_useq: 0,
+        last_usage_at: Timestamp::default(),
         last_hash: [0; 32],
         version: 1,
         settings_version: 1,
@@ -114,6 +116,7 @@ struct World {
     records: Vec<Record>,
     holds: Vec<Hold>,
     reversals: Vec<crate::store::Reversal>,
+    usage: Vec<UsageRecord>,
     seconds: i64,
 }
 
@@ -136,6 +139,7 @@ impl World {
                 .filter(|h| h.state == HoldState::Open && h.expires_at <= now)
                 .cloned()
                 .collect(),
+            usage: self.usage.clone(),
         }
     }
 
@@ -155,7 +159,7 @@ impl World {
 
     fn run(&mut self, commands: &[Command]) -> Vec<Result<Outcome, Error>> {
         let Decided { changes, verdicts } =
-            Ledger::new(self.found(), Mode::Strict).decide(commands, &vec![true; commands.len()]);
+            Ledger::new(self.found(), Rules::of(Mode::Strict)).decide(commands, &vec![true; commands.len()]);
         self.apply(changes);
         verdicts
     }
@@ -242,7 +246,7 @@ fn a_command_that_meets_its_own_lost_commit_is_no_replay() {
 fn a_spent_nonce_refuses_its_item_and_leaves_its_neighbours_alone() {
     let world = World::of(vec![customer("c", "0")]);
     let commands: Vec<_> = (0..3).map(|n| command(n, "c", &format!("t{n}"), Kind::Credit, "1")).collect();
-    let decided = Ledger::new(world.found(), Mode::Strict).decide(&commands, &[true, false, true]);
+    let decided = Ledger::new(world.found(), Rules::of(Mode::Strict)).decide(&commands, &[true, false, true]);
     assert!(matches!(decided.verdicts[1], Err(Error::Auth(AuthError::Replay))));
     assert_eq!(decided.changes.customers[0].balance, money("2"));
 }
@@ -574,6 +578,7 @@ fn parts() -> BookingParts {
     };
     let config = LiveConfig::new(config);
     BookingParts {
+        usage_floor: UsageFloor::default(),
         balances: BalanceCache::new(&Caches::new(&config, &clock, &metrics)),
         nonces: Arc::default(),
         metrics: BookingMetrics::register(&metrics),

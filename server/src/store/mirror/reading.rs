@@ -104,7 +104,7 @@ fn select(entity: Entity) -> Sql<'static> {
 }
 
 /// Columns with an index of their own, in the order of creation or of a few rows each.
-const INDEXED: [&str; 4] = ["orgid", "username", "ppid", "llmid"];
+const INDEXED: [&str; 5] = ["orgid", "username", "ppid", "llmid", "model"];
 
 impl ListRow<MirrorFilter> for MirrorRow {
     fn table(filter: &MirrorFilter) -> &'static str {

@@ -69,7 +69,6 @@ pub(super) const WALKED: &[Exception] = &[
     ("keys of all by name", &["created_at", "key_id"], "the same"),
     ("audit by action", &["action"], "there are few actions, and most have many entries"),
     ("audit by kind", &["object_kind"], "there are a few kinds"),
-    ("llmage by name", &["model"], "models are some thousand rows"),
     ("llmage published", &["status"], "most models are published"),
     ("people by name", &["created_at", "id"], "few customers have users of the same name"),
     ("people of a customer by name", &["created_at", "id"], "a customer has one user of a name"),

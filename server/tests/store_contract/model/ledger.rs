@@ -97,6 +97,7 @@ impl Verdict {
                 }
             }
             Ok(Outcome::Expired) => Self::Expired,
+            Ok(Outcome::Used(used)) => panic!("nobody asked for {used:?}"),
             Err(Error::InsufficientBalance { available, required }) => {
                 refused(insufficient(available.wide(), required.wide()))
             }

@@ -11,7 +11,7 @@ use crate::model::{
 
 impl Ledger {
     pub(super) fn reserve(&mut self, command: &Command, reserve: &Reserve) -> Result<Reserved, Error> {
-        let mode = self.default_mode;
+        let mode = self.rules.mode;
         let slot = self.slot(&command.request.customer_id)?;
         slot.same_currency(reserve.currency)?;
         if slot.customer.status == CustomerStatus::Suspended {
@@ -49,7 +49,7 @@ impl Ledger {
     }
 
     pub(super) fn capture(&mut self, command: &Command, capture: &Capture) -> Result<Booked, Error> {
-        let (mode, customer_id) = (self.default_mode, &command.request.customer_id);
+        let (mode, customer_id) = (self.rules.mode, &command.request.customer_id);
         let hold = self.holds.get(&capture.hold).filter(|h| h.customer_id == *customer_id).cloned();
         let mut hold = hold.ok_or(Error::NotFound("hold"))?;
         let slot = self.slot(customer_id)?;
@@ -115,7 +115,7 @@ impl Ledger {
     }
 
     /// Writes a hold, once however often a batch changes it.
-    fn write(&mut self, hold: Hold) {
+    pub(super) fn write(&mut self, hold: Hold) {
         self.changed_holds.insert(hold.id);
         self.holds.insert(hold.id, hold);
     }

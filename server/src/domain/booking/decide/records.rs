@@ -13,7 +13,7 @@ const MAX_PARTS: usize = 1000;
 
 impl Ledger {
     pub(super) fn book(&mut self, command: &Command, entry: &Entry) -> Result<Booked, Error> {
-        let mode = self.default_mode;
+        let mode = self.rules.mode;
         let slot = self.slot(&command.request.customer_id)?;
         slot.same_currency(entry.currency)?;
         let charges = entry.kind == Kind::Charge;
@@ -43,7 +43,7 @@ impl Ledger {
     }
 
     pub(super) fn reverse(&mut self, command: &Command, reverse: &Reverse) -> Result<Booked, Error> {
-        let (mode, customer_id) = (self.default_mode, &command.request.customer_id);
+        let (mode, customer_id) = (self.rules.mode, &command.request.customer_id);
         let original = self.records.get(&reverse.record).filter(|r| r.customer_id == *customer_id);
         let original = original.ok_or(Error::NotFound("accounting record"))?;
         if original.kind == Kind::Reversal {

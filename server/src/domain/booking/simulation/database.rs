@@ -12,8 +12,12 @@ use tokio::sync::OwnedMutexGuard;
 use super::super::backend::{LedgerBackend, latest};
 use super::super::command::{Command, named_ids};
 use super::super::decide::Loaded;
+use super::super::request::Action;
 use super::time::Time;
-use crate::model::{Clock as _, Customer, CustomerId, Hold, HoldState, Record, RecordId, Timestamp, Transno};
+use crate::model::{
+    Clock as _, Customer, CustomerId, Hold, HoldState, Record, RecordId, Timestamp, Transno, UsageDay,
+    UsageRecord, UsageSums, UsageTotal,
+};
 use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, Reversal};
 
 /// How long a lock is waited for, as `innodb_lock_wait_timeout` says.
@@ -26,6 +30,11 @@ pub struct Rows {
     pub records: Vec<Record>,
     pub holds: BTreeMap<RecordId, Hold>,
     pub reversals: Vec<Reversal>,
+    pub usage: Vec<UsageRecord>,
+    /// By customer, day, user, group, model and currency.
+    pub usage_days: BTreeMap<[String; 6], UsageSums>,
+    /// By customer, day and currency.
+    pub usage_totals: BTreeMap<[String; 3], UsageSums>,
     /// The ids of the audit log.
     pub audit: BTreeSet<RecordId>,
     /// A closed hold, whenever one was written.
@@ -45,7 +54,7 @@ impl Rows {
     /// the end. Holds that are let go or expire only add to it: what was between two of these lies between them.
     fn note_available(&mut self, changes: &LedgerChanges) {
         let Self { holds: known, available, .. } = self;
-        let LedgerChanges { nonces: _, records, holds, reversals: _, customers, audit: _ } = changes;
+        let LedgerChanges { records, holds, customers, .. } = changes;
         let settled = |record: &Record| {
             let hold = holds.iter().find(|hold| record.hold_id == Some(hold.id));
             hold.map_or(0, |hold| hold.amount.wide())
@@ -146,7 +155,41 @@ impl Database {
         let mut rows = self.rows();
         let changes = std::mem::take(&mut tx.changes);
         rows.note_available(&changes);
-        let LedgerChanges { nonces: _, records, holds, reversals, customers, audit } = changes;
+        let LedgerChanges {
+            nonces: _,
+            records,
+            holds,
+            reversals,
+            customers,
+            audit,
+            usage,
+            usage_days,
+            usage_totals,
+            usage_places,
+        } = changes;
+        for used in usage {
+            let taken = |other: &UsageRecord| {
+                other.id == used.id
+                    || other.customer_id == used.customer_id
+                        && (other.request_id == used.request_id || other.useq == used.useq)
+            };
+            assert!(!rows.usage.iter().any(taken), "a unique key is broken by {used:?}");
+            rows.usage.push(used);
+        }
+        for UsageDay { customer_id, day, user_id, group_id, model, currency, sums } in usage_days {
+            let key = [customer_id.to_string(), day, user_id, group_id, model, currency.to_string()];
+            let row = rows.usage_days.entry(key).or_default();
+            *row = row.checked_add(sums).unwrap();
+        }
+        for UsageTotal { customer_id, day, currency, sums } in usage_totals {
+            let row =
+                rows.usage_totals.entry([customer_id.to_string(), day, currency.to_string()]).or_default();
+            *row = row.checked_add(sums).unwrap();
+        }
+        for place in usage_places {
+            let customer = rows.customers.get_mut(&place.customer_id).unwrap();
+            (customer.last_useq, customer.last_usage_at) = (place.last_useq, place.last_usage_at);
+        }
         for record in records {
             let taken = |r: &Record| {
                 r.id == record.id
@@ -238,12 +281,18 @@ impl SimulatedBackend {
         let taken = |record: &Record| {
             rows.records.iter().any(|r| r.customer_id == record.customer_id && r.transno == record.transno)
         };
-        if changes.records.iter().any(taken) {
+        let used = |record: &UsageRecord| {
+            rows.usage
+                .iter()
+                .any(|u| u.customer_id == record.customer_id && u.request_id == record.request_id)
+        };
+        if changes.records.iter().any(taken) || changes.usage.iter().any(used) {
             return Err(Error::duplicate());
         }
         let poison = |transno: &Transno| transno.as_str().starts_with(super::POISON);
         let poisoned = changes.records.iter().any(|record| poison(&record.transno))
-            || changes.holds.iter().any(|hold| poison(&hold.transno));
+            || changes.holds.iter().any(|hold| poison(&hold.transno))
+            || changes.usage.iter().any(|usage| poison(&usage.request_id));
         if poisoned {
             return Err(Error::refusal());
         }
@@ -305,6 +354,10 @@ impl LedgerBackend for SimulatedBackend {
         let mut loaded = Loaded { customers, ..Loaded::default() };
         for command in commands {
             let id = &command.request.customer_id;
+            if let Action::Usage(usage) = &command.request.action {
+                let named = |u: &&UsageRecord| u.customer_id == *id && u.request_id == usage.request_id;
+                loaded.usage.extend(rows.usage.iter().filter(named).cloned());
+            }
             if let Some(transno) = command.request.action.transno() {
                 let named = |customer: &CustomerId, name: &_| customer == id && name == transno;
                 loaded

@@ -1,4 +1,4 @@
-//! Many bookings in one request: a JSON array or NDJSON in, the same form out.
+//! Many items in one request: a JSON array or NDJSON in, the same form out.
 
 use std::fmt;
 
@@ -12,11 +12,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::domain::{Error, FieldError};
-use crate::http::endpoints::bookings::{BookedBody, booking_schema};
 use crate::http::routes::NDJSON;
 use crate::http::schema;
 
-/// The most bookings of one request.
+/// The most items of one request.
 pub const MAX_ITEMS: usize = 1000;
 
 /// The form of a batch and of its answer.
@@ -52,7 +51,7 @@ pub fn items(body: &[u8], form: BatchForm) -> Result<Vec<&str>, Error> {
         }
     };
     if items.is_empty() || items.len() > MAX_ITEMS {
-        let field = FieldError::new("body", format!("must contain 1 to {MAX_ITEMS} bookings"));
+        let field = FieldError::new("body", format!("must contain 1 to {MAX_ITEMS} items"));
         return Err(Error::Invalid(vec![field]));
     }
     Ok(items)
@@ -69,7 +68,7 @@ impl<'de> Deserialize<'de> for FirstItems<'de> {
             type Value = FirstItems<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of bookings")
+                f.write_str("an array of items")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
@@ -91,22 +90,22 @@ impl<'de> Deserialize<'de> for FirstItems<'de> {
 
 /// The outcome of one item.
 #[derive(Serialize)]
-pub struct BatchRow<'a> {
+pub struct BatchRow<D> {
     /// Its place in the request, from 0.
     pub index: usize,
     /// The status that it would have on its own.
     pub status: u16,
-    /// The booking.
+    /// What it came to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub data: Option<BookedBody<'a>>,
+    pub data: Option<D>,
     /// The problem document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
-struct BatchBody<'a> {
-    rows: &'a [BatchRow<'a>],
+struct BatchBody<'a, D> {
+    rows: &'a [BatchRow<D>],
     accepted: usize,
     rejected: usize,
 }
@@ -119,7 +118,7 @@ struct EndLine {
 }
 
 /// Writes the answer to a batch: in the envelope, or a line for each row and a last line with the counts.
-pub fn write_answer(rows: &[BatchRow<'_>], form: BatchForm) -> Result<Bytes, Error> {
+pub fn write_answer<D: Serialize>(rows: &[BatchRow<D>], form: BatchForm) -> Result<Bytes, Error> {
     let rejected = rows.iter().filter(|row| row.error.is_some()).count();
     let accepted = rows.len() - rejected;
     let mut body = Vec::with_capacity(rows.len() * 320 + 64);
@@ -143,8 +142,7 @@ pub fn write_answer(rows: &[BatchRow<'_>], form: BatchForm) -> Result<Bytes, Err
 }
 
 /// The schema of a batch as an array.
-pub fn batch_schema(g: &mut SchemaGenerator) -> Schema {
-    let item = booking_schema(g);
+pub fn batch_schema(item: &Schema) -> Schema {
     json_schema!({
         "type": "array", "items": item, "minItems": 1, "maxItems": 1000,
         "description": "Or the same items as application/x-ndjson, one a line; the answer then has that form too.",
@@ -152,13 +150,12 @@ pub fn batch_schema(g: &mut SchemaGenerator) -> Schema {
 }
 
 /// The schema of a batch as lines. A generator that does not know the media type sends the text.
-pub fn batch_lines_schema(g: &mut SchemaGenerator) -> Schema {
-    let item = booking_schema(g);
-    schema::lines(&item, "One booking a line.")
+pub fn batch_lines_schema(item: &Schema) -> Schema {
+    schema::lines(item, "One item a line.")
 }
 
-/// The schema of the answer to lines.
-pub fn answer_lines_schema(g: &mut SchemaGenerator) -> Schema {
+/// The schema of the answer to lines; `name` is that of a line's schema.
+pub fn answer_lines_schema(g: &mut SchemaGenerator, name: &str, data: &Schema) -> Schema {
     let properties = |row: Value| {
         let mut line = row;
         line["_end"] =
@@ -167,32 +164,31 @@ pub fn answer_lines_schema(g: &mut SchemaGenerator) -> Schema {
         line["rejected"] = schema::count();
         line
     };
-    let schema = json!({ "type": "object", "properties": properties(row_properties(g)) });
-    let line = schema::defined(g, "BatchLine", schema);
+    let schema = json!({ "type": "object", "properties": properties(row_properties(data)) });
+    let line = schema::defined(g, name, schema);
     schema::lines(
         &line,
         "A line for each item, in their order, then one with the counts: without it the answer is not complete.",
     )
 }
 
-fn row_properties(g: &mut SchemaGenerator) -> Value {
-    let booked = schema::of::<BookedBody<'_>>(g);
+fn row_properties(data: &Schema) -> Value {
     json!({
-        "index": schema::count(), "status": schema::status(), "data": booked,
+        "index": schema::count(), "status": schema::status(), "data": data,
         "error": { "$ref": "#/components/schemas/Problem" },
     })
 }
 
-/// The schema of the answer to an array.
-pub fn answer_schema(g: &mut SchemaGenerator) -> Schema {
-    let properties = row_properties(g);
+/// The schema of the answer to an array; the names are those of the answer's schema and of a row's.
+pub fn answer_schema(g: &mut SchemaGenerator, [name, row_name]: [&str; 2], data: &Schema) -> Schema {
+    let properties = row_properties(data);
     let row = json!({ "type": "object", "required": ["index", "status"], "properties": properties });
-    let row = schema::defined(g, "BatchRow", row);
+    let row = schema::defined(g, row_name, row);
     let schema = json!({
         "type": "object", "required": ["rows", "accepted", "rejected"],
         "properties": {
             "rows": { "type": "array", "items": row }, "accepted": schema::count(), "rejected": schema::count(),
         },
     });
-    schema::defined(g, "Batch", schema)
+    schema::defined(g, name, schema)
 }

@@ -11,7 +11,7 @@ use crate::http::body::Object;
 use crate::http::schema::{
     self, ArithmeticObject, CurrencyText, IdText, MoneyText, QuantitiesObject, TimeText,
 };
-use crate::model::{Currency, Money, Record, Timestamp};
+use crate::model::{Currency, Money, Record, Timestamp, UsageRecord};
 
 /// How an amount was computed.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -36,6 +36,18 @@ impl<'a> PricedBody<'a> {
             version: record.pricing_version?,
             unrounded: record.unrounded.as_deref()?,
             arithmetic: raw_json(record.arithmetic.as_deref()?),
+        })
+    }
+}
+
+impl<'a> PricedBody<'a> {
+    /// Of usage that has a price, where its arithmetic is at hand.
+    pub fn of_usage(usage: &'a UsageRecord) -> Option<Self> {
+        Some(Self {
+            pricing_id: usage.details.pricing_id.as_deref()?,
+            version: usage.pricing_version?,
+            unrounded: usage.unrounded.as_deref()?,
+            arithmetic: usage.arithmetic.as_deref().and_then(raw_json),
         })
     }
 }
@@ -93,6 +105,7 @@ pub fn quote_request_schema(g: &mut SchemaGenerator) -> Schema {
 pub fn read_quote(body: &[u8], now: Timestamp, published_only: bool) -> Result<PriceRequest, Error> {
     let mut body = Object::parse(body)?;
     let request = PriceRequest {
+        offered_as: None,
         pricing_id: body.text_id("pricing_id"),
         llmid: body.text_id("llmid"),
         model: body.text_id("model"),

@@ -1,0 +1,17 @@
+-- Sums over usage_logs by day of the event, user, group and model, written in the same commits. They outlive the rows.
+-- compatible_from: 1
+CREATE TABLE IF NOT EXISTS usage_daily (
+  customer_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  day VARCHAR(10) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  user_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  group_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  model VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  currency VARCHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  requests BIGINT NOT NULL,
+  errors BIGINT NOT NULL,
+  input_tokens BIGINT NOT NULL,
+  output_tokens BIGINT NOT NULL,
+  cost BIGINT NOT NULL,
+  unpriced BIGINT NOT NULL,
+  PRIMARY KEY (customer_id, day, user_id, group_id, model, currency)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

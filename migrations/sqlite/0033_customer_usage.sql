@@ -1,0 +1,4 @@
+-- The place and the time of a customer's newest row in usage_logs. Defaults let instances of the version before go on.
+-- compatible_from: 1
+ALTER TABLE customer_balance ADD COLUMN last_useq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE customer_balance ADD COLUMN last_usage_at INTEGER NOT NULL DEFAULT 0;

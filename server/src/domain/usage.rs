@@ -1,0 +1,180 @@
+//! Usage: what users consumed, priced, given to the booking engine, and read again.
+
+use std::sync::Arc;
+
+use super::Error;
+use super::booking::{Action, Amount, Booking, Outcome, Request, Usage, Used};
+use super::caches::{CacheSpec, Caches, Invalidated, STALE_LIMIT, Versioned};
+use super::prices::{NoPrice, PriceRequest, Prices, Quote};
+use super::principal::Principal;
+use crate::config::LiveConfig;
+use crate::model::{Clock, CustomerId, Group, Owner, Reach, RecordId, UsageRecord, UserId};
+use crate::store::Store;
+
+/// What a group takes in the cache, in bytes, rounded up.
+const GROUP_WEIGHT: usize = 400;
+
+/// The groups whose limits count for users, cached.
+#[derive(Clone)]
+pub struct EffectiveGroups {
+    store: Store,
+    /// By customer and user.
+    groups: Arc<Versioned<(String, String), Group>>,
+}
+
+impl EffectiveGroups {
+    /// Makes the cache `groups_of_users`.
+    pub fn new(store: Store, caches: &Caches) -> Self {
+        let groups = caches.make(&CacheSpec {
+            name: "groups_of_users",
+            share: 1,
+            stale_limit: STALE_LIMIT,
+            weigh: |_| GROUP_WEIGHT,
+            // A changed group may be anybody's, and so may a default.
+            invalidated: |changed| {
+                if changed.groups { Invalidated::All } else { Invalidated::Nothing }
+            },
+        });
+        Self { store, groups }
+    }
+
+    /// The group whose limits count for a user of a customer, local or mirrored: its own, else the default one.
+    pub async fn of(&self, customer: &CustomerId, user: &UserId) -> Result<Option<Arc<Group>>, Error> {
+        let key = (customer.as_str().to_owned(), user.as_str().to_owned());
+        let owner = Owner::Customer(customer.clone());
+        let load = || async {
+            let group = self.store.effective_group(&owner, user).await?;
+            Ok(group.map(|group| {
+                let version = group.version;
+                (group, version)
+            }))
+        };
+        Ok(self.groups.get(&key, load).await?.value)
+    }
+}
+
+/// Records usage.
+pub struct UsageLog {
+    engine: Booking,
+    store: Store,
+    prices: Arc<Prices>,
+    groups: EffectiveGroups,
+    config: LiveConfig,
+    clock: Arc<dyn Clock>,
+}
+
+impl UsageLog {
+    /// Over a running engine.
+    pub fn new(
+        engine: Booking,
+        store: Store,
+        prices: Arc<Prices>,
+        groups: EffectiveGroups,
+        config: LiveConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { engine, store, prices, groups, config, clock }
+    }
+
+    /// Usage with its price, if it has one, by the programs within reach, and the group of its user. Asked before the queue,
+    /// so that a writer waits for neither.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where its quantities are none.
+    pub async fn prepare(&self, mut request: Request, reach: &Reach) -> Result<Request, Error> {
+        let customer = request.customer_id.clone();
+        let Action::Usage(usage) = &mut request.action else { return Ok(request) };
+        if let Some(user) = usage.details.user_id.as_deref().and_then(|id| UserId::parse(id).ok()) {
+            usage.group_id = self.groups.of(&customer, &user).await?.map(|group| group.id.clone());
+        }
+        // In a box: asking for prices takes far more room than the rest.
+        usage.price = match Box::pin(self.quote(usage, reach.is_published_only())).await? {
+            Ok(quote) => {
+                usage.details.pricing_id = Some(quote.pricing_id.clone());
+                Amount::Quoted(Box::new(quote))
+            }
+            Err(no_price) => Amount::Unquoted(no_price),
+        };
+        Ok(request)
+    }
+
+    /// The price by what is named: a program or a model's id; else by the model that answered, else by the one asked for.
+    async fn quote(&self, usage: &Usage, published_only: bool) -> Result<Result<Quote, NoPrice>, Error> {
+        let details = &usage.details;
+        let names = [details.actual_model.as_ref(), details.model.as_ref()];
+        let request = PriceRequest {
+            pricing_id: details.pricing_id.clone(),
+            llmid: details.llmid.clone(),
+            model: names.into_iter().flatten().next().cloned(),
+            input_tokens: Some(details.input_tokens),
+            output_tokens: Some(details.output_tokens),
+            usage: details.usage.clone(),
+            at: usage.event_time.unwrap_or_else(|| self.clock.now()),
+            published_only,
+            offered_as: None,
+        };
+        if request.pricing_id.is_some() || request.llmid.is_some() {
+            return self.prices.quote(&request).await;
+        }
+        let mut refused = None;
+        for name in names.into_iter().flatten() {
+            let request =
+                PriceRequest { model: Some(name.clone()), offered_as: Some(name.clone()), ..request.clone() };
+            match self.prices.quote(&request).await? {
+                Ok(quote) => return Ok(Ok(quote)),
+                Err(no_price) => refused = refused.or(Some(no_price)),
+            }
+        }
+        Ok(Err(refused.unwrap_or_else(|| NoPrice::NotFound("the usage names no model".to_owned()))))
+    }
+
+    /// A record by its id. One out of reach is [`Error::NotFound`], as if it did not exist.
+    pub async fn get(&self, principal: &Principal, id: RecordId) -> Result<UsageRecord, Error> {
+        let usage = self.store.usage(id).await?;
+        let own = principal.own_rows_of().map(UserId::as_str);
+        let visible = |usage: &UsageRecord| {
+            let theirs = own.is_none_or(|user| usage.details.user_id.as_deref() == Some(user));
+            principal.reach.includes(&usage.customer_id) && theirs
+        };
+        let usage = usage.filter(visible).ok_or(Error::NotFound("usage record"))?;
+        Ok(self.with_arithmetic(Used { usage, replayed: true }).await?.usage)
+    }
+
+    /// Records usage that was prepared; returns once it is durable.
+    pub async fn record(&self, request: Request) -> Result<Used, Error> {
+        self.may_write()?;
+        let used = self.engine.submit(request).await?.into_used()?;
+        self.with_arithmetic(used).await
+    }
+
+    /// Records many, each decided for itself; the verdicts are in the order of the requests.
+    pub async fn record_each(&self, requests: Vec<Request>) -> Result<Vec<Result<Used, Error>>, Error> {
+        self.may_write()?;
+        let outcomes = self.engine.submit_bulk(requests).await?;
+        let mut verdicts = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            verdicts.push(match outcome.and_then(Outcome::into_used) {
+                Ok(used) => self.with_arithmetic(used).await,
+                Err(error) => Err(error),
+            });
+        }
+        Ok(verdicts)
+    }
+
+    /// How the cost came about stands in the ledger, where it was charged. An answer that repeats an earlier one reads it
+    /// there.
+    async fn with_arithmetic(&self, mut used: Used) -> Result<Used, Error> {
+        let usage = &mut used.usage;
+        if let (true, Some(record), None) = (used.replayed, usage.record_id, &usage.arithmetic) {
+            let charge = self.store.record(record).await?;
+            if let Some(charge) = charge {
+                usage.arithmetic = charge.arithmetic;
+            }
+        }
+        Ok(used)
+    }
+
+    fn may_write(&self) -> Result<(), Error> {
+        if self.config.read(|config| config.server.read_only) { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+}
