@@ -19,6 +19,7 @@ pub mod page;
 pub mod prices;
 pub mod pricing;
 pub mod principal;
+pub mod quota;
 pub mod sign_in;
 pub mod usage;
 pub mod verify;

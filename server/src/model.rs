@@ -16,6 +16,7 @@ mod money;
 mod network;
 mod owner;
 mod patch;
+mod quota;
 mod reach;
 mod secret;
 mod session;
@@ -46,6 +47,7 @@ pub use money::{MAX_UNITS, Money, MoneyError};
 pub use network::{is_within, parse_network};
 pub use owner::Owner;
 pub use patch::Patch;
+pub use quota::{LimitKind, Window, WindowKind};
 pub use reach::{OutOfReach, Reach};
 pub use sageapi_runtime::{
     Clock, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy, Timestamp, TimestampError,
