@@ -34,6 +34,7 @@ use crate::domain::invalidation::InvalidationPoller;
 use crate::domain::keys::Keys;
 use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::prices::Prices;
+use crate::domain::quota::QuotaService;
 use crate::domain::sign_in::SignIn;
 use crate::domain::usage::UsageLog;
 use crate::model::{Clock, Entropy};
@@ -62,6 +63,7 @@ struct Inner {
     keys: Keys,
     bookings: Bookings,
     usage: UsageLog,
+    quotas: QuotaService,
     usage_floor: UsageFloor,
     /// What its writers run on.
     _booking_threads: Option<BookingThreads>,
@@ -155,6 +157,11 @@ impl ServerEnv {
     /// What users consume.
     pub fn usage(&self) -> &UsageLog {
         &self.inner.usage
+    }
+
+    /// Whether users may go on.
+    pub fn quotas(&self) -> &QuotaService {
+        &self.inner.quotas
     }
 
     /// Mirrored users, one by one.

@@ -47,7 +47,9 @@ pub use money::{MAX_UNITS, Money, MoneyError};
 pub use network::{is_within, parse_network};
 pub use owner::Owner;
 pub use patch::Patch;
-pub use quota::{LimitKind, Window, WindowKind};
+pub use quota::{
+    CounterKind, LimitKind, QuotaCounter, QuotaReservation, ReservationState, Window, WindowKind,
+};
 pub use reach::{OutOfReach, Reach};
 pub use sageapi_runtime::{
     Clock, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy, Timestamp, TimestampError,

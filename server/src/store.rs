@@ -27,6 +27,7 @@ mod pairs;
 #[cfg(test)]
 mod plans;
 mod proof;
+mod quota;
 mod records;
 mod replay;
 mod reversals;

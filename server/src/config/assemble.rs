@@ -46,7 +46,12 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
     }
     let usage = usage(r);
     let audit = Audit { retention: r.optional("audit.retention") };
-    let quota = Quota { unknown_user: r.value("quota.unknown_user"), timezone: r.value("quota.timezone") };
+    let timezone: String = r.value("quota.timezone");
+    let quota = Quota {
+        unknown_user: r.value("quota.unknown_user"),
+        zone: zone(Some(&timezone)).unwrap_or(TimeZone::UTC),
+        timezone,
+    };
     let cluster = Cluster {
         role: r.value("cluster.role"),
         node_id: r.optional("cluster.node_id"),

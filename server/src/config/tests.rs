@@ -111,7 +111,7 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!((accounting.mode, accounting.currency.as_str(), accounting.scale), (Mode::Strict, "CNY", 6));
     assert_eq!((accounting.batch_max, accounting.batch_delay.as_millis()), (64, 2));
     assert_eq!((accounting.queue, accounting.writers), (10_000, 4));
-    assert_eq!(loaded.config.quota, Quota { unknown_user: UnknownUser::Deny, timezone: "UTC".to_owned() });
+    assert_eq!(loaded.config.quota, Quota { unknown_user: UnknownUser::Deny, timezone: "UTC".to_owned(), zone: TimeZone::UTC });
     assert_eq!(loaded.config.cluster.role, ClusterRole::Primary);
     assert_eq!(loaded.config.telemetry, Telemetry { otlp_endpoint: None, sampling_ratio: 1.0 });
     assert_eq!(loaded.config.log, Log { level: "info".to_owned(), format: LogFormat::Json });
@@ -155,13 +155,12 @@ fn nothing_after_a_colon_means_the_default() {
 
 #[test]
 fn what_is_not_built_is_accepted_with_a_warning() {
-    let yaml = "server: {tls: {cert_file: a, key_file: b}}\nsync: {balances: {enabled: false}}\nquota: {unknown_user: allow, timezone: UTC}\n";
+    let yaml = "server: {tls: {cert_file: a, key_file: b}}\nsync: {balances: {enabled: false}}\n";
     assert_eq!(
         from_yaml(yaml).unwrap().warnings,
         [
             "c.yaml:1: server.tls.cert_file is accepted but not implemented yet: it has no effect",
             "c.yaml:1: server.tls.key_file is accepted but not implemented yet: it has no effect",
-            "c.yaml:3: quota.unknown_user is accepted but not implemented yet: it has no effect",
         ]
     );
     let by_value = "upstream: {url: 'http://h', auth: deerer, dapi_key: a, dapi_apikey: b, dapi_secret: c}\n";

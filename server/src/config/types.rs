@@ -37,7 +37,7 @@ pub struct Config {
     pub usage: Usage,
     /// The audit log.
     pub audit: Audit,
-    /// Limits on what users consume; not implemented yet.
+    /// Limits on what users consume.
     pub quota: Quota,
     /// Primary and edges; not implemented yet.
     pub cluster: Cluster,
@@ -294,13 +294,15 @@ pub struct Audit {
     pub retention: Option<Duration>,
 }
 
-/// Section `quota`; not implemented yet.
+/// Section `quota`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
     /// What a user without a group may do.
     pub unknown_user: UnknownUser,
-    /// Zone of days and months.
+    /// Zone of days and months, by its name.
     pub timezone: String,
+    /// The same.
+    pub zone: TimeZone,
 }
 
 /// What a user without a group may do.

@@ -28,9 +28,9 @@ mod tests;
 
 pub use engine::BookingParts;
 pub use metrics::BookingMetrics;
-pub use outcome::{Booked, Outcome, Reserved, Used};
+pub use outcome::{Booked, Checked, Kept, Outcome, Reserved, Used};
 pub use request::{
-    Action, Amount, Capture, Entry, MAX_HOLD, Request, Reserve, Reverse, Usage, usage_transno,
+    Action, Amount, Capture, Entry, MAX_HOLD, QuotaCheck, Request, Reserve, Reverse, Usage, usage_transno,
 };
 pub use rules::{Rules, UsageFloor};
 pub use service::Bookings;

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 
-use crate::model::{Currency, HoldState, Kind, Money, OutOfReach, Scope, Timestamp};
+use crate::model::{Currency, HoldState, Kind, Money, OutOfReach, ReservationState, Scope, Timestamp};
 use crate::signing::AuthError;
 use crate::store::{self, NotChanged};
 
@@ -142,6 +142,9 @@ pub enum Error {
     /// The hold is captured, released or expired.
     #[error("the hold is {0}")]
     HoldClosed(HoldState),
+    /// The reservation is settled, released or expired.
+    #[error("the reservation is {0}")]
+    ReservationClosed(ReservationState),
     /// The reversal is larger than the rest of the record.
     #[error("the reversal exceeds the record: {0}")]
     ReversalExceeds(String),

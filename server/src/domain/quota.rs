@@ -1,6 +1,6 @@
 //! Quotas: how many tokens and requests a user may use.
 //!
-//! A check is a hold in tokens. Everything here is pure: what was counted and the time go in, what is decided and
+//! A check is a hold in tokens. What decides is pure (`decide`, `counters`, `ring`, `window`): what was counted and the time go in, what is decided and
 //! what is counted now come out. The caller holds the lock of the customer's row while it decides, takes the time from
 //! the database, and writes what changed in the same transaction.
 //!
@@ -8,10 +8,18 @@
 
 pub mod counters;
 pub mod decide;
+mod metrics;
+mod refusals;
 pub mod ring;
+mod service;
+mod subjects;
 pub mod window;
 
 pub use counters::{Counted, Counters, Reservation, release, settle, use_without_reservation};
 pub use decide::{Check, Decision, LimitState, check, states};
+pub use metrics::QuotaMetrics;
+pub use refusals::Refusals;
 pub use ring::{MAX_RING_BYTES, Ring};
+pub use service::{CheckAnswer, CheckRequest, QuotaService, RefusedBy};
+pub use subjects::{Standing, Subject, Subjects};
 pub use window::{next_window, window_at, zone_of};

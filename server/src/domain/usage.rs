@@ -4,61 +4,20 @@ use std::sync::Arc;
 
 use super::Error;
 use super::booking::{Action, Amount, Booking, Outcome, Request, Usage, Used};
-use super::caches::{CacheSpec, Caches, Invalidated, STALE_LIMIT, Versioned};
 use super::prices::{NoPrice, PriceRequest, Prices, Quote};
 use super::principal::Principal;
+use super::quota::{Refusals, Subjects, zone_of};
 use crate::config::LiveConfig;
-use crate::model::{Clock, CustomerId, Group, Owner, Reach, RecordId, UsageRecord, UserId};
+use crate::model::{Clock, Reach, RecordId, UsageRecord, UserId};
 use crate::store::Store;
-
-/// What a group takes in the cache, in bytes, rounded up.
-const GROUP_WEIGHT: usize = 400;
-
-/// The groups whose limits count for users, cached.
-#[derive(Clone)]
-pub struct EffectiveGroups {
-    store: Store,
-    /// By customer and user.
-    groups: Arc<Versioned<(String, String), Group>>,
-}
-
-impl EffectiveGroups {
-    /// Makes the cache `groups_of_users`.
-    pub fn new(store: Store, caches: &Caches) -> Self {
-        let groups = caches.make(&CacheSpec {
-            name: "groups_of_users",
-            share: 1,
-            stale_limit: STALE_LIMIT,
-            weigh: |_| GROUP_WEIGHT,
-            // A changed group may be anybody's, and so may a default.
-            invalidated: |changed| {
-                if changed.groups { Invalidated::All } else { Invalidated::Nothing }
-            },
-        });
-        Self { store, groups }
-    }
-
-    /// The group whose limits count for a user of a customer, local or mirrored: its own, else the default one.
-    pub async fn of(&self, customer: &CustomerId, user: &UserId) -> Result<Option<Arc<Group>>, Error> {
-        let key = (customer.as_str().to_owned(), user.as_str().to_owned());
-        let owner = Owner::Customer(customer.clone());
-        let load = || async {
-            let group = self.store.effective_group(&owner, user).await?;
-            Ok(group.map(|group| {
-                let version = group.version;
-                (group, version)
-            }))
-        };
-        Ok(self.groups.get(&key, load).await?.value)
-    }
-}
 
 /// Records usage.
 pub struct UsageLog {
     engine: Booking,
     store: Store,
     prices: Arc<Prices>,
-    groups: EffectiveGroups,
+    subjects: Subjects,
+    refusals: Refusals,
     config: LiveConfig,
     clock: Arc<dyn Clock>,
 }
@@ -69,11 +28,12 @@ impl UsageLog {
         engine: Booking,
         store: Store,
         prices: Arc<Prices>,
-        groups: EffectiveGroups,
+        subjects: Subjects,
+    refusals: Refusals,
         config: LiveConfig,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { engine, store, prices, groups, config, clock }
+        Self { engine, store, prices, subjects, refusals, config, clock }
     }
 
     /// Usage with its price, if it has one, by the programs within reach, and the group of its user. Asked before the queue,
@@ -85,7 +45,11 @@ impl UsageLog {
         let customer = request.customer_id.clone();
         let Action::Usage(usage) = &mut request.action else { return Ok(request) };
         if let Some(user) = usage.details.user_id.as_deref().and_then(|id| UserId::parse(id).ok()) {
-            usage.group_id = self.groups.of(&customer, &user).await?.map(|group| group.id.clone());
+            let subject = self.subjects.of(&customer, &user).await?;
+            let default = self.config.read(|config| config.quota.zone.clone());
+            let group = subject.group.as_ref();
+            usage.group_id = group.map(|group| group.id.clone());
+            usage.quota_zone = zone_of(group.and_then(|group| group.time_zone.as_ref()), &default);
         }
         // In a box: asking for prices takes far more room than the rest.
         usage.price = match Box::pin(self.quote(usage, reach.is_published_only())).await? {
@@ -144,6 +108,7 @@ impl UsageLog {
     pub async fn record(&self, request: Request) -> Result<Used, Error> {
         self.may_write()?;
         let used = self.engine.submit(request).await?.into_used()?;
+        self.settled(&used);
         self.with_arithmetic(used).await
     }
 
@@ -154,7 +119,10 @@ impl UsageLog {
         let mut verdicts = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
             verdicts.push(match outcome.and_then(Outcome::into_used) {
-                Ok(used) => self.with_arithmetic(used).await,
+                Ok(used) => {
+                    self.settled(&used);
+                    self.with_arithmetic(used).await
+                }
                 Err(error) => Err(error),
             });
         }
@@ -172,6 +140,13 @@ impl UsageLog {
             }
         }
         Ok(used)
+    }
+
+    /// What was reserved may be free now: a refusal of the user counts no longer.
+    fn settled(&self, used: &Used) {
+        if let (Some(user), Some(_)) = (&used.usage.details.user_id, used.usage.reservation_id) {
+            self.refusals.forget(&used.usage.customer_id, user);
+        }
     }
 
     fn may_write(&self) -> Result<(), Error> {

@@ -30,7 +30,8 @@ use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::nonces::SpentNonces;
 use crate::domain::prices::Prices;
 use crate::domain::sign_in::{AccessTokens, Passwords, SignIn, SignInMetrics};
-use crate::domain::usage::{EffectiveGroups, UsageLog};
+use crate::domain::quota::{QuotaMetrics, QuotaService, Refusals, Subjects};
+use crate::domain::usage::UsageLog;
 use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
 use crate::store::{Context, Keyring, Migrate, OwnerCheck, SchemaState, Store, StoreMetrics};
 use crate::sync::{EventReceiver, SyncMetrics, SyncService};
@@ -145,12 +146,22 @@ impl ServerEnv {
             SignInMetrics::register(&metrics),
         ));
         let prices = Arc::new(Prices::new(store.clone(), &caches, config.clone()));
-        let groups_of_users = EffectiveGroups::new(store.clone(), &caches);
+        let (subjects, refusals) = (Subjects::new(store.clone(), &caches), Refusals::new());
+        let quotas = QuotaService::new(
+            booking.clone(),
+            store.clone(),
+            subjects.clone(),
+            refusals.clone(),
+            QuotaMetrics::register(&metrics),
+            config.clone(),
+            clock.clone(),
+        );
         let usage = UsageLog::new(
             booking.clone(),
             store.clone(),
             prices.clone(),
-            groups_of_users,
+            subjects,
+            refusals,
             config.clone(),
             clock.clone(),
         );
@@ -158,6 +169,7 @@ impl ServerEnv {
         let inner = Inner {
             bookings,
             usage,
+            quotas,
             usage_floor,
             auth: Auth::new(store.clone(), &caches, nonces, access, clock.clone(), config.clone()),
             sign_in,

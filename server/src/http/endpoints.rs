@@ -13,6 +13,7 @@ mod holds;
 mod mirrored;
 mod models;
 mod pricing;
+mod quota;
 mod reversals;
 mod transno;
 mod uapis;
@@ -43,6 +44,7 @@ const FAMILIES: &[&[Route]] = &[
     reversals::ROUTES,
     holds::ROUTES,
     usage::ROUTES,
+    quota::ROUTES,
     admin::customers::ROUTES,
     admin::users::ROUTES,
     admin::groups::ROUTES,

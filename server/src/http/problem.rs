@@ -100,6 +100,7 @@ codes! {
     PriceNotFound = "price_not_found", UNPROCESSABLE_ENTITY, "Price not found";
     AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY, "Amount or balance out of range";
     HoldClosed = "hold_closed", UNPROCESSABLE_ENTITY, "Hold closed";
+    ReservationClosed = "reservation_closed", UNPROCESSABLE_ENTITY, "Reservation closed";
     ReversalExceeds = "reversal_exceeds", UNPROCESSABLE_ENTITY, "Reversal exceeds the booked amount";
     PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED, "If-Match required";
     QuotaExceeded = "quota_exceeded", TOO_MANY_REQUESTS, "Quota exceeded";
@@ -394,6 +395,7 @@ impl From<Error> for Problem {
             Error::AmountOutOfRange => Self::new(Code::AmountOutOfRange, text),
             Error::PriceNotFound(_) => Self::new(Code::PriceNotFound, text),
             Error::HoldClosed(_) => Self::new(Code::HoldClosed, text),
+            Error::ReservationClosed(_) => Self::new(Code::ReservationClosed, text),
             Error::ReversalExceeds(_) => Self::new(Code::ReversalExceeds, text),
             Error::Item { index, error } => Self { index: Some(index), ..Self::from(*error) },
             Error::Overloaded => Self::new(
@@ -484,7 +486,7 @@ mod tests {
              409 transno_in_progress, 410 gone, 412 precondition_failed, 413 body_too_large, \
              415 unsupported_media_type, 422 transno_conflict, 422 request_conflict, 422 event_in_future, 422 event_too_old, \
              422 currency_mismatch, 422 price_not_found, \
-             422 amount_out_of_range, 422 hold_closed, 422 reversal_exceeds, 428 precondition_required, 429 quota_exceeded, \
+             422 amount_out_of_range, 422 hold_closed, 422 reservation_closed, 422 reversal_exceeds, 428 precondition_required, 429 quota_exceeded, \
              429 rate_limited, 500 internal, 503 overloaded, 503 store_unavailable, 503 read_only";
         assert_eq!(table.join(", "), contract);
     }

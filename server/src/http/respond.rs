@@ -42,6 +42,8 @@ pub struct Answer {
     download: Option<Download>,
     /// The content security policy of a page.
     policy: Option<HeaderValue>,
+    /// Further header fields.
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A body that is made while the client reads, to be saved as a file.
@@ -142,6 +144,7 @@ impl Answer {
             secret: false,
             download: None,
             policy: None,
+            fields: Vec::new(),
         }
     }
 
@@ -149,6 +152,12 @@ impl Answer {
     #[must_use]
     pub fn secret(self) -> Self {
         Self { secret: true, ..self }
+    }
+
+    /// With further header fields.
+    #[must_use]
+    pub fn with_fields(self, fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { fields, ..self }
     }
 
     /// With another entity tag.
@@ -166,7 +175,8 @@ impl Answer {
 
     /// The answer to a request with this method and these headers; 304 without a body if the client has it already.
     pub fn into_response(self, method: &Method, request: &HeaderMap) -> Response<AnswerBody> {
-        let Self { status, body, tag, content_type, location, replayed, secret, download, policy } = self;
+        let Self { status, body, tag, content_type, location, replayed, secret, download, policy, fields } =
+            self;
         let tag = match tag {
             EntityTag::None => None,
             EntityTag::Version(version) => Some(format!("W/\"{version}\"")),
@@ -186,6 +196,7 @@ impl Answer {
         if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
             headers.insert(LOCATION, location);
         }
+        headers.extend(fields);
         if replayed {
             headers.insert(REPLAYED, TRUE);
         }

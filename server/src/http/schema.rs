@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::model::{
-    ActorKind, AuthMode, CustomerStatus, HoldState, HoldUse, Kind, Mode, ObjectKind, OnStoreFailure,
-    ReservationUse, Scope, Uncharged, UsageBilling, UserRole,
+    ActorKind, AuthMode, CustomerStatus, HoldState, HoldUse, Kind, LimitKind, Mode, ObjectKind,
+    OnStoreFailure, ReservationState, ReservationUse, Scope, Uncharged, UsageBilling, UserRole,
 };
 
 use super::routes::NDJSON;
@@ -75,6 +75,10 @@ texts! {
     HoldUseText = "HoldUse", names(HoldUse::ALL.iter().map(|used| used.as_str()));
     /// What became of the reservation that usage names.
     ReservationUseText = "ReservationUse", names(ReservationUse::ALL.iter().map(|used| used.as_str()));
+    /// What became of a reservation.
+    ReservationStateText = "ReservationState", names(ReservationState::ALL.iter().map(|state| state.as_str()));
+    /// What a quota limits.
+    LimitKindText = "LimitKind", names(LimitKind::ALL.iter().map(|kind| kind.as_str()));
     /// Why usage was not charged.
     UnchargedText = "Uncharged", names(Uncharged::ALL.iter().map(|why| why.as_str()));
     /// What kind of actor changed something.

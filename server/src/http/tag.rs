@@ -9,6 +9,8 @@ pub enum Tag {
     Holds,
     /// What users consume.
     Usage,
+    /// Whether users may go on.
+    Quota,
     /// Price lists and prices.
     Pricing,
     /// Models and upstream APIs.
@@ -29,11 +31,12 @@ pub enum Tag {
 
 impl Tag {
     /// Every group, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Accounting,
         Self::Balance,
         Self::Holds,
         Self::Usage,
+        Self::Quota,
         Self::Pricing,
         Self::Models,
         Self::Users,
@@ -51,6 +54,7 @@ impl Tag {
             Self::Balance => ("balance", "Customers' balances."),
             Self::Holds => ("holds", "Reserving money, and settling what was reserved."),
             Self::Usage => ("usage", "What users consume."),
+            Self::Quota => ("quota", "Whether users may go on."),
             Self::Pricing => ("pricing", "Price lists, and prices by them."),
             Self::Models => ("models", "Models and upstream APIs of the platform."),
             Self::Users => ("users", "Users of the platform."),

@@ -1,5 +1,5 @@
 use super::customer::text_enum;
-use super::{GroupLimits, Timestamp};
+use super::{CustomerId, GroupLimits, RecordId, Timestamp, Transno};
 
 text_enum!(
     /// What a quota limits.
@@ -65,6 +65,82 @@ impl Window {
     pub fn ends(&self) -> Option<Timestamp> {
         (self.end < Timestamp::from_micros(i64::MAX)).then_some(self.end)
     }
+}
+
+text_enum!(
+    /// What a row of `quota_counters` counts.
+    CounterKind {
+        /// Tokens of a day.
+        Day = "day",
+        /// Tokens of a month.
+        Month = "month",
+        /// Requests of the last minute, and open reservations.
+        Live = "live",
+    }
+);
+
+text_enum!(
+    /// What became of a reservation.
+    ReservationState {
+        /// It reserves tokens and a slot.
+        Open = "open",
+        /// A usage record settled it.
+        Settled = "settled",
+        /// It was released: no call was made.
+        Released = "released",
+        /// Its time ran out.
+        Expired = "expired",
+    }
+);
+
+/// A row of `quota_counters`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaCounter {
+    /// Whose user.
+    pub customer_id: CustomerId,
+    /// The user.
+    pub user_id: String,
+    /// What it counts.
+    pub kind: CounterKind,
+    /// The start of its window; the epoch of a live row.
+    pub window_start: Timestamp,
+    /// The first instant after its window; the end of time of a live row.
+    pub window_end: Timestamp,
+    /// Tokens used.
+    pub used: i64,
+    /// Tokens reserved; of a live row, open reservations.
+    pub reserved: i64,
+    /// Of a live row: the requests of the last minute, by second.
+    pub ring: Vec<u8>,
+}
+
+/// An admitted check: a row of `quota_reservations`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaReservation {
+    /// Its id.
+    pub id: RecordId,
+    /// Whose user.
+    pub customer_id: CustomerId,
+    /// The user.
+    pub user_id: String,
+    /// The caller's name for the request.
+    pub request_id: Option<Transno>,
+    /// The same while it is open: a user has one open reservation of a name.
+    pub open_request_id: Option<Transno>,
+    /// Tokens reserved.
+    pub declared: i64,
+    /// The start of the day that they are reserved in.
+    pub day_start: Timestamp,
+    /// The start of the month that they are reserved in.
+    pub month_start: Timestamp,
+    /// What became of it.
+    pub state: ReservationState,
+    /// When its time runs out.
+    pub expires_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it changed last.
+    pub updated_at: Timestamp,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Arg, Row, Sql};
 use crate::model::{
-    ActorKind, AuthMode, Currency, CustomerId, CustomerStatus, GroupId, GroupName, HoldState, HoldUse, KeyId,
+    ActorKind, AuthMode, CounterKind, ReservationState, Currency, CustomerId, CustomerStatus, GroupId, GroupName, HoldState, HoldUse, KeyId,
     Kind, Mode, Money, ObjectKind, OnStoreFailure, Owner, Reach, RecordId, ReservationUse, RevokedReason,
     Scopes, Secret, SessionKind, TextId, Timestamp, Transno, Uncharged, UsageBilling, UserId, UserRole,
     Username, ZoneName,
@@ -361,7 +361,9 @@ word_columns!(
     SessionKind,
     UsageBilling,
     UserRole,
+    CounterKind,
     HoldUse,
+    ReservationState,
     ReservationUse,
     Uncharged
 );

@@ -185,7 +185,8 @@ impl Tx {
     ) -> Result<Vec<Hold>, Error> {
         let index = self.dialect().by_index("holds_transno");
         let select = select::<Hold>(format_args!("{index} WHERE "));
-        let Some(sql) = super::pairs::with_pairs(select, "transno", named) else { return Ok(Vec::new()) };
+        let names = named.map(|(customer, transno)| (customer, transno.as_str()));
+        let Some(sql) = super::pairs::with_pairs(select, "transno", names) else { return Ok(Vec::new()) };
         self.conn.rows(sql).await
     }
 

@@ -11,11 +11,11 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Form, Row, Sql};
 use super::{
-    Changed, NonceUse, ReplayTable, Reversal, Store, UsagePlace, audit, cache_events, customers, holds,
+    Changed, NonceUse, ReplayTable, Reversal, Store, UsagePlace, audit, cache_events, customers, holds, quota,
     records, replay, reversals, usage,
 };
 use crate::model::{
-    AuditEntry, Customer, CustomerId, Hold, Record, RecordId, Timestamp, Transno, UsageDay, UsageRecord,
+    AuditEntry, Customer, CustomerId, Hold, QuotaCounter, QuotaReservation, Record, RecordId, Timestamp, Transno, UsageDay, UsageRecord,
     UsageTotal,
 };
 
@@ -77,6 +77,10 @@ pub struct LedgerChanges {
     pub usage_totals: Vec<UsageTotal>,
     /// Where customers' usage records end, of those that are not among `customers`.
     pub usage_places: Vec<UsagePlace>,
+    /// Counters of users to write back.
+    pub quota_counters: Vec<QuotaCounter>,
+    /// Reservations of users' requests to write: new ones, and what became of known ones.
+    pub quota_reservations: Vec<QuotaReservation>,
     /// What of it administrators did.
     pub audit: Vec<AuditEntry>,
 }
@@ -105,6 +109,9 @@ impl LedgerChanges {
         statements.extend(self.usage_days.chunks(most).map(|rows| usage::add_days(rows, dialect)));
         statements.extend(self.usage_totals.chunks(most).map(|rows| usage::add_totals(rows, dialect)));
         statements.extend(self.usage_places.chunks(most).map(usage::move_places));
+        statements.extend(self.quota_counters.chunks(most).map(|rows| quota::upsert_counters(rows, dialect)));
+        statements
+            .extend(self.quota_reservations.chunks(most).map(|rows| quota::upsert_reservations(rows, dialect)));
         statements.extend(self.audit.chunks(most).map(audit::insertion));
         statements
     }
@@ -195,10 +202,11 @@ impl Writer {
                 return Err(NotCommitted::Undone(error));
             }
         }
-        let proof = match (changes.customers.first(), changes.usage.last()) {
-            (Some(_), _) => Some(cache_events::existence(event)),
-            (None, Some(record)) => Some(usage::existence(record.id)),
-            (None, None) => None,
+        let proof = match (changes.customers.first(), changes.usage.last(), changes.quota_reservations.last()) {
+            (Some(_), ..) => Some(cache_events::existence(event)),
+            (None, Some(record), _) => Some(usage::existence(record.id)),
+            (None, None, Some(reservation)) => Some(quota::existence(reservation)),
+            (None, None, None) => None,
         };
         let Some(ended) =
             within_timeout(tx.dialect(), tx.commit_after(statements, proof, self.batch_bytes)).await
@@ -302,7 +310,8 @@ impl Tx {
     ) -> Result<Vec<Record>, Error> {
         let index = self.dialect().by_index("accounting_records_transno");
         let select = select::<Record>(format_args!("{index} WHERE "));
-        let Some(sql) = super::pairs::with_pairs(select, "transno", bookings) else { return Ok(Vec::new()) };
+        let named = bookings.map(|(customer, transno)| (customer, transno.as_str()));
+        let Some(sql) = super::pairs::with_pairs(select, "transno", named) else { return Ok(Vec::new()) };
         self.conn.rows(sql).await
     }
 

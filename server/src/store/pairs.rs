@@ -1,7 +1,7 @@
-//! Conditions that name rows by customer and the client's name for them.
+//! Conditions that name rows by customer and another column.
 
 use super::sql::Sql;
-use crate::model::{CustomerId, Transno};
+use crate::model::CustomerId;
 
 /// Appends `(customer_id = ? AND <column> = ?) OR ...`, filled up to a power of two so that few different
 /// statements have to be prepared; `None` for no pair. Pairs joined by OR, because MariaDB uses no
@@ -9,17 +9,17 @@ use crate::model::{CustomerId, Transno};
 pub(super) fn with_pairs<'a>(
     mut sql: Sql<'a>,
     column: &str,
-    pairs: impl ExactSizeIterator<Item = (&'a CustomerId, &'a Transno)>,
+    pairs: impl ExactSizeIterator<Item = (&'a CustomerId, &'a str)>,
 ) -> Option<Sql<'a>> {
     let wanted = pairs.len().next_power_of_two();
     let mut last = None;
-    for (count, (customer, transno)) in pairs.enumerate() {
-        push_pair(&mut sql, column, count, customer, transno);
-        last = Some((count, customer, transno));
+    for (count, (customer, text)) in pairs.enumerate() {
+        push_pair(&mut sql, column, count, customer, text);
+        last = Some((count, customer, text));
     }
-    let (count, customer, transno) = last?;
+    let (count, customer, text) = last?;
     for count in count + 1..wanted {
-        push_pair(&mut sql, column, count, customer, transno);
+        push_pair(&mut sql, column, count, customer, text);
     }
     Some(sql)
 }
@@ -29,8 +29,8 @@ fn push_pair<'a>(
     column: &str,
     count: usize,
     customer: &'a CustomerId,
-    transno: &'a Transno,
+    text: &'a str,
 ) {
     sql.push(if count == 0 { "" } else { " OR " }).push(&format!("(customer_id = ? AND {column} = ?)"));
-    sql.add(customer.as_str()).add(transno.as_str());
+    sql.add(customer.as_str()).add(text);
 }

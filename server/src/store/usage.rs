@@ -104,7 +104,8 @@ impl Tx {
     ) -> Result<Vec<UsageRecord>, Error> {
         let index = self.dialect().by_index("usage_logs_request");
         let select = select::<UsageRecord>(format_args!("{index} WHERE "));
-        let Some(sql) = with_pairs(select, "request_id", requests) else { return Ok(Vec::new()) };
+        let named = requests.map(|(customer, request)| (customer, request.as_str()));
+        let Some(sql) = with_pairs(select, "request_id", named) else { return Ok(Vec::new()) };
         self.conn.rows(sql).await
     }
 }

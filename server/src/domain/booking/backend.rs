@@ -1,10 +1,10 @@
 //! The database as a writer sees it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use super::command::{Command, customers_of, named_ids};
-use super::decide::{Loaded, time_of};
+use super::command::{Command, customers_of, named_ids, quota_subjects};
+use super::decide::{Loaded, LoadedQuota, time_of};
 use super::request::Action;
 use crate::model::{CustomerId, Money, Timestamp};
 use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
@@ -35,6 +35,14 @@ pub(super) trait LedgerBackend: Send + 'static {
         commands: &[Command],
         customers: Vec<LedgerRow>,
     ) -> impl Future<Output = Result<Loaded, Error>> + Send;
+
+    /// Reads the quotas of users that the commands are about. Without such a command nothing is asked.
+    fn look_up_quota(
+        &mut self,
+        tx: &mut Self::Tx,
+        commands: &[Command],
+        customers: &[LedgerRow],
+    ) -> impl Future<Output = Result<LoadedQuota, Error>> + Send;
 
     /// Records the nonces; for each, whether it was new.
     fn spend_nonces(
@@ -101,6 +109,15 @@ impl LedgerBackend for StoreBackend {
         customers: Vec<LedgerRow>,
     ) -> Result<Loaded, Error> {
         self.writer.with_timeout(look_up(tx, commands, customers)).await
+    }
+
+    async fn look_up_quota(
+        &mut self,
+        tx: &mut Tx,
+        commands: &[Command],
+        customers: &[LedgerRow],
+    ) -> Result<LoadedQuota, Error> {
+        self.writer.with_timeout(look_up_quota(tx, commands, customers)).await
     }
 
     async fn spend_nonces(&mut self, tx: &mut Tx, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
@@ -184,6 +201,39 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
     }
     if !holds.is_empty() {
         loaded.holds.extend(tx.holds_by_id(&holds).await?);
+    }
+    Ok(loaded)
+}
+
+async fn look_up_quota(
+    tx: &mut Tx,
+    commands: &[Command],
+    customers: &[LedgerRow],
+) -> Result<LoadedQuota, Error> {
+    let (mut subjects, named) = quota_subjects(commands);
+    let mut loaded = LoadedQuota::default();
+    let now = latest(customers);
+    if !named.is_empty() {
+        loaded.reservations.extend(tx.reservations_by_id(&named).await?);
+    }
+    let sweeps = |command: &&Command| matches!(command.request.action, Action::Expire);
+    let swept: BTreeSet<_> =
+        commands.iter().filter(sweeps).map(|command| command.request.customer_id.clone()).collect();
+    if !swept.is_empty() {
+        let swept: Vec<_> = swept.into_iter().collect();
+        loaded.reservations.extend(tx.due_reservations(&swept, now, DUE_HOLDS).await?);
+    }
+    let theirs = loaded.reservations.iter().map(|made| (made.customer_id.clone(), made.user_id.clone()));
+    // Of customers that are not locked, such as a stranger's reservation names, nothing is read.
+    let locked: HashSet<_> = customers.iter().map(|row| &row.customer.id).collect();
+    subjects.extend(theirs);
+    subjects.retain(|(customer, _)| locked.contains(customer));
+    let pairs: Vec<_> = subjects.iter().map(|(customer, user)| (customer, user.as_str())).collect();
+    for chunk in pairs.chunks(LOOKED_UP) {
+        let open = tx.open_reservations(chunk.iter().copied()).await?;
+        let known: HashSet<_> = loaded.reservations.iter().map(|made| made.id).collect();
+        loaded.reservations.extend(open.into_iter().filter(|made| !known.contains(&made.id)));
+        loaded.counters.extend(tx.quota_counters(chunk.iter().copied(), now).await?);
     }
     Ok(loaded)
 }

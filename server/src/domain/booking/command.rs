@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::decide::Subject;
 use super::outcome::Outcome;
 use super::request::{Action, Request};
 use crate::domain::Error;
@@ -56,6 +58,28 @@ pub(super) fn customers_of(commands: &[Command]) -> Vec<CustomerId> {
     ids
 }
 
+/// The users whose quota commands are about, and the reservations that they name or may have made.
+pub(super) fn quota_subjects(commands: &[Command]) -> (BTreeSet<Subject>, Vec<RecordId>) {
+    let (mut subjects, mut reservations) = (BTreeSet::new(), Vec::new());
+    for command in commands {
+        let customer = &command.request.customer_id;
+        match &command.request.action {
+            Action::Usage(usage) => {
+                subjects.extend(usage.details.user_id.clone().map(|user| (customer.clone(), user)));
+                reservations.extend(usage.reservation);
+            }
+            Action::Check(check) => {
+                subjects.insert((customer.clone(), check.user_id.clone()));
+                // It may have been made by an attempt whose COMMIT was lost, and be closed since.
+                reservations.extend(command.commit_lost.then_some(command.id));
+            }
+            Action::ReleaseQuota(id) | Action::ExtendQuota(id, _) => reservations.push(*id),
+            _ => {}
+        }
+    }
+    (subjects, reservations)
+}
+
 /// The records and the holds that commands name by id.
 pub(super) fn named_ids(commands: &[Command]) -> (Vec<RecordId>, Vec<RecordId>) {
     let (mut records, mut holds) = (Vec::new(), Vec::new());
@@ -65,7 +89,12 @@ pub(super) fn named_ids(commands: &[Command]) -> (Vec<RecordId>, Vec<RecordId>) 
             Action::Capture(capture) => holds.push(capture.hold),
             Action::Release(hold) => holds.push(*hold),
             Action::Usage(usage) => holds.extend(usage.hold),
-            Action::Book(_) | Action::Hold(_) | Action::Expire => {}
+            Action::Book(_)
+            | Action::Hold(_)
+            | Action::Expire
+            | Action::Check(_)
+            | Action::ReleaseQuota(_)
+            | Action::ExtendQuota(..) => {}
         }
     }
     (records, holds)

@@ -6,7 +6,7 @@ use tracing::Instrument as _;
 
 use super::backend::LedgerBackend;
 use super::command::{Command, customers_of};
-use super::decide::{Decided, Ledger, Loaded};
+use super::decide::{Decided, Ledger, Loaded, LoadedQuota};
 use super::engine::Engine;
 use super::outcome::{Outcome, Verdict};
 use super::queue::{Group, Lanes, Shard};
@@ -244,12 +244,19 @@ impl Engine {
         when: Commit,
     ) -> Result<Vec<Verdict>, Failed> {
         let (mut tx, customers) = backend.begin(commands).await.map_err(Failed::of)?;
-        let assumed = shard.expects_new().then(|| self.decide_as_new(commands, &customers)).flatten();
+        let quota = match backend.look_up_quota(&mut tx, commands, &customers).await {
+            Ok(quota) => quota,
+            Err(error) => {
+                backend.abort(tx, &error).await;
+                return Err(Failed::of(error));
+            }
+        };
+        let assumed = shard.expects_new().then(|| self.decide_as_new(commands, &customers, &quota)).flatten();
         let is_assumed = assumed.is_some();
         let (decided, ours) = match assumed {
             // Whose the nonces are is not known yet: should the outcome of COMMIT not be heard, the records will tell.
             Some(decided) => (decided, vec![false; commands.len()]),
-            None => match self.look_and_decide(backend, &mut tx, commands, customers).await {
+            None => match self.look_and_decide(backend, &mut tx, commands, customers, quota).await {
                 Ok(decided) => decided,
                 Err(error) => {
                     backend.abort(tx, &error).await;
@@ -292,11 +299,17 @@ impl Engine {
 
     /// Decides as if no transno and no nonce had been used before. The database's unique keys refuse it if one was;
     /// so nothing has to be looked up. `None` where more must be known, if only for the reason of a refusal.
-    fn decide_as_new(&self, commands: &[Command], customers: &[LedgerRow]) -> Option<Decided> {
+    fn decide_as_new(
+        &self,
+        commands: &[Command],
+        customers: &[LedgerRow],
+        quota: &LoadedQuota,
+    ) -> Option<Decided> {
         let plain = |command: &Command| {
             let simple = match &command.request.action {
                 Action::Book(_) => true,
-                Action::Usage(usage) => usage.hold.is_none() && usage.reservation.is_none(),
+                Action::Usage(usage) => usage.hold.is_none(),
+                Action::Check(_) => true,
                 _ => false,
             };
             simple && !command.commit_lost
@@ -304,10 +317,16 @@ impl Engine {
         if !commands.iter().all(plain) || customers.iter().any(|row| row.customer.holds_made > 0) {
             return None;
         }
-        let loaded = Loaded { customers: customers.to_vec(), ..Loaded::default() };
+        let loaded = Loaded { customers: customers.to_vec(), quota: quota.clone(), ..Loaded::default() };
         let mut decided = Ledger::new(loaded, self.rules()).decide(commands, &vec![true; commands.len()]);
         decided.changes.nonces = commands.iter().filter_map(|c| c.request.nonce).collect();
-        let booked = |verdict: &Verdict| verdict.as_ref().is_ok_and(|outcome| !outcome.is_replay());
+        // Of a refused check nothing remains but its nonce, which is then recorded on its own: should the outcome of COMMIT
+        // not be heard, it is known whose it is.
+        let booked = |verdict: &Verdict| match verdict {
+            Ok(Outcome::Checked(checked)) => checked.admitted.is_ok() && !checked.replayed,
+            Ok(outcome) => !outcome.is_replay(),
+            Err(_) => false,
+        };
         decided.verdicts.iter().all(booked).then_some(decided)
     }
 
@@ -319,15 +338,17 @@ impl Engine {
         tx: &mut B::Tx,
         commands: &[Command],
         customers: Vec<LedgerRow>,
+        quota: LoadedQuota,
     ) -> Result<(Decided, Vec<bool>), store::Error> {
-        let loaded = backend.look_up(tx, commands, customers).await?;
+        let loaded = Loaded { quota, ..backend.look_up(tx, commands, customers).await? };
         let nonces: Vec<_> = commands.iter().filter_map(|c| c.request.nonce).collect();
         let mut spent = backend.spend_nonces(tx, &nonces).await?.into_iter();
         let fresh = |command: &Command| {
             // A nonce and the record that it asked for were committed together.
             let booked = || {
                 let ours = loaded.records.iter().map(|record| record.id);
-                let mut ours = ours.chain(loaded.usage.iter().map(|usage| usage.id));
+                let ours = ours.chain(loaded.usage.iter().map(|usage| usage.id));
+                let mut ours = ours.chain(loaded.quota.reservations.iter().map(|made| made.id));
                 command.commit_lost && ours.any(|id| id == command.id)
             };
             command.request.nonce.is_none()

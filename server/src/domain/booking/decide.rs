@@ -2,6 +2,7 @@
 
 mod audit;
 mod holds;
+mod quota;
 mod records;
 mod usage;
 
@@ -20,7 +21,12 @@ use crate::model::{
 use crate::signing::AuthError;
 use crate::store::{LedgerChanges, LedgerRow, Reversal, UsagePlace};
 
+pub(super) use quota::LoadedQuota;
+use quota::Quotas;
 use usage::UsageChanges;
+
+/// A user of a customer.
+pub(super) type Subject = (CustomerId, String);
 
 /// The least time between two things that are ordered by time alone.
 const TICK: Duration = Duration::from_micros(1);
@@ -46,6 +52,8 @@ pub(super) struct Loaded {
     pub due_holds: Vec<Hold>,
     /// Usage records that the commands name.
     pub usage: Vec<UsageRecord>,
+    /// Quotas of the users that they name.
+    pub quota: LoadedQuota,
 }
 
 /// The state that decisions move on.
@@ -60,6 +68,7 @@ pub(super) struct Ledger {
     /// Usage records, by the caller's names for them.
     used: HashMap<(CustomerId, Transno), UsageRecord>,
     usage: UsageChanges,
+    quotas: Quotas,
     rules: Rules,
     changes: LedgerChanges,
 }
@@ -119,12 +128,15 @@ impl Ledger {
                 .map(|usage| ((usage.customer_id.clone(), usage.request_id.clone()), usage))
                 .collect(),
             usage: UsageChanges::default(),
+            quotas: Quotas::new(loaded.quota),
             rules,
             changes: LedgerChanges::default(),
         };
         for hold in loaded.due_holds {
             ledger.expire(hold);
         }
+        let Self { quotas, customers, .. } = &mut ledger;
+        quotas.expire(|customer| customers.get(customer).map(|slot| slot.now));
         ledger
     }
 
@@ -152,6 +164,7 @@ impl Ledger {
         self.changes.usage_places.sort_by(|a, b| a.customer_id.cmp(&b.customer_id));
         (self.changes.usage_days, self.changes.usage_totals) = (self.usage.days(), self.usage.totals());
         self.changes.usage = self.usage.records;
+        (self.changes.quota_counters, self.changes.quota_reservations) = self.quotas.into_changes();
         self.changes.customers.sort_by(|a, b| a.id.cmp(&b.id));
         Decided { changes: self.changes, verdicts }
     }
@@ -185,6 +198,9 @@ impl Ledger {
             // The due holds were closed when the ledger was made.
             Action::Expire => Ok(Outcome::Expired),
             Action::Usage(usage) => self.record_usage(command, usage),
+            Action::Check(check) => self.check_quota(command, check),
+            Action::ReleaseQuota(id) => self.release_quota(&request.customer_id, *id),
+            Action::ExtendQuota(id, ttl) => self.extend_quota(&request.customer_id, *id, *ttl),
         }
     }
 

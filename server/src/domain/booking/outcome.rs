@@ -1,7 +1,10 @@
 //! What became of a request.
 
+use std::time::Duration;
+
 use crate::domain::Error;
-use crate::model::{Customer, Hold, Record, UsageRecord};
+use crate::domain::quota::LimitState;
+use crate::model::{Customer, Hold, LimitKind, QuotaReservation, Record, Timestamp, UsageRecord};
 
 /// A booking that is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,30 @@ pub struct Used {
     pub replayed: bool,
 }
 
+/// Whether a user may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// What was reserved, or the limit that refused.
+    pub admitted: Result<QuotaReservation, LimitKind>,
+    /// How far the user is from its limits.
+    pub limits: Vec<LimitState>,
+    /// After a refusal, how long to wait; `None` if waiting does not help.
+    pub retry_after: Option<Duration>,
+    /// When it was decided, by the database's clock.
+    pub now: Timestamp,
+    /// Whether the reservation was made by an earlier request.
+    pub replayed: bool,
+}
+
+/// A reservation, as a request about it left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The reservation.
+    pub reservation: QuotaReservation,
+    /// Whether it was closed already.
+    pub replayed: bool,
+}
+
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -43,6 +70,10 @@ pub enum Outcome {
     Expired,
     /// Usage was recorded.
     Used(Box<Used>),
+    /// A check was decided.
+    Checked(Box<Checked>),
+    /// A reservation was released or extended.
+    Kept(Box<Kept>),
 }
 
 /// What a caller hears of a request.
@@ -54,7 +85,9 @@ impl Outcome {
         match self {
             Self::Booked(booked) => Ok(booked),
             // The transno names a hold: another request.
-            Self::Reserved(_) | Self::Expired | Self::Used(_) => Err(Error::TransnoConflict),
+            Self::Reserved(_) | Self::Expired | Self::Used(_) | Self::Checked(_) | Self::Kept(_) => {
+                Err(Error::TransnoConflict)
+            }
         }
     }
 
@@ -63,7 +96,9 @@ impl Outcome {
         match self {
             Self::Reserved(reserved) => Ok(reserved),
             // The transno names a record: another request.
-            Self::Booked(_) | Self::Expired | Self::Used(_) => Err(Error::TransnoConflict),
+            Self::Booked(_) | Self::Expired | Self::Used(_) | Self::Checked(_) | Self::Kept(_) => {
+                Err(Error::TransnoConflict)
+            }
         }
     }
 
@@ -71,7 +106,25 @@ impl Outcome {
     pub fn into_used(self) -> Result<Used, Error> {
         match self {
             Self::Used(used) => Ok(*used),
-            Self::Booked(_) | Self::Reserved(_) | Self::Expired => Err(Error::RequestConflict),
+            Self::Booked(_) | Self::Reserved(_) | Self::Expired | Self::Checked(_) | Self::Kept(_) => {
+                Err(Error::RequestConflict)
+            }
+        }
+    }
+
+    /// What was decided, where a check was asked for.
+    pub fn into_checked(self) -> Result<Checked, Error> {
+        match self {
+            Self::Checked(checked) => Ok(*checked),
+            other => Err(Error::Internal(format!("a check came to {other:?}"))),
+        }
+    }
+
+    /// The reservation, where one was to be released or extended.
+    pub fn into_kept(self) -> Result<Kept, Error> {
+        match self {
+            Self::Kept(kept) => Ok(*kept),
+            other => Err(Error::Internal(format!("a reservation came to {other:?}"))),
         }
     }
 
@@ -80,6 +133,8 @@ impl Outcome {
             Self::Booked(booked) => booked.replayed,
             Self::Reserved(reserved) => reserved.replayed,
             Self::Used(used) => used.replayed,
+            Self::Checked(checked) => checked.replayed,
+            Self::Kept(kept) => kept.replayed,
             Self::Expired => false,
         }
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::prices::{NoPrice, Quote};
+use crate::domain::quota::Check;
 use crate::model::{
-    BookingDetails, Currency, CustomerId, GroupId, IdError, Kind, Money, RecordId, Timestamp, Transno,
+    BookingDetails, Currency, CustomerId, GroupId, GroupLimits, IdError, Kind, Money, RecordId, Timestamp, Transno,
     UsageDetails,
 };
 use crate::store::NonceUse;
@@ -64,6 +66,12 @@ pub enum Action {
     Expire,
     /// Record what a user consumed.
     Usage(Box<Usage>),
+    /// Ask whether a user may go on, and reserve what it may use.
+    Check(Box<QuotaCheck>),
+    /// Give a reservation back: no call was made.
+    ReleaseQuota(RecordId),
+    /// Keep a reservation open for so long from now on.
+    ExtendQuota(RecordId, Duration),
 }
 
 impl Action {
@@ -75,7 +83,11 @@ impl Action {
             Self::Hold(reserve) => Some(&reserve.transno),
             Self::Capture(capture) => Some(&capture.transno),
             Self::Usage(usage) => Some(&usage.transno),
-            Self::Release(_) | Self::Expire => None,
+            Self::Release(_)
+            | Self::Expire
+            | Self::Check(_)
+            | Self::ReleaseQuota(_)
+            | Self::ExtendQuota(..) => None,
         }
     }
 
@@ -89,7 +101,13 @@ impl Action {
             Self::Reverse(Reverse { amount, .. }) | Self::Capture(Capture { amount, .. }) => {
                 amount.is_some_and(Money::is_negative)
             }
-            Self::Book(_) | Self::Release(_) | Self::Expire | Self::Usage(_) => false,
+            Self::Book(_)
+            | Self::Release(_)
+            | Self::Expire
+            | Self::Usage(_)
+            | Self::Check(_)
+            | Self::ReleaseQuota(_)
+            | Self::ExtendQuota(..) => false,
         }
     }
 }
@@ -177,8 +195,25 @@ pub struct Usage {
     pub hold: Option<RecordId>,
     /// A reservation to be settled.
     pub reservation: Option<RecordId>,
+    /// The time zone of the days and months that the user's tokens are counted in.
+    pub quota_zone: TimeZone,
     /// What it costs.
     pub price: Amount,
+}
+
+/// A question whether a user may go on.
+#[derive(Debug, Clone)]
+pub struct QuotaCheck {
+    /// The user.
+    pub user_id: String,
+    /// The caller's name for the request: while its reservation is open, it gets the same one.
+    pub request_id: Option<Transno>,
+    /// What is asked for.
+    pub check: Check,
+    /// The limits of the user's group.
+    pub limits: GroupLimits,
+    /// The time zone of the days and months that the user's tokens are counted in.
+    pub zone: TimeZone,
 }
 
 /// The transno of the charge of a usage record.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::backend::LedgerBackend;
 use super::command::Command;
-use super::decide::{Decided, Ledger, Loaded};
+use super::decide::{Decided, Ledger, Loaded, LoadedQuota};
 use super::{
     Action, Booked, Booking, BookingMetrics, BookingParts, Capture, Outcome, Request, Reserve, Reserved,
     Reverse, Rules, UsageFloor,
@@ -140,6 +140,7 @@ impl World {
                 .cloned()
                 .collect(),
             usage: self.usage.clone(),
+            quota: LoadedQuota::default(),
         }
     }
 

@@ -160,6 +160,7 @@ impl Ledger {
             (Some(_), Some(_), Some(_)) => Some(HoldUse::Captured),
             (Some(_), Some(_), None) => Some(HoldUse::Released),
         };
+        record.reservation_use = self.count_usage(customer_id, usage, event_time, record.total_tokens)?;
         self.usage
             .add(&record, day)
             .ok_or_else(|| Error::Internal("sums of usage would leave 64 bits".to_owned()))?;

@@ -90,6 +90,7 @@ fn parse(body: &[u8]) -> Result<(Option<CustomerId>, Usage), Error> {
         event_time,
         hold,
         reservation,
+        quota_zone: jiff::tz::TimeZone::UTC,
         price: Amount::FromPriceList,
     };
     Ok((customer_id, usage))
@@ -108,6 +109,7 @@ fn hash(usage: &Usage, customer: &CustomerId) -> [u8; 32] {
         event_time,
         hold,
         reservation,
+        quota_zone: _,
         price: _,
     } = usage;
     let UsageDetails {

@@ -1,0 +1,61 @@
+//! Refusals remembered for a moment, so that a flood of checks of an exhausted user costs few commits.
+
+use std::time::Duration;
+
+use super::service::CheckAnswer;
+use crate::model::{CustomerId, GroupLimits, Timestamp, UserId};
+
+/// How long a refusal is repeated at most.
+const REMEMBERED_FOR: Duration = Duration::from_millis(250);
+/// Users whose refusals are remembered.
+const REMEMBERED: u64 = 10_000;
+
+type Key = (CustomerId, UserId);
+
+/// Refusals of this instance. Clones share them.
+#[derive(Clone)]
+pub struct Refusals {
+    known: moka::sync::Cache<Key, Refusal>,
+}
+
+#[derive(Clone)]
+struct Refusal {
+    limits: GroupLimits,
+    declared: i64,
+    until: Timestamp,
+    answer: CheckAnswer,
+}
+
+impl Refusals {
+    /// None yet.
+    pub fn new() -> Self {
+        let known = moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR * 4).build();
+        Self { known }
+    }
+
+    /// The refusal of a check of as many tokens or fewer under the same limits, if it is recent.
+    pub(super) fn get(&self, key: &Key, limits: &GroupLimits, declared: i64, now: Timestamp) -> Option<CheckAnswer> {
+        let known = self.known.get(key)?;
+        let same = known.limits == *limits && declared >= known.declared && now < known.until;
+        same.then_some(known.answer)
+    }
+
+    /// Remembers a refusal, not beyond the moment at which it may be another.
+    pub(super) fn insert(&self, key: Key, limits: GroupLimits, declared: i64, answer: CheckAnswer, now: Timestamp) {
+        let span = answer.retry_after.map_or(REMEMBERED_FOR, |wait| wait.min(REMEMBERED_FOR));
+        self.known.insert(key, Refusal { limits, declared, until: now.plus(span), answer });
+    }
+
+    /// Forgets a user's refusal: something of its was settled or released.
+    pub fn forget(&self, customer: &CustomerId, user: &str) {
+        if let Ok(user) = UserId::parse(user) {
+            self.known.invalidate(&(customer.clone(), user));
+        }
+    }
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self::new()
+    }
+}

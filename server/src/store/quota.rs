@@ -1,0 +1,173 @@
+//! What is counted of users, and what their requests reserve.
+
+use super::columns::{self, TableRow as _, columns, first, select};
+use super::dialect::Dialect;
+use super::error::Error;
+use super::pairs::with_pairs;
+use super::sql::Sql;
+use super::{Store, Tx};
+use crate::model::{CounterKind, CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, Timestamp};
+
+columns!(QuotaCounter in "quota_counters":
+    customer_id, user_id; kind, window_start, window_end, used, reserved, ring,
+);
+
+columns!(QuotaReservation in "quota_reservations":
+    id; customer_id, user_id, request_id, open_request_id, declared, day_start, month_start, state, expires_at, created_at,
+    updated_at,
+);
+
+/// Windows that ended longer ago say nothing about the current one, whatever time zone that is of: in microseconds.
+const CONTINUED: i64 = 48 * 3600 * 1_000_000;
+
+/// Writes counters of locked customers.
+pub(super) fn upsert_counters(rows: &[QuotaCounter], dialect: Dialect) -> Sql<'_> {
+    let key = "customer_id, user_id, kind, window_start";
+    columns::upsert(rows, dialect, key, &["window_end", "used", "reserved", "ring"])
+}
+
+/// Writes reservations of locked customers.
+pub(super) fn upsert_reservations(rows: &[QuotaReservation], dialect: Dialect) -> Sql<'_> {
+    columns::upsert(rows, dialect, "id", &["open_request_id", "state", "expires_at", "updated_at"])
+}
+
+/// Finds a reservation as it was written: whether the transaction that wrote it was committed.
+pub(super) fn existence(reservation: &QuotaReservation) -> Sql<'_> {
+    let sql = Sql::new("SELECT 1 FROM quota_reservations WHERE id = ? AND state = ? AND expires_at = ? AND updated_at = ?");
+    let sql = sql.bind(reservation.id.as_bytes()).bind(reservation.state.as_str());
+    sql.bind(reservation.expires_at).bind(reservation.updated_at)
+}
+
+impl Tx {
+    /// Reservations by their ids.
+    pub async fn reservations_by_id(&mut self, ids: &[RecordId]) -> Result<Vec<QuotaReservation>, Error> {
+        let mut sql = select::<QuotaReservation>(" WHERE id IN ");
+        sql.push_in(ids.iter().map(RecordId::as_bytes));
+        self.conn.rows(sql).await
+    }
+
+    /// Open reservations of customers whose time has run out at `now`, `limit` of them at most.
+    pub async fn due_reservations(
+        &mut self,
+        customers: &[CustomerId],
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<QuotaReservation>, Error> {
+        let index = self.dialect().by_index("quota_reservations_due");
+        let sql = select::<QuotaReservation>(format_args!("{index} WHERE state = 'open' AND expires_at <= ? AND customer_id IN "));
+        let mut sql = sql.bind(now);
+        sql.push_in(customers.iter().map(CustomerId::as_str));
+        sql.push(" ORDER BY expires_at LIMIT ?").add(i64::try_from(limit).unwrap_or(i64::MAX));
+        self.conn.rows(sql).await
+    }
+
+    /// Every open reservation of these users: those whose time has run out, and those that a repeated request names.
+    pub async fn open_reservations<'a>(
+        &mut self,
+        users: impl ExactSizeIterator<Item = (&'a CustomerId, &'a str)>,
+    ) -> Result<Vec<QuotaReservation>, Error> {
+        let index = self.dialect().by_index("quota_reservations_subject");
+        let select = select::<QuotaReservation>(format_args!("{index} WHERE state = 'open' AND ("));
+        let Some(mut sql) = with_pairs(select, "user_id", users) else { return Ok(Vec::new()) };
+        sql.push(")");
+        self.conn.rows(sql).await
+    }
+
+    /// What counts of these users at `now`, and what counted shortly before.
+    pub async fn quota_counters<'a>(
+        &mut self,
+        users: impl ExactSizeIterator<Item = (&'a CustomerId, &'a str)>,
+        now: Timestamp,
+    ) -> Result<Vec<QuotaCounter>, Error> {
+        let Some(mut sql) = with_pairs(select::<QuotaCounter>(" WHERE ("), "user_id", users) else {
+            return Ok(Vec::new());
+        };
+        sql.push(") AND window_end > ?").add(Timestamp::from_micros(now.micros().saturating_sub(CONTINUED)));
+        self.conn.rows(sql).await
+    }
+}
+
+impl Store {
+    /// What counts of a user at `now`, not locked.
+    pub async fn quota_counters_of(
+        &self,
+        customer: &CustomerId,
+        user: &str,
+        now: Timestamp,
+    ) -> Result<Vec<QuotaCounter>, Error> {
+        let sql = select::<QuotaCounter>(" WHERE customer_id = ? AND user_id = ? AND window_end > ?");
+        let since = Timestamp::from_micros(now.micros().saturating_sub(CONTINUED));
+        self.rows(sql.bind(customer.as_str()).bind(user).bind(since)).await
+    }
+
+    /// Whose reservation it is.
+    pub async fn customer_of_reservation(&self, id: RecordId) -> Result<Option<CustomerId>, Error> {
+        let table = QuotaReservation::TABLE;
+        let sql = Sql::new(format!("SELECT customer_id FROM {table} WHERE id = ?")).bind(id.as_bytes());
+        self.fetch_optional(sql).await?.map(|row| first(table, &row)).transpose()
+    }
+
+    /// Customers of whom reservations are due, one for each of up to `limit` reservations.
+    pub async fn customers_with_due_reservations(&self, limit: i64) -> Result<Vec<CustomerId>, Error> {
+        let now = self.dialect().now();
+        let index = self.dialect().walking("quota_reservations_due");
+        let sql = Sql::new(format!(
+            "SELECT customer_id FROM quota_reservations{index} WHERE state = 'open' AND expires_at <= {now} \
+             ORDER BY expires_at LIMIT ?"
+        ));
+        let rows = self.fetch_all(sql.bind(limit)).await?;
+        rows.iter().map(|row| first(QuotaReservation::TABLE, row)).collect()
+    }
+
+    /// Deletes up to `slice` reservations that were closed before `closed_before`, and as many counters of windows that ended
+    /// before `ended_before`; how many in all.
+    pub async fn purge_quota(
+        &self,
+        closed_before: Timestamp,
+        ended_before: Timestamp,
+        slice: i64,
+    ) -> Result<u64, Error> {
+        let closed = [ReservationState::Settled, ReservationState::Released, ReservationState::Expired];
+        let mut deleted = 0;
+        for state in closed {
+            deleted += self
+                .write("quota.purge", move |tx| {
+                    Box::pin(async move {
+                        let sql = Sql::new("SELECT id FROM quota_reservations WHERE state = ? AND updated_at < ? LIMIT ?");
+                        let rows = tx.conn.fetch_all(sql.bind(state.as_str()).bind(closed_before).bind(slice)).await?;
+                        if rows.is_empty() {
+                            return Ok(0);
+                        }
+                        let ids =
+                            rows.iter().map(|row| row.bytes(0).map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
+                        let mut sql = Sql::new("DELETE FROM quota_reservations WHERE state <> 'open' AND id IN ");
+                        sql.push_in(ids);
+                        tx.conn.execute(sql).await
+                    })
+                })
+                .await?;
+        }
+        let kinds = [CounterKind::Day, CounterKind::Month];
+        let counters = self.write("quota.purge", move |tx| {
+            Box::pin(async move {
+                let sql = Sql::new("SELECT customer_id, user_id, kind, window_start FROM quota_counters WHERE window_end < ? LIMIT ?");
+                let rows = tx.conn.fetch_all(sql.bind(ended_before).bind(slice)).await?;
+                let mut deleted = 0;
+                for row in &rows {
+                    let kind = row.text(2)?;
+                    if !kinds.iter().any(|known| known.as_str() == kind) {
+                        continue;
+                    }
+                    let sql = Sql::new(
+                        "DELETE FROM quota_counters WHERE customer_id = ? AND user_id = ? AND kind = ? AND window_start = ? \
+                         AND window_end < ?",
+                    );
+                    let sql = sql.bind(row.text(0)?).bind(row.text(1)?).bind(kind).bind(row.int(3)?);
+                    deleted += tx.conn.execute(sql.bind(ended_before)).await?;
+                }
+                Ok(deleted)
+            })
+        });
+        Ok(deleted + counters.await?)
+    }
+}
