@@ -370,12 +370,14 @@ static USAGE: &[Key] = &[
 ];
 
 static QUOTA: &[Key] = &[
-    Key::new("quota.unknown_user", Kind::Choice(&["deny", "allow"]), "What a user may do that neither signs in here nor is mirrored: allow means as one without a group.")
-        .or("deny")
-        .reloadable(),
-    Key::new("quota.timezone", Kind::TimeZone, "Time zone of days and months.")
-        .or("UTC")
-        .reloadable(),
+    Key::new(
+        "quota.unknown_user",
+        Kind::Choice(&["deny", "allow"]),
+        "What a user may do that neither signs in here nor is mirrored: allow means as one without a group.",
+    )
+    .or("deny")
+    .reloadable(),
+    Key::new("quota.timezone", Kind::TimeZone, "Time zone of days and months.").or("UTC").reloadable(),
 ];
 
 static CLUSTER: &[Key] = &[

@@ -111,7 +111,10 @@ fn without_a_file_the_defaults_hold() {
     assert_eq!((accounting.mode, accounting.currency.as_str(), accounting.scale), (Mode::Strict, "CNY", 6));
     assert_eq!((accounting.batch_max, accounting.batch_delay.as_millis()), (64, 2));
     assert_eq!((accounting.queue, accounting.writers), (10_000, 4));
-    assert_eq!(loaded.config.quota, Quota { unknown_user: UnknownUser::Deny, timezone: "UTC".to_owned(), zone: TimeZone::UTC });
+    assert_eq!(
+        loaded.config.quota,
+        Quota { unknown_user: UnknownUser::Deny, timezone: "UTC".to_owned(), zone: jiff::tz::TimeZone::UTC }
+    );
     assert_eq!(loaded.config.cluster.role, ClusterRole::Primary);
     assert_eq!(loaded.config.telemetry, Telemetry { otlp_endpoint: None, sampling_ratio: 1.0 });
     assert_eq!(loaded.config.log, Log { level: "info".to_owned(), format: LogFormat::Json });

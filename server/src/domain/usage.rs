@@ -29,7 +29,7 @@ impl UsageLog {
         store: Store,
         prices: Arc<Prices>,
         subjects: Subjects,
-    refusals: Refusals,
+        refusals: Refusals,
         config: LiveConfig,
         clock: Arc<dyn Clock>,
     ) -> Self {

@@ -8,10 +8,10 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Arg, Row, Sql};
 use crate::model::{
-    ActorKind, AuthMode, CounterKind, ReservationState, Currency, CustomerId, CustomerStatus, GroupId, GroupName, HoldState, HoldUse, KeyId,
-    Kind, Mode, Money, ObjectKind, OnStoreFailure, Owner, Reach, RecordId, ReservationUse, RevokedReason,
-    Scopes, Secret, SessionKind, TextId, Timestamp, Transno, Uncharged, UsageBilling, UserId, UserRole,
-    Username, ZoneName,
+    ActorKind, AuthMode, CounterKind, Currency, CustomerId, CustomerStatus, GroupId, GroupName, HoldState,
+    HoldUse, KeyId, Kind, Mode, Money, ObjectKind, OnStoreFailure, Owner, Reach, RecordId, ReservationState,
+    ReservationUse, RevokedReason, Scopes, Secret, SessionKind, TextId, Timestamp, Transno, Uncharged,
+    UsageBilling, UserId, UserRole, Username, ZoneName,
 };
 
 /// Why a row could not be read.

@@ -11,12 +11,12 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Form, Row, Sql};
 use super::{
-    Changed, NonceUse, ReplayTable, Reversal, Store, UsagePlace, audit, cache_events, customers, holds, quota,
-    records, replay, reversals, usage,
+    Changed, NonceUse, ReplayTable, Reversal, Store, UsagePlace, audit, cache_events, customers, holds,
+    quota, records, replay, reversals, usage,
 };
 use crate::model::{
-    AuditEntry, Customer, CustomerId, Hold, QuotaCounter, QuotaReservation, Record, RecordId, Timestamp, Transno, UsageDay, UsageRecord,
-    UsageTotal,
+    AuditEntry, Customer, CustomerId, Hold, QuotaCounter, QuotaReservation, Record, RecordId, Timestamp,
+    Transno, UsageDay, UsageRecord, UsageTotal,
 };
 
 /// How long the database may be silent in the middle of a booking: longer than it waits for locks. Without a timeout a
@@ -110,8 +110,9 @@ impl LedgerChanges {
         statements.extend(self.usage_totals.chunks(most).map(|rows| usage::add_totals(rows, dialect)));
         statements.extend(self.usage_places.chunks(most).map(usage::move_places));
         statements.extend(self.quota_counters.chunks(most).map(|rows| quota::upsert_counters(rows, dialect)));
-        statements
-            .extend(self.quota_reservations.chunks(most).map(|rows| quota::upsert_reservations(rows, dialect)));
+        statements.extend(
+            self.quota_reservations.chunks(most).map(|rows| quota::upsert_reservations(rows, dialect)),
+        );
         statements.extend(self.audit.chunks(most).map(audit::insertion));
         statements
     }
@@ -202,7 +203,8 @@ impl Writer {
                 return Err(NotCommitted::Undone(error));
             }
         }
-        let proof = match (changes.customers.first(), changes.usage.last(), changes.quota_reservations.last()) {
+        let proof = match (changes.customers.first(), changes.usage.last(), changes.quota_reservations.last())
+        {
             (Some(_), ..) => Some(cache_events::existence(event)),
             (None, Some(record), _) => Some(usage::existence(record.id)),
             (None, None, Some(reservation)) => Some(quota::existence(reservation)),

@@ -24,13 +24,7 @@ pub(super) fn with_pairs<'a>(
     Some(sql)
 }
 
-fn push_pair<'a>(
-    sql: &mut Sql<'a>,
-    column: &str,
-    count: usize,
-    customer: &'a CustomerId,
-    text: &'a str,
-) {
+fn push_pair<'a>(sql: &mut Sql<'a>, column: &str, count: usize, customer: &'a CustomerId, text: &'a str) {
     sql.push(if count == 0 { "" } else { " OR " }).push(&format!("(customer_id = ? AND {column} = ?)"));
     sql.add(customer.as_str()).add(text);
 }

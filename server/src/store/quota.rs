@@ -6,7 +6,9 @@ use super::error::Error;
 use super::pairs::with_pairs;
 use super::sql::Sql;
 use super::{Store, Tx};
-use crate::model::{CounterKind, CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, Timestamp};
+use crate::model::{
+    CounterKind, CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, Timestamp,
+};
 
 columns!(QuotaCounter in "quota_counters":
     customer_id, user_id; kind, window_start, window_end, used, reserved, ring,
@@ -33,7 +35,9 @@ pub(super) fn upsert_reservations(rows: &[QuotaReservation], dialect: Dialect) -
 
 /// Finds a reservation as it was written: whether the transaction that wrote it was committed.
 pub(super) fn existence(reservation: &QuotaReservation) -> Sql<'_> {
-    let sql = Sql::new("SELECT 1 FROM quota_reservations WHERE id = ? AND state = ? AND expires_at = ? AND updated_at = ?");
+    let sql = Sql::new(
+        "SELECT 1 FROM quota_reservations WHERE id = ? AND state = ? AND expires_at = ? AND updated_at = ?",
+    );
     let sql = sql.bind(reservation.id.as_bytes()).bind(reservation.state.as_str());
     sql.bind(reservation.expires_at).bind(reservation.updated_at)
 }
@@ -54,7 +58,9 @@ impl Tx {
         limit: usize,
     ) -> Result<Vec<QuotaReservation>, Error> {
         let index = self.dialect().by_index("quota_reservations_due");
-        let sql = select::<QuotaReservation>(format_args!("{index} WHERE state = 'open' AND expires_at <= ? AND customer_id IN "));
+        let sql = select::<QuotaReservation>(format_args!(
+            "{index} WHERE state = 'open' AND expires_at <= ? AND customer_id IN "
+        ));
         let mut sql = sql.bind(now);
         sql.push_in(customers.iter().map(CustomerId::as_str));
         sql.push(" ORDER BY expires_at LIMIT ?").add(i64::try_from(limit).unwrap_or(i64::MAX));
@@ -133,14 +139,22 @@ impl Store {
             deleted += self
                 .write("quota.purge", move |tx| {
                     Box::pin(async move {
-                        let sql = Sql::new("SELECT id FROM quota_reservations WHERE state = ? AND updated_at < ? LIMIT ?");
-                        let rows = tx.conn.fetch_all(sql.bind(state.as_str()).bind(closed_before).bind(slice)).await?;
+                        let sql = Sql::new(
+                            "SELECT id FROM quota_reservations WHERE state = ? AND updated_at < ? LIMIT ?",
+                        );
+                        let rows = tx
+                            .conn
+                            .fetch_all(sql.bind(state.as_str()).bind(closed_before).bind(slice))
+                            .await?;
                         if rows.is_empty() {
                             return Ok(0);
                         }
-                        let ids =
-                            rows.iter().map(|row| row.bytes(0).map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
-                        let mut sql = Sql::new("DELETE FROM quota_reservations WHERE state <> 'open' AND id IN ");
+                        let ids = rows
+                            .iter()
+                            .map(|row| row.bytes(0).map(<[u8]>::to_vec))
+                            .collect::<Result<Vec<_>, _>>()?;
+                        let mut sql =
+                            Sql::new("DELETE FROM quota_reservations WHERE state <> 'open' AND id IN ");
                         sql.push_in(ids);
                         tx.conn.execute(sql).await
                     })

@@ -303,7 +303,7 @@ fn id_of(outcome: &Outcome) -> Option<RecordId> {
         Outcome::Booked(booking::Booked { record, .. }) => Some(record.id),
         Outcome::Reserved(reserved) => Some(reserved.hold.id),
         Outcome::Used(used) => Some(used.usage.id),
-        Outcome::Expired => None,
+        Outcome::Expired | Outcome::Checked(_) | Outcome::Kept(_) => None,
     }
 }
 

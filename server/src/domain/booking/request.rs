@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::prices::{NoPrice, Quote};
 use crate::domain::quota::Check;
 use crate::model::{
-    BookingDetails, Currency, CustomerId, GroupId, GroupLimits, IdError, Kind, Money, RecordId, Timestamp, Transno,
-    UsageDetails,
+    BookingDetails, Currency, CustomerId, GroupId, GroupLimits, IdError, Kind, Money, RecordId, Timestamp,
+    Transno, UsageDetails,
 };
 use crate::store::NonceUse;
 

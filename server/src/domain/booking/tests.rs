@@ -530,6 +530,15 @@ impl LedgerBackend for FaultyBackend {
         unreachable!()
     }
 
+    async fn look_up_quota(
+        &mut self,
+        (): &mut (),
+        _: &[Command],
+        _: &[LedgerRow],
+    ) -> Result<LoadedQuota, store::Error> {
+        unreachable!()
+    }
+
     async fn spend_nonces(&mut self, (): &mut (), _: &[NonceUse]) -> Result<Vec<bool>, store::Error> {
         unreachable!()
     }

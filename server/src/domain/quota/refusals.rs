@@ -29,19 +29,33 @@ struct Refusal {
 impl Refusals {
     /// None yet.
     pub fn new() -> Self {
-        let known = moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR * 4).build();
+        let known =
+            moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR * 4).build();
         Self { known }
     }
 
     /// The refusal of a check of as many tokens or fewer under the same limits, if it is recent.
-    pub(super) fn get(&self, key: &Key, limits: &GroupLimits, declared: i64, now: Timestamp) -> Option<CheckAnswer> {
+    pub(super) fn get(
+        &self,
+        key: &Key,
+        limits: &GroupLimits,
+        declared: i64,
+        now: Timestamp,
+    ) -> Option<CheckAnswer> {
         let known = self.known.get(key)?;
         let same = known.limits == *limits && declared >= known.declared && now < known.until;
         same.then_some(known.answer)
     }
 
     /// Remembers a refusal, not beyond the moment at which it may be another.
-    pub(super) fn insert(&self, key: Key, limits: GroupLimits, declared: i64, answer: CheckAnswer, now: Timestamp) {
+    pub(super) fn insert(
+        &self,
+        key: Key,
+        limits: GroupLimits,
+        declared: i64,
+        answer: CheckAnswer,
+        now: Timestamp,
+    ) {
         let span = answer.retry_after.map_or(REMEMBERED_FOR, |wait| wait.min(REMEMBERED_FOR));
         self.known.insert(key, Refusal { limits, declared, until: now.plus(span), answer });
     }

@@ -16,8 +16,8 @@ use crate::config::{LiveConfig, UnknownUser};
 use crate::domain::Error;
 use crate::domain::booking::{Action, Booking, Checked, Kept, QuotaCheck, Request};
 use crate::model::{
-    Clock, CounterKind, CustomerId, GroupLimits, LimitKind, OnStoreFailure, QuotaReservation, Reach, RecordId,
-    Timestamp, Transno, UserId, Window,
+    Clock, CounterKind, CustomerId, GroupLimits, LimitKind, OnStoreFailure, QuotaReservation, Reach,
+    RecordId, Timestamp, Transno, UserId, Window,
 };
 use crate::store::{NonceUse, Store};
 
@@ -180,7 +180,10 @@ impl QuotaService {
                 Ok(answer)
             }
             Err(Error::StoreUnavailable(cause)) if may_go_on_blind(&subject) => {
-                tracing::warn!(error = cause, "a check is allowed without asking the database: on_store_failure is allow");
+                tracing::warn!(
+                    error = cause,
+                    "a check is allowed without asking the database: on_store_failure is allow"
+                );
                 let answer = CheckAnswer::refused(RefusedBy::UnknownUser, now);
                 Ok(CheckAnswer { refused_by: None, degraded: true, ..answer })
             }

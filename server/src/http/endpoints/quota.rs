@@ -20,7 +20,9 @@ use crate::http::routes::parameters::{Parameter, ParameterKind};
 use crate::http::routes::{Access, Body, Payload, Route, Verb};
 use crate::http::schema::{self, IdText, LimitKindText, ReservationStateText, TimeText, UuidText};
 use crate::http::tag::Tag;
-use crate::model::{CustomerId, LimitKind, QuotaReservation, RecordId, ReservationState, Scope, Timestamp, Transno, UserId};
+use crate::model::{
+    CustomerId, LimitKind, QuotaReservation, RecordId, ReservationState, Scope, Timestamp, Transno, UserId,
+};
 
 pub const ROUTES: &[Route] = &[
     Route {

@@ -97,7 +97,9 @@ impl Verdict {
                 }
             }
             Ok(Outcome::Expired) => Self::Expired,
-            Ok(Outcome::Used(used)) => panic!("nobody asked for {used:?}"),
+            Ok(other @ (Outcome::Used(_) | Outcome::Checked(_) | Outcome::Kept(_))) => {
+                panic!("nobody asked for {other:?}")
+            }
             Err(Error::InsufficientBalance { available, required }) => {
                 refused(insufficient(available.wide(), required.wide()))
             }

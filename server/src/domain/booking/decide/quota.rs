@@ -12,8 +12,8 @@ use super::{Ledger, Subject, TICK};
 use crate::domain::Error;
 use crate::domain::quota::{self, Counted, Counters, Reservation, Ring};
 use crate::model::{
-    CounterKind, CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, ReservationUse, Timestamp,
-    Window,
+    CounterKind, CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, ReservationUse,
+    Timestamp, Window,
 };
 
 /// What a transaction read of quotas before it decides.
@@ -80,7 +80,13 @@ impl Quotas {
     }
 
     /// Closes a reservation for which so much was used.
-    fn close(&mut self, mut reservation: QuotaReservation, state: ReservationState, actual: i64, now: Timestamp) {
+    fn close(
+        &mut self,
+        mut reservation: QuotaReservation,
+        state: ReservationState,
+        actual: i64,
+        now: Timestamp,
+    ) {
         let subject = (reservation.customer_id.clone(), reservation.user_id.clone());
         let counters = quota::settle(&self.counters(&subject), &reserved(&reservation), actual, now);
         self.set(&subject, counters);

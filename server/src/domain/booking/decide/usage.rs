@@ -30,22 +30,24 @@ pub(super) struct UsageChanges {
 }
 
 impl UsageChanges {
-    /// Adds a record of a day; nothing if a sum would leave 64 bits.
-    fn add(&mut self, record: &UsageRecord, day: String) -> Option<()> {
+    /// What the sums over a record's day come to with it; `None` if one would leave 64 bits.
+    fn sums_with(&self, record: &UsageRecord, day: &str) -> Option<Summed> {
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let details = &record.details;
         let group = record.group_id.as_ref().map(GroupId::as_str);
         let parts = [text(details.user_id.as_deref()), text(group), text(record.counted_model())];
-        let total = (record.customer_id.clone(), day.clone(), record.currency);
-        let key = (record.customer_id.clone(), day, record.currency, parts);
+        let total = (record.customer_id.clone(), day.to_owned(), record.currency);
+        let day = (record.customer_id.clone(), day.to_owned(), record.currency, parts);
         let sums = UsageSums::of(record);
-        let before = self.days.get(&key).copied().unwrap_or_default();
-        let days = before.checked_add(sums)?;
-        let before = self.totals.get(&total).copied().unwrap_or_default();
-        self.totals.insert(total, before.checked_add(sums)?);
-        self.days.insert(key, days);
-        self.records.push(record.clone());
-        Some(())
+        let with = |before: Option<&UsageSums>| before.copied().unwrap_or_default().checked_add(sums);
+        Some(Summed { sums: [with(self.days.get(&day))?, with(self.totals.get(&total))?], day, total })
+    }
+
+    fn add(&mut self, record: UsageRecord, summed: Summed) {
+        let Summed { day, total, sums: [of_day, in_total] } = summed;
+        self.days.insert(day, of_day);
+        self.totals.insert(total, in_total);
+        self.records.push(record);
     }
 
     pub fn days(&mut self) -> Vec<UsageDay> {
@@ -60,6 +62,13 @@ impl UsageChanges {
         let row = |((customer_id, day, currency), sums)| UsageTotal { customer_id, day, currency, sums };
         std::mem::take(&mut self.totals).into_iter().map(row).collect()
     }
+}
+
+/// The sums that a record is part of, with it.
+struct Summed {
+    day: DayKey,
+    total: (CustomerId, String, Currency),
+    sums: [UsageSums; 2],
 }
 
 /// The charge of usage, or why there is none.
@@ -160,10 +169,11 @@ impl Ledger {
             (Some(_), Some(_), Some(_)) => Some(HoldUse::Captured),
             (Some(_), Some(_), None) => Some(HoldUse::Released),
         };
+        // First what can refuse the record: nothing is counted of one that is not stored.
+        let summed = self.usage.sums_with(&record, &day);
+        let summed = summed.ok_or_else(|| Error::Internal("sums of usage would leave 64 bits".to_owned()))?;
         record.reservation_use = self.count_usage(customer_id, usage, event_time, record.total_tokens)?;
-        self.usage
-            .add(&record, day)
-            .ok_or_else(|| Error::Internal("sums of usage would leave 64 bits".to_owned()))?;
+        self.usage.add(record.clone(), summed);
         let slot = self.slot(customer_id)?;
         (slot.customer.last_useq, slot.customer.last_usage_at) = (record.useq, received_at);
         slot.used = true;

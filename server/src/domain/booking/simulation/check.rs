@@ -175,7 +175,12 @@ fn moved(action: &Action, rows: &Rows) -> (Option<Money>, Money) {
         Action::Reverse(reverse) => (reverse.amount, Money::ZERO),
         Action::Hold(reserve) => (Some(reserve.amount), Money::ZERO),
         Action::Capture(capture) => (capture.amount, rows.holds[&capture.hold].amount),
-        Action::Release(_) | Action::Expire | Action::Usage(_) => panic!("that takes no money: {action:?}"),
+        Action::Release(_)
+        | Action::Expire
+        | Action::Usage(_)
+        | Action::Check(_)
+        | Action::ReleaseQuota(_)
+        | Action::ExtendQuota(..) => panic!("that takes no money: {action:?}"),
     }
 }
 

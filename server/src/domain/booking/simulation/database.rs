@@ -10,13 +10,13 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::OwnedMutexGuard;
 
 use super::super::backend::{LedgerBackend, latest};
-use super::super::command::{Command, named_ids};
-use super::super::decide::Loaded;
+use super::super::command::{Command, named_ids, quota_subjects};
+use super::super::decide::{Loaded, LoadedQuota};
 use super::super::request::Action;
 use super::time::Time;
 use crate::model::{
-    Clock as _, Customer, CustomerId, Hold, HoldState, Record, RecordId, Timestamp, Transno, UsageDay,
-    UsageRecord, UsageSums, UsageTotal,
+    Clock as _, CounterKind, Customer, CustomerId, Hold, HoldState, QuotaCounter, QuotaReservation, Record,
+    RecordId, ReservationState, Timestamp, Transno, UsageDay, UsageRecord, UsageSums, UsageTotal,
 };
 use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, Reversal};
 
@@ -35,6 +35,9 @@ pub struct Rows {
     pub usage_days: BTreeMap<[String; 6], UsageSums>,
     /// By customer, day and currency.
     pub usage_totals: BTreeMap<[String; 3], UsageSums>,
+    /// By customer, user, kind and the start of the window.
+    pub quota_counters: BTreeMap<(CustomerId, String, &'static str, Timestamp), QuotaCounter>,
+    pub quota_reservations: BTreeMap<RecordId, QuotaReservation>,
     /// The ids of the audit log.
     pub audit: BTreeSet<RecordId>,
     /// A closed hold, whenever one was written.
@@ -166,7 +169,19 @@ impl Database {
             usage_days,
             usage_totals,
             usage_places,
+            quota_counters,
+            quota_reservations,
         } = changes;
+        for counter in quota_counters {
+            let key = (
+                counter.customer_id.clone(),
+                counter.user_id.clone(),
+                counter.kind.as_str(),
+                counter.window_start,
+            );
+            rows.quota_counters.insert(key, counter);
+        }
+        rows.quota_reservations.extend(quota_reservations.into_iter().map(|made| (made.id, made)));
         for used in usage {
             let taken = |other: &UsageRecord| {
                 other.id == used.id
@@ -378,6 +393,43 @@ impl LedgerBackend for SimulatedBackend {
             rows.reversals.iter().filter(|r| originals.contains(&r.original)).copied().collect();
         loaded.holds.extend(holds.iter().filter_map(|id| rows.holds.get(id).cloned()));
         Ok(loaded)
+    }
+
+    async fn look_up_quota(
+        &mut self,
+        tx: &mut Transaction,
+        commands: &[Command],
+        customers: &[LedgerRow],
+    ) -> Result<LoadedQuota, Error> {
+        let (mut subjects, named) = quota_subjects(commands);
+        let sweeps = |command: &&Command| matches!(command.request.action, Action::Expire);
+        let swept: BTreeSet<_> = commands.iter().filter(sweeps).map(|c| &c.request.customer_id).collect();
+        if subjects.is_empty() && named.is_empty() && swept.is_empty() {
+            return Ok(LoadedQuota::default());
+        }
+        self.trip(Some(tx)).await?;
+        let (rows, now) = (self.database.rows(), latest(customers));
+        let is_open = |made: &QuotaReservation| made.state == ReservationState::Open;
+        let asked = |made: &&QuotaReservation| {
+            named.contains(&made.id)
+                || is_open(made) && made.expires_at <= now && swept.contains(&made.customer_id)
+        };
+        let mut reservations: Vec<_> = rows.quota_reservations.values().filter(asked).cloned().collect();
+        subjects.extend(reservations.iter().map(|made| (made.customer_id.clone(), made.user_id.clone())));
+        subjects.retain(|(customer, _)| customers.iter().any(|row| row.customer.id == *customer));
+        let theirs = |made: &&QuotaReservation| {
+            is_open(made)
+                && subjects.contains(&(made.customer_id.clone(), made.user_id.clone()))
+                && !reservations.iter().any(|known| known.id == made.id)
+        };
+        let open: Vec<_> = rows.quota_reservations.values().filter(theirs).cloned().collect();
+        reservations.extend(open);
+        let counted = |row: &&QuotaCounter| {
+            subjects.contains(&(row.customer_id.clone(), row.user_id.clone()))
+                && (row.kind == CounterKind::Live || row.window_end > now)
+        };
+        let counters = rows.quota_counters.values().filter(counted).cloned().collect();
+        Ok(LoadedQuota { counters, reservations })
     }
 
     async fn spend_nonces(&mut self, tx: &mut Transaction, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
