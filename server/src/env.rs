@@ -28,7 +28,7 @@ use crate::domain::admin::members::Members;
 use crate::domain::admin::users::Users;
 use crate::domain::auth::Auth;
 use crate::domain::balances::Balances;
-use crate::domain::booking::{Bookings, UsageFloor, sweep_due_holds};
+use crate::domain::booking::{Bookings, UsageFloor, sweep_due};
 use crate::domain::caches::Caches;
 use crate::domain::invalidation::InvalidationPoller;
 use crate::domain::keys::Keys;
@@ -227,7 +227,7 @@ impl ServerEnv {
         // Nothing moves while the data is being inspected, not even holds that are due.
         if !self.config().server.read_only {
             let (booking, store) = (inner.bookings.engine().clone(), inner.store.clone());
-            inner.tasks.spawn(sweep_due_holds(booking, store, inner.stop.clone()));
+            inner.tasks.spawn(sweep_due(booking, store, inner.stop.clone()));
         }
         inner.tasks.spawn(health::watch_database(self.clone(), inner.stop.clone()));
         // The first poll drops what was cached, so who waits for it caches once. The task tries again what fails.

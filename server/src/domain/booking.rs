@@ -34,5 +34,5 @@ pub use request::{
 };
 pub use rules::{Rules, UsageFloor};
 pub use service::Bookings;
-pub use sweep::sweep_due_holds;
+pub use sweep::sweep_due;
 pub use writer::Booking;

@@ -186,7 +186,9 @@ impl Tx {
         let index = self.dialect().by_index("holds_transno");
         let select = select::<Hold>(format_args!("{index} WHERE "));
         let names = named.map(|(customer, transno)| (customer, transno.as_str()));
-        let Some(sql) = super::pairs::with_pairs(select, "transno", names) else { return Ok(Vec::new()) };
+        let Some(sql) = super::pairs::with_pairs(select, "customer_id = ? AND transno = ?", names) else {
+            return Ok(Vec::new());
+        };
         self.conn.rows(sql).await
     }
 

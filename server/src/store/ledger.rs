@@ -313,7 +313,9 @@ impl Tx {
         let index = self.dialect().by_index("accounting_records_transno");
         let select = select::<Record>(format_args!("{index} WHERE "));
         let named = bookings.map(|(customer, transno)| (customer, transno.as_str()));
-        let Some(sql) = super::pairs::with_pairs(select, "transno", named) else { return Ok(Vec::new()) };
+        let Some(sql) = super::pairs::with_pairs(select, "customer_id = ? AND transno = ?", named) else {
+            return Ok(Vec::new());
+        };
         self.conn.rows(sql).await
     }
 

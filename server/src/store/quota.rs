@@ -7,7 +7,7 @@ use super::pairs::with_pairs;
 use super::sql::Sql;
 use super::{Store, Tx};
 use crate::model::{
-    CounterKind, CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, Timestamp,
+    CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, Timestamp, Transno,
 };
 
 columns!(QuotaCounter in "quota_counters":
@@ -73,9 +73,9 @@ impl Tx {
         users: impl ExactSizeIterator<Item = (&'a CustomerId, &'a str)>,
     ) -> Result<Vec<QuotaReservation>, Error> {
         let index = self.dialect().by_index("quota_reservations_subject");
-        let select = select::<QuotaReservation>(format_args!("{index} WHERE state = 'open' AND ("));
-        let Some(mut sql) = with_pairs(select, "user_id", users) else { return Ok(Vec::new()) };
-        sql.push(")");
+        let select = select::<QuotaReservation>(format_args!("{index} WHERE "));
+        let open = "customer_id = ? AND user_id = ? AND state = 'open'";
+        let Some(sql) = with_pairs(select, open, users) else { return Ok(Vec::new()) };
         self.conn.rows(sql).await
     }
 
@@ -85,7 +85,9 @@ impl Tx {
         users: impl ExactSizeIterator<Item = (&'a CustomerId, &'a str)>,
         now: Timestamp,
     ) -> Result<Vec<QuotaCounter>, Error> {
-        let Some(mut sql) = with_pairs(select::<QuotaCounter>(" WHERE ("), "user_id", users) else {
+        let Some(mut sql) =
+            with_pairs(select::<QuotaCounter>(" WHERE ("), "customer_id = ? AND user_id = ?", users)
+        else {
             return Ok(Vec::new());
         };
         sql.push(") AND window_end > ?").add(Timestamp::from_micros(now.micros().saturating_sub(CONTINUED)));
@@ -113,16 +115,37 @@ impl Store {
         self.fetch_optional(sql).await?.map(|row| first(table, &row)).transpose()
     }
 
-    /// Customers of whom reservations are due, one for each of up to `limit` reservations.
-    pub async fn customers_with_due_reservations(&self, limit: i64) -> Result<Vec<CustomerId>, Error> {
-        let now = self.dialect().now();
-        let index = self.dialect().walking("quota_reservations_due");
-        let sql = Sql::new(format!(
-            "SELECT customer_id FROM quota_reservations{index} WHERE state = 'open' AND expires_at <= {now} \
-             ORDER BY expires_at LIMIT ?"
+    /// Whose the open reservations are whose time has run out, the longest due first: a customer for each reservation, and
+    /// none of `but`.
+    pub async fn customers_with_due_reservations(
+        &self,
+        but: impl ExactSizeIterator<Item = &CustomerId>,
+        limit: i64,
+    ) -> Result<Vec<CustomerId>, Error> {
+        let (index, now) = (self.dialect().walking("quota_reservations_due"), self.dialect().now());
+        let mut sql = Sql::new(format!(
+            "SELECT customer_id FROM quota_reservations{index} WHERE state = 'open' AND expires_at <= {now}"
         ));
-        let rows = self.fetch_all(sql.bind(limit)).await?;
+        if but.len() > 0 {
+            sql.push(" AND customer_id NOT IN ").push_in(but.map(CustomerId::as_str));
+        }
+        sql.push(" ORDER BY expires_at LIMIT ?").add(limit);
+        let rows = self.fetch_all(sql).await?;
         rows.iter().map(|row| first(QuotaReservation::TABLE, row)).collect()
+    }
+
+    /// Whether a user has an open reservation of this name.
+    pub async fn has_open_reservation(
+        &self,
+        customer: &CustomerId,
+        user: &str,
+        request_id: &Transno,
+    ) -> Result<bool, Error> {
+        let sql = Sql::new(
+            "SELECT 1 FROM quota_reservations WHERE customer_id = ? AND user_id = ? AND open_request_id = ?",
+        );
+        let sql = sql.bind(customer.as_str()).bind(user).bind(request_id.as_str());
+        Ok(self.fetch_optional(sql).await?.is_some())
     }
 
     /// Deletes up to `slice` reservations that were closed before `closed_before`, and as many counters of windows that ended
@@ -139,9 +162,10 @@ impl Store {
             deleted += self
                 .write("quota.purge", move |tx| {
                     Box::pin(async move {
-                        let sql = Sql::new(
-                            "SELECT id FROM quota_reservations WHERE state = ? AND updated_at < ? LIMIT ?",
-                        );
+                        let index = tx.dialect().walking("quota_reservations_closed");
+                        let sql = Sql::new(format!(
+                            "SELECT id FROM quota_reservations{index} WHERE state = ? AND updated_at < ? LIMIT ?"
+                        ));
                         let rows = tx
                             .conn
                             .fetch_all(sql.bind(state.as_str()).bind(closed_before).bind(slice))
@@ -161,22 +185,21 @@ impl Store {
                 })
                 .await?;
         }
-        let kinds = [CounterKind::Day, CounterKind::Month];
         let counters = self.write("quota.purge", move |tx| {
             Box::pin(async move {
-                let sql = Sql::new("SELECT customer_id, user_id, kind, window_start FROM quota_counters WHERE window_end < ? LIMIT ?");
+                // A live row never ends.
+                let index = tx.dialect().walking("quota_counters_ended");
+                let sql = Sql::new(format!(
+                    "SELECT customer_id, user_id, kind, window_start FROM quota_counters{index} WHERE window_end < ? LIMIT ?"
+                ));
                 let rows = tx.conn.fetch_all(sql.bind(ended_before).bind(slice)).await?;
                 let mut deleted = 0;
                 for row in &rows {
-                    let kind = row.text(2)?;
-                    if !kinds.iter().any(|known| known.as_str() == kind) {
-                        continue;
-                    }
                     let sql = Sql::new(
                         "DELETE FROM quota_counters WHERE customer_id = ? AND user_id = ? AND kind = ? AND window_start = ? \
                          AND window_end < ?",
                     );
-                    let sql = sql.bind(row.text(0)?).bind(row.text(1)?).bind(kind).bind(row.int(3)?);
+                    let sql = sql.bind(row.text(0)?).bind(row.text(1)?).bind(row.text(2)?).bind(row.int(3)?);
                     deleted += tx.conn.execute(sql.bind(ended_before)).await?;
                 }
                 Ok(deleted)

@@ -105,7 +105,9 @@ impl Tx {
         let index = self.dialect().by_index("usage_logs_request");
         let select = select::<UsageRecord>(format_args!("{index} WHERE "));
         let named = requests.map(|(customer, request)| (customer, request.as_str()));
-        let Some(sql) = with_pairs(select, "request_id", named) else { return Ok(Vec::new()) };
+        let Some(sql) = with_pairs(select, "customer_id = ? AND request_id = ?", named) else {
+            return Ok(Vec::new());
+        };
         self.conn.rows(sql).await
     }
 }

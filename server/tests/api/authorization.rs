@@ -21,6 +21,8 @@ enum Needs {
     Session,
     /// A scope.
     Scope(Scope),
+    /// A scope; a user of role user is answered about itself.
+    Own(Scope),
     /// A signed event of the platform.
     Event,
 }
@@ -68,6 +70,10 @@ const ROUTES: &[(&str, &str, Needs, u16, u16)] = &[
     ("post", "/api/v1/usage", scope(Scope::UsageWrite), 400, 400),
     ("post", "/api/v1/usage/batch", scope(Scope::UsageWrite), 400, 400),
     ("get", "/api/v1/usage/{id}", scope(Scope::UsageRead), 404, 404),
+    ("get", "/api/v1/quota", Needs::Own(Scope::QuotaRead), 400, 400),
+    ("post", "/api/v1/quota/check", scope(Scope::UsageWrite), 400, 400),
+    ("post", "/api/v1/quota/release", scope(Scope::UsageWrite), 400, 400),
+    ("post", "/api/v1/quota/extend", scope(Scope::UsageWrite), 400, 400),
     ("get", "/api/v1/admin/customers", scope(Scope::Admin), 403, 200),
     ("post", "/api/v1/admin/customers", scope(Scope::Admin), 403, 400),
     ("get", "/api/v1/admin/customers/{id}", scope(Scope::Admin), 403, 404),
@@ -149,7 +155,8 @@ impl Caller {
             _ if self.ended => 401,
             (Proof::Key(_), Session) => 403,
             (Proof::Token(_), Key(status)) => status,
-            (_, Needs::Scope(scope)) if !self.has(scope) => 403,
+            (_, Needs::Scope(scope) | Needs::Own(scope)) if !self.has(scope) => 403,
+            (_, Needs::Own(_)) if self.name.ends_with("of role user") => 200,
             _ => within,
         }
     }

@@ -36,6 +36,7 @@ mod neighbours;
 mod people;
 mod pricing;
 mod problems;
+mod quota;
 mod refresh;
 mod reversals;
 mod sign_in;

@@ -157,9 +157,10 @@ impl QuotaService {
         let check = Check { tokens, default_reservation: default_reservation(&subject), ttl };
         let key = (customer_id.clone(), user_id.clone());
         let limits = limits_of(&subject);
-        if request_id.is_none()
-            && let Some(refusal) = self.refusals.get(&key, &limits, check.declared(), now)
+        if let Some(refusal) = self.refusals.get(&key, &limits, check.declared(), now)
+            && !self.repeats(&key, request_id.as_ref()).await
         {
+            // Its nonce stays unspent: sent again later, the request takes effect once at most all the same.
             return Ok(refusal);
         }
         let asked = QuotaCheck {
@@ -188,6 +189,16 @@ impl QuotaService {
                 Ok(CheckAnswer { refused_by: None, degraded: true, ..answer })
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a check repeats one whose reservation is open, as far as can be told: then it is not refused.
+    async fn repeats(&self, (customer, user): &(CustomerId, UserId), request_id: Option<&Transno>) -> bool {
+        match request_id {
+            Some(name) => {
+                self.store.has_open_reservation(customer, user.as_str(), name).await.unwrap_or(true)
+            }
+            None => false,
         }
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::domain::booking::Kept;
-use crate::domain::quota::{CheckAnswer, CheckRequest, LimitState};
+use crate::domain::quota::{CheckAnswer, CheckRequest, LimitState, RefusedBy};
 use crate::domain::{Error, FieldError};
 use crate::http::body::{Object, required};
 use crate::http::call::Call;
@@ -149,7 +149,7 @@ impl CheckBody {
             reservation: answer.reservation.as_ref().map(|reservation| reservation.id),
             expires_at: answer.reservation.as_ref().map(|reservation| reservation.expires_at),
             limits: answer.limits.iter().map(LimitBody::of).collect(),
-            refused_by: answer.refused_by.map(|by| by.as_str()),
+            refused_by: answer.refused_by.map(RefusedBy::as_str),
             retry_after_s: answer.retry_after.map(whole_seconds),
             replayed: answer.replayed,
             degraded: answer.degraded,

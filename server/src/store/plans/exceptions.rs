@@ -82,6 +82,13 @@ pub(super) const WALKED: &[Exception] = &[
     ("sessions of", &["kind"], "it has two values, and few sessions are of consoles"),
     ("sessions of", &["revoked_at"], "what was revoked is forgotten with what is idle"),
     ("sessions of a customer's user", &["customer_id"], "a user is of one customer"),
+    (
+        "counters of a user",
+        &["window_end"],
+        "a user has a few windows: those that ended are forgotten after days",
+    ),
+    ("quotas of", &["window_end"], "the same"),
+    ("quotas of", &["customer_id"], "few reservations are due at a time, of whomever they are"),
     ("verify", &["hold_id"], "holds of a customer that were captured at one moment are few"),
     ("verify", &["reversal_id"], "a record is taken back a few times"),
 ];
@@ -89,5 +96,10 @@ pub(super) const WALKED: &[Exception] = &[
 /// The same for what keeps the tables small.
 pub(super) const WALKED_IN_UPKEEP: &[Exception] = &[
     ("cache events", &["origin"], "it stands in the index that is read: no row is looked at for it"),
+    (
+        "customers with due reservations",
+        &["customer_id"],
+        "those left out are being closed, and few others are due",
+    ),
     ("tombstones of", &["cached_at"], "tombstones alone are read, which are few beside the living"),
 ];
