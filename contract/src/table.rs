@@ -340,7 +340,8 @@ static ACCOUNTING: &[Key] = &[
         "accounting.queue",
         // A fifth of it is one customer's, and must hold a whole batch.
         Kind::Integer(5_000, 1_000_000),
-        "Maximum number of waiting bookings, of which one customer may have a fifth; more are answered with 503.",
+        "Maximum number of waiting bookings, of which one customer may have a fifth; more are answered with 503. \
+         Batches may take three quarters of either.",
     )
     .or("10000"),
     Key::new("accounting.writers", Kind::Integer(1, 64), "Number of writers; SQLite always has one.").or("4"),

@@ -36,7 +36,7 @@ use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::prices::Prices;
 use crate::domain::quota::QuotaService;
 use crate::domain::sign_in::SignIn;
-use crate::domain::usage::UsageLog;
+use crate::domain::usage::{CostFn, UsageLog, UsageWriter};
 use crate::model::{Clock, Entropy};
 use crate::store::{OwnerCheck, SchemaState, Store, StoreMetrics};
 use crate::sync::{EventReceiver, SyncService};
@@ -62,7 +62,7 @@ struct Inner {
     sign_in: Arc<SignIn>,
     keys: Keys,
     bookings: Bookings,
-    usage: UsageLog,
+    usage: Arc<UsageLog>,
     quotas: QuotaService,
     usage_floor: UsageFloor,
     /// What its writers run on.
@@ -157,6 +157,14 @@ impl ServerEnv {
     /// What users consume.
     pub fn usage(&self) -> &UsageLog {
         &self.inner.usage
+    }
+
+    /// A writer that records usage in the background, priced by price lists or by a function of its own. End it before the
+    /// environment, by [`UsageWriter::wait`].
+    pub fn usage_writer(&self, cost: Option<Box<CostFn>>) -> UsageWriter {
+        let Inner { usage, clock, config, stop, .. } = &*self.inner;
+        let capacity = config.read(|config| config.accounting.queue);
+        UsageWriter::new(usage.clone(), clock.clone(), capacity, cost, stop.clone())
     }
 
     /// Whether users may go on.

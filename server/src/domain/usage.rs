@@ -1,6 +1,10 @@
 //! Usage: what users consumed, priced, given to the booking engine, and read again.
 
+mod writer;
+
 use std::sync::Arc;
+
+pub use writer::{CostFn, NotTaken, UsageWriter, WriterCounts};
 
 use super::Error;
 use super::booking::{Action, Amount, Booking, Outcome, Request, Usage, Used};

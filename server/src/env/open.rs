@@ -168,7 +168,7 @@ impl ServerEnv {
         let bookings = Bookings::new(booking, store.clone(), prices.clone(), config.clone(), clock.clone());
         let inner = Inner {
             bookings,
-            usage,
+            usage: Arc::new(usage),
             quotas,
             usage_floor,
             auth: Auth::new(store.clone(), &caches, nonces, access, clock.clone(), config.clone()),

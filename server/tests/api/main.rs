@@ -44,6 +44,7 @@ mod site;
 mod throttle;
 mod unready;
 mod usage;
+mod usage_writer;
 mod users_admin;
 mod values;
 mod vectors;

@@ -12,6 +12,30 @@ use crate::model::{CustomerId, Transno};
 /// One customer may fill a fifth of the queue, so that others still find room.
 const CUSTOMER_SHARE: usize = 5;
 
+/// Of the queue and of a customer's share, as a part of four: bulk work leaves the rest to single requests.
+const BULK_QUARTERS: usize = 3;
+/// What a batch may have fits always, however small the queue.
+const BATCH: usize = 1000;
+
+/// How requests came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// One by one.
+    Single,
+    /// Many by one call, or of the server itself.
+    Bulk,
+}
+
+impl Work {
+    /// How much of a share it may take.
+    fn part_of(self, share: usize) -> usize {
+        match self {
+            Self::Single => share,
+            Self::Bulk => (share * BULK_QUARTERS / 4).max(share.min(BATCH)),
+        }
+    }
+}
+
 /// How many commands may wait, and whose they are. Customers are counted here and not by shard, because a group waits
 /// in one shard whatever its customers are.
 pub(super) struct Admission {
@@ -43,16 +67,17 @@ impl Admission {
 
     /// Admits all of these requests, or none. Returns the places of those whose transno is in flight already, by another
     /// call.
-    pub fn enter(&self, requests: &[Request]) -> Result<Vec<usize>, Error> {
+    pub fn enter(&self, requests: &[Request], work: Work) -> Result<Vec<usize>, Error> {
         let mut wanted: HashMap<&CustomerId, usize> = HashMap::new();
         for request in requests {
             *wanted.entry(&request.customer_id).or_default() += 1;
         }
-        let share = (self.capacity / CUSTOMER_SHARE).max(1);
+        let capacity = work.part_of(self.capacity);
+        let share = work.part_of((self.capacity / CUSTOMER_SHARE).max(1));
         let mut state = self.in_flight();
         let own = |customer: &CustomerId| state.of_customer.get(customer).copied().unwrap_or(0);
         let fits = |(customer, count): (&&CustomerId, &usize)| own(customer) + count <= share;
-        if state.count + requests.len() > self.capacity || !wanted.iter().all(fits) {
+        if state.count + requests.len() > capacity || !wanted.iter().all(fits) {
             return Err(Error::Overloaded);
         }
         state.count += requests.len();
@@ -94,5 +119,33 @@ fn release<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
         if *count == 0 {
             counts.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::charges;
+    use super::*;
+
+    #[test]
+    fn bulk_work_leaves_a_quarter_of_the_queue_and_of_a_share_to_single_requests() {
+        let admission = Admission::new(10_000);
+        assert!(admission.enter(&charges("a", 1500), Work::Bulk).is_ok());
+        assert!(matches!(admission.enter(&charges("a", 1), Work::Bulk), Err(Error::Overloaded)));
+        assert!(admission.enter(&charges("a", 500), Work::Single).is_ok());
+        assert!(matches!(admission.enter(&charges("a", 1), Work::Single), Err(Error::Overloaded)));
+        for customer in ["b", "c", "d", "e"] {
+            drop(admission.enter(&charges(customer, 1500), Work::Bulk));
+        }
+        assert_eq!(admission.count(), 6500, "7,500 at most");
+        assert!(admission.enter(&charges("f", 1000), Work::Bulk).is_ok());
+        assert!(matches!(admission.enter(&charges("g", 1), Work::Bulk), Err(Error::Overloaded)));
+        assert!(admission.enter(&charges("g", 1), Work::Single).is_ok());
+    }
+
+    #[test]
+    fn a_full_batch_of_one_customer_fits_into_the_smallest_queue() {
+        let admission = Admission::new(5000);
+        assert!(admission.enter(&charges("a", 1000), Work::Bulk).is_ok());
     }
 }

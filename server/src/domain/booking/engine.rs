@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::admission::Admission;
+use super::admission::{Admission, Work};
 use super::command::{Command, Reply};
 use super::metrics::BookingMetrics;
 use super::outcome::{Outcome, Verdict};
@@ -86,9 +86,9 @@ impl Engine {
     }
 
     /// Admits all requests or none; see [`Admission::enter`].
-    pub fn admit(&self, requests: &[Request]) -> Result<Vec<usize>, Error> {
+    pub fn admit(&self, requests: &[Request], work: Work) -> Result<Vec<usize>, Error> {
         self.admission
-            .enter(requests)
+            .enter(requests, work)
             .inspect_err(|_| self.parts.metrics.bookings("unavailable", requests.len()))
     }
 

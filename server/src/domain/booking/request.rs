@@ -7,14 +7,18 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::prices::{NoPrice, Quote};
 use crate::domain::quota::Check;
+use crate::domain::{Error, FieldError};
 use crate::model::{
-    BookingDetails, Currency, CustomerId, GroupId, GroupLimits, IdError, Kind, Money, RecordId, Timestamp,
-    Transno, UsageDetails,
+    BookingDetails, Currency, CustomerId, GroupId, GroupLimits, IdError, Kind, LengthPrefixedHasher, Money,
+    RecordId, TextId, Timestamp, Transno, UsageDetails,
 };
 use crate::store::NonceUse;
 
 /// The longest time that a hold may last.
 pub const MAX_HOLD: Duration = Duration::from_secs(86_400);
+
+/// The most tokens that one request can have used, in or out.
+const MAX_TOKENS: i64 = 1_000_000_000_000;
 
 /// A change of money as asked for: parsed and within bounds, not yet decided.
 #[derive(Debug, Clone)]
@@ -47,6 +51,115 @@ impl Request {
         };
         Self { customer_id, body_hash: hash.finalize().into(), nonce: None, action: Action::Book(entry) }
     }
+
+    /// Usage without a nonce. Its hash covers what was given, as that of POST /usage does.
+    pub fn usage(customer_id: CustomerId, usage: Usage) -> Self {
+        let body_hash = usage_hash(&usage, &customer_id);
+        Self { customer_id, body_hash, nonce: None, action: Action::Usage(Box::new(usage)) }
+    }
+}
+
+impl Usage {
+    /// What a request used: now, without a price yet, and settling nothing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a count or a name is out of bounds.
+    pub fn new(request_id: Transno, details: UsageDetails) -> Result<Self, Error> {
+        details_in_bounds(&details)?;
+        let transno = usage_transno(&request_id);
+        let transno = transno
+            .map_err(|error| Error::Invalid(vec![FieldError::new("request_id", error.to_string())]))?;
+        Ok(Self {
+            request_id,
+            transno,
+            details,
+            group_id: None,
+            source_node: None,
+            event_time: None,
+            hold: None,
+            reservation: None,
+            quota_zone: TimeZone::UTC,
+            price: Amount::FromPriceList,
+        })
+    }
+}
+
+/// Programs fill in details by themselves; those of a request have been read so.
+fn details_in_bounds(details: &UsageDetails) -> Result<(), Error> {
+    let UsageDetails { user_id, model, actual_model, llmid, pricing_id, input_tokens, output_tokens, .. } =
+        details;
+    let counts = [("input_tokens", *input_tokens), ("output_tokens", *output_tokens)];
+    let wrong = counts.into_iter().filter(|(_, count)| !(0..=MAX_TOKENS).contains(count));
+    let mut wrong: Vec<_> = wrong
+        .map(|(name, _)| FieldError::new(name, format!("must be a whole number from 0 to {MAX_TOKENS}")))
+        .collect();
+    let names = [
+        ("user_id", user_id),
+        ("model", model),
+        ("actual_model", actual_model),
+        ("llmid", llmid),
+        ("pricing_id", pricing_id),
+    ];
+    for (name, text) in names {
+        if let Some(Err(error)) = text.as_deref().map(TextId::parse) {
+            wrong.push(FieldError::new(name, error.to_string()));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
+}
+
+/// SHA-256 over what the client sent, not what was filled in: members in a fixed order, each with its length in front, an
+/// absent one unlike an empty one.
+fn usage_hash(usage: &Usage, customer: &CustomerId) -> [u8; 32] {
+    // In full: whether a new field is hashed must be decided.
+    let Usage {
+        request_id,
+        transno: _,
+        details,
+        group_id: _,
+        source_node: _,
+        event_time,
+        hold,
+        reservation,
+        quota_zone: _,
+        price: _,
+    } = usage;
+    let UsageDetails {
+        user_id,
+        model,
+        actual_model,
+        llmid,
+        pricing_id,
+        input_tokens,
+        output_tokens,
+        usage: quantities,
+        is_streaming,
+        upstream_url,
+        status_code,
+        duration_ms,
+    } = details;
+    let mut hash = LengthPrefixedHasher::default();
+    // Not the first byte of a booking.
+    hash.fixed(&[2]);
+    hash.text(Some(customer.as_str()));
+    hash.text(Some(request_id.as_str()));
+    for text in [user_id, model, actual_model, llmid, pricing_id, quantities, upstream_url] {
+        hash.text(text.as_deref());
+    }
+    for number in [
+        Some(*input_tokens),
+        Some(*output_tokens),
+        is_streaming.map(i64::from),
+        *status_code,
+        *duration_ms,
+        event_time.map(Timestamp::micros),
+    ] {
+        hash.number(number);
+    }
+    for id in [hold, reservation] {
+        hash.text(id.map(|id| id.to_string()).as_deref());
+    }
+    hash.finish()
 }
 
 /// What a request asks for.

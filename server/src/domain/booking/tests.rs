@@ -68,6 +68,12 @@ fn command(n: u128, customer: &str, name: &str, kind: Kind, amount: &str) -> Com
     Command::new(Request { body_hash, ..request }, id(n))
 }
 
+/// So many charges of a customer.
+pub fn charges(customer: &str, count: usize) -> Vec<Request> {
+    let named = |n: usize| command(1, customer, &format!("t-{n}"), Kind::Charge, "1").request;
+    (0..count).map(named).collect()
+}
+
 fn act(n: u128, action: Action) -> Command {
     let customer_id = CustomerId::parse("c").unwrap();
     Command::new(Request { customer_id, body_hash: [7; 32], nonce: None, action }, id(n))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
+use super::admission::Work;
 use super::backend::{LedgerBackend, StoreBackend};
 use super::command::Command;
 use super::engine::{BookingParts, Engine};
@@ -84,7 +85,7 @@ impl Booking {
     /// The same for an administrator, if there is one: with an entry of the audit log in the same transaction.
     pub async fn submit_as(&self, request: Request, actor: Option<Actor>) -> Result<Outcome, Error> {
         let engine = &self.engine;
-        let in_flight = engine.admit(std::slice::from_ref(&request))?;
+        let in_flight = engine.admit(std::slice::from_ref(&request), Work::Single)?;
         let shard = engine.shard_of(&request.customer_id);
         let handoff = Handoff::begin();
         let (reply, verdict) = oneshot::channel();
@@ -101,7 +102,7 @@ impl Booking {
     /// their order. All of them are admitted, or none.
     pub async fn submit_bulk(&self, requests: Vec<Request>) -> Result<Vec<Result<Outcome, Error>>, Error> {
         let engine = &self.engine;
-        let in_flight = engine.admit(&requests)?;
+        let in_flight = engine.admit(&requests, Work::Bulk)?;
         let mut verdicts = Vec::with_capacity(requests.len());
         let handoff = Handoff::begin();
         let mut of_shard: Vec<Lanes> = engine.shards.iter().map(|_| Lanes::default()).collect();
@@ -129,7 +130,7 @@ impl Booking {
         let engine = &self.engine;
         let Some(first) = requests.first() else { return Ok(Vec::new()) };
         let shard = engine.shard_of(&first.customer_id);
-        let in_flight = engine.admit(&requests)?;
+        let in_flight = engine.admit(&requests, Work::Bulk)?;
         let (reply, verdict) = oneshot::channel();
         let handoff = Handoff::begin();
         let commands = requests.into_iter().map(|request| engine.command(request, &handoff, None)).collect();

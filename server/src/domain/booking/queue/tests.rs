@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::super::admission::Admission;
+use super::super::admission::{Admission, Work};
 use super::super::command::Command;
 use super::super::request::Request;
 use super::{Group, Lanes, Shard, Taken};
@@ -125,39 +125,50 @@ async fn singles_in_a_row_do_not_keep_a_group_waiting() {
 fn a_full_queue_takes_no_single_and_takes_one_again_when_another_has_left() {
     let admission = Admission::new(10);
     for n in 0..10 {
-        admission.enter(&[request(&format!("c-{n}"), "t")]).unwrap();
+        admission.enter(&[request(&format!("c-{n}"), "t")], Work::Single).unwrap();
     }
     assert_eq!(admission.count(), 10);
     let one = [request("another", "t")];
-    assert!(matches!(admission.enter(&one), Err(Error::Overloaded)));
+    assert!(matches!(admission.enter(&one, Work::Single), Err(Error::Overloaded)));
     admission.leave(&[command("c-3", "t")]);
-    assert!(admission.enter(&one).unwrap().is_empty());
-    assert!(matches!(admission.enter(&[request("c-3", "t")]), Err(Error::Overloaded)));
+    assert!(admission.enter(&one, Work::Single).unwrap().is_empty());
+    assert!(matches!(admission.enter(&[request("c-3", "t")], Work::Single), Err(Error::Overloaded)));
 }
 
 #[test]
 fn one_customer_has_a_fifth_of_the_queue_by_singles_and_by_batches_alike() {
     let admission = Admission::new(10);
-    admission.enter(&[request("c", "1")]).unwrap();
-    assert!(matches!(admission.enter(&[request("c", "2"), request("c", "3")]), Err(Error::Overloaded)));
+    admission.enter(&[request("c", "1")], Work::Single).unwrap();
+    assert!(matches!(
+        admission.enter(&[request("c", "2"), request("c", "3")], Work::Single),
+        Err(Error::Overloaded)
+    ));
     assert_eq!(admission.count(), 1, "a batch enters whole or not at all");
-    admission.enter(&[request("c", "2"), request("d", "2")]).unwrap();
-    assert!(matches!(admission.enter(&[request("c", "4")]), Err(Error::Overloaded)));
-    admission.enter(&[request("e", "1"), request("e", "2")]).unwrap();
+    admission.enter(&[request("c", "2"), request("d", "2")], Work::Single).unwrap();
+    assert!(matches!(admission.enter(&[request("c", "4")], Work::Single), Err(Error::Overloaded)));
+    admission.enter(&[request("e", "1"), request("e", "2")], Work::Single).unwrap();
     admission.leave(&[command("c", "1")]);
-    admission.enter(&[request("c", "4")]).unwrap();
+    admission.enter(&[request("c", "4")], Work::Single).unwrap();
 }
 
 #[test]
 fn who_comes_behind_the_transno_of_another_call_is_told_so() {
     let admission = Admission::new(100);
-    assert!(admission.enter(&[request("c", "t"), request("d", "t"), request("d", "t")]).unwrap().is_empty());
-    assert_eq!(admission.enter(&[request("d", "t")]).unwrap(), [0]);
+    assert!(
+        admission
+            .enter(&[request("c", "t"), request("d", "t"), request("d", "t")], Work::Single)
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(admission.enter(&[request("d", "t")], Work::Single).unwrap(), [0]);
     admission.leave(&[command("d", "t")]);
-    assert_eq!(admission.enter(&[request("c", "u"), request("d", "t"), request("c", "t")]).unwrap(), [1, 2]);
+    assert_eq!(
+        admission.enter(&[request("c", "u"), request("d", "t"), request("c", "t")], Work::Single).unwrap(),
+        [1, 2]
+    );
     admission.leave(&[command("c", "t"), command("c", "t")]);
     admission.leave(&[command("d", "t"), command("d", "t"), command("d", "t")]);
-    assert!(admission.enter(&[request("c", "t"), request("d", "t")]).unwrap().is_empty());
+    assert!(admission.enter(&[request("c", "t"), request("d", "t")], Work::Single).unwrap().is_empty());
 }
 
 #[tokio::test]

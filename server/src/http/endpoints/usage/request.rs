@@ -4,11 +4,11 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::json;
 
 use crate::domain::Error;
-use crate::domain::booking::{Action, Amount, Request, Usage, usage_transno};
+use crate::domain::booking::{Request, Usage};
 use crate::http::body::{Object, required};
 use crate::http::call::Call;
 use crate::http::schema::{self, IdText, QuantitiesObject, TimeText, UuidText};
-use crate::model::{CustomerId, LengthPrefixedHasher, RecordId, Timestamp, Transno, UsageDetails};
+use crate::model::{CustomerId, RecordId, Transno, UsageDetails};
 
 /// The longest address of an upstream, in characters.
 const MAX_URL: usize = 1024;
@@ -49,8 +49,7 @@ pub fn read_usage(call: &Call<'_>) -> Result<Request, Error> {
 pub fn read_usage_item(call: &Call<'_>, item: &[u8]) -> Result<Request, Error> {
     let (customer_id, usage) = parse(item)?;
     let customer_id = call.one_customer(customer_id.as_ref())?;
-    let body_hash = hash(&usage, &customer_id);
-    Ok(Request { customer_id, body_hash, nonce: None, action: Action::Usage(Box::new(usage)) })
+    Ok(Request::usage(customer_id, usage))
 }
 
 /// The usage, and the customer that the body names.
@@ -79,75 +78,9 @@ fn parse(body: &[u8]) -> Result<(Option<CustomerId>, Usage), Error> {
     let event_time = body.time("event_time");
     let (hold, reservation) = (id(&mut body, "hold"), id(&mut body, "reservation"));
     body.finish()?;
-    let request_id = required(request_id)?;
-    let transno = usage_transno(&request_id).map_err(|error| Error::Internal(error.to_string()))?;
-    let usage = Usage {
-        request_id,
-        transno,
-        details,
-        group_id: None,
-        source_node: None,
-        event_time,
-        hold,
-        reservation,
-        quota_zone: jiff::tz::TimeZone::UTC,
-        price: Amount::FromPriceList,
-    };
+    let usage = Usage::new(required(request_id)?, details)?;
+    let usage = Usage { event_time, hold, reservation, ..usage };
     Ok((customer_id, usage))
-}
-
-/// SHA-256 over what the client sent, not what was filled in: members in a fixed order, each with its length in front, an
-/// absent one unlike an empty one.
-fn hash(usage: &Usage, customer: &CustomerId) -> [u8; 32] {
-    // In full: whether a new field is hashed must be decided.
-    let Usage {
-        request_id,
-        transno: _,
-        details,
-        group_id: _,
-        source_node: _,
-        event_time,
-        hold,
-        reservation,
-        quota_zone: _,
-        price: _,
-    } = usage;
-    let UsageDetails {
-        user_id,
-        model,
-        actual_model,
-        llmid,
-        pricing_id,
-        input_tokens,
-        output_tokens,
-        usage: quantities,
-        is_streaming,
-        upstream_url,
-        status_code,
-        duration_ms,
-    } = details;
-    let mut hash = LengthPrefixedHasher::default();
-    // Not the first byte of a booking.
-    hash.fixed(&[2]);
-    hash.text(Some(customer.as_str()));
-    hash.text(Some(request_id.as_str()));
-    for text in [user_id, model, actual_model, llmid, pricing_id, quantities, upstream_url] {
-        hash.text(text.as_deref());
-    }
-    for number in [
-        Some(*input_tokens),
-        Some(*output_tokens),
-        is_streaming.map(i64::from),
-        *status_code,
-        *duration_ms,
-        event_time.map(Timestamp::micros),
-    ] {
-        hash.number(number);
-    }
-    for id in [hold, reservation] {
-        hash.text(id.map(|id| id.to_string()).as_deref());
-    }
-    hash.finish()
 }
 
 #[cfg(test)]
@@ -173,7 +106,7 @@ mod tests {
     }
 
     fn hashed(body: &Value) -> [u8; 32] {
-        super::hash(&read(body).unwrap(), &CustomerId::parse("c-1").unwrap())
+        Request::usage(CustomerId::parse("c-1").unwrap(), read(body).unwrap()).body_hash
     }
 
     #[test]
@@ -230,6 +163,6 @@ mod tests {
         same["usage"] = json!({"images": 3.0});
         assert!(!hashes.insert(hashed(&same)));
         let customer = CustomerId::parse("c-2").unwrap();
-        assert!(hashes.insert(super::hash(&read(&full()).unwrap(), &customer)));
+        assert!(hashes.insert(Request::usage(customer, read(&full()).unwrap()).body_hash));
     }
 }
