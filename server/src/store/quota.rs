@@ -1,5 +1,7 @@
 //! What is counted of users, and what their requests reserve.
 
+mod purge;
+
 use super::columns::{self, TableRow as _, columns, first, select};
 use super::dialect::Dialect;
 use super::error::Error;
@@ -7,7 +9,7 @@ use super::pairs::with_pairs;
 use super::sql::Sql;
 use super::{Store, Tx};
 use crate::model::{
-    CounterKind, CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, Timestamp,
+    CustomerId, QuotaCounter, QuotaReservation, RecordId, Timestamp,
 };
 
 columns!(QuotaCounter in "quota_counters":
@@ -123,65 +125,5 @@ impl Store {
         ));
         let rows = self.fetch_all(sql.bind(limit)).await?;
         rows.iter().map(|row| first(QuotaReservation::TABLE, row)).collect()
-    }
-
-    /// Deletes up to `slice` reservations that were closed before `closed_before`, and as many counters of windows that ended
-    /// before `ended_before`; how many in all.
-    pub async fn purge_quota(
-        &self,
-        closed_before: Timestamp,
-        ended_before: Timestamp,
-        slice: i64,
-    ) -> Result<u64, Error> {
-        let closed = [ReservationState::Settled, ReservationState::Released, ReservationState::Expired];
-        let mut deleted = 0;
-        for state in closed {
-            deleted += self
-                .write("quota.purge", move |tx| {
-                    Box::pin(async move {
-                        let sql = Sql::new(
-                            "SELECT id FROM quota_reservations WHERE state = ? AND updated_at < ? LIMIT ?",
-                        );
-                        let rows = tx
-                            .conn
-                            .fetch_all(sql.bind(state.as_str()).bind(closed_before).bind(slice))
-                            .await?;
-                        if rows.is_empty() {
-                            return Ok(0);
-                        }
-                        let ids = rows
-                            .iter()
-                            .map(|row| row.bytes(0).map(<[u8]>::to_vec))
-                            .collect::<Result<Vec<_>, _>>()?;
-                        let mut sql =
-                            Sql::new("DELETE FROM quota_reservations WHERE state <> 'open' AND id IN ");
-                        sql.push_in(ids);
-                        tx.conn.execute(sql).await
-                    })
-                })
-                .await?;
-        }
-        let kinds = [CounterKind::Day, CounterKind::Month];
-        let counters = self.write("quota.purge", move |tx| {
-            Box::pin(async move {
-                let sql = Sql::new("SELECT customer_id, user_id, kind, window_start FROM quota_counters WHERE window_end < ? LIMIT ?");
-                let rows = tx.conn.fetch_all(sql.bind(ended_before).bind(slice)).await?;
-                let mut deleted = 0;
-                for row in &rows {
-                    let kind = row.text(2)?;
-                    if !kinds.iter().any(|known| known.as_str() == kind) {
-                        continue;
-                    }
-                    let sql = Sql::new(
-                        "DELETE FROM quota_counters WHERE customer_id = ? AND user_id = ? AND kind = ? AND window_start = ? \
-                         AND window_end < ?",
-                    );
-                    let sql = sql.bind(row.text(0)?).bind(row.text(1)?).bind(kind).bind(row.int(3)?);
-                    deleted += tx.conn.execute(sql.bind(ended_before)).await?;
-                }
-                Ok(deleted)
-            })
-        });
-        Ok(deleted + counters.await?)
     }
 }
