@@ -6,9 +6,7 @@ mod retention;
 use std::sync::Arc;
 
 pub use platform::renew_platform_day;
-pub use retention::{
-    BEHIND_FLOOR, FLOOR_KNOWN_AFTER, MIN_AGE, Purge, PurgeMode, SLICE_PAUSE, watch_floor,
-};
+pub use retention::{BEHIND_FLOOR, FLOOR_KNOWN_AFTER, MIN_AGE, Purge, PurgeMode, SLICE_PAUSE, watch_floor};
 
 use super::Error;
 use super::booking::{Action, Amount, Booking, Outcome, Request, Usage, Used};

@@ -8,9 +8,7 @@ use super::error::Error;
 use super::pairs::with_pairs;
 use super::sql::Sql;
 use super::{Store, Tx};
-use crate::model::{
-    CustomerId, QuotaCounter, QuotaReservation, RecordId, Timestamp,
-};
+use crate::model::{CustomerId, QuotaCounter, QuotaReservation, RecordId, Timestamp};
 
 columns!(QuotaCounter in "quota_counters":
     customer_id, user_id; kind, window_start, window_end, used, reserved, ring,

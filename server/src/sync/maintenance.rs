@@ -149,9 +149,7 @@ impl Inner {
                 Some(retention) => self.store.purge_audit(now.minus(retention), SLICE).await,
                 None => Ok(0),
             },
-            CleanupTask::Reservations => {
-                self.store.purge_reservations(now.minus(RESERVATIONS), SLICE).await
-            }
+            CleanupTask::Reservations => self.store.purge_reservations(now.minus(RESERVATIONS), SLICE).await,
             CleanupTask::Counters => self.store.purge_counters(now.minus(COUNTERS), SLICE).await,
         }
     }

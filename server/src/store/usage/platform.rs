@@ -51,8 +51,15 @@ impl Store {
         self.write("usage.platform", move |tx| {
             let days = days.clone();
             Box::pin(async move {
-                let sums =
-                    ["requests", "errors", "input_tokens", "output_tokens", "cost_units", "cost_nanos", "unpriced"];
+                let sums = [
+                    "requests",
+                    "errors",
+                    "input_tokens",
+                    "output_tokens",
+                    "cost_units",
+                    "cost_nanos",
+                    "unpriced",
+                ];
                 let sql = columns::upsert(&days, tx.dialect(), "day, currency", &sums);
                 tx.conn.execute(sql).await.map(drop)
             })

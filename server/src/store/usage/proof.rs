@@ -6,9 +6,7 @@ use super::super::error::Error;
 use super::super::pairs::with_pairs;
 use super::super::proof::VerifyRow;
 use super::super::sql::Sql;
-use crate::model::{
-    CustomerId, QuotaCounter, QuotaReservation, UsageDay, UsageRecord, UsageTotal,
-};
+use crate::model::{CustomerId, QuotaCounter, QuotaReservation, UsageDay, UsageRecord, UsageTotal};
 
 impl super::super::Store {
     /// How many usage records there are.
