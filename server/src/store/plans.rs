@@ -8,6 +8,7 @@ mod cases;
 mod exceptions;
 mod fill;
 mod judge;
+mod retention;
 mod sign_in;
 
 use std::cell::RefCell;
@@ -163,6 +164,7 @@ async fn reads_and_bookings_use_an_index_and_sort_nothing() {
         let mut bench = Bench::new(kind, WALKED).await;
         a_walk_is_reported(&mut bench).await;
         cases::reads_and_bookings(&mut bench).await;
+        retention::verify(&mut bench).await;
         bench.every_filter_has_a_case();
         bench.done();
     }
@@ -174,6 +176,7 @@ async fn leases_caches_sweeps_and_purges_use_an_index() {
         let mut bench = Bench::new(kind, WALKED_IN_UPKEEP).await;
         cases::upkeep(&mut bench).await;
         sign_in::sessions_and_throttle(&mut bench).await;
+        retention::purges(&mut bench).await;
         bench.done();
     }
 }

@@ -37,6 +37,7 @@ mod people;
 mod pricing;
 mod problems;
 mod refresh;
+mod retention;
 mod reversals;
 mod sign_in;
 mod site;

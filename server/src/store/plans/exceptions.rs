@@ -82,6 +82,8 @@ pub(super) const WALKED: &[Exception] = &[
     ("sessions of", &["kind"], "it has two values, and few sessions are of consoles"),
     ("sessions of", &["revoked_at"], "what was revoked is forgotten with what is idle"),
     ("sessions of a customer's user", &["customer_id"], "a user is of one customer"),
+    ("verify of usage", &["group_id", "model", "currency"], "few sums are of one user and day"),
+    ("verify of usage", &["kind", "window_start"], "a user has some forty counters at most"),
     ("verify", &["hold_id"], "holds of a customer that were captured at one moment are few"),
     ("verify", &["reversal_id"], "a record is taken back a few times"),
 ];
@@ -90,4 +92,6 @@ pub(super) const WALKED: &[Exception] = &[
 pub(super) const WALKED_IN_UPKEEP: &[Exception] = &[
     ("cache events", &["origin"], "it stands in the index that is read: no row is looked at for it"),
     ("tombstones of", &["cached_at"], "tombstones alone are read, which are few beside the living"),
+    ("usage forgotten", &["customer_id", "useq"], "few records are received at one moment"),
+    ("usage of all", &["currency"], "a customer has a few currencies a day"),
 ];
