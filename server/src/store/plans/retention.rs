@@ -4,8 +4,8 @@ use super::super::Error;
 use super::Bench;
 use super::fill::{ROWS, customer, hash, id, time};
 use crate::model::{
-    CounterKind, Currency, QuotaCounter, QuotaReservation, ReservationState, Timestamp, Transno,
-    UsageBilling, UsageDay, UsageDetails, UsageRecord, UsageSums, UsageTotal,
+    CounterKind, Currency, PlatformDay, PlatformSums, QuotaCounter, QuotaReservation, ReservationState,
+    Timestamp, Transno, UsageBilling, UsageDay, UsageDetails, UsageRecord, UsageSums, UsageTotal,
 };
 
 fn currency() -> Currency {
@@ -145,9 +145,12 @@ pub(super) async fn purges(bench: &mut Bench) {
         let day = store.usage_day_before("2026-02-01").await?.unwrap();
         let first = store.usage_totals_on(&day, None, 10).await?;
         let next = store.usage_totals_on(&day, first.last(), 10).await?;
+        let sums = PlatformSums::default();
+        let all = vec![PlatformDay { day: day.clone(), currency: currency(), sums }];
+        store.put_platform_days(all).await?;
         let days = store.platform_days("2026-01-01", "2026-02-01").await?;
         Ok::<_, Error>((day, first.len(), next.len(), days.len()))
     };
     let found = bench.look("usage of all", added_up).await;
-    assert_eq!(found, ("2026-01-28".to_owned(), 10, 10, 30));
+    assert_eq!(found, ("2026-01-28".to_owned(), 10, 10, 1));
 }

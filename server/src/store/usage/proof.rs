@@ -3,7 +3,6 @@
 use super::super::Tx;
 use super::super::columns::select;
 use super::super::error::Error;
-use super::super::pairs::with_pairs;
 use super::super::proof::VerifyRow;
 use super::super::sql::Sql;
 use crate::model::{CustomerId, QuotaCounter, QuotaReservation, UsageDay, UsageRecord, UsageTotal};
@@ -96,10 +95,9 @@ impl Tx {
         users: &[&str],
     ) -> Result<Vec<VerifyRow<QuotaReservation>>, Error> {
         let index = self.dialect().by_index("quota_reservations_subject");
-        let select = select::<QuotaReservation>(format_args!("{index} WHERE state = 'open' AND ("));
-        let users = users.iter().map(|user| (customer, *user));
-        let Some(mut sql) = with_pairs(select, "user_id", users) else { return Ok(Vec::new()) };
-        sql.push(")");
+        let mut sql =
+            select::<QuotaReservation>(format_args!("{index} WHERE customer_id = ? AND user_id IN "));
+        sql.add(customer.as_str()).push_in(users.iter().copied()).push(" AND state = 'open'");
         self.readable(sql).await
     }
 
