@@ -16,6 +16,7 @@ mod serve;
 mod sessions;
 mod sign;
 mod sync;
+mod usage;
 mod users;
 mod verify;
 
@@ -93,6 +94,7 @@ async fn with_store(command: Command, env: &ServerEnv, out: &Output) -> Result<E
         Command::Group(command) => groups::run(env, command, out).await,
         Command::Session(command) => sessions::run(env, command, out).await,
         Command::Audit(command) => audit::run(env, command, out).await,
+        Command::Usage(command) => usage::run(env, command, out).await,
         Command::Verify => verify::run(env, out).await,
         Command::Serve
         | Command::Migrate(_)

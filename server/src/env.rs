@@ -36,7 +36,7 @@ use crate::domain::mirrored_users::MirroredUsers;
 use crate::domain::prices::Prices;
 use crate::domain::quota::QuotaService;
 use crate::domain::sign_in::SignIn;
-use crate::domain::usage::{CostFn, UsageLog, UsageWriter};
+use crate::domain::usage::{CostFn, UsageLog, UsageWriter, watch_floor};
 use crate::model::{Clock, Entropy};
 use crate::store::{OwnerCheck, SchemaState, Store, StoreMetrics};
 use crate::sync::{EventReceiver, SyncService};
@@ -232,6 +232,8 @@ impl ServerEnv {
         if let Ok(Some(risk)) = inner.store.durability_risk().await {
             tracing::warn!(risk, "the database may lose what it has committed");
         }
+        let (store, floor, config) = (inner.store.clone(), inner.usage_floor.clone(), inner.config.clone());
+        inner.tasks.spawn(watch_floor(store, floor, config, inner.stop.clone()));
         // Nothing moves while the data is being inspected, not even holds that are due.
         if !self.config().server.read_only {
             let (booking, store) = (inner.bookings.engine().clone(), inner.store.clone());

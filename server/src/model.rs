@@ -16,6 +16,7 @@ mod money;
 mod network;
 mod owner;
 mod patch;
+mod platform;
 mod quota;
 mod reach;
 mod secret;
@@ -47,6 +48,7 @@ pub use money::{MAX_UNITS, Money, MoneyError};
 pub use network::{is_within, parse_network};
 pub use owner::Owner;
 pub use patch::Patch;
+pub use platform::{PlatformDay, PlatformSums};
 pub use quota::{
     CounterKind, LimitKind, QuotaCounter, QuotaReservation, ReservationState, Window, WindowKind,
 };

@@ -1,4 +1,5 @@
 pub mod people;
+pub mod usage;
 
 use std::path::PathBuf;
 
@@ -68,7 +69,10 @@ pub enum Command {
     /// Read the audit log
     #[command(subcommand)]
     Audit(people::Audit),
-    /// Recompute every balance from the records; can run beside a live server
+    /// Delete old usage records
+    #[command(subcommand)]
+    Usage(usage::Usage),
+    /// Recompute every balance and every sum of usage from the records; can run beside a live server
     Verify,
     /// Check, print and document the configuration
     #[command(subcommand)]

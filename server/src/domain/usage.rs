@@ -1,9 +1,13 @@
 //! Usage: what users consumed, priced, given to the booking engine, and read again.
 
+mod platform;
+mod retention;
 mod writer;
 
 use std::sync::Arc;
 
+pub use platform::renew_platform_day;
+pub use retention::{BEHIND_FLOOR, FLOOR_KNOWN_AFTER, MIN_AGE, Purge, PurgeMode, SLICE_PAUSE, watch_floor};
 pub use writer::{CostFn, NotTaken, UsageWriter, WriterCounts};
 
 use super::Error;

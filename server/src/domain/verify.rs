@@ -1,14 +1,17 @@
-//! Recomputes every balance from the records, and holds the other tables against them.
+//! Recomputes every balance from the records, and the sums over usage, and holds the other tables against them.
 
 mod chain;
 mod holds;
+mod quota;
 mod reversals;
+mod usage;
 
 use crate::model::{Customer, Record};
 use crate::store::{self, Store, Tx};
 
 use super::Error;
 use chain::Chain;
+use usage::Usage;
 
 /// Rows read at a time. A record may take ten thousand bytes and more.
 const SLICE: i64 = 500;
@@ -20,6 +23,8 @@ pub struct Verified {
     pub customers: u64,
     /// Records looked at.
     pub records: u64,
+    /// Usage records looked at.
+    pub usage_records: u64,
     /// The first difference, in one sentence; `None` if everything adds up.
     pub difference: Option<String>,
 }
@@ -45,8 +50,9 @@ impl From<String> for Stop {
 }
 
 /// Recomputes balance, held, seq, balance_after, the hash chain and every computed amount of every customer, and
-/// holds records, holds and noted reversals against each other, both ways; in one snapshot of the database, so that a
-/// live server beside it does no harm. Memory does not grow with the ledger. `progress` hears the counts as they
+/// holds records, holds and noted reversals against each other, both ways; then the sums over usage records and the
+/// charges that they name, and what counters say is reserved; in one snapshot of the database, so that a live server
+/// beside it does no harm. Memory does not grow with the ledger, nor with usage records. `progress` hears the counts as they
 /// grow.
 pub async fn verify(store: &Store, mut progress: impl FnMut(&Verified)) -> Result<Verified, Error> {
     let mut tx = store.snapshot().await?;
@@ -62,7 +68,8 @@ pub async fn verify(store: &Store, mut progress: impl FnMut(&Verified)) -> Resul
 }
 
 async fn walk(tx: &mut Tx, seen: &mut Verified, progress: &mut impl FnMut(&Verified)) -> Result<(), Stop> {
-    let mut after = String::new();
+    let usage = Usage::read(tx).await?;
+    let (mut after, mut open) = (String::new(), 0);
     loop {
         let slice = tx.customers_after(&after, SLICE).await?;
         if slice.is_empty() {
@@ -75,18 +82,33 @@ async fn walk(tx: &mut Tx, seen: &mut Verified, progress: &mut impl FnMut(&Verif
             seen.customers += 1;
             verify_records(tx, &customer, seen, progress).await?;
             holds::verify(tx, &customer).await?;
+            usage::verify(tx, &customer, &usage, seen, progress).await?;
+            open += quota::verify(tx, &customer).await?;
             after = customer.id.to_string();
             progress(seen);
         }
     }
     no_orphans(tx, &after, None).await?;
+    // Each user's are counted: what is left are those of users without a counter.
+    let all = tx.number_of_open_reservations().await?;
+    if all != open {
+        return Err(
+            format!("{all} reservations are open, but the counters of their users know {open}").into()
+        );
+    }
     reversals::verify_noted(tx).await
 }
 
 async fn no_orphans(tx: &mut Tx, after: &str, next: Option<&Customer>) -> Result<(), Stop> {
     match tx.next_customer_with_rows(after).await? {
         Some(orphan) if next.is_none_or(|next| orphan.as_str() < next.id.as_str()) => {
-            Err(format!("{orphan}: records or holds, but no balance").into())
+            return Err(format!("{orphan}: records or holds, but no balance").into());
+        }
+        _ => {}
+    }
+    match tx.next_customer_with_usage(after).await? {
+        Some(orphan) if next.is_none_or(|next| orphan.as_str() < next.id.as_str()) => {
+            Err(format!("{orphan}: usage or quotas, but no balance").into())
         }
         _ => Ok(()),
     }

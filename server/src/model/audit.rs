@@ -32,6 +32,8 @@ text_enum!(
         Key = "key",
         /// A session.
         Session = "session",
+        /// The usage records of all customers.
+        Usage = "usage",
     }
 );
 

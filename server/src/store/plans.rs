@@ -9,6 +9,7 @@ mod exceptions;
 mod fill;
 mod judge;
 mod quota;
+mod retention;
 mod sign_in;
 
 use std::cell::RefCell;
@@ -164,6 +165,7 @@ async fn reads_and_bookings_use_an_index_and_sort_nothing() {
         let mut bench = Bench::new(kind, WALKED).await;
         a_walk_is_reported(&mut bench).await;
         cases::reads_and_bookings(&mut bench).await;
+        retention::verify(&mut bench).await;
         quota::checks(&mut bench).await;
         bench.every_filter_has_a_case();
         bench.done();
@@ -176,6 +178,7 @@ async fn leases_caches_sweeps_and_purges_use_an_index() {
         let mut bench = Bench::new(kind, WALKED_IN_UPKEEP).await;
         cases::upkeep(&mut bench).await;
         sign_in::sessions_and_throttle(&mut bench).await;
+        retention::purges(&mut bench).await;
         quota::expiry(&mut bench).await;
         bench.done();
     }

@@ -183,7 +183,7 @@ impl Tx {
         self.readable(sql.bind(limit)).await
     }
 
-    async fn readable<T: FromRow>(&mut self, sql: Sql<'_>) -> Result<Vec<VerifyRow<T>>, Error> {
+    pub(super) async fn readable<T: FromRow>(&mut self, sql: Sql<'_>) -> Result<Vec<VerifyRow<T>>, Error> {
         let rows = self.conn.fetch_all(sql).await?;
         Ok(rows.iter().map(|row| T::from_row(row).map_err(|e| e.to_string())).collect())
     }

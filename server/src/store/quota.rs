@@ -1,14 +1,14 @@
 //! What is counted of users, and what their requests reserve.
 
+mod purge;
+
 use super::columns::{self, TableRow as _, columns, first, select};
 use super::dialect::Dialect;
 use super::error::Error;
 use super::pairs::with_pairs;
 use super::sql::Sql;
 use super::{Store, Tx};
-use crate::model::{
-    CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, Timestamp, Transno,
-};
+use crate::model::{CustomerId, QuotaCounter, QuotaReservation, RecordId, Timestamp, Transno};
 
 columns!(QuotaCounter in "quota_counters":
     customer_id, user_id; kind, window_start, window_end, used, reserved, ring,
@@ -146,65 +146,5 @@ impl Store {
         );
         let sql = sql.bind(customer.as_str()).bind(user).bind(request_id.as_str());
         Ok(self.fetch_optional(sql).await?.is_some())
-    }
-
-    /// Deletes up to `slice` reservations that were closed before `closed_before`, and as many counters of windows that ended
-    /// before `ended_before`; how many in all.
-    pub async fn purge_quota(
-        &self,
-        closed_before: Timestamp,
-        ended_before: Timestamp,
-        slice: i64,
-    ) -> Result<u64, Error> {
-        let closed = [ReservationState::Settled, ReservationState::Released, ReservationState::Expired];
-        let mut deleted = 0;
-        for state in closed {
-            deleted += self
-                .write("quota.purge", move |tx| {
-                    Box::pin(async move {
-                        let index = tx.dialect().walking("quota_reservations_closed");
-                        let sql = Sql::new(format!(
-                            "SELECT id FROM quota_reservations{index} WHERE state = ? AND updated_at < ? LIMIT ?"
-                        ));
-                        let rows = tx
-                            .conn
-                            .fetch_all(sql.bind(state.as_str()).bind(closed_before).bind(slice))
-                            .await?;
-                        if rows.is_empty() {
-                            return Ok(0);
-                        }
-                        let ids = rows
-                            .iter()
-                            .map(|row| row.bytes(0).map(<[u8]>::to_vec))
-                            .collect::<Result<Vec<_>, _>>()?;
-                        let mut sql =
-                            Sql::new("DELETE FROM quota_reservations WHERE state <> 'open' AND id IN ");
-                        sql.push_in(ids);
-                        tx.conn.execute(sql).await
-                    })
-                })
-                .await?;
-        }
-        let counters = self.write("quota.purge", move |tx| {
-            Box::pin(async move {
-                // A live row never ends.
-                let index = tx.dialect().walking("quota_counters_ended");
-                let sql = Sql::new(format!(
-                    "SELECT customer_id, user_id, kind, window_start FROM quota_counters{index} WHERE window_end < ? LIMIT ?"
-                ));
-                let rows = tx.conn.fetch_all(sql.bind(ended_before).bind(slice)).await?;
-                let mut deleted = 0;
-                for row in &rows {
-                    let sql = Sql::new(
-                        "DELETE FROM quota_counters WHERE customer_id = ? AND user_id = ? AND kind = ? AND window_start = ? \
-                         AND window_end < ?",
-                    );
-                    let sql = sql.bind(row.text(0)?).bind(row.text(1)?).bind(row.text(2)?).bind(row.int(3)?);
-                    deleted += tx.conn.execute(sql.bind(ended_before)).await?;
-                }
-                Ok(deleted)
-            })
-        });
-        Ok(deleted + counters.await?)
     }
 }

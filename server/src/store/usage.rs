@@ -1,11 +1,17 @@
 //! Usage records and the sums over them, as the booking engine writes them.
 
+mod platform;
+mod proof;
+mod purge;
+
 use super::columns::{self, TableRow as _, columns, select};
 use super::dialect::Dialect;
 use super::error::Error;
 use super::pairs::with_pairs;
 use super::sql::{Row, Sql};
 use super::{Store, Tx};
+pub use purge::UsageAge;
+
 use crate::model::{
     CustomerId, RecordId, Timestamp, Transno, UsageDay, UsageDetails, UsageRecord, UsageSums, UsageTotal,
 };
@@ -129,15 +135,10 @@ impl Store {
 
     /// What is known of usage as a whole. `time_zone` becomes the time zone of its days while there are none.
     pub async fn usage_state(&self, time_zone: &str) -> Result<UsageState, Error> {
-        let read = || Sql::new("SELECT floor, time_zone FROM usage_state WHERE id = 1");
-        let state = |row: &Row| -> Result<UsageState, Error> {
-            Ok(UsageState { floor: Timestamp::from_micros(row.int(0)?), time_zone: row.text(1)? })
-        };
-        if let Some(row) = self.fetch_optional(read()).await? {
-            let found = state(&row)?;
-            if found.time_zone == time_zone {
-                return Ok(found);
-            }
+        if let Some(found) = self.stored_usage_state().await?
+            && found.time_zone == time_zone
+        {
+            return Ok(found);
         }
         let time_zone = time_zone.to_owned();
         self.write("usage.state", move |tx| {
@@ -149,10 +150,14 @@ impl Store {
                 let unused = "UPDATE usage_state SET time_zone = ? WHERE id = 1 \
                               AND NOT EXISTS (SELECT 1 FROM usage_totals)";
                 tx.conn.execute(Sql::new(unused).bind(time_zone.as_str())).await?;
-                let row = tx.conn.fetch_optional(read()).await?;
-                state(&row.ok_or_else(|| Error::inconsistent("usage_state", "1", "is missing"))?)
+                let state = tx.usage_state().await?;
+                state.ok_or_else(|| Error::inconsistent("usage_state", "1", "is missing"))
             })
         })
         .await
     }
+}
+
+fn read_state(row: &Row) -> Result<UsageState, Error> {
+    Ok(UsageState { floor: row.time(0)?, time_zone: row.text(1)? })
 }

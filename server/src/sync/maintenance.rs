@@ -1,11 +1,15 @@
 //! Forgets what no longer counts: old tombstones, cache events, spent nonces and event ids, expired sessions, buckets of
-//! sign-ins that are full again, and old audit entries. One instance does so, a slice at a time, so that nobody waits for
-//! it.
+//! sign-ins that are full again, what quotas counted, usage records, and old audit entries; and adds up the usage of all
+//! customers. One instance does so, a slice at a time, so that nobody waits for it.
+
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+
+pub(super) use usage::UsageRounds;
 
 use super::lease::Held;
 use super::{Inner, chance};
@@ -21,6 +25,10 @@ const LEASE: Duration = Duration::from_mins(3);
 const TOMBSTONES: Duration = Duration::from_hours(30 * 24);
 /// Instances read back ten seconds; the rest is for those that were away for a moment.
 const CACHE_EVENTS: Duration = Duration::from_mins(10);
+/// Closed reservations are kept for a repeated request to be answered.
+const RESERVATIONS: Duration = Duration::from_hours(24);
+/// Counters whose windows ended are kept for as long as a clock may be behind; each check reads those of its user.
+const COUNTERS: Duration = Duration::from_hours(3 * 24);
 /// Rows of one transaction.
 const SLICE: i64 = 500;
 /// Between two slices, so that bookings come first.
@@ -35,9 +43,11 @@ enum CleanupTask {
     Sessions,
     Throttle,
     Audit,
+    Reservations,
+    Counters,
 }
 
-const CLEANUP_TASKS: [CleanupTask; 10] = [
+const CLEANUP_TASKS: [CleanupTask; 12] = [
     CleanupTask::Tombstones(Entity::Users),
     CleanupTask::Tombstones(Entity::Pricing),
     CleanupTask::Tombstones(Entity::Llmage),
@@ -48,12 +58,14 @@ const CLEANUP_TASKS: [CleanupTask; 10] = [
     CleanupTask::Sessions,
     CleanupTask::Throttle,
     CleanupTask::Audit,
+    CleanupTask::Reservations,
+    CleanupTask::Counters,
 ];
 
 impl CleanupTask {
     /// Whether it is left undone while the service is read-only.
     fn is_paused(self, read_only: bool) -> bool {
-        read_only && matches!(self, Self::Sessions | Self::Throttle)
+        read_only && matches!(self, Self::Sessions | Self::Throttle | Self::Reservations | Self::Counters)
     }
 
     /// The table that it keeps small, for the metrics.
@@ -66,6 +78,8 @@ impl CleanupTask {
             Self::Sessions => "sessions",
             Self::Throttle => "login_throttle",
             Self::Audit => "audit_log",
+            Self::Reservations => "quota_reservations",
+            Self::Counters => "quota_counters",
         }
     }
 }
@@ -115,6 +129,10 @@ impl Inner {
                 tokio::time::sleep(BATCH_PAUSE).await;
             }
         }
+        if !read_only {
+            total += self.forget_usage(held, now).await?;
+            self.add_up_usage(held, now).await?;
+        }
         Ok(total)
     }
 
@@ -131,6 +149,8 @@ impl Inner {
                 Some(retention) => self.store.purge_audit(now.minus(retention), SLICE).await,
                 None => Ok(0),
             },
+            CleanupTask::Reservations => self.store.purge_reservations(now.minus(RESERVATIONS), SLICE).await,
+            CleanupTask::Counters => self.store.purge_counters(now.minus(COUNTERS), SLICE).await,
         }
     }
 }

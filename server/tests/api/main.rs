@@ -38,6 +38,7 @@ mod pricing;
 mod problems;
 mod quota;
 mod refresh;
+mod retention;
 mod reversals;
 mod sign_in;
 mod site;

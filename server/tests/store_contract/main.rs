@@ -32,6 +32,7 @@ mod model;
 mod people;
 mod records;
 mod replay;
+mod retention;
 mod sessions;
 mod verify;
 

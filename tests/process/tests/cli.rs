@@ -15,5 +15,6 @@ mod cli {
     mod secrets;
     mod seed;
     mod sign;
+    mod usage;
     mod verify;
 }

@@ -89,6 +89,8 @@ pub(super) const WALKED: &[Exception] = &[
     ),
     ("quotas of", &["window_end"], "the same"),
     ("quotas of", &["customer_id"], "few reservations are due at a time, of whomever they are"),
+    ("verify of usage", &["group_id", "model", "currency"], "few sums are of one user and day"),
+    ("verify of usage", &["kind", "window_start"], "a user has some forty counters at most"),
     ("verify", &["hold_id"], "holds of a customer that were captured at one moment are few"),
     ("verify", &["reversal_id"], "a record is taken back a few times"),
 ];
@@ -102,4 +104,6 @@ pub(super) const WALKED_IN_UPKEEP: &[Exception] = &[
         "those left out are being closed, and few others are due",
     ),
     ("tombstones of", &["cached_at"], "tombstones alone are read, which are few beside the living"),
+    ("usage forgotten", &["customer_id", "useq"], "few records are received at one moment"),
+    ("usage of all", &["currency"], "a customer has a few currencies a day"),
 ];

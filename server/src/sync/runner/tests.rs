@@ -1,4 +1,5 @@
 mod platform;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
