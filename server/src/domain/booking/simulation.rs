@@ -40,7 +40,7 @@ use crate::telemetry::metrics::Metrics;
 /// What the database refuses, whenever it comes, begins so.
 const POISON: &str = "poison";
 /// Histories of one run of the test.
-const HISTORIES: u64 = 1_500;
+const HISTORIES: u64 = 1_200;
 const CUSTOMERS: u32 = 3;
 const CLIENTS: u64 = 5;
 const INTENTS: u32 = 10;

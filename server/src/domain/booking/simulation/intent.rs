@@ -58,7 +58,8 @@ impl Intent {
                     (_, true) => 0,
                     (true, false) if rng.random_bool(0.5) => 0,
                     (true, false) => rng.random_range(9..20),
-                    (false, _) => rng.random_range(0..20),
+                    (false, _) if rng.random_bool(0.6) => rng.random_range(0..9),
+                    (false, _) => rng.random_range(9..20),
                 };
                 let action = action(rng, database, &customer_id, name, what);
                 let body_hash = Sha256::digest(format!("{customer_id} {action:?}")).into();
@@ -162,7 +163,7 @@ fn usage(
     let user_id = holder.or_else(|| rng.random_bool(0.9).then(|| user(rng)));
     let hold = match rng.random_range(0..10) {
         0 => Some(unknown()),
-        1..4 => own_hold,
+        1..3 => own_hold,
         _ => None,
     };
     let now = database.time.clock.now();

@@ -34,7 +34,7 @@ pub fn limits_of(user: &str) -> GroupLimits {
             ..GroupLimits::default()
         }
     } else {
-        GroupLimits { monthly_tokens: Some(50), requests_per_minute: Some(3), ..GroupLimits::default() }
+        GroupLimits { monthly_tokens: Some(30), requests_per_minute: Some(3), ..GroupLimits::default() }
     }
 }
 
