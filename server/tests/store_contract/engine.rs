@@ -4,20 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use sageapi_server::config::{self, LiveConfig};
 use sageapi_server::domain::Error;
 use sageapi_server::domain::balances::BalanceCache;
 use sageapi_server::domain::booking::{
     Action, Amount, Booking, BookingMetrics, BookingParts, Capture, Entry, Outcome, Request, Reserve,
-    Reverse, UsageFloor,
+    Reverse, Usage, UsageFloor, usage_transno,
 };
 use sageapi_server::domain::caches::Caches;
+use sageapi_server::domain::prices::{NoPrice, Quote};
+use sageapi_server::domain::pricing::{Arithmetic, PricedLine};
 use sageapi_server::model::{
-    BookingDetails, Clock, CustomerId, Hold, Kind, Mode, Money, Record, RecordId, SystemClock, SystemEntropy,
-    Transno,
+    BookingDetails, Clock, Currency, CustomerId, Hold, Kind, Mode, Money, Record, RecordId, SystemClock,
+    SystemEntropy, Transno, UsageDetails,
 };
 use sageapi_server::store::Store;
 use sageapi_server::telemetry::metrics::Metrics;
+
+use crate::model::usage::{USERS, Use, When};
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// An engine as an instance has it.
 pub fn start(store: &Store) -> Booking {
@@ -74,6 +81,56 @@ pub fn capture(name: &str, hold: RecordId, amount: Option<Money>) -> Action {
 
 pub fn reverse(name: &str, record: RecordId, amount: Option<Money>) -> Action {
     Action::Reverse(Reverse { transno: transno(name), record, amount, of_any_kind: true, note: None })
+}
+
+/// Usage, as priced.
+pub fn consume(name: &str, usage: &Use, zone: &TimeZone) -> Action {
+    let (request_id, now) = (transno(name), SystemClock::new().now());
+    let event_time = match usage.when {
+        When::Now => None,
+        When::LongAgo => Some(now.minus(40 * DAY)),
+        When::TooLongAgo => Some(now.minus(1000 * DAY)),
+        When::Later => Some(now.plus(DAY)),
+    };
+    let currency = Currency::parse(if usage.foreign { "USD" } else { "CNY" }).unwrap();
+    let price = match usage.cost {
+        Some(nanos) => Amount::Quoted(Box::new(quote(Money::from_nanos(nanos).unwrap(), currency))),
+        None => Amount::Unquoted(NoPrice::OutOfRange),
+    };
+    Action::Usage(Box::new(Usage {
+        transno: usage_transno(&request_id).unwrap(),
+        request_id,
+        details: UsageDetails {
+            user_id: usage.user.map(|user| USERS[user].to_owned()),
+            input_tokens: usage.tokens / 2,
+            output_tokens: usage.tokens - usage.tokens / 2,
+            ..UsageDetails::default()
+        },
+        group_id: None,
+        source_node: None,
+        event_time,
+        hold: usage.hold,
+        reservation: usage.reservation,
+        quota_zone: zone.clone(),
+        price,
+    }))
+}
+
+/// What a program says that charges so much for each request.
+fn quote(price: Money, currency: Currency) -> Quote {
+    let line = PricedLine {
+        rule: 0,
+        factor: "requests".to_owned(),
+        quantity: "1".to_owned(),
+        unit_value: "1".to_owned(),
+        unit_price: price.to_string(),
+        subtotal: price.to_string(),
+    };
+    let (row, date) = ("p".to_owned(), "2026-05-28".to_owned());
+    let arithmetic = Arithmetic { row, date, discount: None, scale: 9, lines: vec![line] };
+    let (amount, unrounded) = arithmetic.recompute().unwrap();
+    let (pricing_id, arithmetic) = ("p".to_owned(), arithmetic.to_json());
+    Quote { amount, currency, pricing_id, version: 1, unrounded, arithmetic, model: None }
 }
 
 /// A customer's requests, each of which must pass.

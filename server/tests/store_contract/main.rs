@@ -30,6 +30,7 @@ mod migrations;
 mod mirror;
 mod model;
 mod people;
+mod quota;
 mod records;
 mod replay;
 mod retention;

@@ -6,19 +6,27 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use sageapi_server::domain::booking::{Action, Booking, Outcome, Request};
+use sageapi_server::domain::booking::{Action, Booking, Outcome, QuotaCheck, Request};
+use sageapi_server::domain::quota::Check;
 use sageapi_server::domain::verify::verify;
 use sageapi_server::domain::{Error, booking};
-use sageapi_server::model::{CustomerId, CustomerStatus, Kind, Mode, Money, RecordId};
+use sageapi_server::model::{
+    Clock as _, CustomerId, CustomerStatus, Kind, Mode, Money, RecordId, SystemClock, Transno,
+};
 use sageapi_server::store::{HoldFilter, NewCustomer, RecordFilter, Window};
 use sageapi_test_support::database::kinds;
 
 use crate::model::ledger::{Asked, Model, Verdict, What};
+use crate::model::tables::compare_usage;
+use crate::model::usage::{USERS, Use, When, limits_of};
 use crate::{Db, cny, customer, engine, random_bytes};
 
 mod ledger;
+mod tables;
+pub mod usage;
 
 /// How many customers there are; one more is asked about that there is not.
 const CUSTOMERS: usize = 3;
@@ -33,6 +41,8 @@ enum Step {
     Group(Vec<Ask>),
     /// A hold whose time is over at once.
     Brief(usize, u8, i64),
+    /// A check whose reservation is over at once.
+    BriefCheck(usize, usize, i64),
     Suspend(usize, bool),
     Limit(usize, i64),
     Mode(usize, Option<Mode>),
@@ -57,6 +67,22 @@ enum Wanted {
     Release(u8),
     Reverse(u8, Option<i64>),
     Expire,
+    Use(Using),
+    Check(usize, i64, bool),
+    ReleaseQuota(u8),
+    ExtendQuota(u8),
+}
+
+/// Usage that names a hold and a reservation by what there is.
+#[derive(Debug, Clone)]
+struct Using {
+    user: Option<usize>,
+    tokens: i64,
+    cost: Option<i64>,
+    foreign: bool,
+    when: When,
+    hold: Option<u8>,
+    reservation: Option<u8>,
 }
 
 fn amounts() -> impl Strategy<Value = i64> {
@@ -84,19 +110,72 @@ fn wanted() -> impl Strategy<Value = Wanted> {
     ]
 }
 
+fn users() -> impl Strategy<Value = usize> {
+    0..USERS.len()
+}
+
+fn using() -> impl Strategy<Value = Using> {
+    let when = prop_oneof![
+        16 => Just(When::Now),
+        3 => Just(When::LongAgo),
+        1 => Just(When::TooLongAgo),
+        1 => Just(When::Later)
+    ];
+    let cost = prop::option::weighted(0.8, 0..40i64);
+    let named = prop::option::weighted(0.3, any::<u8>());
+    let parts = (
+        prop::option::weighted(0.9, users()),
+        0..40i64,
+        cost,
+        prop::bool::weighted(0.1),
+        when,
+        named.clone(),
+        prop::option::weighted(0.6, any::<u8>()),
+    );
+    parts.prop_map(|(user, tokens, cost, foreign, when, hold, reservation)| Using {
+        user,
+        tokens,
+        cost,
+        foreign,
+        when,
+        hold,
+        reservation,
+    })
+}
+
+fn consumed() -> impl Strategy<Value = Wanted> {
+    prop_oneof![
+        5 => using().prop_map(Wanted::Use),
+        5 => (users(), 0..45i64, any::<bool>()).prop_map(|(u, tokens, named)| Wanted::Check(u, tokens, named)),
+        1 => any::<u8>().prop_map(Wanted::ReleaseQuota),
+        1 => any::<u8>().prop_map(Wanted::ExtendQuota),
+    ]
+}
+
+/// A booking.
 fn ask() -> impl Strategy<Value = Ask> {
+    asking(wanted())
+}
+
+/// Anything.
+fn any_ask() -> impl Strategy<Value = Ask> {
+    asking(prop_oneof![3 => wanted(), 2 => consumed()])
+}
+
+fn asking(wanted: impl Strategy<Value = Wanted>) -> impl Strategy<Value = Ask> {
     let customer = prop_oneof![30 => 0..CUSTOMERS, 1 => Just(CUSTOMERS)];
-    let parts = (customer, 0..120u8, 0..2u8, wanted());
+    let parts = (customer, 0..120u8, 0..2u8, wanted);
     parts.prop_map(|(customer, name, body, what)| Ask { customer, name, body, what })
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let mode = prop_oneof![Just(None), Just(Some(Mode::Strict)), Just(Some(Mode::AllowNegative))];
     prop_oneof![
-        12 => ask().prop_map(Step::One),
-        4 => prop::collection::vec(ask(), 1..25).prop_map(Step::Bulk),
+        20 => any_ask().prop_map(Step::One),
+        4 => prop::collection::vec(any_ask(), 1..25).prop_map(Step::Bulk),
         3 => prop::collection::vec(ask(), 1..6).prop_map(Step::Group),
         2 => (0..CUSTOMERS, 0..120u8, 1..30i64).prop_map(|(c, name, amount)| Step::Brief(c, name, amount)),
+        1 => (0..CUSTOMERS, users(), 1..30i64).prop_map(|(c, u, tokens)| Step::BriefCheck(c, u, tokens)),
         1 => (0..CUSTOMERS, 0..4u8).prop_map(|(c, n)| Step::Suspend(c, n == 0)),
         1 => (0..CUSTOMERS, 0..50i64).prop_map(|(c, limit)| Step::Limit(c, limit)),
         1 => (0..CUSTOMERS, mode).prop_map(|(c, mode)| Step::Mode(c, mode)),
@@ -113,6 +192,8 @@ struct Both<'d> {
     /// What was asked for, in order, with what makes it again.
     asked: Vec<(usize, Request, Asked)>,
     turn: usize,
+    /// A time zone in which it is about noon, so that no day or month ends meanwhile.
+    zone: TimeZone,
 }
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -125,7 +206,18 @@ impl<'d> Both<'d> {
             let new = NewCustomer { id: id.clone(), currency: cny(), credit_limit: Money::ZERO };
             assert!(db.store.create_customer(new).await.unwrap());
         }
-        Self { db, engines, ids, model: Model::new(CUSTOMERS), asked: Vec::new(), turn: 0 }
+        let mut model = Model::new(CUSTOMERS);
+        // The usage of all but one is charged.
+        for (n, id) in ids.iter().enumerate().take(CUSTOMERS).skip(1) {
+            let sql =
+                format!("UPDATE customer_balance SET usage_billing = 'book' WHERE customer_id = '{id}'");
+            db.database.execute(&sql).await;
+            model.account(n).books = true;
+        }
+        let now = SystemClock::new().now();
+        let hour = i8::try_from(now.seconds() / 3600 % 24).unwrap();
+        let zone = jiff::tz::offset(12 - hour).to_time_zone();
+        Self { db, engines, ids, model, asked: Vec::new(), turn: 0, zone }
     }
 
     fn engine(&mut self) -> &'d Booking {
@@ -162,9 +254,38 @@ impl<'d> Both<'d> {
                 (engine::reverse(&name, record, amount(*nanos)), What::Reverse { record, amount: *nanos })
             }
             Wanted::Expire => (Action::Expire, What::Expire),
+            Wanted::Use(using) => {
+                let hold = using.hold.map(|n| pick(self.model.holds(), ask.customer, n));
+                let reservation = using.reservation;
+                let reservation = reservation.map(|n| pick(self.model.reservations(), ask.customer, n));
+                let Using { user, tokens, cost, foreign, when, .. } = *using;
+                let usage = Use { user, tokens, cost, foreign, when, hold, reservation };
+                (engine::consume(&name, &usage, &self.zone), What::Use(usage))
+            }
+            Wanted::Check(user, tokens, named) => self.check(*user, *tokens, named.then_some(&name), HOUR),
+            Wanted::ReleaseQuota(n) => {
+                let reservation = pick(self.model.reservations(), ask.customer, *n);
+                (Action::ReleaseQuota(reservation), What::ReleaseQuota { reservation })
+            }
+            Wanted::ExtendQuota(n) => {
+                let reservation = pick(self.model.reservations(), ask.customer, *n);
+                (Action::ExtendQuota(reservation, HOUR), What::ExtendQuota { reservation })
+            }
         };
         let asked = Asked { name, body: ask.body, what };
         (ask.customer, engine::request(&self.ids[ask.customer], ask.body, action), asked)
+    }
+
+    fn check(&self, user: usize, tokens: i64, name: Option<&String>, ttl: Duration) -> (Action, What) {
+        let (named, brief) = (name.is_some(), ttl.is_zero());
+        let check = QuotaCheck {
+            user_id: USERS[user].to_owned(),
+            request_id: name.map(|name| Transno::parse(name).unwrap()),
+            check: Check { tokens: Some(tokens), default_reservation: None, ttl },
+            limits: limits_of(user),
+            zone: self.zone.clone(),
+        };
+        (Action::Check(Box::new(check)), What::Check { user, tokens, named, brief })
     }
 
     async fn one(&mut self, step: (usize, Request, Asked)) -> Result<(), TestCaseError> {
@@ -233,6 +354,11 @@ impl<'d> Both<'d> {
                 let asked = Asked { name, body: 9, what: What::Hold { amount, brief: true } };
                 self.one((customer, engine::request(&self.ids[customer], 9, action), asked)).await
             }
+            Step::BriefCheck(customer, user, tokens) => {
+                let (action, what) = self.check(user, tokens, None, Duration::ZERO);
+                let asked = Asked { name: String::new(), body: 0, what };
+                self.one((customer, engine::request(&self.ids[customer], 0, action), asked)).await
+            }
             Step::Again(n) => match self.asked.iter().rev().nth(n).cloned() {
                 Some(step) => self.one(step).await,
                 None => Ok(()),
@@ -279,6 +405,7 @@ impl<'d> Both<'d> {
             found.sort_by(|a, b| a.0.cmp(&b.0));
             prop_assert_eq!(row.holds_made, i64::try_from(found.len()).unwrap());
             prop_assert_eq!(found, account.holds());
+            compare_usage(self.db, &row, &account).await?;
         }
         let verified = verify(&self.db.store, |_| ()).await.unwrap();
         prop_assert_eq!(verified.difference, None);
@@ -303,7 +430,8 @@ fn id_of(outcome: &Outcome) -> Option<RecordId> {
         Outcome::Booked(booking::Booked { record, .. }) => Some(record.id),
         Outcome::Reserved(reserved) => Some(reserved.hold.id),
         Outcome::Used(used) => Some(used.usage.id),
-        Outcome::Expired | Outcome::Checked(_) | Outcome::Kept(_) => None,
+        Outcome::Checked(checked) => checked.admitted.as_ref().ok().map(|made| made.id),
+        Outcome::Expired | Outcome::Kept(_) => None,
     }
 }
 

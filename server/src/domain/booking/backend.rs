@@ -233,9 +233,15 @@ async fn look_up_quota(
         let open = tx.open_reservations(chunk.iter().copied()).await?;
         let known: HashSet<_> = loaded.reservations.iter().map(|made| made.id).collect();
         loaded.reservations.extend(open.into_iter().filter(|made| !known.contains(&made.id)));
-        loaded.counters.extend(tx.quota_counters(chunk.iter().copied(), now).await?);
+        loaded.counters.extend(tx.quota_counters(chunk.iter().copied(), earliest(customers)).await?);
     }
     Ok(loaded)
+}
+
+/// From when on windows may count for any of these. Where the clock was ahead once, the time of some customers is far from
+/// the others'.
+pub(super) fn earliest(customers: &[LedgerRow]) -> Timestamp {
+    customers.iter().map(time_of).min().unwrap_or_default()
 }
 
 /// Until when holds may be due for any of these.

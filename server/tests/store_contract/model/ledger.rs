@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use sageapi_server::domain::Error;
 use sageapi_server::domain::booking::Outcome;
-use sageapi_server::model::{Currency, HoldState, Kind, Money, RecordId};
+use sageapi_server::model::{Currency, HoldState, Kind, Money, RecordId, ReservationState};
+
+use super::usage::{CheckAnswer, Consumption, Use, UseAnswer};
 
 /// What somebody asks of a customer's account.
 #[derive(Debug, Clone)]
@@ -30,6 +32,10 @@ pub enum What {
     Release { hold: RecordId },
     Reverse { record: RecordId, amount: Option<i64> },
     Expire,
+    Use(Use),
+    Check { user: usize, tokens: i64, named: bool, brief: bool },
+    ReleaseQuota { reservation: RecordId },
+    ExtendQuota { reservation: RecordId },
 }
 
 /// What is said to that, by the engine or by the model.
@@ -52,15 +58,22 @@ pub enum Verdict {
         replayed: bool,
     },
     Expired,
+    Used(UseAnswer),
+    Checked(CheckAnswer),
+    /// A reservation: what became of it.
+    Kept {
+        state: ReservationState,
+        replayed: bool,
+    },
     Refused(String),
 }
 
 /// Balance, held and available.
 pub type Left = (i128, i128, i128);
 
-const MOST: i128 = Money::MAX.nanos() as i128;
+pub const MOST: i128 = Money::MAX.nanos() as i128;
 
-fn refused(why: impl Into<String>) -> Verdict {
+pub fn refused(why: impl Into<String>) -> Verdict {
     Verdict::Refused(why.into())
 }
 
@@ -97,9 +110,24 @@ impl Verdict {
                 }
             }
             Ok(Outcome::Expired) => Self::Expired,
-            Ok(other @ (Outcome::Used(_) | Outcome::Checked(_) | Outcome::Kept(_))) => {
-                panic!("nobody asked for {other:?}")
+            Ok(Outcome::Used(used)) => {
+                let usage = &used.usage;
+                Self::Used(UseAnswer {
+                    useq: usize::try_from(usage.useq).unwrap(),
+                    cost: usage.cost.map(Money::nanos),
+                    charged: usage.record_id.is_some(),
+                    uncharged: usage.uncharged,
+                    hold: usage.hold_use,
+                    reservation: usage.reservation_use,
+                    replayed: used.replayed,
+                })
             }
+            Ok(Outcome::Checked(checked)) => Self::Checked(CheckAnswer {
+                refused_by: checked.admitted.as_ref().err().copied(),
+                limits: checked.limits.iter().map(|state| (state.kind, state.used, state.reserved)).collect(),
+                replayed: checked.replayed,
+            }),
+            Ok(Outcome::Kept(kept)) => Self::Kept { state: kept.reservation.state, replayed: kept.replayed },
             Err(Error::InsufficientBalance { available, required }) => {
                 refused(insufficient(available.wide(), required.wide()))
             }
@@ -110,6 +138,10 @@ impl Verdict {
             Err(Error::AmountOutOfRange) => refused("range"),
             Err(Error::HoldClosed(state)) => refused(format!("hold {state}")),
             Err(Error::ReversalExceeds(_)) => refused("exceeds"),
+            Err(Error::RequestConflict) => refused("request conflict"),
+            Err(Error::EventInFuture) => refused("in the future"),
+            Err(Error::EventTooOld(_)) => refused("too old"),
+            Err(Error::ReservationClosed(state)) => refused(format!("reservation {state}")),
             Err(other) => refused(format!("unexpected: {other:?}")),
         }
     }
@@ -136,6 +168,9 @@ pub struct Account {
     pub limit: i128,
     pub suspended: bool,
     pub negative: bool,
+    /// Whether usage is charged.
+    pub books: bool,
+    pub consumption: Consumption,
     made: BTreeMap<String, Made>,
 }
 
@@ -207,7 +242,18 @@ impl Account {
         }
     }
 
-    fn enter(
+    pub fn has_open_hold(&mut self, id: RecordId) -> bool {
+        let thing = self.of_id(id).map(|made| &made.thing);
+        matches!(thing, Some(Thing::Hold { state: HoldState::Open, .. }))
+    }
+
+    pub fn close_hold(&mut self, id: RecordId, to: HoldState, amount: i128) {
+        if let Some(Made { thing: Thing::Hold { state, captured, .. }, .. }) = self.of_id(id) {
+            (*state, *captured) = (to, amount);
+        }
+    }
+
+    pub fn enter(
         &mut self,
         asked: &Asked,
         made: Option<RecordId>,
@@ -264,7 +310,7 @@ impl Account {
     }
 
     fn decide(&mut self, asked: &Asked, made: Option<RecordId>) -> Verdict {
-        if let Some(answer) = self.repeated(asked) {
+        if let Some(answer) = self.consume(asked, made).or_else(|| self.repeated(asked)) {
             return answer;
         }
         match asked.what {
@@ -296,6 +342,9 @@ impl Account {
             What::Release { hold } => self.release(hold),
             What::Reverse { record, amount } => self.reverse(asked, made, record, amount),
             What::Expire => Verdict::Expired,
+            What::Use(_) | What::Check { .. } | What::ReleaseQuota { .. } | What::ExtendQuota { .. } => {
+                refused("it is no booking")
+            }
         }
     }
 
@@ -322,9 +371,7 @@ impl Account {
         if let Some(refusal) = self.forbids(-amount, available) {
             return refusal;
         }
-        if let Some(Made { thing: Thing::Hold { state, captured, .. }, .. }) = self.of_id(hold) {
-            (*state, *captured) = (HoldState::Captured, amount);
-        }
+        self.close_hold(hold, HoldState::Captured, amount);
         self.enter(asked, made, Kind::Capture, amount, -amount)
     }
 
@@ -382,12 +429,13 @@ pub struct Model {
     accounts: BTreeMap<usize, Account>,
     holds: Vec<(usize, RecordId)>,
     records: Vec<(usize, RecordId)>,
+    reservations: Vec<(usize, RecordId)>,
 }
 
 impl Model {
     pub fn new(customers: usize) -> Self {
         let accounts = (0..customers).map(|n| (n, Account::default())).collect();
-        Self { accounts, holds: Vec::new(), records: Vec::new() }
+        Self { accounts, holds: Vec::new(), records: Vec::new(), reservations: Vec::new() }
     }
 
     pub fn account(&mut self, customer: usize) -> &mut Account {
@@ -404,15 +452,27 @@ impl Model {
         &self.records
     }
 
+    /// The reservations of all customers with their owners, as they were made.
+    pub fn reservations(&self) -> &[(usize, RecordId)] {
+        &self.reservations
+    }
+
     /// Decides; `made` is the id that the engine gave to what it made, if it made something.
     pub fn one(&mut self, customer: usize, asked: &Asked, made: Option<RecordId>) -> Verdict {
         let Some(account) = self.accounts.get_mut(&customer) else { return refused("not found") };
         account.expire();
+        account.consumption.expire();
         let verdict = account.decide(asked, made);
         match &verdict {
             Verdict::Booked { replayed: false, .. } => self.records.extend(made.map(|id| (customer, id))),
             Verdict::Held { replayed: false, state: HoldState::Open, .. } => {
                 self.holds.extend(made.map(|id| (customer, id)));
+            }
+            Verdict::Used(UseAnswer { charged: true, replayed: false, .. }) => {
+                self.records.extend(made.map(|id| (customer, id)));
+            }
+            Verdict::Checked(CheckAnswer { refused_by: None, replayed: false, .. }) => {
+                self.reservations.extend(made.map(|id| (customer, id)));
             }
             _ => {}
         }

@@ -117,7 +117,10 @@ impl Quotas {
             }
         }
         let changed = std::mem::take(&mut self.changed_reservations);
-        let reservations = changed.iter().filter_map(|id| self.reservations.remove(id)).collect();
+        let changed = changed.iter().filter_map(|id| self.reservations.remove(id));
+        let mut reservations: Vec<_> = changed.collect();
+        // A name is free for a new reservation once the row of the one that had it is written.
+        reservations.sort_by_key(|reservation| reservation.state == ReservationState::Open);
         (rows, reservations)
     }
 }
@@ -256,5 +259,50 @@ impl Ledger {
     fn own_reservation(&self, customer: &CustomerId, id: RecordId) -> Result<QuotaReservation, Error> {
         let reservation = self.quotas.reservations.get(&id).filter(|r| r.customer_id == *customer);
         reservation.cloned().ok_or(Error::NotFound("reservation"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::super::request::{Action, Request};
+    use super::super::super::rules::Rules;
+    use super::super::super::tests::customer;
+    use super::super::Loaded;
+    use super::*;
+    use crate::model::{GroupLimits, Mode, Transno};
+    use crate::store::LedgerRow;
+
+    fn check(id: u128, ttl: Duration) -> Command {
+        let asked = QuotaCheck {
+            user_id: "alice".to_owned(),
+            request_id: Transno::parse("q").ok(),
+            check: quota::Check { tokens: None, default_reservation: None, ttl },
+            limits: GroupLimits::default(),
+            zone: TimeZone::UTC,
+        };
+        let customer_id = CustomerId::parse("c").unwrap();
+        let action = Action::Check(Box::new(asked));
+        let request = Request { customer_id, body_hash: [0; 32], nonce: None, action };
+        Command::new(request, RecordId(Uuid::from_u128(id)))
+    }
+
+    fn decide(command: Command, quota: LoadedQuota, seconds: i64) -> LoadedQuota {
+        let row = LedgerRow { customer: customer("c", "0"), now: Timestamp::from_seconds(seconds) };
+        let loaded = Loaded { customers: vec![row], quota, ..Loaded::default() };
+        let changes = Ledger::new(loaded, Rules::of(Mode::Strict)).decide(&[command], &[true]).changes;
+        LoadedQuota { counters: changes.quota_counters, reservations: changes.quota_reservations }
+    }
+
+    #[test]
+    fn a_reservation_lets_go_of_its_name_before_another_takes_it() {
+        let minute = Duration::from_mins(1);
+        let first = decide(check(2, minute), LoadedQuota::default(), 1_780_000_000);
+        // The later one may have the smaller id: it waited longer.
+        let second = decide(check(1, minute), first, 1_780_000_100);
+        let written: Vec<_> =
+            second.reservations.iter().map(|made| (made.id.0.as_u128(), made.state)).collect();
+        assert_eq!(written, [(2, ReservationState::Expired), (1, ReservationState::Open)]);
     }
 }

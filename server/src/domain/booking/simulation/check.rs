@@ -3,11 +3,14 @@
 use sha2::{Digest as _, Sha256};
 
 use super::super::{Action, Amount, Capture, Request};
-use super::database::{Moment, Rows};
+use super::database::Moment;
 use super::intent::Intent;
+use super::rows::Rows;
 use super::{POISON, Simulation};
 use crate::domain::Error;
-use crate::model::{CustomerId, HoldState, Kind, Money, Record, RecordId, Transno};
+use crate::model::{
+    Clock as _, CustomerId, HoldState, Kind, Money, Record, RecordId, ReservationState, Transno, UsageRecord,
+};
 
 impl Simulation {
     /// A refusal is right as far as can be told: what it says has been so at some time since then.
@@ -52,6 +55,31 @@ impl Simulation {
                     .any(|(c, t, hash)| c == customer && Some(t) == name && hash != request.body_hash);
                 assert!(other, "nothing else goes by this name: {request:?}");
             }
+            (Error::RequestConflict, Action::Usage(usage)) => {
+                let named = |u: &&UsageRecord| {
+                    u.customer_id == request.customer_id && u.request_id == usage.request_id
+                };
+                let recorded = rows.usage.iter().find(named);
+                let other = recorded.is_some_and(|recorded| recorded.body_hash != request.body_hash);
+                assert!(other, "nothing else goes by this name: {request:?}");
+            }
+            (Error::EventInFuture, Action::Usage(usage)) => {
+                let ahead = usage.event_time.unwrap().seconds_since(self.database.time.clock.now());
+                assert!(ahead > 0.0, "it has happened: {request:?}");
+            }
+            (Error::EventTooOld(oldest), Action::Usage(usage)) => {
+                let age = self.database.time.clock.now().seconds_since(*oldest);
+                assert!(usage.event_time.unwrap() < *oldest && age > 86_400.0, "{refusal}: {request:?}");
+            }
+            (Error::ReservationClosed(state), Action::ExtendQuota(id, _)) => {
+                let is = rows.quota_reservations[id].state;
+                assert!(*state != ReservationState::Open && *state == is, "it is {is}: {request:?}");
+            }
+            (Error::NotFound("reservation"), Action::ReleaseQuota(id) | Action::ExtendQuota(id, _)) => {
+                let found = rows.quota_reservations.get(id);
+                let own = found.is_some_and(|found| found.customer_id == request.customer_id);
+                assert!(!own, "it is there: {request:?}");
+            }
             (other, _) => panic!("{other}: {request:?}"),
         }
     }
@@ -61,6 +89,8 @@ impl Simulation {
         let (rows, mut told) = (self.database.rows(), self.told.lock().unwrap());
         let mut digest = Sha256::new();
         assert_held_adds_up(&rows);
+        self.check_usage(&rows, &mut told, &mut digest);
+        self.check_quota(&rows, &mut told, &mut digest);
         for customer in rows.customers.values() {
             let mut records: Vec<_> = rows.records.iter().filter(|r| r.customer_id == customer.id).collect();
             records.sort_by_key(|record| record.seq);
@@ -75,11 +105,13 @@ impl Simulation {
                 let available = record.available_after.wide();
                 assert_eq!(available, balance + limit - record.held_after.wide(), "{record:?}");
                 // Within its hold a capture takes what was promised; above, there must be more.
+                let is_usage = rows.usage.iter().any(|usage| usage.record_id == Some(record.id));
                 let above = record.hold_id.is_some_and(|hold| record.amount > rows.holds[&hold].amount);
-                if above {
+                if above && !is_usage {
                     *told.verdicts.entry("above its hold").or_default() += 1;
                 }
-                if above || record.delta.is_negative() && record.kind != Kind::Capture {
+                // Usage has happened, and is charged whatever there is.
+                if !is_usage && (above || record.delta.is_negative() && record.kind != Kind::Capture) {
                     assert!(available >= 0, "spent more than there was: {record:?}");
                 }
                 assert!(taken_back(&rows, record.id) <= record.delta.wide().abs());
@@ -111,7 +143,8 @@ impl Simulation {
         }
         for name @ (customer, transno) in &told.refused {
             // Others may have done something under the same name.
-            if !told.booked.contains_key(name) && !told.held.contains_key(name) {
+            let done = [&told.booked, &told.held, &told.used];
+            if !done.iter().any(|done| done.contains_key(name)) {
                 let named = |id: &CustomerId, other: &Transno| id == customer && other == transno;
                 let booked = rows.records.iter().any(|r| named(&r.customer_id, &r.transno));
                 let held = rows.holds.values().any(|h| named(&h.customer_id, &h.transno));
@@ -189,6 +222,8 @@ fn taken_back(rows: &Rows, record: RecordId) -> i128 {
     rows.reversals.iter().filter(|r| r.original == record).map(|r| r.amount.wide()).sum()
 }
 
-fn is_poisonous(transno: &Transno) -> bool {
-    transno.as_str().starts_with(POISON)
+/// Whether the database refuses what has this name, or is the charge of usage that has.
+pub fn is_poisonous(name: &Transno) -> bool {
+    let name = name.as_str();
+    name.strip_prefix("usage:").unwrap_or(name).starts_with(POISON)
 }

@@ -9,74 +9,30 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::OwnedMutexGuard;
 
-use super::super::backend::{LedgerBackend, latest};
+use super::super::backend::{LedgerBackend, earliest, latest};
 use super::super::command::{Command, named_ids, quota_subjects};
-use super::super::decide::{Loaded, LoadedQuota};
+use super::super::decide::{Loaded, LoadedQuota, time_of};
 use super::super::request::Action;
+use super::check::is_poisonous;
+use super::rows::Rows;
 use super::time::Time;
 use crate::model::{
     Clock as _, CounterKind, Customer, CustomerId, Hold, HoldState, QuotaCounter, QuotaReservation, Record,
-    RecordId, ReservationState, Timestamp, Transno, UsageDay, UsageRecord, UsageSums, UsageTotal,
+    ReservationState, Timestamp, UsageRecord,
 };
-use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, Reversal};
+use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted};
 
 /// How long a lock is waited for, as `innodb_lock_wait_timeout` says.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// What is committed.
-#[derive(Default)]
-pub struct Rows {
-    pub customers: BTreeMap<CustomerId, Customer>,
-    pub records: Vec<Record>,
-    pub holds: BTreeMap<RecordId, Hold>,
-    pub reversals: Vec<Reversal>,
-    pub usage: Vec<UsageRecord>,
-    /// By customer, day, user, group, model and currency.
-    pub usage_days: BTreeMap<[String; 6], UsageSums>,
-    /// By customer, day and currency.
-    pub usage_totals: BTreeMap<[String; 3], UsageSums>,
-    /// By customer, user, kind and the start of the window.
-    pub quota_counters: BTreeMap<(CustomerId, String, &'static str, Timestamp), QuotaCounter>,
-    pub quota_reservations: BTreeMap<RecordId, QuotaReservation>,
-    /// The ids of the audit log.
-    pub audit: BTreeSet<RecordId>,
-    /// A closed hold, whenever one was written.
-    pub closings: Vec<RecordId>,
-    /// What was available to each customer, from the first state to the last.
-    pub available: BTreeMap<CustomerId, Vec<i128>>,
-    nonces: BTreeSet<[u8; 16]>,
-    /// Nonces of transactions under way.
-    pending: BTreeSet<[u8; 16]>,
-}
+/// For so long counters of a window that has ended are read.
+const CONTINUED: Duration = Duration::from_hours(48);
+/// When histories begin: far from the end of a day; shortly before the end of a day, of a month, and of a month in
+/// China.
+const STARTS: [&str; 4] =
+    ["2026-05-28T20:26:40Z", "2026-05-28T23:59:59Z", "2026-05-31T23:59:59Z", "2026-05-31T15:59:59Z"];
 
 /// The last state of each customer, as a place in the list of its states.
 pub type Moment = BTreeMap<CustomerId, usize>;
-
-impl Rows {
-    /// Notes what a transaction left available to its customers: before and after each record and each new hold, and in
-    /// the end. Holds that are let go or expire only add to it: what was between two of these lies between them.
-    fn note_available(&mut self, changes: &LedgerChanges) {
-        let Self { holds: known, available, .. } = self;
-        let LedgerChanges { records, holds, customers, .. } = changes;
-        let settled = |record: &Record| {
-            let hold = holds.iter().find(|hold| record.hold_id == Some(hold.id));
-            hold.map_or(0, |hold| hold.amount.wide())
-        };
-        for record in records {
-            let after = record.available_after.wide();
-            let before = after - record.delta.wide() - settled(record);
-            available.entry(record.customer_id.clone()).or_default().extend([before, after]);
-        }
-        for hold in holds.iter().filter(|hold| !known.contains_key(&hold.id)) {
-            let after = hold.available_after.wide();
-            let before = after + hold.amount.wide();
-            available.entry(hold.customer_id.clone()).or_default().extend([before, after]);
-        }
-        for customer in customers {
-            available.entry(customer.id.clone()).or_default().push(customer.available_wide());
-        }
-    }
-}
 
 /// The database, shared by all instances.
 pub struct Database {
@@ -93,12 +49,14 @@ impl Database {
         let locks = customers.iter().map(|c| (c.id.clone(), Arc::default())).collect();
         let available = customers.iter().map(|c| (c.id.clone(), vec![c.available_wide()])).collect();
         let customers = customers.into_iter().map(|c| (c.id.clone(), c)).collect();
+        let start = STARTS[usize::try_from(seed % 4).unwrap()];
+        let start = Timestamp::parse(start).unwrap();
         Arc::new(Self {
             rows: Mutex::new(Rows { customers, available, ..Rows::default() }),
             locks,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
             faults: Mutex::new(0),
-            time: Time::new(Timestamp::from_seconds(1_780_000_000)),
+            time: Time::new(start),
         })
     }
 
@@ -125,11 +83,13 @@ impl Database {
         self.rows().available.iter().map(|(id, states)| (id.clone(), states.len() - 1)).collect()
     }
 
-    /// Whose holds are due.
+    /// Whose holds or reservations are due.
     pub fn due(&self) -> BTreeSet<CustomerId> {
         let (now, rows) = (self.time.clock.now(), self.rows());
         let due = rows.holds.values().filter(|hold| hold.state == HoldState::Open && hold.expires_at <= now);
-        due.map(|hold| hold.customer_id.clone()).collect()
+        let open = rows.quota_reservations.values().filter(|made| made.state == ReservationState::Open);
+        let reserved = open.filter(|made| made.expires_at <= now).map(|made| made.customer_id.clone());
+        due.map(|hold| hold.customer_id.clone()).chain(reserved).collect()
     }
 
     fn fails(&self) -> bool {
@@ -155,80 +115,8 @@ impl Database {
     }
 
     fn apply(&self, tx: &mut Transaction) {
-        let mut rows = self.rows();
-        let changes = std::mem::take(&mut tx.changes);
-        rows.note_available(&changes);
-        let LedgerChanges {
-            nonces: _,
-            records,
-            holds,
-            reversals,
-            customers,
-            audit,
-            usage,
-            usage_days,
-            usage_totals,
-            usage_places,
-            quota_counters,
-            quota_reservations,
-        } = changes;
-        for counter in quota_counters {
-            let key = (
-                counter.customer_id.clone(),
-                counter.user_id.clone(),
-                counter.kind.as_str(),
-                counter.window_start,
-            );
-            rows.quota_counters.insert(key, counter);
-        }
-        rows.quota_reservations.extend(quota_reservations.into_iter().map(|made| (made.id, made)));
-        for used in usage {
-            let taken = |other: &UsageRecord| {
-                other.id == used.id
-                    || other.customer_id == used.customer_id
-                        && (other.request_id == used.request_id || other.useq == used.useq)
-            };
-            assert!(!rows.usage.iter().any(taken), "a unique key is broken by {used:?}");
-            rows.usage.push(used);
-        }
-        for UsageDay { customer_id, day, user_id, group_id, model, currency, sums } in usage_days {
-            let key = [customer_id.to_string(), day, user_id, group_id, model, currency.to_string()];
-            let row = rows.usage_days.entry(key).or_default();
-            *row = row.checked_add(sums).unwrap();
-        }
-        for UsageTotal { customer_id, day, currency, sums } in usage_totals {
-            let row =
-                rows.usage_totals.entry([customer_id.to_string(), day, currency.to_string()]).or_default();
-            *row = row.checked_add(sums).unwrap();
-        }
-        for place in usage_places {
-            let customer = rows.customers.get_mut(&place.customer_id).unwrap();
-            (customer.last_useq, customer.last_usage_at) = (place.last_useq, place.last_usage_at);
-        }
-        for record in records {
-            let taken = |r: &Record| {
-                r.id == record.id
-                    || r.customer_id == record.customer_id
-                        && (r.transno == record.transno || r.seq == record.seq)
-            };
-            assert!(!rows.records.iter().any(taken), "a unique key is broken by {record:?}");
-            rows.records.push(record);
-        }
-        for hold in holds {
-            if hold.state != HoldState::Open {
-                rows.closings.push(hold.id);
-            }
-            rows.holds.insert(hold.id, hold);
-        }
-        rows.reversals.extend(reversals);
-        for entry in audit {
-            assert!(rows.audit.insert(entry.id), "an audit entry was written twice: {entry:?}");
-        }
-        rows.customers.extend(customers.into_iter().map(|customer| (customer.id.clone(), customer)));
-        for nonce in std::mem::take(&mut tx.nonces) {
-            assert!(rows.nonces.insert(nonce), "a nonce was spent twice");
-            rows.pending.remove(&nonce);
-        }
+        let (changes, nonces) = (std::mem::take(&mut tx.changes), std::mem::take(&mut tx.nonces));
+        self.rows().apply(changes, nonces, &tx.times);
     }
 }
 
@@ -238,6 +126,8 @@ pub struct Transaction {
     locks: Vec<OwnedMutexGuard<()>>,
     nonces: Vec<[u8; 16]>,
     changes: LedgerChanges,
+    /// When it happens for its customers.
+    times: BTreeMap<CustomerId, Timestamp>,
 }
 
 impl Transaction {
@@ -304,10 +194,12 @@ impl SimulatedBackend {
         if changes.records.iter().any(taken) || changes.usage.iter().any(used) {
             return Err(Error::duplicate());
         }
-        let poison = |transno: &Transno| transno.as_str().starts_with(super::POISON);
-        let poisoned = changes.records.iter().any(|record| poison(&record.transno))
-            || changes.holds.iter().any(|hold| poison(&hold.transno))
-            || changes.usage.iter().any(|usage| poison(&usage.request_id));
+        let made = changes.quota_reservations.iter().filter_map(|made| made.request_id.as_ref());
+        let mut names = (changes.records.iter().map(|record| &record.transno))
+            .chain(changes.holds.iter().map(|hold| &hold.transno))
+            .chain(changes.usage.iter().map(|usage| &usage.request_id))
+            .chain(made);
+        let poisoned = names.any(is_poisonous);
         if poisoned {
             return Err(Error::refusal());
         }
@@ -342,6 +234,7 @@ impl LedgerBackend for SimulatedBackend {
             locks: Vec::new(),
             nonces: Vec::new(),
             changes: LedgerChanges::default(),
+            times: BTreeMap::new(),
         };
         self.trip(Some(&mut tx)).await?;
         let ids: BTreeSet<_> = commands.iter().map(|c| &c.request.customer_id).collect();
@@ -353,8 +246,9 @@ impl LedgerBackend for SimulatedBackend {
         self.trip(Some(&mut tx)).await?;
         let rows = self.database.rows();
         let known = ids.into_iter().filter_map(|id| rows.customers.get(id));
-        let customers = known.map(|customer| LedgerRow { customer: customer.clone(), now }).collect();
+        let customers: Vec<_> = known.map(|customer| LedgerRow { customer: customer.clone(), now }).collect();
         drop(rows);
+        tx.times = customers.iter().map(|row| (row.customer.id.clone(), time_of(row))).collect();
         Ok((tx, customers))
     }
 
@@ -424,9 +318,10 @@ impl LedgerBackend for SimulatedBackend {
         };
         let open: Vec<_> = rows.quota_reservations.values().filter(theirs).cloned().collect();
         reservations.extend(open);
+        let since = earliest(customers).minus(CONTINUED);
         let counted = |row: &&QuotaCounter| {
             subjects.contains(&(row.customer_id.clone(), row.user_id.clone()))
-                && (row.kind == CounterKind::Live || row.window_end > now)
+                && (row.kind == CounterKind::Live || row.window_end > since)
         };
         let counters = rows.quota_counters.values().filter(counted).cloned().collect();
         Ok(LoadedQuota { counters, reservations })
