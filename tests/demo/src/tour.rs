@@ -1,6 +1,7 @@
 //! The tour: real requests, as `sageapi-server sign` prints them, and their real answers.
 
 mod people;
+mod quota;
 
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ pub async fn take(place: &Place, keys: &Credentials) -> Result<Vec<String>, Fail
     tour.records().await?;
     tour.mirror().await?;
     tour.event().await?;
-    tour.people().await?;
+    let user = tour.people().await?;
+    tour.quota(&user).await?;
     tour.verify().await?;
     Ok(tour.unexpected)
 }

@@ -9,7 +9,8 @@ use crate::setup::{ADMIN_NAME, ADMIN_PASSWORD};
 use crate::show::{self, say};
 
 impl Tour<'_> {
-    pub(super) async fn people(&mut self) -> Result<(), Failure> {
+    /// Gives the user that it makes.
+    pub(super) async fn people(&mut self) -> Result<String, Failure> {
         self.title("People sign in with a password: the administrator of this demonstration");
         let login = self.place.api("/auth/login");
         let body = json!({"username": ADMIN_NAME, "password": ADMIN_PASSWORD, "device_name": "tour"});
@@ -46,7 +47,7 @@ impl Tour<'_> {
         let actions: Vec<_> =
             log.data("rows").as_array().into_iter().flatten().map(|row| &row["action"]).collect();
         self.expect(actions == ["update", "create"], "the log has both changes, the newest first");
-        Ok(())
+        Ok(user.data("id").as_str().unwrap_or_default().to_owned())
     }
 
     /// Sends a request with an access token, shows it and the answer.

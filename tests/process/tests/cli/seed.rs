@@ -13,7 +13,7 @@ async fn the_sample_is_loaded_once_however_often_it_is_seeded() {
         let first = installation.json(&["seed", SAMPLE]).await;
         assert_eq!((&first["customers_created"], &first["credits_booked"]), (&json!(3), &json!(3)));
         let names: Vec<_> = first["keys"].as_array().unwrap().iter().map(|key| key["name"].clone()).collect();
-        assert_eq!(names, ["demo-customer", "demo-platform"]);
+        assert_eq!(names, ["demo-customer", "demo-gateway", "demo-platform"]);
         for _ in 0..2 {
             let again = installation.json(&["seed", SAMPLE]).await;
             assert_eq!((&again["customers_created"], &again["credits_booked"]), (&json!(0), &json!(0)));
