@@ -95,6 +95,7 @@ fn every_kind_of_tampering_with_usage_and_quotas_is_found() {
         let (c, key) = stocked(&site).await;
         let (booked, booked_key) = stocked(&site).await;
         book_usage(&site, &booked).await;
+        site.customer("10").await;
         let user = site.person(Some(&c.id), UserRole::User).await;
         let now = site.env().store().now().await.unwrap();
         for n in 1..=4 {
@@ -177,7 +178,7 @@ fn every_kind_of_tampering_with_usage_and_quotas_is_found() {
             (
                 "quota_counters",
                 "user_id = 'x'".to_owned(),
-                format!("{of} AND kind = 'live'"),
+                format!("{of} AND reserved = 3"),
                 "3 reservations are",
             ),
             ("quota_reservations", "state = 'settled'".to_owned(), "declared = 101".to_owned(), "day from"),

@@ -31,7 +31,7 @@ async fn usage_before_a_time_is_counted_then_deleted_and_that_is_audited() {
     }
     let purge = ["usage", "purge", "--before", "2026-01-20T00:00:00Z"];
     let counted = installation.json(&[&purge[..], &["--dry-run"]].concat()).await;
-    let purged = json!({"before": "2026-01-20T00:00:00Z", "rows": 1, "dry_run": true});
+    let purged = json!({"before": "2026-01-20T00:00:00.000000Z", "rows": 1, "dry_run": true});
     assert_eq!(counted, purged);
     assert_eq!(installation.database.int(count).await, 2);
     assert_eq!(installation.database.int("SELECT MAX(floor) FROM usage_state").await, 0);

@@ -89,8 +89,8 @@ impl Simulation {
         let (rows, mut told) = (self.database.rows(), self.told.lock().unwrap());
         let mut digest = Sha256::new();
         assert_held_adds_up(&rows);
-        self.check_usage(&rows, &mut told, &mut digest);
-        self.check_quota(&rows, &mut told, &mut digest);
+        told.check_usage(&rows, &mut digest);
+        told.check_quota(&rows, &mut digest);
         for customer in rows.customers.values() {
             let mut records: Vec<_> = rows.records.iter().filter(|r| r.customer_id == customer.id).collect();
             records.sort_by_key(|record| record.seq);

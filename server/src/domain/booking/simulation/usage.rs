@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use super::super::{Action, Checked, Kept, Outcome, Request, Used, usage_transno};
+use super::Told;
 use super::check::is_poisonous;
 use super::quota::assert_counted;
 use super::rows::Rows;
-use super::{Simulation, Told};
 use crate::model::{
-    CustomerId, HoldState, HoldUse, LimitKind, QuotaReservation, RecordId, ReservationState, ReservationUse,
-    Transno, Uncharged, UsageBilling, UsageRecord, UsageSums,
+    CustomerId, GroupId, HoldState, HoldUse, LimitKind, QuotaReservation, RecordId, ReservationState,
+    ReservationUse, Transno, Uncharged, UsageBilling, UsageRecord, UsageSums,
 };
 
 /// A name for what came of a request.
@@ -98,9 +98,9 @@ fn as_told(told: &QuotaReservation, rows: &Rows) {
     assert!(told.expires_at <= is.expires_at, "told {told:?}, is {is:?}");
 }
 
-impl Simulation {
+impl Told {
     /// Usage records recompute: their places, their sums, their charges, and what clients were told of them.
-    pub fn check_usage(&self, rows: &Rows, told: &mut Told, digest: &mut Sha256) {
+    pub fn check_usage(&mut self, rows: &Rows, digest: &mut Sha256) {
         let (mut days, mut totals) = (BTreeMap::new(), BTreeMap::new());
         for usage in &rows.usage {
             assert_charged(rows, usage);
@@ -109,7 +109,7 @@ impl Simulation {
             // Days of UTC.
             let day = usage.event_time.to_string()[..10].to_owned();
             let user = text(usage.details.user_id.as_deref());
-            let group = text(usage.group_id.as_ref().map(|id| id.as_str()));
+            let group = text(usage.group_id.as_ref().map(GroupId::as_str));
             let of_day =
                 [customer.clone(), day.clone(), user, group, text(usage.counted_model()), currency.clone()];
             for sums in
@@ -126,7 +126,7 @@ impl Simulation {
                 (None, None) => None,
             };
             if let Some(label) = label {
-                *told.verdicts.entry(label).or_default() += 1;
+                *self.verdicts.entry(label).or_default() += 1;
             }
         }
         assert_eq!(rows.usage_days, days, "usage by day, user, group and model");
@@ -139,18 +139,20 @@ impl Simulation {
             assert!(usage.is_sorted_by_key(|usage| usage.received_at), "usage of {}: {usage:?}", customer.id);
             let last = usage.last().map(|usage| usage.received_at).unwrap_or_default();
             assert_eq!(customer.last_usage_at, last, "usage of {}", customer.id);
-            usage.iter().for_each(|usage| digest.update(usage.id.as_bytes()));
+            for usage in &usage {
+                digest.update(usage.id.as_bytes());
+            }
         }
         let named = |transno: &Transno| transno.as_str().starts_with("usage:");
         let charges: BTreeSet<_> =
             rows.records.iter().filter(|record| named(&record.transno)).map(|record| record.id).collect();
         assert_eq!(charges, rows.usage.iter().filter_map(|usage| usage.record_id).collect());
-        for ((customer, transno), id) in &told.used {
+        for ((customer, transno), id) in &self.used {
             assert_eq!(recorded(rows, customer, transno), [*id], "{customer} {transno}: acknowledged");
         }
-        for name @ (customer, transno) in &told.refused {
+        for name @ (customer, transno) in &self.refused {
             // Others may have recorded something under the same name.
-            if !told.used.contains_key(name) {
+            if !self.used.contains_key(name) {
                 assert!(recorded(rows, customer, transno).is_empty(), "{customer} {transno}: refused");
             }
         }
@@ -158,7 +160,7 @@ impl Simulation {
 
     /// Reservations recompute: each was closed once, those that were settled by one usage record, and the counters of
     /// their users are right.
-    pub fn check_quota(&self, rows: &Rows, told: &mut Told, digest: &mut Sha256) {
+    pub fn check_quota(&mut self, rows: &Rows, digest: &mut Sha256) {
         for subject in rows.tally.subjects() {
             assert_counted(rows, &subject);
         }
@@ -166,7 +168,7 @@ impl Simulation {
         assert_eq!(of_state(ReservationState::Open).count(), 0, "due, and left open");
         let expired = of_state(ReservationState::Expired).count();
         if expired > 0 {
-            *told.verdicts.entry("reservation expired").or_default() += u32::try_from(expired).unwrap();
+            *self.verdicts.entry("reservation expired").or_default() += u32::try_from(expired).unwrap();
         }
         let mut closings = rows.tally.closings.clone();
         closings.sort_unstable();
@@ -177,7 +179,7 @@ impl Simulation {
         settled.sort_unstable();
         let expected: Vec<_> = of_state(ReservationState::Settled).map(|made| made.id).collect();
         assert_eq!(settled, expected, "each reservation that is settled was settled by one usage record");
-        assert!(told.admitted.iter().all(|id| rows.quota_reservations.contains_key(id)));
+        assert!(self.admitted.iter().all(|id| rows.quota_reservations.contains_key(id)));
         for made in rows.quota_reservations.values() {
             assert!(!made.request_id.as_ref().is_some_and(is_poisonous), "{made:?}");
             digest.update(made.id.as_bytes());
