@@ -24,7 +24,7 @@ async fn the_sample_is_loaded_once_however_often_it_is_seeded() {
                 assert_eq!(after["secret"], Value::Null, "a secret is shown once");
             }
         }
-        assert_eq!(installation.json(&["key", "list"]).await.as_array().unwrap().len(), 2);
+        assert_eq!(installation.json(&["key", "list"]).await.as_array().unwrap().len(), 3);
         assert_eq!(installation.json(&["customer", "show", "org_demo_0001"]).await["balance"], "1000");
         assert_eq!(installation.json(&["customer", "show", "org_demo_0002"]).await["available"], "150.5");
         assert_eq!(installation.json(&["customer", "show", "org_demo_0003"]).await["currency"], "USD");
@@ -33,7 +33,7 @@ async fn the_sample_is_loaded_once_however_often_it_is_seeded() {
         let server = installation.server().start().await;
         let customer = MadeKey::of(&first["keys"][0]).client(&server.http());
         assert_eq!(customer.get("/balance").await.data()["balance"], "1000");
-        let platform = MadeKey::of(&first["keys"][1]).client(&server.http());
+        let platform = MadeKey::of(&first["keys"][2]).client(&server.http());
         assert_eq!(platform.get("/balance?customer_id=org_demo_0003").await.data()["balance"], "0.25");
     }
 }
