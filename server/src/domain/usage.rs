@@ -1,5 +1,9 @@
 //! Usage: what users consumed, priced, given to the booking engine, and read again.
 
+mod export;
+mod list;
+mod stats;
+
 use std::sync::Arc;
 
 use super::Error;
@@ -11,7 +15,11 @@ use crate::config::LiveConfig;
 use crate::model::{Clock, Reach, RecordId, UsageRecord, UserId};
 use crate::store::Store;
 
-/// Records usage.
+pub use export::UsageExport;
+pub use list::UsageQuery;
+pub use stats::{DEFAULT_GROUPS, MAX_GROUPS, StatsQuery, UsageStats};
+
+/// Records usage, and reads it.
 pub struct UsageLog {
     engine: Booking,
     store: Store,

@@ -1,5 +1,8 @@
 //! Usage records and the sums over them, as the booking engine writes them.
 
+mod list;
+mod sums;
+
 use super::columns::{self, TableRow as _, columns, select};
 use super::dialect::Dialect;
 use super::error::Error;
@@ -9,6 +12,9 @@ use super::{Store, Tx};
 use crate::model::{
     CustomerId, RecordId, Timestamp, Transno, UsageDay, UsageDetails, UsageRecord, UsageSums, UsageTotal,
 };
+
+pub use list::{UsageFilter, UsagePosition};
+pub use sums::{SumsBy, SumsFilter, SumsOrder, SumsRow};
 
 columns!(UsageRecord in "usage_logs":
     customer_id, useq; id, request_id,
