@@ -111,8 +111,8 @@ impl<'a> Params<'a> {
     /// A calendar day, as `2026-05-28`.
     pub fn day(&mut self, name: &str) -> Option<Date> {
         self.parsed(name, |text| {
-            // Other ways of writing it are read too, but not taken.
-            let day = text.parse::<Date>().ok().filter(|day| day.to_string() == text);
+            // Other ways of writing it, and years of other lengths, would be read too.
+            let day = text.parse::<Date>().ok().filter(|day| text.len() == 10 && day.to_string() == text);
             day.ok_or("must be a day such as 2026-05-28")
         })
     }

@@ -9,6 +9,7 @@ mod exceptions;
 mod fill;
 mod judge;
 mod sign_in;
+mod usage;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

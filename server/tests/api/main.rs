@@ -43,6 +43,8 @@ mod site;
 mod throttle;
 mod unready;
 mod usage;
+mod usage_reads;
+mod usage_stats;
 mod users_admin;
 mod values;
 mod vectors;

@@ -11,7 +11,7 @@ use crate::site::{Customer, Row, Site, on_every_database, on_every_database_with
 const SCOPES: &str = "balance:read,accounting:read,accounting:write,usage:read,usage:write";
 
 /// A customer, its key, and models that cost 2 and 1 for a thousand tokens in and 4 for a thousand out.
-async fn stocked(site: &Site) -> (Customer, Credentials) {
+pub async fn stocked(site: &Site) -> (Customer, Credentials) {
     let list = |price: &str| {
         format!(
             "unit_values: {{k: 1000}}\npricings:\n- {{price_factors: prompt_tokens, unit_prices: {price}, unit: k}}\n\
@@ -49,7 +49,7 @@ async fn book_usage(site: &Site, c: &Customer) {
     assert_eq!(site.database().execute(&sql).await, 1);
 }
 
-async fn record(site: &Site, key: &Credentials, body: &Value) -> Reply {
+pub async fn record(site: &Site, key: &Credentials, body: &Value) -> Reply {
     let recorded = site.post(key, "/usage", body).await;
     assert_eq!(recorded.status, 201, "{}", recorded.text());
     recorded

@@ -131,8 +131,7 @@ fn first_day(from: Option<Date>, to: Option<Date>, today: Date, of_customer: boo
 fn totals_of(rows: &[SumsRow]) -> Vec<SumsRow> {
     let mut totals = BTreeMap::new();
     for row in rows {
-        let total =
-            totals.entry(row.currency.as_str()).or_insert_with(|| SumsRow::zero(row.currency));
+        let total = totals.entry(row.currency.as_str()).or_insert_with(|| SumsRow::zero(row.currency));
         total.requests = total.requests.saturating_add(row.requests);
         total.errors = total.errors.saturating_add(row.errors);
         total.input_tokens += row.input_tokens;

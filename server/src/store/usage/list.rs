@@ -161,14 +161,15 @@ impl UsageFilter {
         }
     }
 
-    /// The part of the list up to this place, in an order.
+    /// The part of the list up to this place of it, in an order. What bounds the list on that side is left out: SQLite might
+    /// go on to that.
     #[must_use]
     pub fn up_to(&self, place: Option<UsagePosition>, ascending: bool) -> Self {
-        let mut part = self.clone();
-        if place.is_some() {
-            *if ascending { &mut part.until } else { &mut part.since } = place;
+        match (place, ascending) {
+            (None, _) => self.clone(),
+            (until, true) => Self { until, to: None, ..self.clone() },
+            (since, false) => Self { since, from: None, ..self.clone() },
         }
-        part
     }
 }
 
@@ -249,11 +250,7 @@ impl Store {
     }
 
     /// The first record of a customer with this `useq` or a later one, and when it was received.
-    async fn usage_from(
-        &self,
-        customer: &CustomerId,
-        useq: i64,
-    ) -> Result<Option<(i64, Timestamp)>, Error> {
+    async fn usage_from(&self, customer: &CustomerId, useq: i64) -> Result<Option<(i64, Timestamp)>, Error> {
         let index = self.dialect().walking("PRIMARY");
         let sql = Sql::new(format!(
             "SELECT useq, received_at FROM usage_logs{index} WHERE customer_id = ? AND useq >= ? ORDER BY useq LIMIT 1"

@@ -206,17 +206,15 @@ fn statement(filter: &SumsFilter, by: SumsBy, order: SumsOrder, limit: i64, dial
     }
     sql.push(&format!(" GROUP BY {keys} ORDER BY "));
     // The parts of a sum are put together as far as 64 bits go.
-    let by_parts = |high: &str, low: &str| {
-        format!("{high} + ({low}) {divided} {PART} DESC, ({low}) % {PART} DESC, ")
-    };
+    let by_parts =
+        |high: &str, low: &str| format!("{high} + ({low}) {divided} {PART} DESC, ({low}) % {PART} DESC, ");
     sql.push(&match order {
         SumsOrder::Keys => String::new(),
         SumsOrder::Requests => "requests_sum DESC, ".to_owned(),
         SumsOrder::Cost => by_parts("cost_high", "cost_low"),
-        SumsOrder::Tokens => by_parts(
-            "input_tokens_high + output_tokens_high",
-            "input_tokens_low + output_tokens_low",
-        ),
+        SumsOrder::Tokens => {
+            by_parts("input_tokens_high + output_tokens_high", "input_tokens_low + output_tokens_low")
+        }
     });
     sql.push(&format!("{keys} LIMIT ?")).add(limit);
     sql

@@ -47,7 +47,11 @@ const RECORDS: &[Parameter] = &[
     Parameter::new("group_id", Id(64), "The group whose limits counted for the user at that moment."),
     Parameter::new("model", Id(64), "The model that answered; the one asked for where no other is named."),
     Parameter::new("status_code", Integer(100, 599), "The status of the answer."),
-    Parameter::new("status", Choice(&["error", "ok"]), "error: a status_code of 400 or more; ok: all others."),
+    Parameter::new(
+        "status",
+        Choice(&["error", "ok"]),
+        "error: a status_code of 400 or more; ok: all others.",
+    ),
     Parameter::new("source_node", Id(64), "The edge that reported it."),
     Parameter::new("request_id", Id(160), "The client's name for the request."),
     Parameter::new("from", Time, "Received at or after."),

@@ -162,8 +162,7 @@ async fn stats(mut call: Call<'_>) -> Result<Answer, Error> {
     let params = &mut call.params;
     let chosen = params.several("group_by", GROUPS);
     let by = |name: &str| chosen.contains(&name);
-    let order =
-        [("tokens", SumsOrder::Tokens), ("cost", SumsOrder::Cost), ("requests", SumsOrder::Requests)];
+    let order = [("tokens", SumsOrder::Tokens), ("cost", SumsOrder::Cost), ("requests", SumsOrder::Requests)];
     let query = StatsQuery {
         customer_id: params.customer(),
         user_id: params.text_id("user_id"),
