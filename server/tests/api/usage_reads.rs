@@ -38,7 +38,7 @@ fn useqs(rows: &[Value]) -> Vec<i64> {
 
 /// The events of these tests are of a fixed day, however long ago that is.
 fn keeping(builder: sageapi_test_support::app::AppBuilder) -> sageapi_test_support::app::AppBuilder {
-    builder.set("SAGEAPI_USAGE_RETENTION", "0")
+    builder.set("SAGEAPI_USAGE_RETENTION", "0s")
 }
 
 async fn export(site: &Site, key: &Credentials, query: &str, accept: &str) -> Reply {

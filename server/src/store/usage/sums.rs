@@ -181,15 +181,14 @@ fn statement(filter: &SumsFilter, by: SumsBy, order: SumsOrder, limit: i64, dial
     let keys: Vec<_> = by.columns().iter().filter(|(_, chosen)| *chosen).map(|(column, _)| *column).collect();
     let keys = keys.into_iter().chain(["currency"]).collect::<Vec<_>>().join(", ");
     let divided = dialect.whole_division();
+    let high = |column: &str| dialect.integer(&format!("SUM({column} {divided} {PART})"));
+    let low = |column: &str| dialect.integer(&format!("SUM({column} % {PART})"));
     let mut sql = Sql::new(format!("SELECT {keys}"));
     for column in ["requests", "errors", "unpriced"] {
-        let sum = dialect.integer(&format!("SUM({column})"));
-        sql.push(&format!(", {sum} AS {column}_sum"));
+        sql.push(&format!(", {}", dialect.integer(&format!("SUM({column})"))));
     }
     for column in ["input_tokens", "output_tokens", "cost"] {
-        let high = dialect.integer(&format!("SUM({column} {divided} {PART})"));
-        let low = dialect.integer(&format!("SUM({column} % {PART})"));
-        sql.push(&format!(", {high} AS {column}_high, {low} AS {column}_low"));
+        sql.push(&format!(", {}, {}", high(column), low(column)));
     }
     sql.push(&format!(" FROM {table}{} WHERE day >= ?", dialect.walking(index))).add(filter.from.as_str());
     let customer = filter.customer_id.as_ref().map(CustomerId::as_str);
@@ -206,15 +205,18 @@ fn statement(filter: &SumsFilter, by: SumsBy, order: SumsOrder, limit: i64, dial
     }
     sql.push(&format!(" GROUP BY {keys} ORDER BY "));
     // The parts of a sum are put together as far as 64 bits go.
-    let by_parts =
-        |high: &str, low: &str| format!("{high} + ({low}) {divided} {PART} DESC, ({low}) % {PART} DESC, ");
+    let largest = |columns: &[&str]| {
+        let sum = |of: &dyn Fn(&str) -> String| {
+            columns.iter().map(|column| of(column)).collect::<Vec<_>>().join(" + ")
+        };
+        let (high, low) = (sum(&high), sum(&low));
+        format!("{high} + ({low}) {divided} {PART} DESC, ({low}) % {PART} DESC, ")
+    };
     sql.push(&match order {
         SumsOrder::Keys => String::new(),
-        SumsOrder::Requests => "requests_sum DESC, ".to_owned(),
-        SumsOrder::Cost => by_parts("cost_high", "cost_low"),
-        SumsOrder::Tokens => {
-            by_parts("input_tokens_high + output_tokens_high", "input_tokens_low + output_tokens_low")
-        }
+        SumsOrder::Requests => "SUM(requests) DESC, ".to_owned(),
+        SumsOrder::Cost => largest(&["cost"]),
+        SumsOrder::Tokens => largest(&["input_tokens", "output_tokens"]),
     });
     sql.push(&format!("{keys} LIMIT ?")).add(limit);
     sql
