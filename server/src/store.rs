@@ -81,7 +81,9 @@ pub use sealed::{Keyring, KeyringError, SealedAt};
 pub use sessions::{NextGeneration, PasswordChange, SessionFilter};
 pub use sync_state::{SyncOutcome, SyncState};
 pub use throttle::{Bucket, BucketRule};
-pub use usage::{UsageAge, UsagePlace, UsageState};
+pub use usage::{
+    SumsBy, SumsFilter, SumsOrder, SumsRow, UsageAge, UsageFilter, UsagePlace, UsagePosition, UsageState,
+};
 pub use users::{ListedUser, NewUser, UserFilter};
 
 use crate::config::{DatabaseHost, DatabaseTarget};

@@ -11,11 +11,11 @@ use subtle::ConstantTimeEq as _;
 use super::Error;
 use crate::model::{CustomerId, GroupId, KeyId, RecordId, TextId, Timestamp, UserId};
 use crate::signing::HmacKey;
-use crate::store::RecordPosition;
+use crate::store::{RecordPosition, UsagePosition};
 
 /// Bytes of the MAC that a cursor carries.
 const MAC: usize = 16;
-/// No cursor is longer: a time, an id of 64 characters and the MAC, in base64.
+/// No cursor is longer: a time, a number, an id of 64 characters and the MAC, in base64.
 const MAX_TEXT: usize = 128;
 
 /// Where a list stands: the sort key of its last row.
@@ -62,6 +62,31 @@ impl Position for RecordPosition {
     fn read(bytes: &[u8]) -> Option<Self> {
         let created = || <(Timestamp, RecordId)>::read(bytes).map(|(time, id)| Self::Created(time, id));
         i64::read(bytes).map(Self::Seq).or_else(created)
+    }
+}
+
+/// Usage records: `useq` within a customer, else when they were received and of whom; told by the length.
+impl Position for UsagePosition {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Useq(useq) => useq.write(bytes),
+            Self::Received(time, customer, useq) => {
+                time.micros().write(bytes);
+                useq.write(bytes);
+                bytes.extend_from_slice(customer.as_str().as_bytes());
+            }
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (first, rest) = bytes.split_at_checked(8)?;
+        let first = i64::read(first)?;
+        if rest.is_empty() {
+            return Some(Self::Useq(first));
+        }
+        let (useq, customer) = rest.split_at_checked(8)?;
+        let customer = CustomerId::parse(std::str::from_utf8(customer).ok()?).ok()?;
+        Some(Self::Received(Timestamp::from_micros(first), customer, i64::read(useq)?))
     }
 }
 
@@ -175,6 +200,11 @@ mod tests {
         let cursor = listing(&[]).encode(&position);
         assert!(cursor.len() <= MAX_TEXT, "{}", cursor.len());
         assert_eq!(listing(&[]).decode::<(Timestamp, TextId)>(&cursor).unwrap(), position);
+        let customer = CustomerId::parse(&"x".repeat(64)).unwrap();
+        let position = UsagePosition::Received(Timestamp::from_micros(i64::MAX), customer, i64::MAX);
+        let cursor = listing(&[]).encode(&position);
+        assert!(cursor.len() <= MAX_TEXT, "{}", cursor.len());
+        assert_eq!(listing(&[]).decode::<UsagePosition>(&cursor).unwrap(), position);
     }
 
     #[test]
@@ -243,6 +273,13 @@ mod tests {
             prop_assert_eq!(list.decode::<i64>(&list.encode(&seq)).ok(), Some(seq));
             let record = (Timestamp::from_seconds(seconds), RecordId(Uuid::from_u128(id)));
             prop_assert_eq!(list.decode(&list.encode(&record)).ok(), Some(record));
+            let usage = [
+                UsagePosition::Useq(seq),
+                UsagePosition::Received(record.0, CustomerId::parse(&text).unwrap(), seq),
+            ];
+            for position in usage {
+                prop_assert_eq!(list.decode(&list.encode(&position)).ok(), Some(position));
+            }
             let row = (record.0, TextId::parse(&text).unwrap());
             prop_assert_eq!(list.decode(&list.encode(&row)).ok(), Some(row));
         }
@@ -253,6 +290,7 @@ mod tests {
                 prop_assert!(refused::<i64>(&listing(&[]), &cursor));
                 prop_assert!(refused::<(Timestamp, RecordId)>(&listing(&[]), &cursor));
                 prop_assert!(refused::<(Timestamp, TextId)>(&listing(&[]), &cursor));
+                prop_assert!(refused::<UsagePosition>(&listing(&[]), &cursor));
             }
         }
 

@@ -18,7 +18,8 @@ where
     Ok(ListPage::cut(rows, total, request, |last| listing.encode(&filter.place(last))))
 }
 
-fn listing(store: &Store, filter: &impl Filter, ascending: bool) -> Listing {
+/// The list of a filter, to which cursors belong.
+pub(super) fn listing(store: &Store, filter: &impl Filter, ascending: bool) -> Listing {
     let mut listing = Listing::new(store.keyring().cursor_key(), filter.name(), ascending);
     for (name, value) in store.named_conditions(filter) {
         listing.condition(name, &value);

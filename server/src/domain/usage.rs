@@ -1,13 +1,19 @@
 //! Usage: what users consumed, priced, given to the booking engine, and read again.
 
+mod export;
+mod list;
 mod platform;
 mod retention;
+mod stats;
 mod writer;
 
 use std::sync::Arc;
 
+pub use export::UsageExport;
+pub use list::UsageQuery;
 pub use platform::renew_platform_day;
 pub use retention::{BEHIND_FLOOR, FLOOR_KNOWN_AFTER, MIN_AGE, Purge, PurgeMode, SLICE_PAUSE, watch_floor};
+pub use stats::{DEFAULT_GROUPS, MAX_GROUPS, StatsQuery, UsageStats};
 pub use writer::{CostFn, NotTaken, UsageWriter, WriterCounts};
 
 use super::Error;
@@ -19,7 +25,7 @@ use crate::config::LiveConfig;
 use crate::model::{Clock, Reach, RecordId, UsageRecord, UserId};
 use crate::store::Store;
 
-/// Records usage.
+/// Records usage, and reads it.
 pub struct UsageLog {
     engine: Booking,
     store: Store,

@@ -44,6 +44,8 @@ const FAMILIES: &[&[Route]] = &[
     reversals::ROUTES,
     holds::ROUTES,
     usage::ROUTES,
+    usage::list::ROUTES,
+    usage::stats::ROUTES,
     quota::ROUTES,
     admin::customers::ROUTES,
     admin::users::ROUTES,

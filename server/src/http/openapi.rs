@@ -171,6 +171,10 @@ fn query_parameter(parameter: &Parameter) -> Value {
         ParameterKind::Text => json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
         ParameterKind::Cursor => json!({ "type": "string" }),
         ParameterKind::Time => json!({ "type": "string", "format": "date-time" }),
+        ParameterKind::Day => json!({ "type": "string", "format": "date" }),
+        ParameterKind::Integer(least, most) => {
+            json!({ "type": "integer", "format": "int32", "minimum": least, "maximum": most })
+        }
         ParameterKind::Count(most, default) => {
             json!({
                 "type": "integer", "format": "int32", "minimum": 1, "maximum": most, "default": default,
@@ -178,15 +182,16 @@ fn query_parameter(parameter: &Parameter) -> Value {
         }
         ParameterKind::Flag => json!({ "type": "boolean", "default": false }),
         ParameterKind::Choice(names) => json!({ "type": "string", "enum": names }),
-        ParameterKind::Several(names) => {
+        ParameterKind::Several(names) | ParameterKind::AnyOf(names) => {
             let items = json!({ "type": "string", "enum": names });
             json!({ "type": "array", "items": items, "minItems": 1, "uniqueItems": true })
         }
     };
-    if let ParameterKind::Several(_) = parameter.kind {
+    if let ParameterKind::Several(_) | ParameterKind::AnyOf(_) = parameter.kind {
+        let required = matches!(parameter.kind, ParameterKind::Several(_));
         // A comma between them, not a parameter for each.
         return json!({
-            "name": parameter.name, "in": "query", "description": parameter.description, "required": true,
+            "name": parameter.name, "in": "query", "description": parameter.description, "required": required,
             "style": "form", "explode": false, "schema": schema,
         });
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use jiff::civil::Date;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::domain::page::{DEFAULT_LIMIT, MAX_LIMIT, PageRequest};
@@ -107,6 +108,24 @@ impl<'a> Params<'a> {
         }
     }
 
+    /// A calendar day, as `2026-05-28`.
+    pub fn day(&mut self, name: &str) -> Option<Date> {
+        self.parsed(name, |text| {
+            // Other ways of writing it, and years of other lengths, would be read too.
+            let day = text.parse::<Date>().ok().filter(|day| text.len() == 10 && day.to_string() == text);
+            day.ok_or("must be a day such as 2026-05-28")
+        })
+    }
+
+    /// An integer in a range, in digits.
+    pub fn integer(&mut self, name: &str, least: u16, most: u16) -> Option<u16> {
+        self.parsed(name, |text| {
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            let number = text.parse().ok().filter(|number| digits && (least..=most).contains(number));
+            number.ok_or_else(|| format!("must be an integer from {least} to {most}"))
+        })
+    }
+
     /// One of some names.
     pub fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         self.parsed(name, |text| {
@@ -144,13 +163,8 @@ impl<'a> Params<'a> {
 
     /// `limit`, `order`, `cursor` and `count`.
     pub fn page(&mut self) -> PageRequest {
-        let limit = self.parsed("limit", |text| {
-            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            let limit = text.parse().ok().filter(|limit| digits && (1..=MAX_LIMIT).contains(limit));
-            limit.ok_or_else(|| format!("must be an integer from 1 to {MAX_LIMIT}"))
-        });
         PageRequest {
-            limit: limit.unwrap_or(DEFAULT_LIMIT),
+            limit: self.integer("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT),
             ascending: self.choice("order", &[("asc", true), ("desc", false)]).unwrap_or(false),
             cursor: self.take("cursor").map(Cow::into_owned),
             count: self.choice("count", &[("true", true), ("false", false)]).unwrap_or(false),
@@ -257,6 +271,22 @@ mod tests {
         assert_eq!(chosen("model%2Cday"), Ok(vec!["model", "day"]));
         for wrong in ["", ",", "day,", "day,day", "Day", "day, model", "week"] {
             assert_eq!(chosen(wrong), Err(()), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_written_in_one_way() {
+        let day = |text: &str| {
+            let query = format!("from={text}");
+            let mut params = parse(&query).unwrap();
+            let day = params.day("from");
+            params.finish().map(|()| day.unwrap()).map_err(|_| ())
+        };
+        assert_eq!(day("2026-02-28"), Ok(jiff::civil::date(2026, 2, 28)));
+        for wrong in
+            ["", "2026-02-29", "20260228", "2026-2-28", "2026-02-28T00:00:00Z", "today", "-002026-02-28"]
+        {
+            assert_eq!(day(wrong), Err(()), "{wrong}");
         }
     }
 

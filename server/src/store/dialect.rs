@@ -146,19 +146,43 @@ impl Dialect {
     pub(super) fn push_pair<'a>(
         self,
         sql: &mut Sql<'a>,
-        [first, second]: [&str; 2],
+        columns: [&str; 2],
         compare: &str,
-        [a, b]: [Arg<'a>; 2],
+        values: [Arg<'a>; 2],
     ) {
+        self.push_key(sql, &columns, compare, &values);
+    }
+
+    /// The same of any columns that an index has one after the other.
+    pub(super) fn push_key<'a>(self, sql: &mut Sql<'a>, columns: &[&str], compare: &str, values: &[Arg<'a>]) {
         match self {
             Self::MySql => {
-                let strict = compare.trim_end_matches('=');
-                sql.push(&format!(" AND ({first} {strict} ? OR ({first} = ? AND {second} {compare} ?))"));
-                sql.add(a.clone()).add(a).add(b);
+                sql.push(" AND ");
+                push_expanded(sql, columns, compare, values);
             }
             Self::Sqlite => {
-                sql.push(&format!(" AND ({first}, {second}) {compare} (?, ?)")).add(a).add(b);
+                let marks = vec!["?"; values.len()].join(", ");
+                sql.push(&format!(" AND ({}) {compare} ({marks})", columns.join(", ")));
+                for value in values {
+                    sql.add(value.clone());
+                }
             }
+        }
+    }
+
+    /// The operator of a division of integers that drops the remainder.
+    pub(super) const fn whole_division(self) -> &'static str {
+        match self {
+            Self::MySql => "DIV",
+            Self::Sqlite => "/",
+        }
+    }
+
+    /// A number as an integer: MySQL's sums are decimals.
+    pub(super) fn integer(self, expression: &str) -> String {
+        match self {
+            Self::MySql => format!("CAST({expression} AS SIGNED)"),
+            Self::Sqlite => expression.to_owned(),
         }
     }
 
@@ -169,6 +193,19 @@ impl Dialect {
             Self::Sqlite => "EXPLAIN QUERY PLAN ",
         }
     }
+}
+
+/// `(a, b, ...) < (?, ?, ...)` in the form that MySQL finds by an index.
+fn push_expanded<'a>(sql: &mut Sql<'a>, columns: &[&str], compare: &str, values: &[Arg<'a>]) {
+    let ([column, columns @ ..], [value, values @ ..]) = (columns, values) else { return };
+    if columns.is_empty() {
+        sql.push(&format!("{column} {compare} ?")).add(value.clone());
+        return;
+    }
+    let strict = compare.trim_end_matches('=');
+    sql.push(&format!("({column} {strict} ? OR ({column} = ? AND ")).add(value.clone()).add(value.clone());
+    push_expanded(sql, columns, compare, values);
+    sql.push("))");
 }
 
 /// A value as MySQL reads it in the text of a statement. What could end a quoted text, or be read otherwise in another
@@ -213,6 +250,25 @@ mod tests {
         assert_eq!(sql.drop_null_columns(3), [true, false, true]);
         sql.push_rows(2, 2);
         assert_eq!(sql.into_mysql_text(), "(1,NULL),(NULL,'x')");
+    }
+
+    #[test]
+    fn keys_are_compared_column_by_column() {
+        let written = |dialect: Dialect, columns: &[&str], compare| {
+            let mut sql = Sql::new("");
+            let values: Vec<_> = (1..).take(columns.len()).map(Arg::Int).collect();
+            dialect.push_key(&mut sql, columns, compare, &values);
+            let text = sql.text().to_owned();
+            (text, sql.into_mysql_text())
+        };
+        let (text, filled) = written(Dialect::MySql, &["a", "b"], "<=");
+        assert_eq!(text, " AND (a < ? OR (a = ? AND b <= ?))");
+        assert_eq!(filled, " AND (a < 1 OR (a = 1 AND b <= 2))");
+        let (_, filled) = written(Dialect::MySql, &["a", "b", "c"], ">");
+        assert_eq!(filled, " AND (a > 1 OR (a = 1 AND (b > 2 OR (b = 2 AND c > 3))))");
+        let (text, filled) = written(Dialect::Sqlite, &["a", "b", "c"], ">");
+        assert_eq!(text, " AND (a, b, c) > (?, ?, ?)");
+        assert_eq!(filled, " AND (a, b, c) > (1, 2, 3)");
     }
 
     #[test]

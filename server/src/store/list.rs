@@ -123,8 +123,8 @@ pub struct Conditions<'a> {
 }
 
 enum Test<'a> {
-    /// How the time of creation compares to a value.
-    Created(&'static str, Arg<'a>),
+    /// How the time that begins the sort key compares to a value.
+    Time(&'static str, &'static str, Arg<'a>),
     Other(Sql<'a>),
 }
 
@@ -168,8 +168,13 @@ impl<'a> Conditions<'a> {
 
     /// The time of creation, which begins the sort key, is in a range.
     pub fn created(&mut self, from: Option<Timestamp>, to: Option<Timestamp>) {
+        self.begins_with("created_at", from, to);
+    }
+
+    /// The time in this column, which begins the sort key, is in a range.
+    pub fn begins_with(&mut self, column: &'static str, from: Option<Timestamp>, to: Option<Timestamp>) {
         for (name, compare, bound) in [("from", ">=", from), ("to", "<", to)] {
-            let test = self.declare(name, bound).map(|bound| Test::Created(compare, bound));
+            let test = self.declare(name, bound).map(|bound| Test::Time(column, compare, bound));
             self.tests.extend(test);
         }
     }
@@ -213,10 +218,10 @@ impl<'a> Conditions<'a> {
     pub(super) fn push_to(self, sql: &mut Sql<'a>, continued: Option<bool>) {
         for test in self.tests {
             match test {
-                Test::Created(compare, bound) => {
+                Test::Time(column, compare, bound) => {
                     let behind = continued == Some(compare == ">=");
                     let plus = if behind { "+" } else { "" };
-                    sql.push(&format!(" AND {plus}created_at {compare} ?")).add(bound);
+                    sql.push(&format!(" AND {plus}{column} {compare} ?")).add(bound);
                 }
                 Test::Other(test) => sql.append(test),
             }

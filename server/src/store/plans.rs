@@ -11,6 +11,7 @@ mod judge;
 mod quota;
 mod retention;
 mod sign_in;
+mod usage;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -1,8 +1,10 @@
 //! Usage records and the sums over them, as the booking engine writes them.
 
+mod list;
 mod platform;
 mod proof;
 mod purge;
+mod sums;
 
 use super::columns::{self, TableRow as _, columns, select};
 use super::dialect::Dialect;
@@ -10,7 +12,9 @@ use super::error::Error;
 use super::pairs::with_pairs;
 use super::sql::{Row, Sql};
 use super::{Store, Tx};
+pub use list::{UsageFilter, UsagePosition};
 pub use purge::UsageAge;
+pub use sums::{SumsBy, SumsFilter, SumsOrder, SumsRow};
 
 use crate::model::{
     CustomerId, RecordId, Timestamp, Transno, UsageDay, UsageDetails, UsageRecord, UsageSums, UsageTotal,

@@ -9,7 +9,7 @@ use crate::raw::Credentials;
 use crate::site::{Customer, Row, Site, on_every_database};
 
 /// Walks a list to its end; the rows in the order they came.
-async fn walk(site: &Site, key: &Credentials, path: &str) -> Vec<Value> {
+pub async fn walk(site: &Site, key: &Credentials, path: &str) -> Vec<Value> {
     let (mut rows, mut cursor) = (Vec::new(), String::new());
     for _ in 0..1000 {
         let joint = if path.contains('?') { '&' } else { '?' };

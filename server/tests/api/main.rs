@@ -45,6 +45,8 @@ mod site;
 mod throttle;
 mod unready;
 mod usage;
+mod usage_reads;
+mod usage_stats;
 mod usage_writer;
 mod users_admin;
 mod values;

@@ -22,6 +22,7 @@ use crate::model::{Kind, Scope};
 pub use record::tests::record as test_record;
 
 use record::RecordBody;
+pub use summary::Sum;
 use summary::SummaryBody;
 
 pub const ROUTES: &[Route] = &[

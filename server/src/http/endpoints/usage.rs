@@ -1,7 +1,10 @@
-//! What users consume: recording it, one by one and in batches.
+//! What users consume: recording it, one by one and in batches, and reading it.
 
 mod body;
+mod export_lines;
+pub mod list;
 mod request;
+pub mod stats;
 
 use schemars::{Schema, SchemaGenerator};
 

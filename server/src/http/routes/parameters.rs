@@ -24,6 +24,10 @@ pub enum ParameterKind {
     Cursor,
     /// RFC 3339.
     Time,
+    /// A calendar day.
+    Day,
+    /// An integer in a range.
+    Integer(u16, u16),
     /// An integer from 1 to so many, and its default.
     Count(u16, u16),
     /// true or false.
@@ -32,6 +36,8 @@ pub enum ParameterKind {
     Choice(&'static [&'static str]),
     /// At least one of some names, each once, separated by commas.
     Several(&'static [&'static str]),
+    /// The same, if given.
+    AnyOf(&'static [&'static str]),
 }
 
 use ParameterKind::{Choice, Count, Cursor, Flag, Id, Time};

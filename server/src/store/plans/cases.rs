@@ -64,6 +64,8 @@ pub(super) async fn reads_and_bookings(bench: &mut Bench) {
     bookings(bench).await;
     verify(bench).await;
     super::sign_in::lists_of_sessions(bench).await;
+    super::usage::lists_of_usage(bench).await;
+    super::usage::sums_of_usage(bench).await;
 }
 
 async fn lists_of_records(bench: &mut Bench) {

@@ -17,6 +17,7 @@ pub(super) const FEW: &[(&str, &str)] = &[
     ("people of a small group", "a thousand at most"),
     ("groups by name", "few customers have groups of the same name"),
     ("groups of a customer by name", "a customer has one group of a name"),
+    ("usage sums", "what is sorted are the days asked for, which are bounded, and their groups"),
 ];
 
 /// Columns that conditions of lists and look-ups name and no key in use has: rows are looked at for them, one after
@@ -90,7 +91,18 @@ pub(super) const WALKED: &[Exception] = &[
     ("quotas of", &["window_end"], "the same"),
     ("quotas of", &["customer_id"], "few reservations are due at a time, of whomever they are"),
     ("verify of usage", &["group_id", "model", "currency"], "few sums are of one user and day"),
-    ("verify of usage", &["kind", "window_start"], "a user has some forty counters at most"),
+    ("verify of usage", &["kind", "window_start"], "a user has few counters"),
+    (
+        "usage of all",
+        &["user_id", "request_id"],
+        "a page looks at 20,000 rows; within a customer each has an index",
+    ),
+    (
+        "usage of",
+        &["group_id", "actual_model", "model", "status_code", "source_node", "event_time"],
+        "a page looks at 20,000 rows, and goes on after them",
+    ),
+    ("usage sums", &["user_id", "group_id", "model"], "the rows of a customer's days are looked at"),
     ("verify", &["hold_id"], "holds of a customer that were captured at one moment are few"),
     ("verify", &["reversal_id"], "a record is taken back a few times"),
 ];

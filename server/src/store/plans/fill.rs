@@ -162,7 +162,7 @@ pub(super) fn group_id(n: i64) -> GroupId {
     GroupId::parse(&format!("group_{n:05}")).unwrap()
 }
 
-fn cny() -> Currency {
+pub(super) fn cny() -> Currency {
     Currency::parse("CNY").unwrap()
 }
 

@@ -161,7 +161,7 @@ impl Select {
         match word {
             "FROM" => self.part = Part::Tables,
             "WHERE" => self.part = Part::Conditions,
-            "ORDER" | "LIMIT" | "FOR" => self.part = Part::Rest,
+            "GROUP" | "ORDER" | "LIMIT" | "FOR" => self.part = Part::Rest,
             _ if called || !word.starts_with(|c: char| c.is_ascii_lowercase()) => {}
             _ if self.part == Part::Tables && self.table.is_empty() => {
                 word.clone_into(&mut self.table);

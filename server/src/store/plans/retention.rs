@@ -96,18 +96,22 @@ fn reservation(n: i64) -> QuotaReservation {
 }
 
 impl Bench {
-    async fn fill_usage(&self) {
+    async fn fill_old_usage(&self) {
         self.rows((0..ROWS).map(usage)).await;
         self.rows((0..ROWS).map(day)).await;
         self.rows((0..ROWS).map(total)).await;
+        self.store.usage_state("UTC").await.unwrap();
+    }
+
+    async fn fill_quotas(&self) {
         self.rows((0..ROWS).map(counter)).await;
         self.rows((0..ROWS).map(reservation)).await;
-        self.store.usage_state("UTC").await.unwrap();
     }
 }
 
+/// On the rows of [`super::usage`].
 pub(super) async fn verify(bench: &mut Bench) {
-    bench.fill_usage().await;
+    bench.fill_quotas().await;
     let (first, mut tx) = (customer(0), bench.store.snapshot().await.unwrap());
     let call = async {
         let usage = tx.usage_after(&first, 5, 10).await?.len();
@@ -129,7 +133,8 @@ pub(super) async fn verify(bench: &mut Bench) {
 }
 
 pub(super) async fn purges(bench: &mut Bench) {
-    bench.fill_usage().await;
+    bench.fill_old_usage().await;
+    bench.fill_quotas().await;
     let store = bench.store.clone();
     let forgotten = async {
         store.raise_usage_floor(time(30)).await?;

@@ -43,9 +43,9 @@ pub struct SummaryBody<'a> {
     output_tokens: i128,
 }
 
-/// A sum of money; it may leave the range of one amount.
+/// A sum of money in 10^-9 units; it may leave the range of one amount.
 #[derive(Debug)]
-struct Sum(i128);
+pub struct Sum(pub i128);
 
 impl Serialize for Sum {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {

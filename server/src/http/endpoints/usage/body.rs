@@ -119,6 +119,11 @@ impl<'a> UsageBody<'a> {
             received_at: usage.received_at,
         }
     }
+
+    /// How the cost was computed, as JSON.
+    pub fn pricing_text(&self) -> Option<String> {
+        self.pricing.as_ref().and_then(|pricing| serde_json::to_string(pricing).ok())
+    }
 }
 
 /// The answer to recording usage.
