@@ -148,9 +148,9 @@ impl Dialect {
         sql: &mut Sql<'a>,
         columns: [&str; 2],
         compare: &str,
-        values: [Arg<'a>; 2],
+        [a, b]: [Arg<'a>; 2],
     ) {
-        self.push_key(sql, &columns, compare, &values);
+        self.push_key(sql, &columns, compare, &[a, b]);
     }
 
     /// The same of any columns that an index has one after the other.

@@ -278,6 +278,49 @@ fn usage_is_never_refused_for_its_price() {
     });
 }
 
+/// The zone is twelve hours ahead of UTC, so that a price of its next day is in force from noon on.
+#[test]
+fn a_price_that_changes_at_noon_is_that_of_the_event() {
+    on_every_database_with(
+        |builder| builder.set("SAGEAPI_ACCOUNTING_TIMEZONE", "Etc/GMT-12"),
+        async |site| {
+            let (_, key) = stocked(&site).await;
+            let day = |ago: i64| {
+                Timestamp::from_seconds((site.now_s() / 86_400 - ago) * 86_400).to_string()[..10].to_owned()
+            };
+            let (noon, next) = (day(3), day(2));
+            let list =
+                |price: u8| format!("pricings: [{{price_factors: prompt_tokens, unit_prices: {price}}}]");
+            let (old, new) = (list(2), list(3));
+            for (id, list, from, to) in
+                [("p-1", &old, "2020-01-01", next.as_str()), ("p-2", &new, &next, "9999-12-31")]
+            {
+                let columns = [
+                    ("ppid", "p-noon"),
+                    ("pricing_data", list.as_str()),
+                    ("currency", "CNY"),
+                    ("enabled_date", from),
+                    ("expired_date", to),
+                ];
+                site.mirror(Entity::Pricing, &[Row::new(id, &columns)]).await;
+            }
+            let columns =
+                [("llmid", "llm-noon"), ("model", "noon"), ("ppid", "p-noon"), ("status", "published")];
+            site.mirror(Entity::Llmage, &[Row::new("o-noon", &columns)]).await;
+            for (n, at, cost) in [
+                (1, format!("{noon}T11:59:59.999999Z"), "10"),
+                (2, format!("{noon}T12:00:00Z"), "15"),
+                (3, format!("{noon}T12:00:01+01:00"), "10"),
+            ] {
+                let body = json!({
+                    "request_id": format!("r-{n}"), "model": "noon", "input_tokens": 5, "event_time": at,
+                });
+                assert_eq!(record(&site, &key, &body).await.data()["cost"], cost, "{at}");
+            }
+        },
+    );
+}
+
 #[test]
 fn usage_is_refused_outside_the_time_in_which_it_can_be_told_apart() {
     on_every_database_with(

@@ -268,18 +268,17 @@ fn sums_beyond_sixty_four_bits_are_exact() {
         assert_eq!(site.get(&key, "/usage/stats").await.rows()[0]["cost"], "46116860184.273879035");
         for order in ["tokens", "cost"] {
             let users = site.get(&key, &format!("/usage/stats?group_by=user&order={order}")).await;
-            let count = |row: &Value| {
+            for row in users.rows().iter().filter(|row| row["currency"] == "CNY") {
                 let sql = format!(
                     "SELECT COUNT(*) FROM usage_daily WHERE customer_id = '{}' AND currency = 'CNY' AND user_id = '{}'",
                     c.id,
                     row["user_id"].as_str().unwrap_or_default()
                 );
-                async move { sql }
-            };
-            for row in users.rows().iter().filter(|row| row["currency"] == "CNY") {
-                let rows = i128::from(site.database().int(&count(row).await).await);
+                let rows = i128::from(site.database().int(&sql).await);
                 assert_eq!(nanos(row["cost"].as_str().unwrap()), rows * i128::from(most));
-                assert!(row["input_tokens"].as_f64().unwrap() > 9.2e18 * (rows as f64) * 0.99);
+                // Read as text: the number is too long for what JSON is read into here.
+                let tokens = format!("\"input_tokens\":{},", rows * i128::from(most));
+                assert!(users.text().contains(&tokens), "{tokens} {}", users.text());
             }
         }
     });

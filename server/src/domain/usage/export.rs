@@ -67,12 +67,11 @@ impl UsageExport {
 impl Rest {
     /// The next page of the part at hand.
     async fn read(&mut self, store: &Store, look: i64) -> Result<Vec<UsageRecord>, Error> {
-        let part = match self.part.take() {
-            Some(part) => part,
-            None => {
-                let end = store.usage_looked_at(&self.filter, &self.window, look).await?;
-                Part { filter: self.filter.up_to(end.clone(), true), end }
-            }
+        let part = if let Some(part) = self.part.take() {
+            part
+        } else {
+            let end = store.usage_looked_at(&self.filter, &self.window, look).await?;
+            Part { filter: self.filter.up_to(end.clone(), true), end }
         };
         let part = self.part.insert(part);
         let rows = store.list(&part.filter, &self.window).await?;
