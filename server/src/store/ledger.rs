@@ -71,6 +71,8 @@ pub struct LedgerChanges {
     pub customers: Vec<Customer>,
     /// Usage records to insert, in order.
     pub usage: Vec<UsageRecord>,
+    /// Whether the primary is to be told of them: this is an edge.
+    pub forward_usage: bool,
     /// Sums over them to add, by day, user, group and model.
     pub usage_days: Vec<UsageDay>,
     /// Sums over them to add, by day.
@@ -105,6 +107,9 @@ impl LedgerChanges {
         }
         for (rows, form) in pieces(&self.usage, dialect, most) {
             statements.push(usage::insertion(rows, dialect).sent_as(form));
+        }
+        if self.forward_usage {
+            statements.extend(self.usage.chunks(most).map(usage::unsynced::insertion));
         }
         statements.extend(self.usage_days.chunks(most).map(|rows| usage::add_days(rows, dialect)));
         statements.extend(self.usage_totals.chunks(most).map(|rows| usage::add_totals(rows, dialect)));

@@ -5,6 +5,7 @@ mod platform;
 mod proof;
 mod purge;
 mod sums;
+pub(super) mod unsynced;
 
 use super::columns::{self, TableRow as _, columns, select};
 use super::dialect::Dialect;

@@ -1,8 +1,9 @@
 //! The library's writer: usage is taken at once and recorded behind, and nothing of it is lost.
 
+use sageapi_server::config::ClusterRole;
 use sageapi_server::domain::booking::{Request, Usage};
 use sageapi_server::domain::usage::{NotTaken, WriterCounts};
-use sageapi_server::model::{Currency, Money, Transno, UsageDetails};
+use sageapi_server::model::{Currency, Money, RecordId, Transno, UsageDetails};
 use sageapi_test_support::database::Kind;
 
 use crate::site::{Customer, Site, on_every_database, on_every_database_with};
@@ -104,4 +105,48 @@ fn what_is_out_of_bounds_is_refused_before_it_is_taken() {
         assert!(usage(details.clone()).is_err(), "{details:?}");
     }
     assert!(usage(UsageDetails::default()).is_ok());
+}
+
+#[test]
+fn an_edge_knows_what_the_primary_does_not_have_yet_the_oldest_first() {
+    on_every_database_with(
+        |builder| builder.config(|config| config.cluster.role = ClusterRole::Edge),
+        async |site| {
+            let (c, d) = (site.customer("0").await, site.customer("0").await);
+            let store = site.env().store();
+            assert!(store.unsynced_usage(10).await.unwrap().is_empty());
+            let writer = site.env().usage_writer(None);
+            for n in 0..7 {
+                writer.record(usage(if n % 2 == 0 { &c } else { &d }, &format!("r-{n}"), 1)).unwrap();
+                writer.flush().await;
+            }
+            let names = async |limit| {
+                let records = store.unsynced_usage(limit).await.unwrap();
+                records.iter().map(|record| record.request_id.to_string()).collect::<Vec<_>>()
+            };
+            assert_eq!(names(4).await, ["r-0", "r-1", "r-2", "r-3"]);
+            let some = store.unsynced_usage(3).await.unwrap();
+            let unknown = RecordId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
+            let mut ids: Vec<_> = some.iter().map(|record| record.id).collect();
+            ids.push(unknown);
+            assert_eq!(store.mark_usage_synced(&ids).await.unwrap(), 3);
+            assert_eq!(store.mark_usage_synced(&ids).await.unwrap(), 0, "marking again changes nothing");
+            assert_eq!(names(1000).await, ["r-3", "r-4", "r-5", "r-6"]);
+            // What the primary does not have stays, and with it what follows.
+            let all = [(c.customer_id(), 4), (d.customer_id(), 3)].to_vec();
+            assert_eq!(store.delete_usage_through(all).await.unwrap(), 3);
+            assert_eq!(names(1000).await, ["r-3", "r-4", "r-5", "r-6"]);
+        },
+    );
+}
+
+#[test]
+fn a_primary_has_nothing_to_tell() {
+    on_every_database(async |site| {
+        let c = site.customer("0").await;
+        let writer = site.env().usage_writer(None);
+        writer.record(usage(&c, "r", 1)).unwrap();
+        writer.wait().await;
+        assert!(site.env().store().unsynced_usage(10).await.unwrap().is_empty());
+    });
 }

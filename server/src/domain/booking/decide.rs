@@ -164,6 +164,7 @@ impl Ledger {
         self.changes.usage_places.sort_by(|a, b| a.customer_id.cmp(&b.customer_id));
         (self.changes.usage_days, self.changes.usage_totals) = (self.usage.days(), self.usage.totals());
         self.changes.usage = self.usage.records;
+        self.changes.forward_usage = self.rules.forward_usage;
         (self.changes.quota_counters, self.changes.quota_reservations) = self.quotas.into_changes();
         self.changes.customers.sort_by(|a, b| a.id.cmp(&b.id));
         Decided { changes: self.changes, verdicts }

@@ -16,7 +16,7 @@ use super::outcome::{Outcome, Verdict};
 use super::queue::{Group, Lanes, Shard};
 use super::request::Request;
 use super::rules::{Rules, UsageFloor};
-use crate::config::LiveConfig;
+use crate::config::{ClusterRole, LiveConfig};
 use crate::domain::Error;
 use crate::domain::balances::BalanceCache;
 use crate::domain::nonces::SpentNonces;
@@ -81,6 +81,7 @@ impl Engine {
             mode: config.accounting.mode,
             usage_zone: config.usage.zone.clone(),
             usage_retention: config.usage.retention,
+            forward_usage: config.cluster.role == ClusterRole::Edge,
             usage_floor,
         })
     }

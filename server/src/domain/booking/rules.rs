@@ -20,6 +20,8 @@ pub struct Rules {
     pub usage_zone: TimeZone,
     /// How long usage records are kept; `None`: for ever.
     pub usage_retention: Option<Duration>,
+    /// Whether the primary is to be told of usage: this is an edge.
+    pub forward_usage: bool,
     /// Usage records before it may have been deleted.
     pub usage_floor: Timestamp,
 }
@@ -42,9 +44,15 @@ impl UsageFloor {
 }
 
 impl Rules {
-    /// Usage is kept for ever, in days of UTC.
+    /// Of a primary that keeps usage for ever, in days of UTC.
     pub fn of(mode: Mode) -> Self {
-        Self { mode, usage_zone: TimeZone::UTC, usage_retention: None, usage_floor: Timestamp::default() }
+        Self {
+            mode,
+            usage_zone: TimeZone::UTC,
+            usage_retention: None,
+            forward_usage: false,
+            usage_floor: Timestamp::default(),
+        }
     }
 
     /// Before when usage is refused at `now`: a repetition of what was deleted must not count twice.

@@ -144,6 +144,12 @@ pub(super) async fn purges(bench: &mut Bench) {
         Ok::<_, Error>((first.len(), next.len(), store.delete_usage_through(places).await?))
     };
     assert_eq!(bench.look("usage forgotten", forgotten).await, (10, 10, 15));
+    let unsynced = async {
+        let known = store.unsynced_usage(10).await?;
+        store.mark_usage_synced(&[id(1), id(2)]).await?;
+        Ok::<_, Error>(known.len())
+    };
+    assert_eq!(bench.look("usage that an edge has to tell", unsynced).await, 0);
     assert_eq!(bench.look("reservations forgotten", store.purge_reservations(time(40), 5)).await, 15);
     assert_eq!(bench.look("counters forgotten", store.purge_counters(time(40), 5)).await, 5);
     let added_up = async {

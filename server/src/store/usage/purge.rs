@@ -69,7 +69,8 @@ impl Store {
         self.rows(sql).await
     }
 
-    /// Deletes the records of these customers up to these places; how many.
+    /// Deletes the records of these customers up to these places, but none from the first on that the primary does not have;
+    /// how many.
     pub async fn delete_usage_through(&self, places: Vec<(CustomerId, i64)>) -> Result<u64, Error> {
         self.write("usage.purge", move |tx| {
             let places = places.clone();
@@ -78,8 +79,11 @@ impl Store {
                 for places in places.chunks(CUSTOMERS) {
                     let mut sql = Sql::new("DELETE FROM usage_logs WHERE ");
                     for (n, (customer, useq)) in places.iter().enumerate() {
-                        sql.push(if n == 0 { "" } else { " OR " }).push("(customer_id = ? AND useq <= ?)");
-                        sql.add(customer.as_str()).add(*useq);
+                        sql.push(if n == 0 { "" } else { " OR " }).push(
+                            "(customer_id = ? AND useq <= ? AND useq < COALESCE( \
+                             (SELECT MIN(u.useq) FROM usage_unsynced u WHERE u.customer_id = ?), ?))",
+                        );
+                        sql.add(customer.as_str()).add(*useq).add(customer.as_str()).add(i64::MAX);
                     }
                     deleted += tx.conn.execute(sql).await?;
                 }

@@ -82,6 +82,7 @@ impl Rows {
             usage_days,
             usage_totals,
             usage_places,
+            forward_usage: _,
             quota_counters,
             quota_reservations,
         } = changes;
