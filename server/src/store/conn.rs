@@ -290,20 +290,50 @@ impl Conn {
         Ok(if encrypted { ENCRYPTED_BATCH_BYTES } else { BATCH_BYTES })
     }
 
-    /// Runs a statement without arguments and then one that gives rows; on MySQL both at once.
-    pub async fn run_and_fetch(&mut self, first: &'static str, sql: Sql<'_>) -> Result<Vec<Row>, Error> {
+    /// Runs statements without arguments and then some that give rows; on MySQL all at once. The rows of each.
+    pub async fn run_and_fetch(
+        &mut self,
+        first: &'static str,
+        queries: Vec<Sql<'_>>,
+    ) -> Result<Vec<Vec<Row>>, Error> {
         if self.dialect() == Dialect::Sqlite {
             self.run(first).await?;
-            return self.fetch_all(sql).await;
+            let mut fetched = Vec::with_capacity(queries.len());
+            for sql in queries {
+                fetched.push(self.fetch_all(sql).await?);
+            }
+            return Ok(fetched);
         }
-        #[cfg(test)]
-        super::plans::note(&sql);
+        let Some(sql) = queries.first() else { return self.run(first).await.map(|()| Vec::new()) };
         let span = traced::statement(self.dialect(), sql.text());
+        let mut fetched: Vec<Vec<Row>> = queries.iter().map(|_| Vec::new()).collect();
+        // Whatever stands before gives no rows.
+        let mut left = first.split(';').count() + queries.len();
+        let mut text = first.to_owned();
+        for sql in queries {
+            #[cfg(test)]
+            super::plans::note(&sql);
+            text.push(';');
+            text.push_str(&sql.into_mysql_text());
+        }
         let Target::MySql(conn, node) = self.target()? else { return Err(sqlx::Error::PoolClosed.into()) };
-        let text = format!("{first};{}", sql.into_mysql_text());
-        let fetching = node.answer(sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(conn));
-        let rows = traced::run(span, Box::pin(async { Ok(fetching.await??) })).await?;
-        Ok(rows.into_iter().map(Row::MySql).collect())
+        let mut results = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(conn);
+        let fetching = async {
+            while let Some(result) = node.answer(results.next()).await? {
+                match result? {
+                    Either::Left(_) => left = left.saturating_sub(1),
+                    Either::Right(row) => {
+                        let place = fetched.len().checked_sub(left);
+                        if let Some(rows) = place.and_then(|place| fetched.get_mut(place)) {
+                            rows.push(Row::MySql(row));
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        traced::run(span, Box::pin(fetching)).await?;
+        Ok(fetched)
     }
 
     /// The database's clock.
@@ -343,10 +373,13 @@ impl Tx {
     }
 
     /// Begins a transaction that ends with [`Tx::commit_after`], and reads, on MySQL at once.
-    pub(super) async fn begin_reading(conn: Conn, sql: Sql<'_>) -> Result<(Self, Vec<Row>), (Error, Self)> {
+    pub(super) async fn begin_reading(
+        conn: Conn,
+        queries: Vec<Sql<'_>>,
+    ) -> Result<(Self, Vec<Vec<Row>>), (Error, Self)> {
         let mut tx = Self { conn, announced: Vec::new() };
         let begin = tx.dialect().begin_guarded();
-        match tx.conn.run_and_fetch(begin, sql).await {
+        match tx.conn.run_and_fetch(begin, queries).await {
             Ok(rows) => Ok((tx, rows)),
             Err(error) => Err((error, tx)),
         }

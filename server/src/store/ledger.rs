@@ -11,8 +11,8 @@ use super::dialect::Dialect;
 use super::error::Error;
 use super::sql::{Form, Row, Sql};
 use super::{
-    Changed, NonceUse, ReplayTable, Reversal, Store, UsagePlace, audit, cache_events, customers, holds,
-    quota, records, replay, reversals, usage,
+    Changed, NonceUse, QuotaQuery, QuotaRows, ReplayTable, Reversal, Store, UsagePlace, audit, cache_events,
+    customers, holds, quota, records, replay, reversals, usage,
 };
 use crate::model::{
     AuditEntry, Customer, CustomerId, Hold, QuotaCounter, QuotaReservation, Record, RecordId, Timestamp,
@@ -147,6 +147,16 @@ fn prepared_rows(rows: usize) -> usize {
     }
 }
 
+/// A transaction that has locked customers.
+pub struct Begun {
+    /// The transaction.
+    pub tx: Tx,
+    /// Those of the customers that exist.
+    pub customers: Vec<LedgerRow>,
+    /// What is counted of users.
+    pub quotas: QuotaRows,
+}
+
 /// Why a transaction was not committed.
 #[derive(Debug)]
 pub enum NotCommitted {
@@ -157,14 +167,25 @@ pub enum NotCommitted {
 }
 
 impl Writer {
-    /// Starts a transaction by locking those of the customers that exist, in the order of their ids; they come with
-    /// the database's clock at that moment. A kept connection that the server closed meanwhile is replaced.
+    /// The same without quotas.
     pub async fn begin(&mut self, ids: &[CustomerId]) -> Result<(Tx, Vec<LedgerRow>), Error> {
+        let Begun { tx, customers, .. } = self.begin_with_quotas(ids, &QuotaQuery::default()).await?;
+        Ok((tx, customers))
+    }
+
+    /// Starts a transaction by locking those of the customers that exist, in the order of their ids; they come with
+    /// the database's clock at that moment, and with what is counted of users. A kept connection that the server closed
+    /// meanwhile is replaced.
+    pub async fn begin_with_quotas(
+        &mut self,
+        ids: &[CustomerId],
+        quotas: &QuotaQuery,
+    ) -> Result<Begun, Error> {
         if let Some(conn) = self.kept.take_if(|conn| conn.is_left()) {
             conn.discard();
         }
         if let Some(conn) = self.kept.take() {
-            match self.begin_on(conn, ids).await {
+            match self.begin_on(conn, ids, quotas).await {
                 Err(error) if error.is_unavailable() => {}
                 begun => return begun,
             }
@@ -177,15 +198,22 @@ impl Writer {
                 return Err(error);
             }
         };
-        self.begin_on(conn, ids).await
+        self.begin_on(conn, ids, quotas).await
     }
 
-    async fn begin_on(&mut self, conn: Conn, ids: &[CustomerId]) -> Result<(Tx, Vec<LedgerRow>), Error> {
+    async fn begin_on(
+        &mut self,
+        conn: Conn,
+        ids: &[CustomerId],
+        quotas: &QuotaQuery,
+    ) -> Result<Begun, Error> {
         let dialect = self.store.dialect();
         let begin = async {
-            let (error, tx) = match Tx::begin_reading(conn, locking(ids, dialect)).await {
-                Ok((tx, rows)) => match rows.iter().map(read_ledger_row).collect() {
-                    Ok(rows) => return Ok((tx, rows)),
+            let mut queries = vec![locking(ids, dialect)];
+            queries.extend(quotas.statements(dialect));
+            let (error, tx) = match Tx::begin_reading(conn, queries).await {
+                Ok((tx, fetched)) => match read_begun(&fetched, quotas) {
+                    Ok((customers, quotas)) => return Ok(Begun { tx, customers, quotas }),
                     Err(error) => (error, tx),
                 },
                 Err(failed) => failed,
@@ -298,6 +326,12 @@ fn locking(ids: &[CustomerId], dialect: Dialect) -> Sql<'_> {
     sql
 }
 
+fn read_begun(fetched: &[Vec<Row>], quotas: &QuotaQuery) -> Result<(Vec<LedgerRow>, QuotaRows), Error> {
+    let Some((locked, rest)) = fetched.split_first() else { return Ok(<_>::default()) };
+    let customers = locked.iter().map(read_ledger_row).collect::<Result<_, _>>()?;
+    Ok((customers, quotas.read(rest)?))
+}
+
 fn read_ledger_row(row: &Row) -> Result<LedgerRow, Error> {
     let (customer, now) = FromRow::from_row(row)?;
     Ok(LedgerRow { customer, now })
@@ -384,7 +418,8 @@ impl Store {
     /// Waits until a customer can be locked, no longer than a transaction does.
     pub async fn await_customer(&self, id: &CustomerId) -> Result<(), Error> {
         let mut writer = self.writer();
-        let (tx, _) = writer.begin_on(self.writing().await?, std::slice::from_ref(id)).await?;
+        let ids = std::slice::from_ref(id);
+        let Begun { tx, .. } = writer.begin_on(self.writing().await?, ids, &QuotaQuery::default()).await?;
         writer.rollback(tx).await;
         Ok(())
     }

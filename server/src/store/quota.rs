@@ -2,11 +2,13 @@
 
 mod purge;
 
-use super::columns::{self, TableRow as _, columns, first, select};
+use std::collections::{BTreeSet, HashSet};
+
+use super::columns::{self, FromRow as _, TableRow as _, columns, first, select};
 use super::dialect::Dialect;
 use super::error::Error;
 use super::pairs::with_pairs;
-use super::sql::Sql;
+use super::sql::{Row, Sql};
 use super::{Store, Tx};
 use crate::model::{CustomerId, QuotaCounter, QuotaReservation, RecordId, Timestamp, Transno};
 
@@ -42,12 +44,90 @@ pub(super) fn existence(reservation: &QuotaReservation) -> Sql<'_> {
     sql.bind(reservation.expires_at).bind(reservation.updated_at)
 }
 
+/// Pairs, or ids, of one statement.
+const LOOKED_UP: usize = 64;
+
+/// What a transaction needs to know of users' quotas.
+#[derive(Debug, Default)]
+pub struct QuotaQuery {
+    /// The users whose counters and open reservations are read.
+    pub users: BTreeSet<(CustomerId, String)>,
+    /// Reservations that are named, of whomever they are.
+    pub reservations: Vec<RecordId>,
+}
+
+/// What a transaction read of users' quotas.
+#[derive(Debug, Default, Clone)]
+pub struct QuotaRows {
+    /// Counters of the users: what counts now, and what counted shortly before.
+    pub counters: Vec<QuotaCounter>,
+    /// Their open reservations, and those that were named.
+    pub reservations: Vec<QuotaReservation>,
+}
+
+impl QuotaQuery {
+    fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.reservations.is_empty()
+    }
+
+    /// The statements that read it: of reservations first, then of counters.
+    pub(super) fn statements(&self, dialect: Dialect) -> Vec<Sql<'_>> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut statements: Vec<_> = self.reservations.chunks(LOOKED_UP).map(named).collect();
+        let users: Vec<_> = self.users.iter().map(|(customer, user)| (customer, user.as_str())).collect();
+        statements.extend(users.chunks(LOOKED_UP).filter_map(|users| open(users, dialect)));
+        statements.extend(users.chunks(LOOKED_UP).filter_map(|users| counted(users, dialect)));
+        statements
+    }
+
+    /// Reads what the statements gave.
+    pub(super) fn read(&self, fetched: &[Vec<Row>]) -> Result<QuotaRows, Error> {
+        let counters = self.users.len().div_ceil(LOOKED_UP);
+        let (reservations, counters) = fetched.split_at(fetched.len().saturating_sub(counters));
+        let mut known = HashSet::new();
+        let mut rows = QuotaRows::default();
+        for row in reservations.iter().flatten() {
+            let reservation = QuotaReservation::from_row(row)?;
+            if known.insert(reservation.id) {
+                rows.reservations.push(reservation);
+            }
+        }
+        rows.counters = counters.iter().flatten().map(QuotaCounter::from_row).collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+}
+
+fn named(ids: &[RecordId]) -> Sql<'_> {
+    let mut sql = select::<QuotaReservation>(" WHERE id IN ");
+    sql.push_in(ids.iter().map(RecordId::as_bytes));
+    sql
+}
+
+/// Every open reservation of these users: those whose time has run out, and those that a repeated request names.
+fn open<'a>(users: &[(&'a CustomerId, &'a str)], dialect: Dialect) -> Option<Sql<'a>> {
+    let index = dialect.by_index("quota_reservations_subject");
+    let select = select::<QuotaReservation>(format_args!("{index} WHERE "));
+    with_pairs(select, "customer_id = ? AND user_id = ? AND state = 'open'", users.iter().copied())
+}
+
+/// What counts of these users now, and what counted shortly before.
+fn counted<'a>(users: &[(&'a CustomerId, &'a str)], dialect: Dialect) -> Option<Sql<'a>> {
+    let select = select::<QuotaCounter>(" WHERE (");
+    let mut sql = with_pairs(select, "customer_id = ? AND user_id = ?", users.iter().copied())?;
+    sql.push(&format!(") AND window_end > {} - {CONTINUED}", dialect.now()));
+    Some(sql)
+}
+
 impl Tx {
-    /// Reservations by their ids.
-    pub async fn reservations_by_id(&mut self, ids: &[RecordId]) -> Result<Vec<QuotaReservation>, Error> {
-        let mut sql = select::<QuotaReservation>(" WHERE id IN ");
-        sql.push_in(ids.iter().map(RecordId::as_bytes));
-        self.conn.rows(sql).await
+    /// What else is to be known of users' quotas.
+    pub async fn quotas(&mut self, query: &QuotaQuery) -> Result<QuotaRows, Error> {
+        let mut fetched = Vec::new();
+        for sql in query.statements(self.dialect()) {
+            fetched.push(self.conn.fetch_all(sql).await?);
+        }
+        query.read(&fetched)
     }
 
     /// Open reservations of customers whose time has run out at `now`, `limit` of them at most.
@@ -64,33 +144,6 @@ impl Tx {
         let mut sql = sql.bind(now);
         sql.push_in(customers.iter().map(CustomerId::as_str));
         sql.push(" ORDER BY expires_at LIMIT ?").add(i64::try_from(limit).unwrap_or(i64::MAX));
-        self.conn.rows(sql).await
-    }
-
-    /// Every open reservation of these users: those whose time has run out, and those that a repeated request names.
-    pub async fn open_reservations<'a>(
-        &mut self,
-        users: impl ExactSizeIterator<Item = (&'a CustomerId, &'a str)>,
-    ) -> Result<Vec<QuotaReservation>, Error> {
-        let index = self.dialect().by_index("quota_reservations_subject");
-        let select = select::<QuotaReservation>(format_args!("{index} WHERE "));
-        let open = "customer_id = ? AND user_id = ? AND state = 'open'";
-        let Some(sql) = with_pairs(select, open, users) else { return Ok(Vec::new()) };
-        self.conn.rows(sql).await
-    }
-
-    /// What counts of these users at `now`, and what counted shortly before.
-    pub async fn quota_counters<'a>(
-        &mut self,
-        users: impl ExactSizeIterator<Item = (&'a CustomerId, &'a str)>,
-        now: Timestamp,
-    ) -> Result<Vec<QuotaCounter>, Error> {
-        let Some(mut sql) =
-            with_pairs(select::<QuotaCounter>(" WHERE ("), "customer_id = ? AND user_id = ?", users)
-        else {
-            return Ok(Vec::new());
-        };
-        sql.push(") AND window_end > ?").add(Timestamp::from_micros(now.micros().saturating_sub(CONTINUED)));
         self.conn.rows(sql).await
     }
 }

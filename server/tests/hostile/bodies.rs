@@ -27,6 +27,26 @@ const MEMBERS: &[&str] = &[
     "note",
 ];
 
+const USED: &[&str] = &[
+    "request_id",
+    "customer_id",
+    "user_id",
+    "model",
+    "actual_model",
+    "llmid",
+    "pricing_id",
+    "input_tokens",
+    "output_tokens",
+    "usage",
+    "is_streaming",
+    "upstream_url",
+    "status_code",
+    "duration_ms",
+    "event_time",
+    "reservation",
+    "hold",
+];
+
 /// JSON texts that no member takes, or that are easily taken wrongly.
 fn values() -> Vec<(&'static str, String)> {
     let texts = [
@@ -217,7 +237,16 @@ pub fn bookings() -> Vec<Case> {
 /// Every hostile body of what else moves money, or prices it.
 pub fn others() -> Vec<Case> {
     let mut cases = Vec::new();
-    for path in ["/pricing/quote", "/holds", "/accounting/batch"] {
+    for path in [
+        "/pricing/quote",
+        "/holds",
+        "/accounting/batch",
+        "/usage",
+        "/usage/batch",
+        "/quota/check",
+        "/quota/release",
+        "/quota/extend",
+    ] {
         for (what, body) in malformed() {
             let ask = Ask::post_bytes(path, body);
             cases.push(Case::new(format!("{path}: {what}"), Attack::Signed(ask), MALFORMED));
@@ -243,6 +272,17 @@ pub fn others() -> Vec<Case> {
     }
     for member in held {
         put("/holds", member, hold());
+    }
+    for member in USED {
+        put("/usage", member, json!({"request_id": nonce(), "user_id": "u"}));
+    }
+    let uuid = "01890a5d-ac96-774b-bcce-b302099a8057";
+    for member in ["customer_id", "user_id", "model", "tokens", "request_id", "ttl_s"] {
+        put("/quota/check", member, json!({"user_id": "u"}));
+    }
+    put("/quota/release", "reservation", json!({}));
+    for member in ["reservation", "ttl_s"] {
+        put("/quota/extend", member, json!({"reservation": uuid, "ttl_s": 1}));
     }
     // What a usage says may be anything; it is compared, shown, and never more than that.
     for (what, value) in values() {

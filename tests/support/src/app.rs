@@ -34,7 +34,8 @@ pub const TOKEN_PEPPER: &str = "a pepper that only tests know, long enough";
 /// `upstream.uapi_secret` of tests.
 pub const UAPI_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Every scope of a customer's key.
-pub const CUSTOMER_SCOPES: &str = "balance:read,accounting:read,accounting:write,users:read,pricing:read";
+pub const CUSTOMER_SCOPES: &str =
+    "balance:read,accounting:read,accounting:write,users:read,pricing:read,usage:read,usage:write,quota:read";
 
 /// Variables that every server of the tests is given.
 pub fn variables(database_url: &str) -> BTreeMap<String, String> {

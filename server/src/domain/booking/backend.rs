@@ -3,11 +3,14 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use super::command::{Command, customers_of, named_ids, quota_subjects};
-use super::decide::{Loaded, LoadedQuota, time_of};
+use super::command::{Command, customers_of, named_ids, quota_query};
+use super::decide::{Loaded, time_of};
 use super::request::Action;
-use crate::model::{CustomerId, Money, Timestamp};
-use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, ReplayTable, Store, Tx, Writer};
+use crate::model::{CustomerId, Money, QuotaReservation, Timestamp};
+use crate::store::{
+    Begun, Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, QuotaQuery, QuotaRows, ReplayTable,
+    Store, Tx, Writer,
+};
 
 /// Transnos looked up by one statement.
 const LOOKED_UP: usize = 64;
@@ -22,11 +25,11 @@ pub(super) trait LedgerBackend: Send + 'static {
     type Tx: Send;
 
     /// Starts a transaction by locking the customers of the commands, in the order of their ids so that no two
-    /// transactions wait for each other.
+    /// transactions wait for each other, and reads the quotas of users that the commands are about.
     fn begin(
         &mut self,
         commands: &[Command],
-    ) -> impl Future<Output = Result<(Self::Tx, Vec<LedgerRow>), Error>> + Send;
+    ) -> impl Future<Output = Result<(Self::Tx, Vec<LedgerRow>, QuotaRows), Error>> + Send;
 
     /// Reads what else deciding needs.
     fn look_up(
@@ -35,14 +38,6 @@ pub(super) trait LedgerBackend: Send + 'static {
         commands: &[Command],
         customers: Vec<LedgerRow>,
     ) -> impl Future<Output = Result<Loaded, Error>> + Send;
-
-    /// Reads the quotas of users that the commands are about. Without such a command nothing is asked.
-    fn look_up_quota(
-        &mut self,
-        tx: &mut Self::Tx,
-        commands: &[Command],
-        customers: &[LedgerRow],
-    ) -> impl Future<Output = Result<LoadedQuota, Error>> + Send;
 
     /// Records the nonces; for each, whether it was new.
     fn spend_nonces(
@@ -98,8 +93,18 @@ impl StoreBackend {
 impl LedgerBackend for StoreBackend {
     type Tx = Tx;
 
-    async fn begin(&mut self, commands: &[Command]) -> Result<(Tx, Vec<LedgerRow>), Error> {
-        self.writer.begin(&customers_of(commands)).await
+    async fn begin(&mut self, commands: &[Command]) -> Result<(Tx, Vec<LedgerRow>, QuotaRows), Error> {
+        let query = quota_query(commands);
+        let Begun { mut tx, customers, mut quotas } =
+            self.writer.begin_with_quotas(&customers_of(commands), &query).await?;
+        let more = complete_quotas(&mut tx, commands, &customers, &query, &mut quotas);
+        match self.writer.with_timeout(more).await {
+            Ok(()) => Ok((tx, customers, quotas)),
+            Err(error) => {
+                self.writer.abort(tx, &error).await;
+                Err(error)
+            }
+        }
     }
 
     async fn look_up(
@@ -109,15 +114,6 @@ impl LedgerBackend for StoreBackend {
         customers: Vec<LedgerRow>,
     ) -> Result<Loaded, Error> {
         self.writer.with_timeout(look_up(tx, commands, customers)).await
-    }
-
-    async fn look_up_quota(
-        &mut self,
-        tx: &mut Tx,
-        commands: &[Command],
-        customers: &[LedgerRow],
-    ) -> Result<LoadedQuota, Error> {
-        self.writer.with_timeout(look_up_quota(tx, commands, customers)).await
     }
 
     async fn spend_nonces(&mut self, tx: &mut Tx, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
@@ -205,43 +201,37 @@ async fn look_up(tx: &mut Tx, commands: &[Command], customers: Vec<LedgerRow>) -
     Ok(loaded)
 }
 
-async fn look_up_quota(
+/// Reads what was not known to be needed: of customers to be swept the reservations that are due, and of users that named
+/// reservations belong to what is counted.
+async fn complete_quotas(
     tx: &mut Tx,
     commands: &[Command],
     customers: &[LedgerRow],
-) -> Result<LoadedQuota, Error> {
-    let (mut subjects, named) = quota_subjects(commands);
-    let mut loaded = LoadedQuota::default();
-    let now = latest(customers);
-    if !named.is_empty() {
-        loaded.reservations.extend(tx.reservations_by_id(&named).await?);
-    }
+    asked: &QuotaQuery,
+    quotas: &mut QuotaRows,
+) -> Result<(), Error> {
     let sweeps = |command: &&Command| matches!(command.request.action, Action::Expire);
     let swept: BTreeSet<_> =
         commands.iter().filter(sweeps).map(|command| command.request.customer_id.clone()).collect();
     if !swept.is_empty() {
         let swept: Vec<_> = swept.into_iter().collect();
-        loaded.reservations.extend(tx.due_reservations(&swept, now, DUE_HOLDS).await?);
+        let due = tx.due_reservations(&swept, latest(customers), DUE_HOLDS).await?;
+        add_reservations(quotas, due);
     }
-    let theirs = loaded.reservations.iter().map(|made| (made.customer_id.clone(), made.user_id.clone()));
     // Of customers that are not locked, such as a stranger's reservation names, nothing is read.
     let locked: HashSet<_> = customers.iter().map(|row| &row.customer.id).collect();
-    subjects.extend(theirs);
-    subjects.retain(|(customer, _)| locked.contains(customer));
-    let pairs: Vec<_> = subjects.iter().map(|(customer, user)| (customer, user.as_str())).collect();
-    for chunk in pairs.chunks(LOOKED_UP) {
-        let open = tx.open_reservations(chunk.iter().copied()).await?;
-        let known: HashSet<_> = loaded.reservations.iter().map(|made| made.id).collect();
-        loaded.reservations.extend(open.into_iter().filter(|made| !known.contains(&made.id)));
-        loaded.counters.extend(tx.quota_counters(chunk.iter().copied(), earliest(customers)).await?);
-    }
-    Ok(loaded)
+    let theirs = quotas.reservations.iter().map(|made| (made.customer_id.clone(), made.user_id.clone()));
+    let users = theirs.filter(|user| locked.contains(&user.0) && !asked.users.contains(user)).collect();
+    let query = QuotaQuery { users, reservations: Vec::new() };
+    let QuotaRows { counters, reservations } = tx.quotas(&query).await?;
+    quotas.counters.extend(counters);
+    add_reservations(quotas, reservations);
+    Ok(())
 }
 
-/// From when on windows may count for any of these. Where the clock was ahead once, the time of some customers is far from
-/// the others'.
-pub(super) fn earliest(customers: &[LedgerRow]) -> Timestamp {
-    customers.iter().map(time_of).min().unwrap_or_default()
+fn add_reservations(quotas: &mut QuotaRows, more: Vec<QuotaReservation>) {
+    let known: HashSet<_> = quotas.reservations.iter().map(|made| made.id).collect();
+    quotas.reservations.extend(more.into_iter().filter(|made| !known.contains(&made.id)));
 }
 
 /// Until when holds may be due for any of these.

@@ -1,13 +1,12 @@
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::decide::Subject;
 use super::outcome::Outcome;
 use super::request::{Action, Request};
 use crate::domain::Error;
 use crate::model::{Actor, CustomerId, RecordId};
+use crate::store::QuotaQuery;
 use crate::telemetry::tracing::Handoff;
 
 /// Where an answer goes.
@@ -59,17 +58,17 @@ pub(super) fn customers_of(commands: &[Command]) -> Vec<CustomerId> {
 }
 
 /// The users whose quota commands are about, and the reservations that they name or may have made.
-pub(super) fn quota_subjects(commands: &[Command]) -> (BTreeSet<Subject>, Vec<RecordId>) {
-    let (mut subjects, mut reservations) = (BTreeSet::new(), Vec::new());
+pub(super) fn quota_query(commands: &[Command]) -> QuotaQuery {
+    let QuotaQuery { mut users, mut reservations } = QuotaQuery::default();
     for command in commands {
         let customer = &command.request.customer_id;
         match &command.request.action {
             Action::Usage(usage) => {
-                subjects.extend(usage.details.user_id.clone().map(|user| (customer.clone(), user)));
+                users.extend(usage.details.user_id.clone().map(|user| (customer.clone(), user)));
                 reservations.extend(usage.reservation);
             }
             Action::Check(check) => {
-                subjects.insert((customer.clone(), check.user_id.clone()));
+                users.insert((customer.clone(), check.user_id.clone()));
                 // It may have been made by an attempt whose COMMIT was lost, and be closed since.
                 reservations.extend(command.commit_lost.then_some(command.id));
             }
@@ -77,7 +76,7 @@ pub(super) fn quota_subjects(commands: &[Command]) -> (BTreeSet<Subject>, Vec<Re
             _ => {}
         }
     }
-    (subjects, reservations)
+    QuotaQuery { users, reservations }
 }
 
 /// The records and the holds that commands name by id.

@@ -6,7 +6,7 @@ use tracing::Instrument as _;
 
 use super::backend::LedgerBackend;
 use super::command::{Command, customers_of};
-use super::decide::{Decided, Ledger, Loaded, LoadedQuota};
+use super::decide::{Decided, Ledger, Loaded};
 use super::engine::Engine;
 use super::outcome::{Outcome, Verdict};
 use super::queue::{Group, Lanes, Shard};
@@ -14,7 +14,7 @@ use super::request::Action;
 use crate::domain::Error;
 use crate::model::CustomerId;
 use crate::signing::AuthError;
-use crate::store::{self, LedgerRow, NotCommitted};
+use crate::store::{self, LedgerRow, NotCommitted, QuotaRows};
 use crate::telemetry::tracing::{self as telemetry, Handoff};
 
 /// How often a batch is run again: after contention, and after a COMMIT whose outcome is unknown.
@@ -243,14 +243,7 @@ impl Engine {
         commands: &mut [Command],
         when: Commit,
     ) -> Result<Vec<Verdict>, Failed> {
-        let (mut tx, customers) = backend.begin(commands).await.map_err(Failed::of)?;
-        let quota = match backend.look_up_quota(&mut tx, commands, &customers).await {
-            Ok(quota) => quota,
-            Err(error) => {
-                backend.abort(tx, &error).await;
-                return Err(Failed::of(error));
-            }
-        };
+        let (mut tx, customers, quota) = backend.begin(commands).await.map_err(Failed::of)?;
         let assumed = shard.expects_new().then(|| self.decide_as_new(commands, &customers, &quota)).flatten();
         let is_assumed = assumed.is_some();
         let (decided, ours) = match assumed {
@@ -303,7 +296,7 @@ impl Engine {
         &self,
         commands: &[Command],
         customers: &[LedgerRow],
-        quota: &LoadedQuota,
+        quota: &QuotaRows,
     ) -> Option<Decided> {
         let plain = |command: &Command| {
             let simple = match &command.request.action {
@@ -338,7 +331,7 @@ impl Engine {
         tx: &mut B::Tx,
         commands: &[Command],
         customers: Vec<LedgerRow>,
-        quota: LoadedQuota,
+        quota: QuotaRows,
     ) -> Result<(Decided, Vec<bool>), store::Error> {
         let loaded = Loaded { quota, ..backend.look_up(tx, commands, customers).await? };
         let nonces: Vec<_> = commands.iter().filter_map(|c| c.request.nonce).collect();

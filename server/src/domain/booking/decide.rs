@@ -19,9 +19,8 @@ use crate::model::{
     Timestamp, Transno, UsageRecord,
 };
 use crate::signing::AuthError;
-use crate::store::{LedgerChanges, LedgerRow, Reversal, UsagePlace};
+use crate::store::{LedgerChanges, LedgerRow, QuotaRows, Reversal, UsagePlace};
 
-pub(super) use quota::LoadedQuota;
 use quota::Quotas;
 use usage::UsageChanges;
 
@@ -53,7 +52,7 @@ pub(super) struct Loaded {
     /// Usage records that the commands name.
     pub usage: Vec<UsageRecord>,
     /// Quotas of the users that they name.
-    pub quota: LoadedQuota,
+    pub quota: QuotaRows,
 }
 
 /// The state that decisions move on.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::backend::LedgerBackend;
 use super::command::Command;
-use super::decide::{Decided, Ledger, Loaded, LoadedQuota};
+use super::decide::{Decided, Ledger, Loaded};
 use super::{
     Action, Booked, Booking, BookingMetrics, BookingParts, Capture, Outcome, Request, Reserve, Reserved,
     Reverse, Rules, UsageFloor,
@@ -22,7 +22,7 @@ use crate::model::{
     RecordId, SystemClock, SystemEntropy, Timestamp, Transno, UsageBilling, UsageRecord,
 };
 use crate::signing::AuthError;
-use crate::store::{self, LedgerChanges, LedgerRow, NonceUse, NotCommitted};
+use crate::store::{self, LedgerChanges, LedgerRow, NonceUse, NotCommitted, QuotaRows};
 use crate::telemetry::metrics::Metrics;
 
 fn money(text: &str) -> Money {
@@ -146,7 +146,7 @@ impl World {
                 .cloned()
                 .collect(),
             usage: self.usage.clone(),
-            quota: LoadedQuota::default(),
+            quota: QuotaRows::default(),
         }
     }
 
@@ -523,7 +523,7 @@ struct FaultyBackend;
 impl LedgerBackend for FaultyBackend {
     type Tx = ();
 
-    async fn begin(&mut self, _: &[Command]) -> Result<((), Vec<LedgerRow>), store::Error> {
+    async fn begin(&mut self, _: &[Command]) -> Result<((), Vec<LedgerRow>, QuotaRows), store::Error> {
         panic!("a fault, as this test wants it");
     }
 
@@ -533,15 +533,6 @@ impl LedgerBackend for FaultyBackend {
         _: &[Command],
         _: Vec<LedgerRow>,
     ) -> Result<Loaded, store::Error> {
-        unreachable!()
-    }
-
-    async fn look_up_quota(
-        &mut self,
-        (): &mut (),
-        _: &[Command],
-        _: &[LedgerRow],
-    ) -> Result<LoadedQuota, store::Error> {
         unreachable!()
     }
 

@@ -1,9 +1,9 @@
 //! What checks and settlements read, and the look-up of usage by its name, on the rows of [`super::retention`].
 
-use super::super::Error;
+use super::super::{Error, QuotaQuery, QuotaRows};
 use super::Bench;
 use super::fill::{customer, id, time};
-use crate::model::{CustomerId, RecordId, Timestamp, Transno};
+use crate::model::{CustomerId, QuotaReservation, RecordId, ReservationState, Timestamp, Transno};
 
 /// Whose the reservation of this number is.
 fn subject(n: i64) -> (CustomerId, String) {
@@ -29,12 +29,17 @@ pub(super) async fn checks(bench: &mut Bench) {
         let mut tx = store.snapshot().await.unwrap();
         let call = async {
             let due = tx.due_reservations(&customers, Timestamp::from_micros(i64::MAX), 20).await?.len();
-            let by_id = tx.reservations_by_id(&ids).await?.len();
-            let subjects = || users.iter().map(|(customer, user)| (customer, user.as_str()));
-            let open = tx.open_reservations(subjects()).await?.len();
-            tx.quota_counters(subjects(), time(1)).await?;
+            let query = QuotaQuery { users: users.iter().cloned().collect(), reservations: ids.clone() };
+            let QuotaRows { reservations, .. } = tx.quotas(&query).await?;
+            let is_open = |made: &&QuotaReservation| made.state == ReservationState::Open;
+            let open = reservations.iter().filter(is_open).count();
             let used = tx.find_usage(named.iter().map(|(customer, name)| (customer, name))).await?.len();
-            Ok::<_, Error>((due, by_id, open, used))
+            Ok::<_, Error>((
+                due,
+                reservations.iter().filter(|made| ids.contains(&made.id)).count(),
+                open,
+                used,
+            ))
         };
         let (due, by_id, open, used) = bench.look(&format!("quotas of {count}"), call).await;
         store.end_snapshot(tx).await;

@@ -15,15 +15,7 @@ use crate::model::{
     CounterKind, CustomerId, QuotaCounter, QuotaReservation, RecordId, ReservationState, ReservationUse,
     Timestamp, Window,
 };
-
-/// What a transaction read of quotas before it decides.
-#[derive(Default, Clone)]
-pub(in super::super) struct LoadedQuota {
-    /// Counters of the users that commands name.
-    pub counters: Vec<QuotaCounter>,
-    /// Their open reservations, and those that commands name by id.
-    pub reservations: Vec<QuotaReservation>,
-}
+use crate::store::QuotaRows;
 
 /// The quotas that decisions move on.
 #[derive(Default)]
@@ -35,7 +27,7 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    pub fn new(loaded: LoadedQuota) -> Self {
+    pub fn new(loaded: QuotaRows) -> Self {
         let mut counters: BTreeMap<Subject, Counters> = BTreeMap::new();
         for row in loaded.counters {
             let subject = (row.customer_id.clone(), row.user_id.clone());
@@ -288,17 +280,17 @@ mod tests {
         Command::new(request, RecordId(Uuid::from_u128(id)))
     }
 
-    fn decide(command: Command, quota: LoadedQuota, seconds: i64) -> LoadedQuota {
+    fn decide(command: Command, quota: QuotaRows, seconds: i64) -> QuotaRows {
         let row = LedgerRow { customer: customer("c", "0"), now: Timestamp::from_seconds(seconds) };
         let loaded = Loaded { customers: vec![row], quota, ..Loaded::default() };
         let changes = Ledger::new(loaded, Rules::of(Mode::Strict)).decide(&[command], &[true]).changes;
-        LoadedQuota { counters: changes.quota_counters, reservations: changes.quota_reservations }
+        QuotaRows { counters: changes.quota_counters, reservations: changes.quota_reservations }
     }
 
     #[test]
     fn a_reservation_lets_go_of_its_name_before_another_takes_it() {
         let minute = Duration::from_mins(1);
-        let first = decide(check(2, minute), LoadedQuota::default(), 1_780_000_000);
+        let first = decide(check(2, minute), QuotaRows::default(), 1_780_000_000);
         // The later one may have the smaller id: it waited longer.
         let second = decide(check(1, minute), first, 1_780_000_100);
         let written: Vec<_> =

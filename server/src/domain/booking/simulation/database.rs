@@ -9,9 +9,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::OwnedMutexGuard;
 
-use super::super::backend::{LedgerBackend, earliest, latest};
-use super::super::command::{Command, named_ids, quota_subjects};
-use super::super::decide::{Loaded, LoadedQuota, time_of};
+use super::super::backend::{LedgerBackend, latest};
+use super::super::command::{Command, named_ids, quota_query};
+use super::super::decide::{Loaded, time_of};
 use super::super::request::Action;
 use super::check::is_poisonous;
 use super::rows::Rows;
@@ -20,7 +20,7 @@ use crate::model::{
     Clock as _, CounterKind, Customer, CustomerId, Hold, HoldState, QuotaCounter, QuotaReservation, Record,
     ReservationState, Timestamp, UsageRecord,
 };
-use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted};
+use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, QuotaQuery, QuotaRows};
 
 /// How long a lock is waited for, as `innodb_lock_wait_timeout` says.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -227,7 +227,10 @@ impl SimulatedBackend {
 impl LedgerBackend for SimulatedBackend {
     type Tx = Transaction;
 
-    async fn begin(&mut self, commands: &[Command]) -> Result<(Transaction, Vec<LedgerRow>), Error> {
+    async fn begin(
+        &mut self,
+        commands: &[Command],
+    ) -> Result<(Transaction, Vec<LedgerRow>, QuotaRows), Error> {
         let database = self.database.clone();
         let mut tx = Transaction {
             database,
@@ -247,9 +250,10 @@ impl LedgerBackend for SimulatedBackend {
         let rows = self.database.rows();
         let known = ids.into_iter().filter_map(|id| rows.customers.get(id));
         let customers: Vec<_> = known.map(|customer| LedgerRow { customer: customer.clone(), now }).collect();
+        let quotas = quotas_of(&rows, commands, &customers, now);
         drop(rows);
         tx.times = customers.iter().map(|row| (row.customer.id.clone(), time_of(row))).collect();
-        Ok((tx, customers))
+        Ok((tx, customers, quotas))
     }
 
     async fn look_up(
@@ -287,44 +291,6 @@ impl LedgerBackend for SimulatedBackend {
             rows.reversals.iter().filter(|r| originals.contains(&r.original)).copied().collect();
         loaded.holds.extend(holds.iter().filter_map(|id| rows.holds.get(id).cloned()));
         Ok(loaded)
-    }
-
-    async fn look_up_quota(
-        &mut self,
-        tx: &mut Transaction,
-        commands: &[Command],
-        customers: &[LedgerRow],
-    ) -> Result<LoadedQuota, Error> {
-        let (mut subjects, named) = quota_subjects(commands);
-        let sweeps = |command: &&Command| matches!(command.request.action, Action::Expire);
-        let swept: BTreeSet<_> = commands.iter().filter(sweeps).map(|c| &c.request.customer_id).collect();
-        if subjects.is_empty() && named.is_empty() && swept.is_empty() {
-            return Ok(LoadedQuota::default());
-        }
-        self.trip(Some(tx)).await?;
-        let (rows, now) = (self.database.rows(), latest(customers));
-        let is_open = |made: &QuotaReservation| made.state == ReservationState::Open;
-        let asked = |made: &&QuotaReservation| {
-            named.contains(&made.id)
-                || is_open(made) && made.expires_at <= now && swept.contains(&made.customer_id)
-        };
-        let mut reservations: Vec<_> = rows.quota_reservations.values().filter(asked).cloned().collect();
-        subjects.extend(reservations.iter().map(|made| (made.customer_id.clone(), made.user_id.clone())));
-        subjects.retain(|(customer, _)| customers.iter().any(|row| row.customer.id == *customer));
-        let theirs = |made: &&QuotaReservation| {
-            is_open(made)
-                && subjects.contains(&(made.customer_id.clone(), made.user_id.clone()))
-                && !reservations.iter().any(|known| known.id == made.id)
-        };
-        let open: Vec<_> = rows.quota_reservations.values().filter(theirs).cloned().collect();
-        reservations.extend(open);
-        let since = earliest(customers).minus(CONTINUED);
-        let counted = |row: &&QuotaCounter| {
-            subjects.contains(&(row.customer_id.clone(), row.user_id.clone()))
-                && (row.kind == CounterKind::Live || row.window_end > since)
-        };
-        let counters = rows.quota_counters.values().filter(counted).cloned().collect();
-        Ok(LoadedQuota { counters, reservations })
     }
 
     async fn spend_nonces(&mut self, tx: &mut Transaction, nonces: &[NonceUse]) -> Result<Vec<bool>, Error> {
@@ -397,4 +363,32 @@ impl LedgerBackend for SimulatedBackend {
     async fn wait(&self, span: Duration) {
         self.database.time.sleep(span).await;
     }
+}
+
+/// The counters and reservations that commands are about, as the store reads them.
+fn quotas_of(rows: &Rows, commands: &[Command], customers: &[LedgerRow], now: Timestamp) -> QuotaRows {
+    let QuotaQuery { mut users, reservations: named } = quota_query(commands);
+    let sweeps = |command: &&Command| matches!(command.request.action, Action::Expire);
+    let swept: BTreeSet<_> = commands.iter().filter(sweeps).map(|c| &c.request.customer_id).collect();
+    let due = latest(customers);
+    let is_open = |made: &QuotaReservation| made.state == ReservationState::Open;
+    let asked = |made: &&QuotaReservation| {
+        named.contains(&made.id)
+            || is_open(made) && made.expires_at <= due && swept.contains(&made.customer_id)
+    };
+    let mut reservations: Vec<_> = rows.quota_reservations.values().filter(asked).cloned().collect();
+    users.extend(reservations.iter().map(|made| (made.customer_id.clone(), made.user_id.clone())));
+    users.retain(|(customer, _)| customers.iter().any(|row| row.customer.id == *customer));
+    let theirs = |made: &&QuotaReservation| {
+        is_open(made)
+            && users.contains(&(made.customer_id.clone(), made.user_id.clone()))
+            && !reservations.iter().any(|known| known.id == made.id)
+    };
+    let open: Vec<_> = rows.quota_reservations.values().filter(theirs).cloned().collect();
+    reservations.extend(open);
+    let counted = |row: &&QuotaCounter| {
+        users.contains(&(row.customer_id.clone(), row.user_id.clone()))
+            && (row.kind == CounterKind::Live || row.window_end > now.minus(CONTINUED))
+    };
+    QuotaRows { counters: rows.quota_counters.values().filter(counted).cloned().collect(), reservations }
 }
