@@ -263,7 +263,7 @@ impl Prices {
                 None => {}
             }
         }
-        let llmid = request.llmid.as_deref().unwrap_or_default();
+        let llmid = request.llmid.as_deref().or(request.offered_as.as_deref()).unwrap_or_default();
         Ok(Err(NoPrice::NotFound(format!(
             "model {llmid} is offered under no program with a price list for {day}; usage: {usage}"
         ))))

@@ -2,6 +2,7 @@
 
 mod export;
 mod list;
+mod metrics;
 mod platform;
 mod retention;
 mod stats;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 pub use export::UsageExport;
 pub use list::UsageQuery;
+pub use metrics::UsageMetrics;
 pub use platform::renew_platform_day;
 pub use retention::{BEHIND_FLOOR, FLOOR_KNOWN_AFTER, MIN_AGE, Purge, PurgeMode, SLICE_PAUSE, watch_floor};
 pub use stats::{DEFAULT_GROUPS, MAX_GROUPS, StatsQuery, UsageStats};
@@ -25,6 +27,26 @@ use crate::config::LiveConfig;
 use crate::model::{Clock, Reach, RecordId, UsageRecord, UserId};
 use crate::store::Store;
 
+/// What recording and reading usage needs.
+pub struct UsageParts {
+    /// The running engine.
+    pub engine: Booking,
+    /// Reads records again.
+    pub store: Store,
+    /// Prices usage.
+    pub prices: Arc<Prices>,
+    /// Whose limits count for a user.
+    pub subjects: Subjects,
+    /// Forgets a refusal once something is settled.
+    pub refusals: Refusals,
+    /// Counts.
+    pub metrics: UsageMetrics,
+    /// Its sections `usage` and `quota`.
+    pub config: LiveConfig,
+    /// Dates prices of usage that does not say when it happened.
+    pub clock: Arc<dyn Clock>,
+}
+
 /// Records usage, and reads it.
 pub struct UsageLog {
     engine: Booking,
@@ -32,22 +54,16 @@ pub struct UsageLog {
     prices: Arc<Prices>,
     subjects: Subjects,
     refusals: Refusals,
+    metrics: UsageMetrics,
     config: LiveConfig,
     clock: Arc<dyn Clock>,
 }
 
 impl UsageLog {
     /// Over a running engine.
-    pub fn new(
-        engine: Booking,
-        store: Store,
-        prices: Arc<Prices>,
-        subjects: Subjects,
-        refusals: Refusals,
-        config: LiveConfig,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { engine, store, prices, subjects, refusals, config, clock }
+    pub fn new(parts: UsageParts) -> Self {
+        let UsageParts { engine, store, prices, subjects, refusals, metrics, config, clock } = parts;
+        Self { engine, store, prices, subjects, refusals, metrics, config, clock }
     }
 
     /// Usage with its price, if it has one, by the programs within reach, and the group of its user. Asked before the queue,
@@ -121,7 +137,9 @@ impl UsageLog {
     /// Records usage that was prepared; returns once it is durable.
     pub async fn record(&self, request: Request) -> Result<Used, Error> {
         self.may_write()?;
-        let used = self.engine.submit(request).await?.into_used()?;
+        let verdict = self.engine.submit(request).await.and_then(Outcome::into_used);
+        self.metrics.decided(&verdict);
+        let used = verdict?;
         self.settled(&used);
         self.with_arithmetic(used).await
     }
@@ -132,7 +150,9 @@ impl UsageLog {
         let outcomes = self.engine.submit_bulk(requests).await?;
         let mut verdicts = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
-            verdicts.push(match outcome.and_then(Outcome::into_used) {
+            let verdict = outcome.and_then(Outcome::into_used);
+            self.metrics.decided(&verdict);
+            verdicts.push(match verdict {
                 Ok(used) => {
                     self.settled(&used);
                     self.with_arithmetic(used).await

@@ -31,7 +31,7 @@ use crate::domain::nonces::SpentNonces;
 use crate::domain::prices::Prices;
 use crate::domain::quota::{QuotaMetrics, QuotaService, Refusals, Subjects};
 use crate::domain::sign_in::{AccessTokens, Passwords, SignIn, SignInMetrics};
-use crate::domain::usage::UsageLog;
+use crate::domain::usage::{UsageLog, UsageMetrics, UsageParts};
 use crate::model::{Clock, Entropy, Secret, SystemClock, SystemEntropy, new_uuid};
 use crate::store::{Context, Keyring, Migrate, OwnerCheck, SchemaState, Store, StoreMetrics};
 use crate::sync::{EventReceiver, SyncMetrics, SyncService};
@@ -156,15 +156,16 @@ impl ServerEnv {
             config.clone(),
             clock.clone(),
         );
-        let usage = UsageLog::new(
-            booking.clone(),
-            store.clone(),
-            prices.clone(),
+        let usage = UsageLog::new(UsageParts {
+            engine: booking.clone(),
+            store: store.clone(),
+            prices: prices.clone(),
             subjects,
             refusals,
-            config.clone(),
-            clock.clone(),
-        );
+            metrics: UsageMetrics::register(&metrics),
+            config: config.clone(),
+            clock: clock.clone(),
+        });
         let bookings = Bookings::new(booking, store.clone(), prices.clone(), config.clone(), clock.clone());
         let inner = Inner {
             bookings,

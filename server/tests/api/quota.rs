@@ -462,6 +462,26 @@ fn bad_checks_are_refused_with_the_member_that_is_wrong() {
 }
 
 #[test]
+fn a_remembered_refusal_says_of_a_larger_check_what_is_true_of_it() {
+    on_every_database(async |site| {
+        let limits = json!({"daily_tokens": 100, "max_tokens_per_request": 150});
+        let s = Subject::limited(&site, limits).await;
+        s.admitted(&site, json!({"tokens": 90})).await;
+        // The first is remembered, the others follow at once.
+        for (tokens, by, waits) in [
+            (20, "daily_tokens", true),
+            (30, "daily_tokens", true),
+            (120, "daily_tokens", false),
+            (151, "max_tokens_per_request", false),
+        ] {
+            let refused = s.check(&site, json!({"tokens": tokens})).await;
+            assert_refused(&refused, by);
+            assert_eq!(refused.data()["retry_after_s"].is_u64(), waits, "{tokens}: {}", refused.text());
+        }
+    });
+}
+
+#[test]
 fn a_flood_of_refused_checks_costs_few_commits() {
     on_every_database(async |site| {
         let s = Subject::limited(&site, json!({"daily_tokens": 0})).await;

@@ -122,7 +122,7 @@ pub struct Limits {
     /// Requests of a user at the same time; 0 blocks, none means no limit
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub concurrent_requests: Option<String>,
-    /// Tokens reserved for a request that does not say how many it needs; none for the built-in number
+    /// Tokens reserved for a request that does not say how many it needs; none to reserve one
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub default_reservation: Option<String>,
     /// The zone of days and months, such as Asia/Shanghai; none for that of quota.timezone

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::service::CheckAnswer;
-use crate::model::{CustomerId, GroupLimits, Timestamp, UserId};
+use super::service::{CheckAnswer, RefusedBy};
+use crate::model::{CustomerId, GroupLimits, LimitKind, Timestamp, UserId};
 
 /// How long a refusal is repeated at most.
 const REMEMBERED_FOR: Duration = Duration::from_millis(250);
@@ -34,7 +34,8 @@ impl Refusals {
         Self { known }
     }
 
-    /// The refusal of a check of as many tokens or fewer under the same limits, if it is recent.
+    /// The refusal of a check of as many tokens or fewer under the same limits, if it is recent: the same limit refuses this
+    /// one too, unless it is larger than a request may be at all.
     pub(super) fn get(
         &self,
         key: &Key,
@@ -43,8 +44,20 @@ impl Refusals {
         now: Timestamp,
     ) -> Option<CheckAnswer> {
         let known = self.known.get(key)?;
-        let same = known.limits == *limits && declared >= known.declared && now < known.until;
-        same.then_some(known.answer)
+        if known.limits != *limits || declared < known.declared || now >= known.until {
+            return None;
+        }
+        let mut answer = known.answer;
+        let too_large = |kind| limits.of(kind).is_some_and(|limit| declared > limit);
+        if too_large(LimitKind::MaxTokensPerRequest) {
+            answer.refused_by = Some(RefusedBy::Limit(LimitKind::MaxTokensPerRequest));
+        }
+        let never = [LimitKind::MaxTokensPerRequest, LimitKind::DailyTokens, LimitKind::MonthlyTokens];
+        if never.into_iter().any(too_large) {
+            // Waiting does not make it smaller.
+            answer.retry_after = None;
+        }
+        Some(answer)
     }
 
     /// Remembers a refusal, not beyond the moment at which it may be another.
