@@ -28,7 +28,7 @@ async fn charge(site: &Site, key: &Credentials, transno: &str) -> Reply {
 }
 
 /// Keeps a customer's row locked, as a transaction does whose host is gone.
-async fn lock(site: &Site, id: &str) -> MySqlConnection {
+pub async fn lock(site: &Site, id: &str) -> MySqlConnection {
     let mut conn = site.database().mysql().await;
     conn.execute("START TRANSACTION").await.unwrap();
     let lock = format!("SELECT 1 FROM customer_balance WHERE customer_id = '{id}' FOR UPDATE");

@@ -2,11 +2,15 @@
 
 use futures_util::future::join_all;
 use sageapi_server::model::{Clock as _, Entity, SystemClock, UserRole};
+use sageapi_test_support::app::App;
+use sageapi_test_support::database::Kind;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 
+use crate::neighbours::lock;
 use crate::people::signing_in;
 use crate::raw::{Ask, Credentials, Reply};
-use crate::site::{Row, Site, on_every_database, on_every_database_with};
+use crate::site::{Row, Site, on, on_every_database, on_every_database_with};
 use crate::users_admin::patch;
 
 const SCOPES: &str = "usage:read,usage:write,quota:read,manage";
@@ -406,6 +410,26 @@ fn unknown_users_pass_where_the_configuration_says_so() {
             assert_refused(&site.post(&s.key, "/quota/check", &body).await, "daily_tokens");
         },
     );
+}
+
+#[test]
+fn who_may_go_on_without_the_database_does_not_wait_for_one_that_hangs() {
+    on(Kind::MySql, async || {
+        let site = Site::new(App::start(Kind::MySql).await);
+        let s = Subject::limited(&site, json!({"daily_tokens": 100, "on_store_failure": "allow"})).await;
+        s.check(&site, json!({"tokens": 1})).await;
+        let mut stranger = lock(&site, &s.customer).await;
+        let question = json!({"tokens": 10, "request_id": "q"});
+        let blind = s.check(&site, question.clone()).await;
+        assert_eq!((&blind.data()["allowed"], &blind.data()["degraded"]), (&json!(true), &json!(true)));
+        assert_eq!(blind.data()["reservation"], Value::Null);
+        stranger.execute("ROLLBACK").await.unwrap();
+        site.until("checks are counted again", async || {
+            s.check(&site, question.clone()).await.data()["degraded"] == false
+        })
+        .await;
+        assert_eq!(s.counted(&site, "daily_tokens").await, [0, 11, 89], "it was reserved once");
+    });
 }
 
 #[test]

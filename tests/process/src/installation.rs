@@ -26,6 +26,15 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// What `verify` saw.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Records of the ledger.
+    pub records: u64,
+    /// Usage records.
+    pub usage_records: u64,
+}
+
 /// A key as made.
 #[derive(Debug, Clone)]
 pub struct MadeKey {
@@ -36,7 +45,8 @@ pub struct MadeKey {
 }
 
 /// Every scope of an ordinary key.
-pub const SCOPES: &str = "balance:read,accounting:read,accounting:write,users:read,pricing:read";
+pub const SCOPES: &str =
+    "balance:read,accounting:read,accounting:write,users:read,pricing:read,usage:read,usage:write,quota:read";
 
 impl Installation {
     /// A migrated database of this kind.
@@ -90,8 +100,13 @@ impl Installation {
     /// Makes customers with a credit each, and gives a key of the platform.
     pub async fn seed(&self, customers: &[String], credit: &str) -> MadeKey {
         let customers: Vec<_> = customers.iter().map(|id| json!({"id": id, "credit": credit})).collect();
+        self.seed_with(json!({"customers": customers})).await
+    }
+
+    /// Makes what a seed file says, and gives a key of the platform.
+    pub async fn seed_with(&self, mut seed: Value) -> MadeKey {
         let scopes: Vec<_> = SCOPES.split(',').collect();
-        let seed = json!({"customers": customers, "keys": [{"name": "platform", "scopes": scopes}]});
+        seed["keys"] = json!([{"name": "platform", "scopes": scopes}]);
         let file = self.file("seed.json", &seed.to_string());
         let seeded = self.json(&["seed", &file.display().to_string()]).await;
         MadeKey::of(&seeded["keys"][0])
@@ -110,14 +125,15 @@ impl Installation {
 
     /// Runs `verify`, which must find that everything adds up; how many records it saw.
     pub async fn verify(&self) -> u64 {
-        self.verify_at(&self.database.url()).await
+        self.verify_at(&self.database.url()).await.records
     }
 
-    /// Runs `verify` on another node of the database.
-    pub async fn verify_at(&self, url: &str) -> u64 {
+    /// Runs `verify` on a node of the database; all that it saw.
+    pub async fn verify_at(&self, url: &str) -> Verified {
         let verified = self.json_at(url, &["verify"]).await;
         assert_eq!(verified["difference"], Value::Null);
-        verified["records"].as_u64().expect("a number")
+        let number = |name: &str| verified[name].as_u64().expect("a number");
+        Verified { records: number("records"), usage_records: number("usage_records") }
     }
 }
 

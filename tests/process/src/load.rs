@@ -2,7 +2,10 @@
 //! trouble is over.
 
 mod intent;
+mod plans;
 mod settle;
+mod sums;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,9 +16,11 @@ use std::time::Duration;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use sageapi_test_support::server::ServerProcess;
+use serde_json::json;
 use tokio::task::JoinHandle;
 
-use self::intent::{Answered, Intent, Plans, Verdict};
+use self::intent::{Answered, Intent, Verdict};
+use self::plans::Plans;
 use crate::connection::{Connection, Outcome};
 use crate::installation::{Installation, MadeKey};
 use crate::waiting;
@@ -31,8 +36,10 @@ pub const CUSTOMERS: usize = 8;
 #[derive(Default)]
 struct Log {
     customers: usize,
+    /// In which it began.
+    month: String,
     intents: Vec<Intent>,
-    /// Of every movement whose answer said that it is there: its name, and its seq if it is a record.
+    /// Of everything whose answer said that it is there: its name, and its seq or useq if it is a record.
     acknowledged: BTreeMap<String, Option<u64>>,
     /// How often the server said that it could not now.
     unavailable: BTreeMap<String, u64>,
@@ -50,7 +57,7 @@ impl Log {
         for verdict in verdicts {
             match &verdict.answer {
                 Answered::There { seq, .. } => {
-                    self.acknowledged.insert(verdict.transno.clone(), *seq);
+                    self.acknowledged.insert(verdict.name.clone(), *seq);
                 }
                 Answered::Unavailable(code) => {
                     refused.insert(code);
@@ -78,10 +85,14 @@ pub struct Load {
 }
 
 impl Load {
-    /// So many customers with funds, and a key that may charge them.
+    /// So many customers with funds and users, and a key that may charge them.
     pub async fn key(installation: &Installation, customers: usize) -> MadeKey {
-        let customers: Vec<_> = (0..customers).map(intent::name).collect();
-        installation.seed(&customers, &CREDIT.to_string()).await
+        let mut seed = usage::seed(customers);
+        let customer = |number| json!({"id": intent::name(number), "credit": CREDIT.to_string()});
+        seed["customers"] = (0..customers).map(customer).collect();
+        let key = installation.seed_with(seed).await;
+        usage::book(installation, customers).await;
+        key
     }
 
     /// The id of one of its customers.
@@ -91,7 +102,7 @@ impl Load {
 
     /// Clients that book for so many customers at these servers until [`Load::settle`].
     pub fn start(servers: &[ServerProcess], key: MadeKey, customers: usize, rng: &mut StdRng) -> Self {
-        let log = Mutex::new(Log { customers, ..Log::default() });
+        let log = Mutex::new(Log { customers, month: sums::month(), ..Log::default() });
         let (answers, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let shared = Arc::new(Shared { log, answers, stop, key });
         let clients = (0..CONNECTIONS)

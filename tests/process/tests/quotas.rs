@@ -207,6 +207,8 @@ async fn while_the_database_is_away_a_group_says_whether_its_users_may_go_on() {
         let url = installation.database.url().replace(&host, &proxy.address().to_string());
         let server = installation.server().env("SAGEAPI_DATABASE_URL", &url).start().await;
         limited.make_people(&server).await;
+        // What was changed is heard within a second, and empties the cache of users once more.
+        tokio::time::sleep(A_SECOND).await;
         let client = limited.key.client(&server.http());
         let question = json!({"user_id": user(0), "tokens": 10});
         let ask = || client.post("/quota/check", &question);

@@ -21,6 +21,10 @@ use crate::model::{
 };
 use crate::store::{NonceUse, Store};
 
+/// How long a check waits for the database whose caller may go on without: a database that hangs would keep it longer
+/// than callers wait.
+const BLIND_AFTER: Duration = Duration::from_secs(2);
+
 /// What refused a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusedBy {
@@ -171,7 +175,15 @@ impl QuotaService {
             zone: self.zone(&subject),
         };
         let action = Action::Check(Box::new(asked));
-        let decided = self.engine.submit(Request { customer_id, body_hash: [0; 32], nonce, action }).await;
+        let decided = self.engine.submit(Request { customer_id, body_hash: [0; 32], nonce, action });
+        let decided = if may_go_on_blind(&subject) {
+            // What is reserved later all the same is found by its request_id, and expires.
+            tokio::time::timeout(BLIND_AFTER, decided)
+                .await
+                .unwrap_or_else(|_| Err(Error::StoreUnavailable("a check had no answer in time".to_owned())))
+        } else {
+            decided.await
+        };
         match decided {
             Ok(outcome) => {
                 let answer = CheckAnswer::of(outcome.into_checked()?);

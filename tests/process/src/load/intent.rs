@@ -1,10 +1,10 @@
 //! What a client means to happen, in every form that the API takes: single charges, batches, groups that are booked
-//! whole or not at all, holds, captures, releases, reversals.
+//! whole or not at all, holds, captures, releases, reversals, usage alone and in batches, quota checks and their releases.
 
 use http::Method;
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+
+use super::usage::{Check, Usage};
 
 /// Of a unit; amounts are whole numbers of these.
 pub const SCALE: u64 = 10_000;
@@ -22,13 +22,13 @@ pub struct Movement {
     pub amount: u64,
 }
 
-/// A record or a hold that the server said is there.
+/// Something that the server said is there: a record, a hold or a reservation.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct Made<T> {
     /// The server's name for it.
     pub id: String,
     /// What it was made by.
-    pub movement: Movement,
+    pub by: T,
 }
 
 /// One request, which is repeated until it is known to have happened.
@@ -43,18 +43,26 @@ pub enum Intent {
     /// Reserves.
     Hold(Movement),
     /// The hold, and what is taken of it.
-    Capture(Made, Movement),
+    Capture(Made<Movement>, Movement),
     /// Lets a hold go.
-    Release(Made),
+    Release(Made<Movement>),
     /// The record, and what of it is taken back.
-    Reverse(Made, Movement),
+    Reverse(Made<Movement>, Movement),
+    /// Usage of one request.
+    Usage(Usage),
+    /// Each for itself.
+    UsageBatch(Vec<Usage>),
+    /// Asks whether a user may go on, and reserves.
+    Check(Check),
+    /// Lets the reservation of a check go.
+    ReleaseQuota(Made<Check>),
 }
 
-/// What was answered about one movement, under its transno; a release's is the id of its hold.
+/// What was answered about one item, under its name; a release's is the id of its hold or reservation.
 #[derive(Debug)]
 pub struct Verdict {
-    /// The movement's name.
-    pub transno: String,
+    /// The item's name.
+    pub name: String,
     /// What was said.
     pub answer: Answered,
 }
@@ -62,7 +70,7 @@ pub struct Verdict {
 /// There, or not now.
 #[derive(Debug)]
 pub enum Answered {
-    /// There, under this id; a record has a seq too. `before`: it had been there already.
+    /// There, under this id; a record has a seq too, a usage record a useq. `before`: it had been there already.
     There { id: String, seq: Option<u64>, before: bool },
     /// The server could not; it may have happened all the same.
     Unavailable(String),
@@ -86,10 +94,14 @@ impl Intent {
             Self::Capture(hold, taken) => (format!("/holds/{}/capture", hold.id), taken.part()),
             Self::Release(hold) => (format!("/holds/{}/release", hold.id), json!({})),
             Self::Reverse(record, back) => (format!("/accounting/{}/reverse", record.id), back.part()),
+            Self::Usage(usage) => ("/usage".to_owned(), usage.body()),
+            Self::UsageBatch(items) => ("/usage/batch".to_owned(), items.iter().map(Usage::body).collect()),
+            Self::Check(check) => ("/quota/check".to_owned(), check.body()),
+            Self::ReleaseQuota(made) => ("/quota/release".to_owned(), json!({"reservation": made.id})),
         }
     }
 
-    /// Under which names it is known: those of its movements; a release's is the id of its hold.
+    /// Under which names it is known: those of its items; a release's is the id of its hold or reservation.
     pub fn names(&self) -> Vec<&str> {
         match self {
             Self::Batch(items) | Self::Group(items) => items.iter().map(|item| &*item.transno).collect(),
@@ -97,43 +109,64 @@ impl Intent {
             Self::Charge(one) | Self::Hold(one) | Self::Capture(_, one) | Self::Reverse(_, one) => {
                 vec![&one.transno]
             }
+            Self::Usage(_) | Self::UsageBatch(_) => {
+                self.usage().iter().map(|usage| &*usage.request_id).collect()
+            }
+            Self::Check(check) => vec![&check.request_id],
+            Self::ReleaseQuota(made) => vec![&made.id],
         }
     }
 
     /// The records that it leads to: kind and movement.
-    pub fn records(&self) -> (&'static str, &[Movement]) {
+    pub fn records(&self) -> Vec<(&'static str, Movement)> {
+        let all = |kind, items: &[Movement]| items.iter().map(|item| (kind, item.clone())).collect();
         match self {
-            Self::Charge(one) => ("charge", std::slice::from_ref(one)),
-            Self::Batch(items) | Self::Group(items) => ("charge", items),
-            Self::Capture(_, one) => ("capture", std::slice::from_ref(one)),
-            Self::Reverse(_, one) => ("reversal", std::slice::from_ref(one)),
-            Self::Hold(_) | Self::Release(_) => ("", &[]),
+            Self::Charge(one) => vec![("charge", one.clone())],
+            Self::Batch(items) | Self::Group(items) => all("charge", items),
+            Self::Capture(_, one) => vec![("capture", one.clone())],
+            Self::Reverse(_, one) => vec![("reversal", one.clone())],
+            Self::Usage(_) | Self::UsageBatch(_) => self.usage().iter().filter_map(Usage::charge).collect(),
+            Self::Hold(_) | Self::Release(_) | Self::Check(_) | Self::ReleaseQuota(_) => Vec::new(),
+        }
+    }
+
+    /// The usage records that it leads to.
+    pub fn usage(&self) -> &[Usage] {
+        match self {
+            Self::Usage(one) => std::slice::from_ref(one),
+            Self::UsageBatch(items) => items,
+            _ => &[],
         }
     }
 
     /// Reads the answer; anything but a success or a 503 fails the test.
     pub fn verdicts(&self, status: u16, body: &Value) -> Vec<Verdict> {
+        let names = self.names();
         let named = |answer: &dyn Fn() -> Answered| {
-            let verdict = |name: &str| Verdict { transno: name.to_owned(), answer: answer() };
-            self.names().into_iter().map(verdict).collect()
+            names.iter().map(|name| Verdict { name: (*name).to_owned(), answer: answer() }).collect()
         };
+        let data = &body["data"];
         match (self, status) {
             (_, 503) => named(&|| unavailable(body)),
-            (Self::Batch(items) | Self::Group(items), 200) => {
-                let rows = body["data"]["rows"].as_array().unwrap();
-                assert_eq!(rows.len(), items.len(), "{body}");
-                let verdict = |(row, item): (&Value, &Movement)| {
+            (Self::Batch(_) | Self::Group(_) | Self::UsageBatch(_), 200) => {
+                let rows = data["rows"].as_array().unwrap();
+                assert_eq!(rows.len(), names.len(), "{body}");
+                let verdict = |(row, name): (&Value, &&str)| {
                     let answer = match row["status"].as_u64() {
-                        Some(200 | 201) => there(&row["data"], row["status"] == 200),
+                        Some(200 | 201) => there(&row["data"], "id", row["status"] == 200),
                         Some(503) => unavailable(&row["error"]),
-                        _ => panic!("{item:?}: {row}"),
+                        _ => panic!("{name}: {row}"),
                     };
-                    Verdict { transno: item.transno.clone(), answer }
+                    Verdict { name: (*name).to_owned(), answer }
                 };
-                rows.iter().zip(items).map(verdict).collect()
+                rows.iter().zip(&names).map(verdict).collect()
+            }
+            // One that was refused has no reservation.
+            (Self::Check(_) | Self::ReleaseQuota(_), 200) => {
+                named(&|| there(data, "reservation", data["replayed"] == true))
             }
             // 200 where a commit's answer was lost on the way and the server found its own booking.
-            (_, 200 | 201) => named(&|| there(&body["data"], status == 200)),
+            (_, 200 | 201) => named(&|| there(data, "id", status == 200)),
             _ => panic!("{self:?}: {status} {body}"),
         }
     }
@@ -155,102 +188,13 @@ fn bodies(items: &[Movement]) -> Value {
     items.iter().map(Movement::body).collect()
 }
 
-fn there(data: &Value, before: bool) -> Answered {
-    let id = data["id"].as_str().unwrap_or_else(|| panic!("no id: {data}")).to_owned();
-    Answered::There { id, seq: data["seq"].as_u64(), before }
+fn there(data: &Value, id: &str, before: bool) -> Answered {
+    let id = data[id].as_str().unwrap_or_else(|| panic!("no {id}: {data}")).to_owned();
+    Answered::There { id, seq: data["seq"].as_u64().or(data["useq"].as_u64()), before }
 }
 
 fn unavailable(problem: &Value) -> Answered {
     Answered::Unavailable(problem["code"].as_str().unwrap_or_else(|| panic!("no code: {problem}")).to_owned())
-}
-
-/// One client's plans: what it knows to be there is settled or reversed by it alone, and once.
-pub struct Plans {
-    client: usize,
-    customers: usize,
-    count: u64,
-    rng: StdRng,
-    holds: Vec<Made>,
-    charges: Vec<Made>,
-}
-
-impl Plans {
-    /// Of the client of this number, for so many customers.
-    pub fn new(client: usize, customers: usize, seed: u64) -> Self {
-        Self {
-            client,
-            customers,
-            count: 0,
-            rng: StdRng::seed_from_u64(seed),
-            holds: Vec::new(),
-            charges: Vec::new(),
-        }
-    }
-
-    /// What to do next.
-    pub fn next(&mut self) -> Intent {
-        match self.rng.random_range(0..100) {
-            0..10 => Intent::Hold(self.movement(SCALE)),
-            10..25 if !self.holds.is_empty() => {
-                let hold = take(&mut self.holds, &mut self.rng);
-                if self.rng.random_bool(0.3) {
-                    return Intent::Release(hold);
-                }
-                let taken = self.part_of(&hold);
-                Intent::Capture(hold, taken)
-            }
-            25..35 if !self.charges.is_empty() => {
-                let charge = take(&mut self.charges, &mut self.rng);
-                let back = self.part_of(&charge);
-                Intent::Reverse(charge, back)
-            }
-            35..45 => Intent::Batch(self.movements()),
-            45..50 => Intent::Group(self.movements()),
-            _ => Intent::Charge(self.movement(SCALE)),
-        }
-    }
-
-    /// Remembers what came of it.
-    pub fn learn(&mut self, intent: &Intent, verdicts: &[Verdict]) {
-        let (kept, movements) = match intent {
-            Intent::Hold(hold) => (&mut self.holds, std::slice::from_ref(hold)),
-            Intent::Charge(_) | Intent::Batch(_) | Intent::Group(_) => {
-                (&mut self.charges, intent.records().1)
-            }
-            Intent::Capture(..) | Intent::Release(_) | Intent::Reverse(..) => return,
-        };
-        for (movement, verdict) in movements.iter().zip(verdicts) {
-            if let Answered::There { id, .. } = &verdict.answer {
-                kept.push(Made { id: id.clone(), movement: movement.clone() });
-            }
-        }
-        // A few of the newest are enough to choose from.
-        kept.drain(..kept.len().saturating_sub(32));
-    }
-
-    fn movements(&mut self) -> Vec<Movement> {
-        let count = self.rng.random_range(1..=20);
-        (0..count).map(|_| self.movement(SCALE)).collect()
-    }
-
-    fn movement(&mut self, below: u64) -> Movement {
-        let customer = self.rng.random_range(0..self.customers);
-        self.movement_of(customer, below)
-    }
-
-    fn part_of(&mut self, made: &Made) -> Movement {
-        self.movement_of(made.movement.customer, made.movement.amount + 1)
-    }
-
-    fn movement_of(&mut self, customer: usize, below: u64) -> Movement {
-        self.count += 1;
-        let transno = format!("c{}-{}", self.client, self.count);
-        Movement { customer, transno, amount: self.rng.random_range(1..below) }
-    }
-}
-
-fn take(from: &mut Vec<Made>, rng: &mut StdRng) -> Made {
-    from.swap_remove(rng.random_range(0..from.len()))
 }
 
 /// The id of a customer of the load.

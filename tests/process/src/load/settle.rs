@@ -8,8 +8,9 @@ use sageapi_test_support::server::ServerProcess;
 use serde_json::Value;
 
 use super::intent::{Answered, Intent, SCALE, decimal, name};
-use super::{CREDIT, Log};
+use super::{CREDIT, Log, sums};
 use crate::Installation;
+use crate::installation::Verified;
 
 /// A record as the API lists it.
 #[derive(PartialEq)]
@@ -20,11 +21,14 @@ struct Record {
     customer: usize,
 }
 
-/// What there is, by transno.
+/// What there is.
 struct Ledger {
+    /// By transno.
     records: BTreeMap<String, Record>,
-    /// The state of each hold.
+    /// The state of each hold, by transno.
     holds: HashMap<String, String>,
+    /// Usage records as the API lists them, by request id.
+    usage: BTreeMap<String, Value>,
 }
 
 /// Fails the test unless all that was acknowledged is there, all that is unknown happens once when it is
@@ -50,39 +54,49 @@ pub async fn settle(
             let Answered::There { seq, before: replayed, .. } = verdict.answer else {
                 panic!("{intent:?}: {answer}");
             };
-            match (before.records.get(&verdict.transno), intent) {
-                (Some(record), _) => {
-                    assert!(replayed && seq == Some(record.seq), "{intent:?}: {answer}");
-                    had_landed += 1;
+            let name = &verdict.name;
+            let (landed, expected_seq) = match intent {
+                Intent::Release(hold) => (before.holds[&hold.by.transno] == "released", None),
+                Intent::Hold(_) => (before.holds.contains_key(name), None),
+                Intent::Usage(_) | Intent::UsageBatch(_) => {
+                    let row = before.usage.get(name);
+                    (row.is_some(), row.map(|row| row["useq"].as_u64().unwrap()))
                 }
-                (None, Intent::Release(hold)) => {
-                    let released = before.holds[&hold.movement.transno] == "released";
-                    *(if released { &mut had_landed } else { &mut had_not }) += 1;
+                // No list shows reservations: they are counted in the end.
+                Intent::Check(_) | Intent::ReleaseQuota(_) => (replayed, None),
+                _ => {
+                    let record = before.records.get(name);
+                    (record.is_some(), record.map(|record| record.seq))
                 }
-                (None, Intent::Hold(_)) => {
-                    assert_eq!(replayed, before.holds.contains_key(&verdict.transno), "{intent:?}: {answer}");
-                    *(if replayed { &mut had_landed } else { &mut had_not }) += 1;
-                }
-                (None, _) => {
-                    assert!(!replayed, "{intent:?} was not in the ledger: {answer}");
-                    had_not += 1;
-                }
-            }
+            };
+            // The answer to a release is the same each time.
+            let told = matches!(intent, Intent::Release(_)) || replayed == landed;
+            let in_place = expected_seq.is_none() || seq == expected_seq;
+            assert!(told && in_place, "{intent:?}, there before: {landed}: {answer}");
+            *(if landed { &mut had_landed } else { &mut had_not }) += 1;
         }
     }
     let all = ledger(client, log.customers).await;
     let records = adds_up(&log, &all, client).await;
-    let verified = installation.verify().await;
-    assert_eq!(verified, (records + log.customers) as u64, "every movement and every credit once");
+    let usage = sums::add_up(&log, &all.usage, client).await;
+    let verified = installation.verify_at(&installation.database.url()).await;
+    let expected = Verified { records: (records + log.customers) as u64, usage_records: usage.records };
+    assert_eq!(verified, expected, "every movement, every credit and all usage once");
     #[expect(clippy::print_stdout, reason = "the counts are what the rounds were for")]
     {
         println!(
-            "crash: {what}: {} requests, {} acknowledged movements, 0 lost, 0 doubled; {} requests unknown (answered 503: {:?}), all repeated: {had_landed} movements had landed, {had_not} had not; verify: {verified} records and {} holds add up",
+            "crash: {what}: {} requests, {} acknowledged items, 0 lost, 0 doubled; {} requests unknown (answered 503: {:?}), all repeated: {had_landed} items had landed, {had_not} had not; verify: {} records, {} holds and {} usage records ({} tokens) add up; quotas: {} reservations settled, {} released, {} open",
             log.intents.len(),
             log.acknowledged.len(),
             unknown.len(),
             log.unavailable,
+            verified.records,
             all.holds.len(),
+            verified.usage_records,
+            usage.tokens,
+            usage.settled,
+            usage.released,
+            usage.open,
         );
     }
 }
@@ -94,7 +108,13 @@ fn acknowledged_is_there(log: &Log, ledger: &Ledger) {
             match (intent, seq) {
                 (Intent::Hold(_), None) => assert!(ledger.holds.contains_key(name), "lost: {intent:?}"),
                 (Intent::Release(hold), _) => {
-                    assert_eq!(ledger.holds[&hold.movement.transno], "released", "lost: {intent:?}");
+                    assert_eq!(ledger.holds[&hold.by.transno], "released", "lost: {intent:?}");
+                }
+                // Nor is any of these lost, or it would be missing from what is counted in the end.
+                (Intent::Check(_) | Intent::ReleaseQuota(_), _) => {}
+                (Intent::Usage(_) | Intent::UsageBatch(_), Some(seq)) => {
+                    let there = ledger.usage.get(name).and_then(|row| row["useq"].as_u64());
+                    assert_eq!(there, Some(*seq), "acknowledged, and not there under this useq: {intent:?}");
                 }
                 (_, Some(seq)) => {
                     let there = ledger.records.get(name).map(|record| record.seq);
@@ -120,8 +140,7 @@ async fn adds_up(log: &Log, ledger: &Ledger, client: &Client) -> usize {
     let (mut spent, mut held) = (vec![0_u64; log.customers], vec![0_u64; log.customers]);
     let (mut records, mut states) = (0, HashMap::new());
     for intent in &log.intents {
-        let (kind, movements) = intent.records();
-        for movement in movements {
+        for (kind, movement) in intent.records() {
             let record = ledger.records.get(&movement.transno);
             let record = record.unwrap_or_else(|| panic!("not in the ledger: {movement:?}"));
             assert_eq!((&*record.kind, record.customer), (kind, movement.customer), "{movement:?}");
@@ -136,11 +155,17 @@ async fn adds_up(log: &Log, ledger: &Ledger, client: &Client) -> usize {
                 states.insert(&hold.transno, "open");
             }
             Intent::Capture(hold, _) | Intent::Release(hold) => {
-                held[hold.movement.customer] -= hold.movement.amount;
+                held[hold.by.customer] -= hold.by.amount;
                 let captured = matches!(intent, Intent::Capture(..));
-                states.insert(&hold.movement.transno, if captured { "captured" } else { "released" });
+                states.insert(&hold.by.transno, if captured { "captured" } else { "released" });
             }
             _ => {}
+        }
+        for usage in intent.usage() {
+            let Some(hold) = &usage.hold else { continue };
+            held[hold.by.customer] -= hold.by.amount;
+            let captured = usage.charge().is_some();
+            states.insert(&hold.by.transno, if captured { "captured" } else { "released" });
         }
     }
     assert_eq!(ledger.records.len(), records, "as many records as movements");
@@ -159,29 +184,40 @@ async fn adds_up(log: &Log, ledger: &Ledger, client: &Client) -> usize {
     records
 }
 
-/// All that is there but the credits, read through the API; each seq is there once, without a gap.
+/// All that is there but the credits, read through the API; each seq and useq is there once, without a gap.
 async fn ledger(client: &Client, customers: usize) -> Ledger {
-    let mut ledger = Ledger { records: BTreeMap::new(), holds: HashMap::new() };
+    let mut ledger = Ledger { records: BTreeMap::new(), holds: HashMap::new(), usage: BTreeMap::new() };
     for customer in 0..customers {
-        let mut next = None;
-        for row in rows(client, "accounting", customer).await {
-            let seq = row["seq"].as_u64().unwrap();
-            assert!(next.is_none_or(|next| next == seq), "{}: {seq} in place of {next:?}", name(customer));
-            next = Some(seq - 1);
+        let records = rows(client, "accounting", customer).await;
+        assert!(!records.is_empty(), "{}: there is the credit", name(customer));
+        without_gap(&records, "seq");
+        for row in records {
             let (kind, amount) = (text(&row, "kind"), text(&row, "amount"));
             if kind != "credit" {
-                let record = Record { seq, kind, amount, customer };
+                let record = Record { seq: row["seq"].as_u64().unwrap(), kind, amount, customer };
                 let twice = ledger.records.insert(text(&row, "transno"), record);
                 assert!(twice.is_none(), "booked twice: {row}");
             }
         }
-        assert_eq!(next, Some(0), "{}: the first seq is 1", name(customer));
         for row in rows(client, "holds", customer).await {
             let twice = ledger.holds.insert(text(&row, "transno"), text(&row, "state"));
             assert!(twice.is_none(), "held twice: {row}");
         }
+        let usage = rows(client, "usage", customer).await;
+        without_gap(&usage, "useq");
+        for row in usage {
+            let twice = ledger.usage.insert(text(&row, "request_id"), row);
+            assert!(twice.is_none(), "recorded twice: {twice:?}");
+        }
     }
     ledger
+}
+
+/// The rows, newest first, are numbered down to 1.
+fn without_gap(rows: &[Value], number: &str) {
+    for (row, expected) in rows.iter().zip((1..=rows.len()).rev()) {
+        assert_eq!(row[number], expected, "{number} of {row}");
+    }
 }
 
 async fn rows(client: &Client, list: &str, customer: usize) -> Vec<Value> {
