@@ -3,11 +3,15 @@
 mod balance;
 mod booking;
 mod charges;
+mod durability;
+mod export;
 mod ledger;
+mod lists;
 mod memory;
 mod mirror;
 mod sign_in;
 mod start;
+mod usage;
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use crate::database::Kind;
 use crate::report::{Line, Report};
 use crate::server::Programs;
 use crate::{Failure, Run};
@@ -46,6 +51,20 @@ pub enum Measure {
     /// Users: their requests and refreshes, and what logins cost in memory and give away by their time
     #[value(alias = "7")]
     SignIn,
+    /// Usage and quotas with a million usage records: records, checks, what others notice, sums, lists, the export, memory
+    #[value(alias = "8")]
+    Usage,
+}
+
+impl Measure {
+    /// On what it is measured, one after another. One of them: it chooses by itself.
+    pub const fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Ledger => &Kind::ALL,
+            Self::Usage => &Kind::ROOTLESS,
+            _ => &[Kind::Sqlite],
+        }
+    }
 }
 
 /// How much to measure.
@@ -117,8 +136,9 @@ pub fn run(args: &Run) -> Result<(), Failure> {
             Measure::Start => start::measure(&programs, &effort),
             Measure::Ledger => ledger::measure(&programs, &effort, kind),
             Measure::SignIn => sign_in::measure(&programs, &effort),
+            Measure::Usage => usage::measure(&programs, &effort, kind),
         };
-        let name = if measure == Measure::Ledger { kind.name() } else { "" };
+        let name = if measure.kinds().len() > 1 { kind.name() } else { "" };
         let lines: Vec<Line> = lines.map_err(|error| format!("{measure:?} {name}: {error}"))?;
         eprintln!("measured {measure:?} {name} in {:.0} s", started.elapsed().as_secs_f64());
         report.lines.extend(lines);
