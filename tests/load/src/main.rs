@@ -70,7 +70,7 @@ pub struct Run {
     /// root, and debootstrap the first time
     #[arg(long, value_enum, value_name = "DATABASE")]
     on: Vec<Kind>,
-    /// Records that the ledger has, and usage records [default: 1000000, or 20000 with --quick]
+    /// Records that the ledger has, and usage records [default: 1000000, or a few thousand with --quick]
     #[arg(long, value_name = "COUNT")]
     records: Option<usize>,
     /// Where the results go

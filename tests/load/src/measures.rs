@@ -75,6 +75,7 @@ struct Effort {
     requests: usize,
     starts: usize,
     records: usize,
+    usage_records: usize,
     customers: usize,
     logins: usize,
 }
@@ -91,6 +92,7 @@ impl Effort {
                 requests: 50_000,
                 starts: 3,
                 records: 20_000,
+                usage_records: 5000,
                 customers: 200,
                 logins: 50,
             }
@@ -103,6 +105,7 @@ impl Effort {
                 requests: 1_000_000,
                 starts: 10,
                 records: 1_000_000,
+                usage_records: 1_000_000,
                 customers: 10_000,
                 logins: 2000,
             }
@@ -120,6 +123,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
     let programs = Programs { folder: fs::canonicalize(folder)? };
     let mut effort = Effort::of(args.quick);
     effort.records = args.records.unwrap_or(effort.records);
+    effort.usage_records = args.records.unwrap_or(effort.usage_records);
     let cores = std::thread::available_parallelism()?.get();
     let mut report = Report { cores, load_shares_cores: true, quick: args.quick, lines: Vec::new() };
     fs::create_dir_all(&args.out)?;

@@ -3,10 +3,10 @@
 use std::io::BufRead as _;
 use std::time::Instant;
 
-use crate::Failure;
-use crate::chunked;
 use super::lists::List;
 use super::{megabytes, no_rounds};
+use crate::Failure;
+use crate::chunked;
 use crate::report::{Goal, Line};
 use crate::request::Requests;
 use crate::server::Server;

@@ -23,8 +23,6 @@ use crate::request::accepted;
 use crate::server::Programs;
 use crate::stat::Stat;
 
-/// What is listed and exported.
-const LISTED: List = List { path: "accounting", number: "seq" };
 /// Connections of clients that charge.
 const CHARGING: usize = 64;
 /// Connections of clients that send batches.
@@ -59,7 +57,9 @@ pub fn measure(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Vec<L
     fill(&mut sides, &customers, effort.records, &server.child, &mut resident)?;
 
     let name = kind.name();
-    let mut lines = vec![lists::of_all(server.http, &mut sides.requests, LISTED, effort, name)?];
+    // What is listed and exported.
+    let list = List { path: "accounting", records: effort.records, number: "seq" };
+    let mut lines = vec![lists::of_all(server.http, &mut sides.requests, list, effort, name)?];
     resident.after(&server.child, "the lists")?;
     let among = format!(", {} records, {name}", effort.records);
     let hot = customers.first().ok_or("there are no customers")?.as_str();
@@ -71,11 +71,11 @@ pub fn measure(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Vec<L
     resident.after(&server.child, "the charges")?;
     lines.push(batches(&mut sides, &customers, effort, name)?);
     resident.after(&server.child, "the batches")?;
-    lines.push(lists::of_one(server.http, &mut sides.requests, LISTED, hot, effort, name)?);
+    lines.push(lists::of_one(server.http, &mut sides.requests, list, hot, effort, name)?);
     resident.after(&server.child, "the lists of one customer")?;
     // The seed made one record for each customer.
     let records = customers.len() + sides.booked;
-    lines.push(export::measure(&server, &mut sides.requests, LISTED, records, name)?);
+    lines.push(export::measure(&server, &mut sides.requests, list, records, name)?);
     resident.after(&server.child, "the export")?;
     lines.extend(resident.lines(&server.child, effort.records, name)?);
     server.child.stop()?;

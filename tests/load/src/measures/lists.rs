@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::{Effort, no_rounds};
 use crate::Failure;
 use crate::child::exchange;
 use crate::generator::{self, Load};
-use super::{Effort, no_rounds};
 use crate::report::{Goal, Line};
 use crate::request::Requests;
 
@@ -21,6 +21,8 @@ const PAGE: usize = 1000;
 pub struct List {
     /// Where it is: `accounting`, `usage`.
     pub path: &'static str,
+    /// How many records it has.
+    pub records: usize,
     /// By what the records of a customer are numbered without a gap.
     pub number: &'static str,
 }
@@ -33,8 +35,16 @@ pub fn of_all(
     effort: &Effort,
     kind: &str,
 ) -> Result<Line, Failure> {
-    let depth = effort.records / 10 * 9;
-    compare(server, requests, list, "", depth, effort, format!("list of 50 of /{} at record {depth}, {kind}", list.path))
+    let depth = list.records / 10 * 9;
+    compare(
+        server,
+        requests,
+        list,
+        "",
+        depth,
+        effort,
+        format!("list of 50 of /{} at record {depth}, {kind}", list.path),
+    )
 }
 
 /// The records of one customer, who has many.

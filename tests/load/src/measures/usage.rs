@@ -31,8 +31,6 @@ const ITEMS: usize = 1000;
 const CUSTOMERS: usize = 1000;
 /// How long something that is not measured may take.
 const LIMIT: Duration = Duration::from_secs(600);
-/// What is listed and exported.
-const LISTED: List = List { path: "usage", number: "useq" };
 /// What a thousand tokens cost.
 const PRICES: &str = "unit_values: {k: 1000}\npricings:\n- {price_factors: prompt_tokens, unit_prices: 1, unit: k}\n\
      - {price_factors: completion_tokens, unit_prices: 4, unit: k}\n";
@@ -44,21 +42,23 @@ pub fn measure(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Vec<L
     let (users, others) = (names("org_usage"), names("org_plain"));
     let (ours, theirs) = (programs.database(kind)?, Database::fresh(kind)?);
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;
-    let mut go = GoWriter::filled(&theirs, kind, effort.records, jiff::Timestamp::from_microsecond(now)?)?;
+    let mut go =
+        GoWriter::filled(&theirs, kind, effort.usage_records, jiff::Timestamp::from_microsecond(now)?)?;
     let durability = durability::note(&theirs, kind)?;
     let key = seed(programs, &ours, &[users.clone(), others.clone()].concat())?;
-    usage::fill(&ours, kind, &users, effort.records, now)?;
+    usage::fill(&ours, kind, &users, effort.usage_records, now)?;
 
     let name = kind.name();
     let server = programs.serve(&ours, None)?;
-    let mut client = Client::new(server.http, key.requests(server.http)?, effort.records);
+    let mut client = Client::new(server.http, key.requests(server.http)?, effort.usage_records);
     let large = &users[0];
+    let list = List { path: "usage", records: effort.usage_records, number: "useq" };
     // First what needs to know how many records there are.
     let mut lines = vec![
         sums::measure(&mut client, &ours, large, effort, kind)?,
-        lists::of_all(server.http, &mut client.requests, LISTED, effort, name)?,
-        lists::of_one(server.http, &mut client.requests, LISTED, large, effort, name)?,
-        export::measure(&server, &mut client.requests, LISTED, client.recorded, name)?,
+        lists::of_all(server.http, &mut client.requests, list, effort, name)?,
+        lists::of_one(server.http, &mut client.requests, list, large, effort, name)?,
+        export::measure(&server, &mut client.requests, list, client.recorded, name)?,
     ];
     let [beside_bookings, beside_go] = batches::measure(&mut client, &mut go, &users, effort, name)?;
     lines.extend([beside_bookings, beside_go.note(durability)]);

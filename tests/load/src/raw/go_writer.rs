@@ -63,7 +63,12 @@ macro_rules! transactions {
         }
 
         /// Writes these rows in one transaction.
-        async fn $buffer(conn: &mut $conn, first: usize, count: usize, now: Timestamp) -> Result<(), Failure> {
+        async fn $buffer(
+            conn: &mut $conn,
+            first: usize,
+            count: usize,
+            now: Timestamp,
+        ) -> Result<(), Failure> {
             let mut tx = conn.begin().await?;
             for from in (first..first + count).step_by(ROWS) {
                 let numbers = from..(from + ROWS).min(first + count);
@@ -100,7 +105,12 @@ pub struct GoWriter<'a> {
 
 impl<'a> GoWriter<'a> {
     /// With so many rows of the last weeks in its table, which gets its indexes after that: a random key would take long.
-    pub fn filled(database: &'a Database, kind: Kind, records: usize, now: Timestamp) -> Result<Self, Failure> {
+    pub fn filled(
+        database: &'a Database,
+        kind: Kind,
+        records: usize,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
         execute(database, if kind == Kind::Sqlite { SQLITE_TABLE } else { MYSQL_TABLE })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {

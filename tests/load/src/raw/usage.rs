@@ -20,12 +20,13 @@ const SPAN: Duration = Duration::from_hours(29 * 24);
 const ROWS: usize = 500;
 const TRANSACTION: usize = 20_000;
 
-const INSERT: &str = "INSERT INTO usage_logs (customer_id, useq, id, request_id, user_id, model, input_tokens, output_tokens, \
+const INSERT: &str = "INSERT INTO usage_logs (customer_id, useq, id, request_id, user_id, model, pricing_id, input_tokens, output_tokens, \
      total_tokens, is_streaming, upstream_url, status_code, duration_ms, cost, currency, pricing_version, unrounded, \
      arithmetic, billing, body_hash, event_time, received_at) ";
 /// What a server keeps of how this usage was priced.
-const ARITHMETIC: &str = "";
-const COST: i64 = 1_468_000;
+const ARITHMETIC: &str = r#"{"row":"prices-1","date":"2026-12-01","discount":null,"scale":6,"lines":[{"rule":0,"factor":"prompt_tokens","quantity":"812","unit_value":"1000","unit_price":"1","subtotal":"0.812"},{"rule":1,"factor":"completion_tokens","quantity":"164","unit_value":"1000","unit_price":"4","subtotal":"0.656"}]}"#;
+/// In 10^-9 units.
+const COST: i64 = 1_468_000_000;
 
 macro_rules! sums {
     ($table:literal, $keys:literal, $from:literal, $day:literal) => {
@@ -107,11 +108,11 @@ macro_rules! inserts {
                     .push_bind(used.request.clone())
                     .push_bind(used.user.clone())
                     .push_bind(used.model.clone())
-                    .push("812, 164, 976, 1")
+                    .push("'prices', 812, 164, 976, 1")
                     .push_bind(UPSTREAM)
                     .push("200, 1840")
                     .push_bind(COST)
-                    .push("'CNY', 0, NULL")
+                    .push("'CNY', 0, '1.468'")
                     .push_bind(ARITHMETIC)
                     .push("'log'")
                     .push_bind(vec![7u8; 32])
@@ -152,7 +153,13 @@ inserts!(mysql_insert, fill_mysql, MySql, MySqlConnection);
 
 /// Writes so many records, up to this time in microseconds: half of them the first customer's, the rest the others' in turn.
 /// No server may be running.
-pub fn fill(database: &Database, kind: Kind, customers: &[String], records: usize, now: i64) -> Result<(), Failure> {
+pub fn fill(
+    database: &Database,
+    kind: Kind,
+    customers: &[String],
+    records: usize,
+    now: i64,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match Conn::open_to_fill(database).await? {

@@ -21,13 +21,13 @@ pub fn measure(
     for _ in 0..effort.rounds {
         let plain = go.run(effort.round)?.rate() * buffer;
         let charges = client.send_charges(customers, charging, effort.round)?.rate();
-        let usage = client.send_usage(customers, using, effort.round)?.rate();
+        let usage = client.send_usage(customers, BATCHING, using, effort.round)?.rate();
         charging = enough(charges, effort.round, BATCHING);
         using = enough(usage, effort.round, BATCHING);
         beside_bookings.push((usage * items, charges * items));
         beside_go.push((usage * items, plain));
     }
-    let among = format!("{} customers, {} records, {kind}", customers.len(), effort.records);
+    let among = format!("{} customers, {} records, {kind}", customers.len(), effort.usage_records);
     let name = format!("POST /usage/batch of {ITEMS} over {among}");
     let bookings = Line::compared(
         name.clone(),
@@ -37,9 +37,9 @@ pub fn measure(
         Goal::AtLeast(0.7),
     );
     let go = Line::compared(
-        name,
+        format!("{name}, beside a Go writer"),
         "records/s",
-        "a Go writer's inserts, raw",
+        "its inserts, raw",
         &beside_go,
         Goal::AtLeast(2.0),
     );

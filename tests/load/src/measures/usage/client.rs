@@ -96,12 +96,13 @@ impl Client {
     pub fn send_usage(
         &mut self,
         customers: &[String],
+        connections: usize,
         number: usize,
         limit: Duration,
     ) -> Result<Outcome, Failure> {
         let batches = self.usage_batches(customers, number)?;
         let load = Load { ending: accepted(ITEMS), ..Load::once(batches, limit) };
-        let outcome = generator::run(self.server, BATCHING, load)?;
+        let outcome = generator::run(self.server, connections, load)?;
         self.recorded += outcome.count * ITEMS;
         Ok(outcome)
     }

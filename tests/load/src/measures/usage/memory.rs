@@ -1,7 +1,7 @@
 //! The resident memory of a server that was just started while it records usage.
 
 use super::client::Client;
-use super::{Effort, ITEMS, LIMIT, no_rounds};
+use super::{BATCHING, Effort, ITEMS, LIMIT, no_rounds};
 use crate::Failure;
 use crate::child::Child;
 use crate::measures::megabytes;
@@ -21,9 +21,9 @@ pub fn measure(
 ) -> Result<[Line; 2], Failure> {
     let before = server.resident()?;
     let (mut looks, mut sent) = (Vec::new(), 0);
-    while sent < effort.records {
-        let number = PORTION.min(effort.records.div_ceil(4)).div_ceil(ITEMS);
-        let outcome = client.send_usage(customers, number, LIMIT)?;
+    while sent < effort.usage_records {
+        let number = PORTION.min(effort.usage_records.div_ceil(4)).div_ceil(ITEMS);
+        let outcome = client.send_usage(customers, BATCHING, number, LIMIT)?;
         if outcome.count != number {
             return Err(format!("{number} batches took longer than {LIMIT:?}").into());
         }
@@ -31,14 +31,17 @@ pub fn measure(
         looks.push((sent, server.resident()?));
     }
     let quarters = (1..=4).filter_map(|quarter| {
-        looks.iter().find(|(sent, _)| sent * 4 >= effort.records * quarter).map(|(_, bytes)| megabytes(*bytes))
+        looks
+            .iter()
+            .find(|(sent, _)| sent * 4 >= effort.usage_records * quarter)
+            .map(|(_, bytes)| megabytes(*bytes))
     });
     let quarters: Vec<_> = quarters.collect();
     let (first, last) = quarters.first().zip(quarters.last()).ok_or_else(no_rounds)?;
     let greatest = looks.iter().map(|(_, bytes)| megabytes(*bytes)).fold(0.0, f64::max);
     let way: Vec<_> = quarters.iter().map(|figure| format!("{figure:.1}")).collect();
     let stat = |figure| Stat::of([figure]).ok_or_else(no_rounds);
-    let records = effort.records;
+    let records = effort.usage_records;
     Ok([
         Line::alone(
             format!("growth of resident memory by {records} usage records in batches, {kind}"),

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::client::{Ask, Client, enough};
-use super::{BATCHING, CONNECTIONS, Effort, ITEMS, no_rounds};
+use super::{CONNECTIONS, Effort, ITEMS, no_rounds};
 use crate::Failure;
 use crate::database::Database;
 use crate::generator::{self, Load};
@@ -13,6 +13,8 @@ use crate::request::accepted;
 
 /// Requests of the first round.
 const TRIAL: usize = 2000;
+/// Batches of one customer that show how fast they are stored: one after another, since a customer has only a share of the queue.
+const TRIAL_BATCHES: usize = 20;
 /// Every so manieth request is another customer's.
 const SHARE: usize = 3;
 /// The load of one customer is this part of what it reaches.
@@ -59,7 +61,7 @@ pub fn of_others(
         "charges of {} customers, and a third of the load checks and usage of others, {CONNECTIONS} connections, {} records, \
          {kind}",
         charged.len(),
-        effort.records
+        effort.usage_records
     );
     let line = Line::compared(name, "charges/s", "charges of the others instead", &rates, Goal::AtLeast(0.9));
     Ok(line
@@ -74,7 +76,7 @@ pub fn of_one(client: &mut Client, customer: &str, effort: &Effort, kind: &str) 
     let only = [customer.to_owned()];
     let charge = |_| (Ask::Charge, customer);
     let reached = client.send(TRIAL, effort.round, None, charge)?.rate();
-    let batches = client.send_usage(&only, BATCHING * 2, effort.round)?.rate();
+    let batches = client.send_usage(&only, 1, TRIAL_BATCHES, effort.round)?.rate();
     let (charging, batching) = (reached * STEADY, batches * STEADY);
     let seconds = effort.round.as_secs_f64();
     let (due, sent) = (count(charging * seconds).max(1), count(batching * seconds).max(1));
@@ -87,7 +89,7 @@ pub fn of_one(client: &mut Client, customer: &str, effort: &Effort, kind: &str) 
         let bulk = Load { rate: Some(batching), ending: accepted(ITEMS), ..bulk };
         let server = client.server;
         let (disturbed, stored) = thread::scope(|scope| {
-            let stream = scope.spawn(move || generator::run(server, BATCHING, bulk));
+            let stream = scope.spawn(move || generator::run(server, 1, bulk));
             let disturbed = generator::run(server, CONNECTIONS, load);
             (disturbed, stream.join())
         });
@@ -103,7 +105,7 @@ pub fn of_one(client: &mut Client, customer: &str, effort: &Effort, kind: &str) 
     }
     let name = format!(
         "99 % of single charges of one customer beside batches of its usage, {} records, {kind}",
-        effort.records
+        effort.usage_records
     );
     let line = Line::compared(name, "ms", "the charges alone", &slowest, Goal::AtMost(3.0));
     Ok(line

@@ -45,7 +45,7 @@ pub fn measure(
         let name = format!(
             "{name}, {CONNECTIONS} connections, {} customers, {} records, {kind}",
             customers.len(),
-            effort.records
+            effort.usage_records
         );
         let line = Line::compared(name, "requests/s", "POST /accounting", rates, Goal::AtLeast(0.8));
         let line = line.ok_or_else(no_rounds)?.note("aim: 1 ×").note(times.text()?);

@@ -46,7 +46,12 @@ pub fn measure(
         rates.push((generator::run(client.server, 1, load)?.rate(), plain.rate()));
     }
     let line = Line::compared(
-        format!("GET /usage/stats?group_by=user over 30 days, {} users, {} models, {}", usage::USERS, usage::MODELS, kind.name()),
+        format!(
+            "GET /usage/stats?group_by=user over 30 days, {} users, {} models, {}",
+            usage::USERS,
+            usage::MODELS,
+            kind.name()
+        ),
         "answers/s",
         "GROUP BY over the customer's records, raw",
         &rates,
