@@ -25,5 +25,5 @@ stage "Kubernetes" "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" build
 stage "tests on SQLite, MariaDB and a Kubernetes API server" \
   on_mariadb "$SAGEAPI_TEST_BIN_DIR/sageapi-test-cluster" control-plane -- cargo test --workspace --no-fail-fast
 # Only checks that it runs: the speed of a debug build means nothing.
-stage "short run of the ledger benchmark" "$SAGEAPI_TEST_BIN_DIR/sageapi-load" run --quick --only ledger --on sqlite \
-  --bin "$SAGEAPI_TEST_BIN_DIR" --out "$SAGEAPI_TEST_BIN_DIR/../bench/short"
+stage "short run of the benchmarks of the ledger and of usage" "$SAGEAPI_TEST_BIN_DIR/sageapi-load" run --quick \
+  --only ledger --only usage --on sqlite --bin "$SAGEAPI_TEST_BIN_DIR" --out "$SAGEAPI_TEST_BIN_DIR/../bench/short"

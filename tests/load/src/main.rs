@@ -9,6 +9,7 @@ mod child;
 mod chunked;
 mod database;
 mod generator;
+mod ids;
 mod machine;
 mod measures;
 mod outcome;
@@ -65,10 +66,11 @@ pub struct Run {
     /// Measure these only; can be repeated
     #[arg(long, value_enum, value_name = "MEASURE")]
     only: Vec<Measure>,
-    /// Fill the ledger on these only [default: all]; MySQL takes root, and debootstrap the first time
+    /// Measure the ledger, and usage, on these only [default: all for the ledger, sqlite and mariadb for usage]; MySQL takes
+    /// root, and debootstrap the first time
     #[arg(long, value_enum, value_name = "DATABASE")]
     on: Vec<Kind>,
-    /// Records that the ledger has [default: 1000000, or 20000 with --quick]
+    /// Records that the ledger has, and usage records [default: 1000000, or a few thousand with --quick]
     #[arg(long, value_name = "COUNT")]
     records: Option<usize>,
     /// Where the results go
@@ -80,11 +82,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// What is measured and written down at a time: the ledger on one database after another, all else once.
+    /// What is measured and written down at a time: the ledger and usage on one database after another, all else once.
     fn parts(&self, measure: Measure) -> Vec<(Measure, Kind)> {
-        let on = if self.on.is_empty() { &Kind::ALL[..] } else { &self.on };
-        let times = if measure == Measure::Ledger { on.len() } else { 1 };
-        on.iter().take(times).map(|kind| (measure, *kind)).collect()
+        let kinds = measure.kinds();
+        let on = if self.on.is_empty() || kinds.len() == 1 { kinds } else { &self.on };
+        on.iter().map(|kind| (measure, *kind)).collect()
     }
 }
 

@@ -3,11 +3,15 @@
 mod balance;
 mod booking;
 mod charges;
+mod durability;
+mod export;
 mod ledger;
+mod lists;
 mod memory;
 mod mirror;
 mod sign_in;
 mod start;
+mod usage;
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use crate::database::Kind;
 use crate::report::{Line, Report};
 use crate::server::Programs;
 use crate::{Failure, Run};
@@ -46,6 +51,20 @@ pub enum Measure {
     /// Users: their requests and refreshes, and what logins cost in memory and give away by their time
     #[value(alias = "7")]
     SignIn,
+    /// Usage and quotas with a million usage records: records, checks, what others notice, sums, lists, the export, memory
+    #[value(alias = "8")]
+    Usage,
+}
+
+impl Measure {
+    /// On what it is measured, one after another. One of them: it chooses by itself.
+    pub const fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Ledger => &Kind::ALL,
+            Self::Usage => &Kind::ROOTLESS,
+            _ => &[Kind::Sqlite],
+        }
+    }
 }
 
 /// How much to measure.
@@ -56,6 +75,7 @@ struct Effort {
     requests: usize,
     starts: usize,
     records: usize,
+    usage_records: usize,
     customers: usize,
     logins: usize,
 }
@@ -72,6 +92,7 @@ impl Effort {
                 requests: 50_000,
                 starts: 3,
                 records: 20_000,
+                usage_records: 5000,
                 customers: 200,
                 logins: 50,
             }
@@ -84,6 +105,7 @@ impl Effort {
                 requests: 1_000_000,
                 starts: 10,
                 records: 1_000_000,
+                usage_records: 1_000_000,
                 customers: 10_000,
                 logins: 2000,
             }
@@ -101,6 +123,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
     let programs = Programs { folder: fs::canonicalize(folder)? };
     let mut effort = Effort::of(args.quick);
     effort.records = args.records.unwrap_or(effort.records);
+    effort.usage_records = args.records.unwrap_or(effort.usage_records);
     let cores = std::thread::available_parallelism()?.get();
     let mut report = Report { cores, load_shares_cores: true, quick: args.quick, lines: Vec::new() };
     fs::create_dir_all(&args.out)?;
@@ -117,8 +140,9 @@ pub fn run(args: &Run) -> Result<(), Failure> {
             Measure::Start => start::measure(&programs, &effort),
             Measure::Ledger => ledger::measure(&programs, &effort, kind),
             Measure::SignIn => sign_in::measure(&programs, &effort),
+            Measure::Usage => usage::measure(&programs, &effort, kind),
         };
-        let name = if measure == Measure::Ledger { kind.name() } else { "" };
+        let name = if measure.kinds().len() > 1 { kind.name() } else { "" };
         let lines: Vec<Line> = lines.map_err(|error| format!("{measure:?} {name}: {error}"))?;
         eprintln!("measured {measure:?} {name} in {:.0} s", started.elapsed().as_secs_f64());
         report.lines.extend(lines);

@@ -9,10 +9,36 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 use sageapi_server::signing::{SignedRequest, Signer};
 
+use serde_json::json;
+
 use crate::Failure;
+use crate::ids;
 
 /// The amount of every charge.
 pub const AMOUNT: &str = "0.000001";
+
+/// Users of a customer.
+const USERS: u128 = 10;
+/// Where a gateway had its answers from.
+pub const UPSTREAM: &str = "https://llm.example.com/v1/chat/completions";
+
+/// Who used something.
+pub struct Caller {
+    /// The customer.
+    pub customer: String,
+    /// Its user.
+    pub user: String,
+    /// The reservation of the check before.
+    pub reservation: Option<String>,
+}
+
+impl Caller {
+    /// One of a customer's users, another for each number, in no order.
+    pub fn of(customer: &str, n: u64) -> Self {
+        let user = ids::random(n.into()) % USERS;
+        Self { customer: customer.to_owned(), user: format!("user_{user}"), reservation: None }
+    }
+}
 
 /// How the answer to a batch of so many items ends if all of them were accepted.
 pub fn accepted(items: usize) -> String {
@@ -53,14 +79,50 @@ impl Requests {
         self.signed(&Method::POST, "/api/v1/accounting/batch", None, &format!("[{}]", items.join(",")))
     }
 
-    /// `GET /accounting` with a query. May be repeated for five minutes.
-    pub fn list(&mut self, query: &str) -> Result<Bytes, Failure> {
-        self.signed(&Method::GET, "/api/v1/accounting", Some(query), "")
+    /// `POST /usage`: one record. Each is another one.
+    pub fn usage(&mut self, customer: &str) -> Result<Bytes, Failure> {
+        let body = self.usage_body(&Caller::of(customer, self.made));
+        self.signed(&Method::POST, "/api/v1/usage", None, &body)
     }
 
-    /// `GET /accounting/export`: all records, one a line.
-    pub fn export(&mut self) -> Result<Bytes, Failure> {
-        self.signed_for(Some("application/x-ndjson"), &Method::GET, "/api/v1/accounting/export", None, "")
+    /// `POST /usage/batch`: one record of each of these.
+    pub fn usage_batch(&mut self, callers: &[Caller]) -> Result<Bytes, Failure> {
+        let items: Vec<_> = callers.iter().map(|caller| self.usage_body(caller)).collect();
+        self.signed(&Method::POST, "/api/v1/usage/batch", None, &format!("[{}]", items.join(",")))
+    }
+
+    /// `POST /quota/check`, by one of the customer's users.
+    pub fn check(&mut self, customer: &str) -> Result<Bytes, Failure> {
+        let Caller { customer, user, .. } = Caller::of(customer, self.made);
+        let body = json!({"customer_id": customer, "user_id": user, "model": "model-1", "tokens": 976});
+        self.signed(&Method::POST, "/api/v1/quota/check", None, &body.to_string())
+    }
+
+    /// `GET /usage/stats` with a query. May be repeated for five minutes.
+    pub fn stats(&mut self, query: &str) -> Result<Bytes, Failure> {
+        self.signed(&Method::GET, "/api/v1/usage/stats", Some(query), "")
+    }
+
+    /// A list with a query. May be repeated for five minutes.
+    pub fn list(&mut self, path: &str, query: &str) -> Result<Bytes, Failure> {
+        self.signed(&Method::GET, &format!("/api/v1/{path}"), Some(query), "")
+    }
+
+    /// The export of a list: all records, one a line.
+    pub fn export(&mut self, path: &str) -> Result<Bytes, Failure> {
+        let path = format!("/api/v1/{path}/export");
+        self.signed_for(Some("application/x-ndjson"), &Method::GET, &path, None, "")
+    }
+
+    fn usage_body(&mut self, caller: &Caller) -> String {
+        self.made += 1;
+        let id = ids::uuid(self.run << 32 | u128::from(self.made));
+        let Caller { customer, user, reservation } = caller;
+        let reservation =
+            reservation.as_ref().map_or(String::new(), |id| format!(r#","reservation":"{id}""#));
+        format!(
+            r#"{{"request_id":"{id}","customer_id":"{customer}","user_id":"{user}","model":"model-1","input_tokens":812,"output_tokens":164,"is_streaming":true,"upstream_url":"{UPSTREAM}","status_code":200,"duration_ms":1840{reservation}}}"#
+        )
     }
 
     fn charge_body(&mut self, customer: &str) -> String {

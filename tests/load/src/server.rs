@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::child::{Child, free_address, output};
@@ -70,6 +70,8 @@ fn environment(database: &Database) -> Vec<(String, String)> {
         set("DATABASE_URL", database.url()),
         set("AUTH_ENCRYPTION_KEY", ENCRYPTION_KEY.to_owned()),
         set("AUTH_JWT_SECRET", JWT_SECRET.to_owned()),
+        // Checks are for users that nobody has created.
+        set("QUOTA_UNKNOWN_USER", "allow".to_owned()),
         // Logins come from addresses of their own.
         set("SERVER_TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
     ]
@@ -111,14 +113,25 @@ impl Programs {
 
     /// Creates customers with funds. A key of the first customer, and one of the platform.
     pub fn seed(&self, database: &Database, customers: &[String]) -> Result<[Key; 2], Failure> {
+        self.seed_with(database, customers, json!({}))
+    }
+
+    /// The same with more in it: members of the seed file.
+    pub fn seed_with(
+        &self,
+        database: &Database,
+        customers: &[String],
+        mut seed: Value,
+    ) -> Result<[Key; 2], Failure> {
         let rows: Vec<_> = customers.iter().map(|id| json!({"id": id, "credit": "1000000000"})).collect();
-        let scopes = ["balance:read", "accounting:read", "accounting:write"];
-        let keys = json!([
+        let scopes = ["balance:read", "accounting:read", "accounting:write", "usage:read", "usage:write"];
+        seed["customers"] = rows.into();
+        seed["keys"] = json!([
             {"name": "bench", "customer": customers.first(), "scopes": scopes},
             {"name": "bench platform", "scopes": scopes},
         ]);
         let file = database.folder().join("seed.json");
-        std::fs::write(&file, json!({"customers": rows, "keys": keys}).to_string())?;
+        std::fs::write(&file, seed.to_string())?;
         let file = file.to_str().ok_or("the folder's path is not UTF-8")?;
         let seeded = self.command(database, None, &["seed", file, "--output", "json"])?;
         let seeded: Seeded = serde_json::from_str(&seeded)?;

@@ -18,6 +18,8 @@ use crate::stat::Stat;
 const PLAIN: usize = 16;
 /// How long the plain side is run before it counts, at most.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// How late the last charges of an open loop may be sent: lateness is what it measures, and ends nothing.
+pub(super) const LATE: Duration = Duration::from_secs(60);
 /// Requests that show about how fast the server is, so that enough of them can be signed beforehand.
 const TRIAL: usize = 2000;
 

@@ -1,8 +1,5 @@
 //! The ledger with a million records in it: balances, charges, batches, lists, the export, memory.
 
-mod durability;
-mod export;
-mod lists;
 mod resident;
 
 use std::sync::Arc;
@@ -10,8 +7,9 @@ use std::time::Duration;
 
 use self::resident::Resident;
 use super::balance::beside_bare;
-use super::charges::{Sides, Times, count};
-use super::{Effort, no_rounds};
+use super::charges::{LATE, Sides, Times, count};
+use super::lists::List;
+use super::{Effort, durability, export, lists, no_rounds};
 use crate::Failure;
 use crate::child::Child;
 use crate::database::Kind;
@@ -39,8 +37,6 @@ const FIRST_SEQ: i64 = 1 << 40;
 const FILLING: Duration = Duration::from_secs(1);
 /// How long filling may take at most.
 const LIMIT: Duration = Duration::from_secs(600);
-/// How late the last charges of an open loop may be sent: lateness is what it measures, and ends nothing.
-const LATE: Duration = Duration::from_secs(60);
 /// Bookings signed at a time: a signature lives for five minutes.
 const PORTION: usize = 50_000;
 
@@ -61,7 +57,9 @@ pub fn measure(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Vec<L
     fill(&mut sides, &customers, effort.records, &server.child, &mut resident)?;
 
     let name = kind.name();
-    let mut lines = vec![lists::of_all(server.http, &mut sides.requests, effort, name)?];
+    // What is listed and exported.
+    let list = List { path: "accounting", records: effort.records, number: "seq" };
+    let mut lines = vec![lists::of_all(server.http, &mut sides.requests, list, effort, name)?];
     resident.after(&server.child, "the lists")?;
     let among = format!(", {} records, {name}", effort.records);
     let hot = customers.first().ok_or("there are no customers")?.as_str();
@@ -73,11 +71,11 @@ pub fn measure(programs: &Programs, effort: &Effort, kind: Kind) -> Result<Vec<L
     resident.after(&server.child, "the charges")?;
     lines.push(batches(&mut sides, &customers, effort, name)?);
     resident.after(&server.child, "the batches")?;
-    lines.push(lists::of_one(server.http, &mut sides.requests, hot, effort, name)?);
+    lines.push(lists::of_one(server.http, &mut sides.requests, list, hot, effort, name)?);
     resident.after(&server.child, "the lists of one customer")?;
     // The seed made one record for each customer.
     let records = customers.len() + sides.booked;
-    lines.push(export::measure(&server, &mut sides.requests, records, name)?);
+    lines.push(export::measure(&server, &mut sides.requests, list, records, name)?);
     resident.after(&server.child, "the export")?;
     lines.extend(resident.lines(&server.child, effort.records, name)?);
     server.child.stop()?;

@@ -3,9 +3,10 @@
 use std::io::BufRead as _;
 use std::time::Instant;
 
+use super::lists::List;
+use super::{megabytes, no_rounds};
 use crate::Failure;
 use crate::chunked;
-use crate::measures::{megabytes, no_rounds};
 use crate::report::{Goal, Line};
 use crate::request::Requests;
 use crate::server::Server;
@@ -18,13 +19,14 @@ const LOOK: usize = 1 << 20;
 pub fn measure(
     server: &Server,
     requests: &mut Requests,
+    list: List,
     records: usize,
     kind: &str,
 ) -> Result<Line, Failure> {
     let (before, peak_before) = (server.child.resident()?, server.child.peak()?);
     let started = Instant::now();
     // The signature is looked at once, and the server's time limit is for each page: it may take long.
-    let mut body = chunked::body(server.http, &requests.export()?)?;
+    let mut body = chunked::body(server.http, &requests.export(list.path)?)?;
     let (mut line, mut last) = (Vec::new(), Vec::new());
     let (mut lines, mut bytes, mut looked) = (0, 0, 0);
     let mut seen = before;
@@ -55,7 +57,7 @@ pub fn measure(
     let growth = Stat::of([megabytes(most.saturating_sub(before))]).ok_or_else(no_rounds)?;
     #[expect(clippy::cast_precision_loss, reason = "counts of records and bytes are far below 2^52")]
     let (rate, size) = (records as f64 / seconds, bytes as f64 / 1e6);
-    let name = format!("growth of memory while exporting {records} records, {kind}");
+    let name = format!("growth of memory while exporting {records} records of /{}, {kind}", list.path);
     Ok(Line::alone(name, "MB", growth, Goal::AtMost(16.0))
         .note(format!("{rate:.0} records/s, {bytes} bytes of NDJSON, {:.1} MB/s", size / seconds))
         .note(format!(
