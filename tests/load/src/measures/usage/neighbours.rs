@@ -15,8 +15,10 @@ use crate::request::accepted;
 const TRIAL: usize = 2000;
 /// Batches of one customer that show how fast they are stored: one after another, since a customer has only a share of the queue.
 const TRIAL_BATCHES: usize = 20;
-/// Every so manieth request is another customer's.
+/// Of so many requests one is another customer's.
 const SHARE: usize = 3;
+/// The others' part.
+const CHARGED: f64 = 2.0 / 3.0;
 /// The load of one customer is this part of what it reaches.
 const STEADY: f64 = 0.25;
 
@@ -47,7 +49,7 @@ pub fn of_others(
             let outcome = client.send(numbers[side], effort.round, None, nth)?;
             numbers[side] = enough(outcome.rate(), effort.round, TRIAL / 4);
             // Requests are sent in their order: of all that were answered, two thirds are these charges.
-            reached[side] = outcome.rate() * (1.0 - 1.0 / SHARE as f64);
+            reached[side] = outcome.rate() * CHARGED;
             if round > 0 {
                 times[side].add(&outcome);
             }
