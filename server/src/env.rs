@@ -258,6 +258,7 @@ impl ServerEnv {
         let inner = &self.inner;
         inner.stop.cancel();
         inner.bookings.engine().drain().await;
+        inner.quotas.drain().await;
         inner.tasks.close();
         inner.tasks.wait().await;
         inner.store.close().await;

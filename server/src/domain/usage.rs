@@ -10,6 +10,8 @@ mod writer;
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 pub use export::UsageExport;
 pub use list::UsageQuery;
 pub use metrics::UsageMetrics;
@@ -24,7 +26,7 @@ use super::prices::{NoPrice, PriceRequest, Prices, Quote};
 use super::principal::Principal;
 use super::quota::{Refusals, Subjects, zone_of};
 use crate::config::LiveConfig;
-use crate::model::{Clock, Reach, RecordId, UsageRecord, UserId};
+use crate::model::{Clock, Reach, RecordId, UsageDetails, UsageRecord, UserId};
 use crate::store::Store;
 
 /// What recording and reading usage needs.
@@ -71,16 +73,9 @@ impl UsageLog {
     ///
     /// # Errors
     /// [`Error::Invalid`] where its quantities are none.
-    pub async fn prepare(&self, mut request: Request, reach: &Reach) -> Result<Request, Error> {
-        let customer = request.customer_id.clone();
+    pub async fn prepare(&self, request: Request, reach: &Reach) -> Result<Request, Error> {
+        let mut request = self.with_group(request).await?;
         let Action::Usage(usage) = &mut request.action else { return Ok(request) };
-        if let Some(user) = usage.details.user_id.as_deref().and_then(|id| UserId::parse(id).ok()) {
-            let subject = self.subjects.of(&customer, &user).await?;
-            let default = self.config.read(|config| config.quota.zone.clone());
-            let group = subject.group.as_ref();
-            usage.group_id = group.map(|group| group.id.clone());
-            usage.quota_zone = zone_of(group.and_then(|group| group.time_zone.as_ref()), &default);
-        }
         // In a box: asking for prices takes far more room than the rest.
         usage.price = match Box::pin(self.quote(usage, reach.is_published_only())).await? {
             Ok(quote) => {
@@ -92,6 +87,20 @@ impl UsageLog {
         Ok(request)
     }
 
+    /// Usage with the group of its user and the time zone of that.
+    async fn with_group(&self, mut request: Request) -> Result<Request, Error> {
+        let customer = request.customer_id.clone();
+        let Action::Usage(usage) = &mut request.action else { return Ok(request) };
+        if let Some(user) = usage.details.user_id.as_deref().and_then(|id| UserId::parse(id).ok()) {
+            let subject = self.subjects.of(&customer, &user).await?;
+            let default = self.config.read(|config| config.quota.zone.clone());
+            let group = subject.group.as_ref();
+            usage.group_id = group.map(|group| group.id.clone());
+            usage.quota_zone = zone_of(group.and_then(|group| group.time_zone.as_ref()), &default);
+        }
+        Ok(request)
+    }
+
     /// The price by what is named: a program or a model's id; else by the model that answered, else by the one asked for.
     async fn quote(&self, usage: &Usage, published_only: bool) -> Result<Result<Quote, NoPrice>, Error> {
         let details = &usage.details;
@@ -100,8 +109,12 @@ impl UsageLog {
             pricing_id: details.pricing_id.clone(),
             llmid: details.llmid.clone(),
             model: names.into_iter().flatten().next().cloned(),
-            input_tokens: Some(details.input_tokens),
-            output_tokens: Some(details.output_tokens),
+            input_tokens: count_beside(details.input_tokens, details, &["input_tokens", "prompt_tokens"]),
+            output_tokens: count_beside(
+                details.output_tokens,
+                details,
+                &["output_tokens", "completion_tokens"],
+            ),
             usage: details.usage.clone(),
             at: usage.event_time.unwrap_or_else(|| self.clock.now()),
             published_only,
@@ -167,7 +180,7 @@ impl UsageLog {
     /// there.
     async fn with_arithmetic(&self, mut used: Used) -> Result<Used, Error> {
         let usage = &mut used.usage;
-        if let (true, Some(record), None) = (used.replayed, usage.record_id, &usage.arithmetic) {
+        if let (Some(record), None) = (usage.record_id, &usage.arithmetic) {
             let charge = self.store.record(record).await?;
             if let Some(charge) = charge {
                 usage.arithmetic = charge.arithmetic;
@@ -186,4 +199,12 @@ impl UsageLog {
     fn may_write(&self) -> Result<(), Error> {
         if self.config.read(|config| config.server.read_only) { Err(Error::ReadOnly) } else { Ok(()) }
     }
+}
+
+/// A count as a price list is asked with it: none where only the quantities have it, under one of these names.
+fn count_beside(count: i64, details: &UsageDetails, names: &[&str]) -> Option<i64> {
+    let quantities = details.usage.as_deref().filter(|_| count == 0);
+    let quantities = quantities.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+    let told = quantities.is_some_and(|known| names.iter().any(|name| known.contains_key(*name)));
+    (!told).then_some(count)
 }

@@ -47,12 +47,17 @@ pub(super) fn existence(reservation: &QuotaReservation) -> Sql<'_> {
 /// Pairs, or ids, of one statement.
 const LOOKED_UP: usize = 64;
 
+/// Due reservations of users that one statement reads at most; what is left is closed by a later transaction.
+const DUE: i64 = 4096;
+
 /// What a transaction needs to know of users' quotas.
 #[derive(Debug, Default)]
 pub struct QuotaQuery {
-    /// The users whose counters and open reservations are read.
+    /// The users whose counters, and reservations that are due, are read.
     pub users: BTreeSet<(CustomerId, String)>,
-    /// Reservations that are named, of whomever they are.
+    /// Names under which users may have open reservations: customer, user and name.
+    pub names: BTreeSet<(CustomerId, String, Transno)>,
+    /// Reservations that are named by id, of whomever they are.
     pub reservations: Vec<RecordId>,
 }
 
@@ -61,7 +66,7 @@ pub struct QuotaQuery {
 pub struct QuotaRows {
     /// Counters of the users: what counts now, and what counted shortly before.
     pub counters: Vec<QuotaCounter>,
-    /// Their open reservations, and those that were named.
+    /// Their reservations that are due, and those that were named.
     pub reservations: Vec<QuotaReservation>,
 }
 
@@ -75,9 +80,11 @@ impl QuotaQuery {
         if self.is_empty() {
             return Vec::new();
         }
-        let mut statements: Vec<_> = self.reservations.chunks(LOOKED_UP).map(named).collect();
+        let mut statements: Vec<_> = self.reservations.chunks(LOOKED_UP).map(by_id).collect();
+        let names: Vec<_> = self.names.iter().collect();
+        statements.extend(names.chunks(LOOKED_UP).map(by_name));
         let users: Vec<_> = self.users.iter().map(|(customer, user)| (customer, user.as_str())).collect();
-        statements.extend(users.chunks(LOOKED_UP).filter_map(|users| open(users, dialect)));
+        statements.extend(users.chunks(LOOKED_UP).filter_map(|users| due(users, dialect)));
         statements.extend(users.chunks(LOOKED_UP).filter_map(|users| counted(users, dialect)));
         statements
     }
@@ -99,17 +106,32 @@ impl QuotaQuery {
     }
 }
 
-fn named(ids: &[RecordId]) -> Sql<'_> {
+fn by_id(ids: &[RecordId]) -> Sql<'_> {
     let mut sql = select::<QuotaReservation>(" WHERE id IN ");
     sql.push_in(ids.iter().map(RecordId::as_bytes));
     sql
 }
 
-/// Every open reservation of these users: those whose time has run out, and those that a repeated request names.
-fn open<'a>(users: &[(&'a CustomerId, &'a str)], dialect: Dialect) -> Option<Sql<'a>> {
+/// The open reservations of these names.
+fn by_name<'a>(names: &[&'a (CustomerId, String, Transno)]) -> Sql<'a> {
+    let mut sql = select::<QuotaReservation>(" WHERE ");
+    for (n, (customer, user, name)) in names.iter().enumerate() {
+        sql.push(if n == 0 { "" } else { " OR " });
+        sql.push("(customer_id = ? AND user_id = ? AND open_request_id = ?)");
+        sql.add(customer.as_str()).add(user.as_str()).add(name.as_str());
+    }
+    sql
+}
+
+/// Open reservations of these users whose time has run out.
+fn due<'a>(users: &[(&'a CustomerId, &'a str)], dialect: Dialect) -> Option<Sql<'a>> {
     let index = dialect.by_index("quota_reservations_subject");
     let select = select::<QuotaReservation>(format_args!("{index} WHERE "));
-    with_pairs(select, "customer_id = ? AND user_id = ? AND state = 'open'", users.iter().copied())
+    let now = dialect.now();
+    let due = format!("customer_id = ? AND user_id = ? AND state = 'open' AND expires_at <= {now}");
+    let mut sql = with_pairs(select, &due, users.iter().copied())?;
+    sql.push(" LIMIT ?").add(DUE);
+    Some(sql)
 }
 
 /// What counts of these users now, and what counted shortly before.

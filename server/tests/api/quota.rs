@@ -199,6 +199,19 @@ fn each_limit_refuses_by_its_name_and_says_when_to_come_back() {
 }
 
 #[test]
+fn usage_that_names_a_reservation_and_no_user_settles_it() {
+    on_every_database(async |site| {
+        let s = Subject::limited(&site, json!({"daily_tokens": 100})).await;
+        let id = s.admitted(&site, json!({"tokens": 50})).await;
+        let body = json!({"request_id": "r", "input_tokens": 30, "reservation": id});
+        let used = site.post(&s.key, "/usage", &body).await;
+        assert_eq!(used.data()["reservation_use"], "settled", "{}", used.text());
+        assert_eq!(s.counted(&site, "daily_tokens").await, [30, 0, 70]);
+        assert!(site.verify().await.is_empty());
+    });
+}
+
+#[test]
 fn without_a_limit_everything_is_allowed() {
     on_every_database(async |site| {
         let s = Subject::limited(&site, json!({"daily_tokens": null})).await;
@@ -372,6 +385,8 @@ fn unknown_and_disabled_users_are_refused_and_mirrored_ones_are_known() {
         let s = Subject::limited(&site, json!({"daily_tokens": 100})).await;
         let check = async |user: &str| site.post(&s.key, "/quota/check", &json!({"user_id": user})).await;
         assert_refused(&check("nobody").await, "unknown_user");
+        let shown = site.get(&s.key, "/quota?user_id=nobody").await;
+        assert_eq!(shown.data()["refused_by"], "unknown_user");
         let mirrored = |id: &'static str, status: &'static str, org: &str| {
             (id, [("orgid", org.to_owned()), ("user_status", status.to_owned())])
         };
@@ -419,16 +434,20 @@ fn who_may_go_on_without_the_database_does_not_wait_for_one_that_hangs() {
         let s = Subject::limited(&site, json!({"daily_tokens": 100, "on_store_failure": "allow"})).await;
         s.check(&site, json!({"tokens": 1})).await;
         let mut stranger = lock(&site, &s.customer).await;
-        let question = json!({"tokens": 10, "request_id": "q"});
-        let blind = s.check(&site, question.clone()).await;
+        let blind = s.check(&site, json!({"tokens": 10, "request_id": "q"})).await;
         assert_eq!((&blind.data()["allowed"], &blind.data()["degraded"]), (&json!(true), &json!(true)));
         assert_eq!(blind.data()["reservation"], Value::Null);
         stranger.execute("ROLLBACK").await.unwrap();
-        site.until("checks are counted again", async || {
-            s.check(&site, question.clone()).await.data()["degraded"] == false
+        // The check was decided after all, and nobody knows of its reservation: it is given back.
+        site.until("the check is decided, and released", async || {
+            let released = format!(
+                "SELECT COUNT(*) FROM quota_reservations WHERE customer_id = '{}' AND state = 'released'",
+                s.customer
+            );
+            site.database().int(&released).await == 1
         })
         .await;
-        assert_eq!(s.counted(&site, "daily_tokens").await, [0, 11, 89], "it was reserved once");
+        assert_eq!(s.counted(&site, "daily_tokens").await, [0, 1, 99]);
     });
 }
 

@@ -322,6 +322,24 @@ fn a_price_that_changes_at_noon_is_that_of_the_event() {
 }
 
 #[test]
+fn counts_that_stand_among_the_quantities_alone_are_priced() {
+    on_every_database(async |site| {
+        let (_, key) = stocked(&site).await;
+        for (n, body, cost) in [
+            (1, json!({"usage": {"prompt_tokens": 1000, "completion_tokens": 1000}}), "6"),
+            (2, json!({"usage": {"input_tokens": 2000}}), "4"),
+            (3, json!({"input_tokens": 1000, "usage": {"output_tokens": 500}}), "4"),
+            (4, json!({}), "0"),
+        ] {
+            let mut body = body;
+            body["request_id"] = json!(format!("r-{n}"));
+            body["model"] = json!("large");
+            assert_eq!(record(&site, &key, &body).await.data()["cost"], cost, "{body}");
+        }
+    });
+}
+
+#[test]
 fn usage_is_refused_outside_the_time_in_which_it_can_be_told_apart() {
     on_every_database_with(
         |builder| builder.set("SAGEAPI_USAGE_RETENTION", "35d"),

@@ -222,7 +222,7 @@ async fn complete_quotas(
     let locked: HashSet<_> = customers.iter().map(|row| &row.customer.id).collect();
     let theirs = quotas.reservations.iter().map(|made| (made.customer_id.clone(), made.user_id.clone()));
     let users = theirs.filter(|user| locked.contains(&user.0) && !asked.users.contains(user)).collect();
-    let query = QuotaQuery { users, reservations: Vec::new() };
+    let query = QuotaQuery { users, ..QuotaQuery::default() };
     let QuotaRows { counters, reservations } = tx.quotas(&query).await?;
     quotas.counters.extend(counters);
     add_reservations(quotas, reservations);

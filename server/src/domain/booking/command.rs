@@ -59,7 +59,7 @@ pub(super) fn customers_of(commands: &[Command]) -> Vec<CustomerId> {
 
 /// The users whose quota commands are about, and the reservations that they name or may have made.
 pub(super) fn quota_query(commands: &[Command]) -> QuotaQuery {
-    let QuotaQuery { mut users, mut reservations } = QuotaQuery::default();
+    let QuotaQuery { mut users, mut names, mut reservations } = QuotaQuery::default();
     for command in commands {
         let customer = &command.request.customer_id;
         match &command.request.action {
@@ -69,6 +69,9 @@ pub(super) fn quota_query(commands: &[Command]) -> QuotaQuery {
             }
             Action::Check(check) => {
                 users.insert((customer.clone(), check.user_id.clone()));
+                if let Some(name) = &check.request_id {
+                    names.insert((customer.clone(), check.user_id.clone(), name.clone()));
+                }
                 // It may have been made by an attempt whose COMMIT was lost, and be closed since.
                 reservations.extend(command.commit_lost.then_some(command.id));
             }
@@ -76,7 +79,7 @@ pub(super) fn quota_query(commands: &[Command]) -> QuotaQuery {
             _ => {}
         }
     }
-    QuotaQuery { users, reservations }
+    QuotaQuery { users, names, reservations }
 }
 
 /// The records and the holds that commands name by id.

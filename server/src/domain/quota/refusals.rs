@@ -1,5 +1,7 @@
 //! Refusals remembered for a moment, so that a flood of checks of an exhausted user costs few commits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::service::{CheckAnswer, RefusedBy};
@@ -16,6 +18,8 @@ type Key = (CustomerId, UserId);
 #[derive(Clone)]
 pub struct Refusals {
     known: moka::sync::Cache<Key, Refusal>,
+    /// How often something was forgotten: what was decided before that is not remembered.
+    forgotten: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -31,7 +35,7 @@ impl Refusals {
     pub fn new() -> Self {
         let known =
             moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR * 4).build();
-        Self { known }
+        Self { known, forgotten: Arc::default() }
     }
 
     /// The refusal of a check of as many tokens or fewer under the same limits, if it is recent: the same limit refuses this
@@ -60,21 +64,30 @@ impl Refusals {
         Some(answer)
     }
 
-    /// Remembers a refusal, not beyond the moment at which it may be another.
+    /// The state of things before a decision, for [`Refusals::insert`].
+    pub(super) fn epoch(&self) -> u64 {
+        self.forgotten.load(Ordering::Acquire)
+    }
+
+    /// Remembers a refusal if nothing was forgotten since `epoch`, not beyond the moment at which it may be another.
     pub(super) fn insert(
         &self,
         key: Key,
         limits: GroupLimits,
         declared: i64,
         answer: CheckAnswer,
-        now: Timestamp,
+        (now, epoch): (Timestamp, u64),
     ) {
+        if epoch != self.epoch() {
+            return;
+        }
         let span = answer.retry_after.map_or(REMEMBERED_FOR, |wait| wait.min(REMEMBERED_FOR));
         self.known.insert(key, Refusal { limits, declared, until: now.plus(span), answer });
     }
 
     /// Forgets a user's refusal: something of its was settled or released.
     pub fn forget(&self, customer: &CustomerId, user: &str) {
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
         if let Ok(user) = UserId::parse(user) {
             self.known.invalidate(&(customer.clone(), user));
         }

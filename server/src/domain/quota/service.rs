@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use tokio_util::task::TaskTracker;
 
 use super::counters::{Counted, Counters};
 use super::decide::{Check, LimitState, states};
@@ -14,7 +15,7 @@ use super::subjects::{Standing, Subject, Subjects};
 use super::window::zone_of;
 use crate::config::{LiveConfig, UnknownUser};
 use crate::domain::Error;
-use crate::domain::booking::{Action, Booking, Checked, Kept, QuotaCheck, Request};
+use crate::domain::booking::{Action, Booking, Checked, Kept, Outcome, QuotaCheck, Request};
 use crate::model::{
     Clock, CounterKind, CustomerId, GroupLimits, LimitKind, OnStoreFailure, QuotaReservation, Reach,
     RecordId, Timestamp, Transno, UserId, Window,
@@ -115,6 +116,8 @@ pub struct QuotaService {
     metrics: QuotaMetrics,
     config: LiveConfig,
     clock: Arc<dyn Clock>,
+    /// Checks that nobody waits for any more.
+    tasks: TaskTracker,
 }
 
 impl QuotaService {
@@ -128,7 +131,7 @@ impl QuotaService {
         config: LiveConfig,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { engine, store, subjects, refusals, metrics, config, clock }
+        Self { engine, store, subjects, refusals, metrics, config, clock, tasks: TaskTracker::new() }
     }
 
     /// Whether a user may go on; what it may use is reserved then. A refusal is an answer, not an error.
@@ -149,14 +152,8 @@ impl QuotaService {
         let CheckRequest { customer_id, user_id, tokens, request_id, ttl, nonce } = request;
         let subject = self.subjects.of(&customer_id, &user_id).await?;
         let now = self.clock.now();
-        match subject.standing {
-            Standing::Known => {}
-            Standing::Disabled => return Ok(CheckAnswer::refused(RefusedBy::UserDisabled, now)),
-            Standing::Unknown => {
-                if self.config.read(|config| config.quota.unknown_user) == UnknownUser::Deny {
-                    return Ok(CheckAnswer::refused(RefusedBy::UnknownUser, now));
-                }
-            }
+        if let Some(by) = self.refuses(&subject) {
+            return Ok(CheckAnswer::refused(by, now));
         }
         let check = Check { tokens, default_reservation: default_reservation(&subject), ttl };
         let key = (customer_id.clone(), user_id.clone());
@@ -175,20 +172,18 @@ impl QuotaService {
             zone: self.zone(&subject),
         };
         let action = Action::Check(Box::new(asked));
-        let decided = self.engine.submit(Request { customer_id, body_hash: [0; 32], nonce, action });
+        let request = Request { customer_id, body_hash: [0; 32], nonce, action };
+        let epoch = self.refusals.epoch();
         let decided = if may_go_on_blind(&subject) {
-            // What is reserved later all the same is found by its request_id, and expires.
-            tokio::time::timeout(BLIND_AFTER, decided)
-                .await
-                .unwrap_or_else(|_| Err(Error::StoreUnavailable("a check had no answer in time".to_owned())))
+            self.submit_in_time(request).await
         } else {
-            decided.await
+            self.engine.submit(request).await
         };
         match decided {
             Ok(outcome) => {
                 let answer = CheckAnswer::of(outcome.into_checked()?);
                 if answer.refused_by.is_some() {
-                    self.refusals.insert(key, limits, check.declared(), answer.clone(), now);
+                    self.refusals.insert(key, limits, check.declared(), answer.clone(), (now, epoch));
                 }
                 Ok(answer)
             }
@@ -204,6 +199,32 @@ impl QuotaService {
         }
     }
 
+    /// Asks the engine, and gives up after [`BLIND_AFTER`]. What is reserved after that is given back: nobody knows of it.
+    async fn submit_in_time(&self, request: Request) -> Result<Outcome, Error> {
+        let (engine, customer_id) = (self.engine.clone(), request.customer_id.clone());
+        let mut deciding = self.tasks.spawn(async move { engine.submit(request).await });
+        if let Ok(decided) = tokio::time::timeout(BLIND_AFTER, &mut deciding).await {
+            return decided.unwrap_or_else(|error| Err(Error::Internal(error.to_string())));
+        }
+        let engine = self.engine.clone();
+        self.tasks.spawn(async move {
+            let Ok(Ok(outcome)) = deciding.await else { return };
+            let Ok(Checked { admitted: Ok(late), replayed: false, .. }) = outcome.into_checked() else { return };
+            let action = Action::ReleaseQuota(late.id);
+            let release = Request { customer_id, body_hash: [0; 32], nonce: None, action };
+            if let Err(error) = engine.submit(release).await {
+                tracing::warn!(%error, reservation = %late.id, "a reservation that nobody knows of stays until it expires");
+            }
+        });
+        Err(Error::StoreUnavailable("a check had no answer in time".to_owned()))
+    }
+
+    /// Waits for what checks left behind. The engine is to be drained before.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// Whether a check repeats one whose reservation is open, as far as can be told: then it is not refused.
     async fn repeats(&self, (customer, user): &(CustomerId, UserId), request_id: Option<&Transno>) -> bool {
         match request_id {
@@ -214,8 +235,25 @@ impl QuotaService {
         }
     }
 
-    /// How far a user is from its limits, by what is counted now. Nothing is reserved.
-    pub async fn limits(&self, customer: &CustomerId, user: &UserId) -> Result<Vec<LimitState>, Error> {
+    /// Why every check of a user is refused.
+    fn refuses(&self, subject: &Subject) -> Option<RefusedBy> {
+        match subject.standing {
+            Standing::Known => None,
+            Standing::Disabled => Some(RefusedBy::UserDisabled),
+            Standing::Unknown => {
+                let policy = self.config.read(|config| config.quota.unknown_user);
+                (policy == UnknownUser::Deny).then_some(RefusedBy::UnknownUser)
+            }
+        }
+    }
+
+    /// How far a user is from its limits, by what is counted now, and why all its checks are refused, if they are. Nothing is
+    /// reserved.
+    pub async fn limits(
+        &self,
+        customer: &CustomerId,
+        user: &UserId,
+    ) -> Result<(Vec<LimitState>, Option<RefusedBy>), Error> {
         let subject = self.subjects.of(customer, user).await?;
         let now = self.store.now().await?;
         let mut counters = Counters::default();
@@ -235,7 +273,8 @@ impl QuotaService {
                 }
             }
         }
-        Ok(states(&limits_of(&subject), &counters, now, &self.zone(&subject)))
+        let states = states(&limits_of(&subject), &counters, now, &self.zone(&subject));
+        Ok((states, self.refuses(&subject)))
     }
 
     /// Gives a reservation back: no call was made. One that is closed stays as it is.

@@ -107,6 +107,8 @@ impl UsageWriter {
     /// [`NotTaken`] where there is no room, or the writer has ended. Nothing is dropped in silence.
     pub fn record(&self, mut request: Request) -> Result<(), NotTaken> {
         let inner = &self.inner;
+        // Taken before it is asked whether the writer has ended: `wait` waits for it.
+        let token = inner.tasks.token();
         if inner.tasks.is_closed() {
             return Err(NotTaken::Ended(Box::new(request)));
         }
@@ -119,6 +121,7 @@ impl UsageWriter {
         }
         let ticket = inner.take_in();
         inner.tasks.spawn(inner.clone().write(request, ticket, room));
+        drop(token);
         Ok(())
     }
 
@@ -161,7 +164,8 @@ impl Inner {
         ticket
     }
 
-    async fn write(self: Arc<Self>, request: Request, ticket: u64, room: OwnedSemaphorePermit) {
+    async fn write(self: Arc<Self>, mut request: Request, ticket: u64, room: OwnedSemaphorePermit) {
+        self.price_by_function(&mut request);
         let mut wait = FIRST_WAIT;
         let outcome = loop {
             match self.try_to_record(request.clone()).await {
@@ -195,15 +199,24 @@ impl Inner {
         self.done.notify_waiters();
     }
 
+    /// Asks the function, if there is one: once for each record.
+    fn price_by_function(&self, request: &mut Request) {
+        let (Some(cost), Action::Usage(usage)) = (&self.cost, &mut request.action) else { return };
+        usage.price = match cost(&request.customer_id, &usage.details) {
+            Some((amount, currency)) => {
+                usage.details.pricing_id = Some(OWN_PRICE.to_owned());
+                Amount::Quoted(Box::new(own_price(amount, currency)))
+            }
+            None => Amount::Unquoted(NoPrice::NotFound("the cost function gave none".to_owned())),
+        };
+    }
+
     async fn try_to_record(&self, request: Request) -> Result<bool, Error> {
         let log = &self.log;
-        let mut request = log.prepare(request, &Reach::Everything).await?;
-        if let (Some(cost), Action::Usage(usage)) = (&self.cost, &mut request.action) {
-            usage.price = match cost(&request.customer_id, &usage.details) {
-                Some((amount, currency)) => Amount::Quoted(Box::new(own_price(amount, currency))),
-                None => Amount::Unquoted(NoPrice::NotFound("the cost function gave none".to_owned())),
-            };
-        }
+        let request = match self.cost {
+            Some(_) => log.with_group(request).await?,
+            None => log.prepare(request, &Reach::Everything).await?,
+        };
         Ok(log.record(request).await?.replayed)
     }
 }

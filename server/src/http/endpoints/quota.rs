@@ -117,6 +117,8 @@ pub struct QuotaBody {
     user_id: UserId,
     /// What is unlimited is absent.
     limits: Vec<LimitBody>,
+    /// unknown_user or user_disabled where every check is refused for that.
+    refused_by: Option<&'static str>,
 }
 
 /// Whether a user may go on.
@@ -127,6 +129,8 @@ pub struct CheckBody {
     /// To be named by the usage record; null for a refusal, and where the database could not be asked.
     #[schemars(with = "Option<UuidText>")]
     reservation: Option<RecordId>,
+    /// How many tokens it reserves.
+    tokens: Option<i64>,
     #[schemars(with = "Option<TimeText>")]
     expires_at: Option<Timestamp>,
     /// What is unlimited is absent.
@@ -147,6 +151,7 @@ impl CheckBody {
         Self {
             allowed: answer.refused_by.is_none(),
             reservation: answer.reservation.as_ref().map(|reservation| reservation.id),
+            tokens: answer.reservation.as_ref().map(|reservation| reservation.declared),
             expires_at: answer.reservation.as_ref().map(|reservation| reservation.expires_at),
             limits: answer.limits.iter().map(LimitBody::of).collect(),
             refused_by: answer.refused_by.map(RefusedBy::as_str),
@@ -196,9 +201,10 @@ async fn show(mut call: Call<'_>) -> Result<Answer, Error> {
         (Ok(None), None) => return Err(Error::Invalid(vec![FieldError::new("user_id", "is required")])),
         (Err(error), _) => return Err(Error::Invalid(vec![FieldError::new("user_id", error.to_string())])),
     };
-    let limits = call.env.quotas().limits(&customer_id, &user_id).await?;
+    let (limits, refused_by) = call.env.quotas().limits(&customer_id, &user_id).await?;
     let limits = limits.iter().map(LimitBody::of).collect();
-    Answer::ok(&QuotaBody { customer_id, user_id, limits })
+    let refused_by = refused_by.map(RefusedBy::as_str);
+    Answer::ok(&QuotaBody { customer_id, user_id, limits, refused_by })
 }
 
 async fn check(call: Call<'_>) -> Result<Answer, Error> {

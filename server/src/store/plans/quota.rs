@@ -29,7 +29,14 @@ pub(super) async fn checks(bench: &mut Bench) {
         let mut tx = store.snapshot().await.unwrap();
         let call = async {
             let due = tx.due_reservations(&customers, Timestamp::from_micros(i64::MAX), 20).await?.len();
-            let query = QuotaQuery { users: users.iter().cloned().collect(), reservations: ids.clone() };
+            let asked = users.iter().zip(&named);
+            let names =
+                asked.map(|((customer, user), (_, name))| (customer.clone(), user.clone(), name.clone()));
+            let query = QuotaQuery {
+                users: users.iter().cloned().collect(),
+                names: names.collect(),
+                reservations: ids.clone(),
+            };
             let QuotaRows { reservations, .. } = tx.quotas(&query).await?;
             let is_open = |made: &&QuotaReservation| made.state == ReservationState::Open;
             let open = reservations.iter().filter(is_open).count();

@@ -201,7 +201,7 @@ impl Ledger {
         let named = usage.reservation.and_then(|id| self.quotas.reservations.get(&id));
         let open = named.filter(|reservation| {
             reservation.customer_id == *customer_id
-                && Some(&reservation.user_id) == usage.details.user_id.as_ref()
+                && usage.details.user_id.as_ref().is_none_or(|user| *user == reservation.user_id)
                 && reservation.state == ReservationState::Open
         });
         if let Some(reservation) = open.cloned() {

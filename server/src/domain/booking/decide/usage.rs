@@ -133,6 +133,9 @@ impl Ledger {
             record.id = charged.id;
             record.record_id = Some(charged.id);
             (record.cost, record.currency) = (Some(charged.amount), charged.currency);
+            (record.pricing_version, record.unrounded) = (charged.pricing_version, charged.unrounded);
+            (record.arithmetic, record.unpriced) = (charged.arithmetic, None);
+            record.details.pricing_id = charged.details.pricing_id;
             (record.event_time, record.received_at) = (charged.event_time, charged.created_at);
             return Ok(used(record, true));
         }

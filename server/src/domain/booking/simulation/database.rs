@@ -18,7 +18,7 @@ use super::rows::Rows;
 use super::time::Time;
 use crate::model::{
     Clock as _, CounterKind, Customer, CustomerId, Hold, HoldState, QuotaCounter, QuotaReservation, Record,
-    ReservationState, Timestamp, UsageRecord,
+    ReservationState, Timestamp, Transno, UsageRecord,
 };
 use crate::store::{Error, LedgerChanges, LedgerRow, NonceUse, NotCommitted, QuotaQuery, QuotaRows};
 
@@ -367,25 +367,29 @@ impl LedgerBackend for SimulatedBackend {
 
 /// The counters and reservations that commands are about, as the store reads them.
 fn quotas_of(rows: &Rows, commands: &[Command], customers: &[LedgerRow], now: Timestamp) -> QuotaRows {
-    let QuotaQuery { mut users, reservations: named } = quota_query(commands);
+    let QuotaQuery { mut users, names, reservations: named } = quota_query(commands);
     let sweeps = |command: &&Command| matches!(command.request.action, Action::Expire);
     let swept: BTreeSet<_> = commands.iter().filter(sweeps).map(|c| &c.request.customer_id).collect();
-    let due = latest(customers);
+    let latest = latest(customers);
     let is_open = |made: &QuotaReservation| made.state == ReservationState::Open;
     let asked = |made: &&QuotaReservation| {
+        let by_name =
+            |name: &Transno| names.contains(&(made.customer_id.clone(), made.user_id.clone(), name.clone()));
         named.contains(&made.id)
-            || is_open(made) && made.expires_at <= due && swept.contains(&made.customer_id)
+            || made.open_request_id.as_ref().is_some_and(by_name)
+            || is_open(made) && made.expires_at <= latest && swept.contains(&made.customer_id)
     };
     let mut reservations: Vec<_> = rows.quota_reservations.values().filter(asked).cloned().collect();
     users.extend(reservations.iter().map(|made| (made.customer_id.clone(), made.user_id.clone())));
     users.retain(|(customer, _)| customers.iter().any(|row| row.customer.id == *customer));
     let theirs = |made: &&QuotaReservation| {
         is_open(made)
+            && made.expires_at <= now
             && users.contains(&(made.customer_id.clone(), made.user_id.clone()))
             && !reservations.iter().any(|known| known.id == made.id)
     };
-    let open: Vec<_> = rows.quota_reservations.values().filter(theirs).cloned().collect();
-    reservations.extend(open);
+    let due: Vec<_> = rows.quota_reservations.values().filter(theirs).cloned().collect();
+    reservations.extend(due);
     let counted = |row: &&QuotaCounter| {
         users.contains(&(row.customer_id.clone(), row.user_id.clone()))
             && (row.kind == CounterKind::Live || row.window_end > now.minus(CONTINUED))
