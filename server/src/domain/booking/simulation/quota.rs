@@ -99,12 +99,11 @@ impl Tally {
         let mut touched = Touched::default();
         for usage in &changes.usage {
             let time = times[&usage.customer_id];
-            let Some(user) = usage.details.user_id.clone() else {
-                assert_ne!(usage.reservation_use, Some(ReservationUse::Settled), "nobody's: {usage:?}");
-                continue;
-            };
+            let settles = usage.reservation_use == Some(ReservationUse::Settled);
+            let reserved = usage.reservation_id.filter(|_| settles).map(|id| known[&id].user_id.clone());
+            let Some(user) = usage.details.user_id.clone().or(reserved) else { continue };
             let subject = (usage.customer_id.clone(), user);
-            if usage.reservation_use == Some(ReservationUse::Settled) {
+            if settles {
                 let made = &known[&usage.reservation_id.unwrap()];
                 assert_eq!(subject_of(made), subject, "another's reservation: {usage:?}");
                 let before = tally.settled.insert(made.id, usage.id);
