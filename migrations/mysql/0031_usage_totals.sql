@@ -11,5 +11,5 @@ CREATE TABLE IF NOT EXISTS usage_totals (
   cost BIGINT NOT NULL,
   unpriced BIGINT NOT NULL,
   PRIMARY KEY (customer_id, day, currency),
-  KEY usage_totals_day (day, customer_id)
+  KEY usage_totals_day (day, customer_id, currency)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;

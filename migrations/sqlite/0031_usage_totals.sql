@@ -12,4 +12,4 @@ CREATE TABLE usage_totals (
   unpriced INTEGER NOT NULL,
   PRIMARY KEY (customer_id, day, currency)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX usage_totals_day ON usage_totals (day, customer_id);
+CREATE INDEX usage_totals_day ON usage_totals (day, customer_id, currency);

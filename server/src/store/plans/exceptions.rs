@@ -116,6 +116,6 @@ pub(super) const WALKED_IN_UPKEEP: &[Exception] = &[
         "those left out are being closed, and few others are due",
     ),
     ("tombstones of", &["cached_at"], "tombstones alone are read, which are few beside the living"),
-    ("usage forgotten", &["customer_id", "useq"], "few records are received at one moment"),
     ("usage of all", &["currency"], "a customer has a few currencies a day"),
+    ("usage forgotten", &["customer_id", "useq"], "few records are received at one moment"),
 ];

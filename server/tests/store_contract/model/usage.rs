@@ -116,7 +116,10 @@ impl Consumption {
     pub fn used(&self, user: usize) -> i64 {
         let counts = |recorded: &&Recorded| {
             let settled = recorded.answer.reservation == Some(ReservationUse::Settled);
-            recorded.asked.user == Some(user) && (settled || recorded.asked.when == When::Now)
+            let reserved = recorded.asked.reservation.filter(|_| settled);
+            let reserved = reserved.and_then(|id| self.reservations.iter().find(|made| made.id == id));
+            let whose = recorded.asked.user.or(reserved.map(|made| made.user));
+            whose == Some(user) && (settled || recorded.asked.when == When::Now)
         };
         self.recorded.values().filter(counts).map(|recorded| recorded.asked.tokens).sum()
     }
@@ -216,7 +219,8 @@ impl Consumption {
         let id = asked.reservation?;
         let usable = self
             .of_id(id)
-            .filter(|made| Some(made.user) == asked.user && made.state == ReservationState::Open);
+            .filter(|made| asked.user.is_none_or(|user| made.user == user))
+            .filter(|made| made.state == ReservationState::Open);
         let Some(made) = usable else { return Some(ReservationUse::Unusable) };
         made.state = ReservationState::Settled;
         Some(ReservationUse::Settled)
