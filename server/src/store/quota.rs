@@ -134,11 +134,12 @@ fn due<'a>(users: &[(&'a CustomerId, &'a str)], dialect: Dialect) -> Option<Sql<
     Some(sql)
 }
 
-/// What counts of these users now, and what counted shortly before.
+/// What counts of these users now, and what counted shortly before. Locked: on Galera another node may commit between this
+/// and the write, and is refused or refuses only if it meets a lock. A commit of quotas does not touch the customer's row.
 fn counted<'a>(users: &[(&'a CustomerId, &'a str)], dialect: Dialect) -> Option<Sql<'a>> {
     let select = select::<QuotaCounter>(" WHERE (");
     let mut sql = with_pairs(select, "customer_id = ? AND user_id = ?", users.iter().copied())?;
-    sql.push(&format!(") AND window_end > {} - {CONTINUED}", dialect.now()));
+    sql.push(&format!(") AND window_end > {} - {CONTINUED}", dialect.now())).push(dialect.for_update());
     Some(sql)
 }
 
