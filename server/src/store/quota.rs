@@ -75,24 +75,26 @@ impl QuotaQuery {
         self.users.is_empty() && self.reservations.is_empty()
     }
 
-    /// The statements that read it: of reservations first, then of counters.
+    /// The statements that read it: first of counters, which they lock, so that what is read of reservations after that is
+    /// not changed by another node of Galera any more.
     pub(super) fn statements(&self, dialect: Dialect) -> Vec<Sql<'_>> {
         if self.is_empty() {
             return Vec::new();
         }
-        let mut statements: Vec<_> = self.reservations.chunks(LOOKED_UP).map(by_id).collect();
+        let users: Vec<_> = self.users.iter().map(|(customer, user)| (customer, user.as_str())).collect();
+        let mut statements: Vec<_> =
+            users.chunks(LOOKED_UP).filter_map(|users| counted(users, dialect)).collect();
+        statements.extend(self.reservations.chunks(LOOKED_UP).map(by_id));
         let names: Vec<_> = self.names.iter().collect();
         statements.extend(names.chunks(LOOKED_UP).map(by_name));
-        let users: Vec<_> = self.users.iter().map(|(customer, user)| (customer, user.as_str())).collect();
         statements.extend(users.chunks(LOOKED_UP).filter_map(|users| due(users, dialect)));
-        statements.extend(users.chunks(LOOKED_UP).filter_map(|users| counted(users, dialect)));
         statements
     }
 
     /// Reads what the statements gave.
     pub(super) fn read(&self, fetched: &[Vec<Row>]) -> Result<QuotaRows, Error> {
-        let counters = self.users.len().div_ceil(LOOKED_UP);
-        let (reservations, counters) = fetched.split_at(fetched.len().saturating_sub(counters));
+        let counters = self.users.len().div_ceil(LOOKED_UP).min(fetched.len());
+        let (counters, reservations) = fetched.split_at(counters);
         let mut known = HashSet::new();
         let mut rows = QuotaRows::default();
         for row in reservations.iter().flatten() {

@@ -220,9 +220,15 @@ async fn complete_quotas(
     }
     // Of customers that are not locked, such as a stranger's reservation names, nothing is read.
     let locked: HashSet<_> = customers.iter().map(|row| &row.customer.id).collect();
-    let theirs = quotas.reservations.iter().map(|made| (made.customer_id.clone(), made.user_id.clone()));
-    let users = theirs.filter(|user| locked.contains(&user.0) && !asked.users.contains(user)).collect();
-    let query = QuotaQuery { users, ..QuotaQuery::default() };
+    let mut query = QuotaQuery::default();
+    for made in &quotas.reservations {
+        let user = (made.customer_id.clone(), made.user_id.clone());
+        if locked.contains(&made.customer_id) && !asked.users.contains(&user) {
+            query.users.insert(user);
+            // Once more, now that the counters are locked.
+            query.reservations.push(made.id);
+        }
+    }
     let QuotaRows { counters, reservations } = tx.quotas(&query).await?;
     quotas.counters.extend(counters);
     add_reservations(quotas, reservations);
@@ -230,8 +236,9 @@ async fn complete_quotas(
 }
 
 fn add_reservations(quotas: &mut QuotaRows, more: Vec<QuotaReservation>) {
-    let known: HashSet<_> = quotas.reservations.iter().map(|made| made.id).collect();
-    quotas.reservations.extend(more.into_iter().filter(|made| !known.contains(&made.id)));
+    let newer: HashSet<_> = more.iter().map(|made| made.id).collect();
+    quotas.reservations.retain(|made| !newer.contains(&made.id));
+    quotas.reservations.extend(more);
 }
 
 /// Until when holds may be due for any of these.
