@@ -29,7 +29,7 @@ fn a_flush_waits_for_all_that_was_taken_and_one_without_work_for_nothing() {
         for n in 0..300 {
             writer.record(usage(&c, &format!("r-{n}"), 1)).unwrap();
         }
-        // The first wins, and whoever comes second is told so.
+        // The first wins; the second is reported as a replay or a conflict.
         writer.record(usage(&c, "r-0", 1)).unwrap();
         writer.record(usage(&c, "r-1", 2)).unwrap();
         writer.flush().await;

@@ -8,7 +8,7 @@ use crate::store::{self, Store};
 /// Rows read at a time.
 const SLICE: i64 = 5_000;
 
-/// Adds up a day anew; whether anything differed.
+/// Recomputes the sums of a day; whether anything differed.
 pub async fn renew_platform_day(store: &Store, day: &str) -> Result<bool, store::Error> {
     let mut sums: BTreeMap<_, PlatformSums> = BTreeMap::new();
     let mut after = None;

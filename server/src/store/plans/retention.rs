@@ -2,46 +2,12 @@
 
 use super::super::Error;
 use super::Bench;
-use super::fill::{ROWS, customer, hash, id, time};
+use super::fill::{ROWS, cny, customer, id, time};
+use super::usage::usage;
 use crate::model::{
-    CounterKind, Currency, PlatformDay, PlatformSums, QuotaCounter, QuotaReservation, ReservationState,
-    Timestamp, Transno, UsageBilling, UsageDay, UsageDetails, UsageRecord, UsageSums, UsageTotal,
+    CounterKind, PlatformDay, PlatformSums, QuotaCounter, QuotaReservation, ReservationState, Timestamp,
+    UsageDay, UsageSums, UsageTotal,
 };
-
-fn currency() -> Currency {
-    Currency::parse("CNY").unwrap()
-}
-
-/// Half of the records are the first customer's.
-fn usage(n: i64) -> UsageRecord {
-    let (owner, useq) = if n % 2 == 0 { (0, n / 2 + 1) } else { (1 + n / 2 % 50, n / 100 + 1) };
-    UsageRecord {
-        id: id(n),
-        customer_id: customer(owner),
-        useq,
-        request_id: Transno::parse(&format!("r{n}")).unwrap(),
-        details: UsageDetails { user_id: Some(format!("user_{}", n % 200)), ..UsageDetails::default() },
-        total_tokens: 0,
-        group_id: None,
-        source_node: None,
-        cost: None,
-        currency: currency(),
-        pricing_version: None,
-        unrounded: None,
-        arithmetic: None,
-        unpriced: None,
-        billing: UsageBilling::Log,
-        uncharged: None,
-        record_id: None,
-        hold_id: None,
-        hold_use: None,
-        reservation_id: None,
-        reservation_use: None,
-        body_hash: hash(n).try_into().unwrap(),
-        event_time: time(n),
-        received_at: time(n),
-    }
-}
 
 fn day(n: i64) -> UsageDay {
     UsageDay {
@@ -50,7 +16,7 @@ fn day(n: i64) -> UsageDay {
         user_id: format!("user_{}", n / 2500),
         group_id: String::new(),
         model: format!("model-{}", n / 5000),
-        currency: currency(),
+        currency: cny(),
         sums: UsageSums::default(),
     }
 }
@@ -157,7 +123,7 @@ pub(super) async fn purges(bench: &mut Bench) {
         let first = store.usage_totals_on(&day, None, 10).await?;
         let next = store.usage_totals_on(&day, first.last(), 10).await?;
         let sums = PlatformSums::default();
-        let all = vec![PlatformDay { day: day.clone(), currency: currency(), sums }];
+        let all = vec![PlatformDay { day: day.clone(), currency: cny(), sums }];
         store.put_platform_days(all).await?;
         let days = store.platform_days("2026-01-01", "2026-02-01").await?;
         Ok::<_, Error>((day, first.len(), next.len(), days.len()))

@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 /// Half of the records are the first customer's.
-fn usage(n: i64) -> UsageRecord {
+pub(super) fn usage(n: i64) -> UsageRecord {
     let (owner, useq) = if n % 2 == 0 { (0, n / 2 + 1) } else { (1 + n / 2 % 50, n / 100 + 1) };
     UsageRecord {
         id: id(n),
